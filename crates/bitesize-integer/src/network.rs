@@ -1,0 +1,177 @@
+//! The integer network: what lowering makes, the interpreter runs and the emitter writes.
+
+use bitesize_ir::grid::BitWidth;
+use bitesize_ir::requantize::{AddIntegers, Multiplier};
+use bitesize_ir::shape::{Pads, Shape, Window};
+use bitesize_ir::{NodeId, TensorId};
+
+/// An activation tensor of codes `0..=2^bits - 1`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntTensor {
+    /// Unique, the float tensor's.
+    pub name: String,
+    /// Without the batch.
+    pub shape: Shape,
+    /// Width of a code.
+    pub bits: BitWidth,
+    /// The code of real 0. That of a pixel input is 0 and is not used: its zero points are its consumers' padding.
+    pub zero: u8,
+}
+
+/// A network of integers with one input and one output, both of 8 bits. Tensor and node ids are the float network's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntNetwork {
+    /// The float network's name.
+    pub name: String,
+    /// Every activation tensor.
+    pub tensors: Vec<IntTensor>,
+    /// In topological order.
+    pub nodes: Vec<IntNode>,
+    /// What the caller feeds.
+    pub input: TensorId,
+    /// What the caller reads.
+    pub output: TensorId,
+    /// Scale of the input's codes (1 for pixels), for the header: the arithmetic does not use it.
+    pub input_scale: Multiplier,
+    /// Scale of the output's codes, for the header: the arithmetic does not use it.
+    pub output_scale: Multiplier,
+    /// Whether the input is raw pixels with the preprocessing in the first layer.
+    pub input_is_pixels: bool,
+    /// Whether a final Softmax was dropped.
+    pub softmax_dropped: bool,
+}
+
+/// One application of an operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntNode {
+    /// The float node's name.
+    pub name: String,
+    /// What it computes.
+    pub op: IntOp,
+    /// What it reads.
+    pub inputs: Vec<TensorId>,
+    /// What it writes.
+    pub output: TensorId,
+}
+
+/// Weight levels of [`bitesize_ir::grid::WeightGrid`], not packed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntWeights {
+    /// Width of a level.
+    pub bits: BitWidth,
+    /// In the float operator's layout: OHWI, `[kh][kw][c]` or `[out_c][in_c]`.
+    pub levels: Vec<i8>,
+}
+
+/// From accumulator to output code, per output channel:
+/// `clamp(zero_out + ((((sum << acc_shift) + bias) * m + 2^(n-1)) >> n), lo, hi)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rescale {
+    /// In 0..=15.
+    pub acc_shift: u8,
+    /// One for each output channel, the input's zero point folded in.
+    pub bias: Vec<i32>,
+    /// One for each output channel.
+    pub multipliers: Vec<Multiplier>,
+    /// Lowest code.
+    pub lo: u8,
+    /// Highest code.
+    pub hi: u8,
+}
+
+/// The operators, with all their integers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IntOp {
+    /// `sum` over the window of `level * code`, padding holding `padding`.
+    Conv2d {
+        /// Geometry.
+        window: Window,
+        /// Groups.
+        groups: usize,
+        /// OHWI, `in_c / groups` innermost.
+        weights: IntWeights,
+        /// To output codes.
+        rescale: Rescale,
+        /// Codes that padding holds: one for all input channels, or one for each (pixel inputs).
+        padding: Vec<u8>,
+    },
+    /// As [`Self::Conv2d`], each channel by itself.
+    DepthwiseConv2d {
+        /// Geometry.
+        window: Window,
+        /// `[kh][kw][c]`.
+        weights: IntWeights,
+        /// To output codes.
+        rescale: Rescale,
+        /// Codes that padding holds: one, or one for each channel.
+        padding: Vec<u8>,
+    },
+    /// `sum` over the input vector.
+    FullyConnected {
+        /// `[out_c][in_c]`.
+        weights: IntWeights,
+        /// To output codes.
+        rescale: Rescale,
+    },
+    /// `clamp(zero + (((qa-za)*ma + (qb-zb)*mb + 2^(n-1)) >> n), lo, hi)`.
+    Add {
+        /// `ma`, `mb`, `n`.
+        integers: AddIntegers,
+        /// Lowest code.
+        lo: u8,
+        /// Highest code.
+        hi: u8,
+    },
+    /// Each input requantized with `acc = q - zero_in`, clamped to the code range, while copying.
+    Concat {
+        /// One for each input.
+        multipliers: Vec<Multiplier>,
+    },
+    /// Largest code of each window; padding is ignored.
+    MaxPool {
+        /// Geometry.
+        window: Window,
+    },
+    /// `acc = sum of (q - zero)` over the pixels of the window inside the image.
+    AveragePool {
+        /// Geometry.
+        window: Window,
+        /// Whether the divisor is the whole window everywhere.
+        count_include_pad: bool,
+        /// The multiplier for each distinct divisor, by divisor ascending, 1/divisor inside.
+        multipliers: Vec<(usize, Multiplier)>,
+        /// Lowest code.
+        lo: u8,
+        /// Highest code.
+        hi: u8,
+    },
+    /// Codes clamped.
+    Clamp {
+        /// Lowest code.
+        lo: u8,
+        /// Highest code.
+        hi: u8,
+    },
+    /// The zero point round the image.
+    Pad {
+        /// How much at each side.
+        pads: Pads,
+    },
+}
+
+impl IntNetwork {
+    /// The tensor.
+    pub fn tensor(&self, id: TensorId) -> &IntTensor {
+        &self.tensors[id.0]
+    }
+
+    /// The node.
+    pub fn node(&self, id: NodeId) -> &IntNode {
+        &self.nodes[id.0]
+    }
+
+    /// All nodes with their ids, in topological order.
+    pub fn iter(&self) -> impl Iterator<Item = (NodeId, &IntNode)> {
+        self.nodes.iter().enumerate().map(|(i, node)| (NodeId(i), node))
+    }
+}

@@ -1,0 +1,31 @@
+//! What a network, a policy and a target *are*, and how many bytes they take.
+//!
+//! Every other crate speaks in the types of this one. It reads no files, knows no ONNX, trains nothing and emits
+//! no C. In reading order:
+//!
+//! - [`shape`], [`op`], [`network`]: the float network: NHWC activations, OHWI weights, one input, one output.
+//! - [`rewrite`]: named rewrites in one visible list that bring an imported network into the form that is quantized.
+//! - [`policy`]: which widths a network has to be given, and a choice of them (`policy.toml`).
+//! - [`grid`]: the quantization grids: levels, rounding, clamping. [`requantize`]: from scales to integers.
+//! - [`quantized`]: a network with its policy, activation scales and integer weights.
+//! - [`target`]: a board and what the kernels cost on its core. [`memory`]: the only place that counts bytes.
+#![forbid(unsafe_code)]
+
+pub mod grid;
+pub mod memory;
+pub mod network;
+pub mod op;
+pub mod policy;
+pub mod quantized;
+pub mod requantize;
+pub mod rewrite;
+pub mod shape;
+pub mod size;
+pub mod target;
+
+pub use grid::BitWidth;
+pub use network::{InputEncoding, Network, Node, NodeId, Tensor, TensorId};
+pub use op::Op;
+pub use policy::{Policy, PolicyRow, PolicySpace};
+pub use quantized::{ActivationQuant, QuantizedModel, WeightQuant};
+pub use shape::Shape;

@@ -1,0 +1,1 @@
+//! Rewrites that bring an imported network into the form that is quantized.

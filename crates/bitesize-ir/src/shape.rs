@@ -1,0 +1,116 @@
+//! Shapes of activations, without the batch: height, width, channels.
+
+use std::fmt;
+
+/// The shape of one activation tensor of one image, in NHWC order without the batch.
+///
+/// A vector of `c` features is `1 x 1 x c`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Shape {
+    /// Height in pixels, at least 1.
+    pub h: usize,
+    /// Width in pixels, at least 1.
+    pub w: usize,
+    /// Channels, at least 1.
+    pub c: usize,
+}
+
+impl Shape {
+    /// A shape of `h` rows, `w` columns and `c` channels.
+    pub fn new(h: usize, w: usize, c: usize) -> Self {
+        Self { h, w, c }
+    }
+
+    /// A vector of `c` features.
+    pub fn vector(c: usize) -> Self {
+        Self { h: 1, w: 1, c }
+    }
+
+    /// Number of pixels, `h * w`.
+    pub fn pixels(self) -> usize {
+        self.h * self.w
+    }
+
+    /// Number of elements, `h * w * c`.
+    pub fn elements(self) -> usize {
+        self.h * self.w * self.c
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}x{}", self.h, self.w, self.c)
+    }
+}
+
+/// A window sliding over an image: the geometry that convolutions and pools share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Window {
+    /// Kernel height and width.
+    pub kernel: [usize; 2],
+    /// Step between windows, vertical and horizontal, at least 1.
+    pub stride: [usize; 2],
+    /// Distance between taps, vertical and horizontal, at least 1.
+    pub dilation: [usize; 2],
+    /// Rows and columns added at each side.
+    pub pads: Pads,
+}
+
+impl Window {
+    /// A window of `kernel` with stride 1, dilation 1 and no padding.
+    pub fn of(kernel: [usize; 2]) -> Self {
+        Self { kernel, stride: [1, 1], dilation: [1, 1], pads: Pads::default() }
+    }
+
+    /// Whether every output pixel reads exactly the input pixel at its own place.
+    pub fn is_pointwise(&self) -> bool {
+        self.kernel == [1, 1] && self.stride == [1, 1] && self.pads == Pads::default()
+    }
+
+    /// Height and width of the output over an image of `input`; `None` where no window fits or a field is 0.
+    pub fn output(&self, input: Shape) -> Option<[usize; 2]> {
+        let along = |size: usize, before: usize, after: usize, axis: usize| {
+            let (kernel, stride, dilation) = (self.kernel[axis], self.stride[axis], self.dilation[axis]);
+            if kernel == 0 || stride == 0 || dilation == 0 {
+                return None;
+            }
+            let reach = dilation.checked_mul(kernel - 1)?.checked_add(1)?;
+            let padded = size.checked_add(before)?.checked_add(after)?;
+            Some(padded.checked_sub(reach)? / stride + 1)
+        };
+        Some([along(input.h, self.pads.top, self.pads.bottom, 0)?, along(input.w, self.pads.left, self.pads.right, 1)?])
+    }
+
+    /// The input coordinate that tap `tap` of the window at output position `at` reads along `axis` (0 vertical,
+    /// 1 horizontal), or `None` where it falls into the padding.
+    pub fn source(&self, axis: usize, at: usize, tap: usize, size: usize) -> Option<usize> {
+        let before = if axis == 0 { self.pads.top } else { self.pads.left };
+        (at * self.stride[axis] + tap * self.dilation[axis]).checked_sub(before).filter(|&position| position < size)
+    }
+}
+
+/// Rows and columns added round an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Pads {
+    /// Rows above.
+    pub top: usize,
+    /// Columns to the left.
+    pub left: usize,
+    /// Rows below.
+    pub bottom: usize,
+    /// Columns to the right.
+    pub right: usize,
+}
+
+impl Pads {
+    /// The same number of rows and columns at each side.
+    pub fn all(n: usize) -> Self {
+        Self { top: n, left: n, bottom: n, right: n }
+    }
+}
+
+impl fmt::Display for Pads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{},{},{},{}", self.top, self.left, self.bottom, self.right)
+    }
+}

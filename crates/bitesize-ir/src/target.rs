@@ -1,0 +1,209 @@
+//! A board: its memories and its core. A core: what the kernels cost there with one named compiler.
+//!
+//! Both are TOML files (`targets/*.toml`, `targets/cores/*.toml`); reading them from disk is the caller's affair.
+
+use crate::grid::BitWidth;
+use crate::op::KernelKind;
+use crate::size::parse_size;
+use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeMap;
+
+/// A board or chip.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// Short name, as given to `--board`.
+    pub name: String,
+    /// What it is, for people.
+    pub description: String,
+    /// The document that the figures come from.
+    pub datasheet: String,
+    /// Name of the core file, as `cortex-m4`.
+    pub core: String,
+    /// FLASH regions. A package lies in one; regions are never added up.
+    pub flash: Vec<Region>,
+    /// RAM regions. Arena and stack lie in one; regions are never added up.
+    pub ram: Vec<Region>,
+}
+
+/// A memory region.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Region {
+    /// As the datasheet calls it.
+    pub name: String,
+    /// Start address.
+    pub address: u64,
+    /// Bytes.
+    #[serde(deserialize_with = "size")]
+    pub size: u64,
+    /// Bytes that the application or a boot loader keeps for itself.
+    #[serde(default, deserialize_with = "size")]
+    pub reserved: u64,
+}
+
+impl Region {
+    /// Bytes left for the network.
+    pub fn available(&self) -> u64 {
+        self.size.saturating_sub(self.reserved)
+    }
+}
+
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Raw {
+        Text(String),
+        Bytes(u64),
+    }
+    match Raw::deserialize(deserializer)? {
+        Raw::Text(text) => parse_size(&text).map_err(serde::de::Error::custom),
+        Raw::Bytes(bytes) => Ok(bytes),
+    }
+}
+
+/// The two limits that a policy has to keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    /// Bytes of FLASH for the package.
+    pub flash_bytes: u64,
+    /// Bytes of RAM for arena and stack.
+    pub ram_bytes: u64,
+}
+
+impl Target {
+    /// Reads a target file.
+    ///
+    /// # Errors
+    /// What is wrong, with the line.
+    pub fn from_toml(text: &str) -> Result<Self, String> {
+        let target: Self = toml::from_str(text).map_err(|e| e.to_string())?;
+        if target.flash.is_empty() || target.ram.is_empty() {
+            return Err("a target needs at least one [[flash]] and one [[ram]] region".into());
+        }
+        Ok(target)
+    }
+
+    /// The largest FLASH region and the largest RAM region, less what is reserved.
+    pub fn budget(&self) -> Budget {
+        let largest = |regions: &[Region]| regions.iter().map(Region::available).max().unwrap_or(0);
+        Budget { flash_bytes: largest(&self.flash), ram_bytes: largest(&self.ram) }
+    }
+}
+
+/// The widths that one kernel is specialised for.
+///
+/// `second` is the weights' width, the second input's for an addition, and `None` for kernels that read one tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KernelKey {
+    /// What it computes.
+    pub kind: KernelKind,
+    /// Width of the (first) input.
+    pub input: BitWidth,
+    /// Width of the weights or the second input.
+    pub second: Option<BitWidth>,
+    /// Width of the output.
+    pub output: BitWidth,
+}
+
+impl KernelKey {
+    /// `conv2d_8_4_8`: kind, input, second (where there is one), output.
+    pub fn name(&self) -> String {
+        match self.second {
+            Some(second) => format!("{}_{}_{}_{}", self.kind.name(), self.input, second, self.output),
+            None => format!("{}_{}_{}", self.kind.name(), self.input, self.output),
+        }
+    }
+
+    /// Every key that a network can ask for.
+    pub fn all() -> Vec<Self> {
+        let mut keys = Vec::new();
+        for kind in KernelKind::ALL {
+            for input in BitWidth::ALL {
+                match kind {
+                    KernelKind::Conv2d | KernelKind::DepthwiseConv2d | KernelKind::FullyConnected | KernelKind::Add => {
+                        for second in BitWidth::ALL {
+                            keys.extend(BitWidth::ALL.map(|output| Self { kind, input, second: Some(second), output }));
+                        }
+                    }
+                    KernelKind::Concat | KernelKind::AveragePool => {
+                        keys.extend(BitWidth::ALL.map(|output| Self { kind, input, second: None, output }));
+                    }
+                    KernelKind::MaxPool | KernelKind::Clamp | KernelKind::Pad => {
+                        keys.push(Self { kind, input, second: None, output: input });
+                    }
+                }
+            }
+        }
+        keys
+    }
+}
+
+/// What emitted code costs on one core with one compiler and its flags, measured (`cargo xtask kernel-costs`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CoreCosts {
+    /// As `cortex-m4`.
+    pub name: String,
+    /// The compiler that was measured, as it names itself.
+    pub compiler: String,
+    /// Its flags for this core.
+    pub flags: Vec<String>,
+    /// Bytes that every package has whatever its layers: entry points.
+    pub base_code_bytes: u64,
+    /// Upper bound of the entry point's own stack frame in bytes.
+    pub base_stack_bytes: u64,
+    /// For each kernel kind, what one more layer of it costs.
+    pub layers: BTreeMap<KernelKind, LayerCost>,
+    /// For each [`KernelKey::name`], what having the kernel costs.
+    pub kernels: BTreeMap<String, KernelCost>,
+}
+
+/// What one more layer costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LayerCost {
+    /// Bytes of its constant descriptor.
+    pub descriptor_bytes: u64,
+    /// Upper bound of the bytes of its call.
+    pub call_bytes: u64,
+}
+
+/// What one specialised kernel costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KernelCost {
+    /// Bytes of code and its constants.
+    pub code_bytes: u64,
+    /// Bound of its stack in bytes, callees included.
+    pub stack_bytes: u64,
+}
+
+impl CoreCosts {
+    /// Reads a core file.
+    ///
+    /// # Errors
+    /// What is wrong, with the line; a kernel or kind that is missing.
+    pub fn from_toml(text: &str) -> Result<Self, String> {
+        let costs: Self = toml::from_str(text).map_err(|e| e.to_string())?;
+        for key in KernelKey::all() {
+            if !costs.kernels.contains_key(&key.name()) {
+                return Err(format!("[kernels] lacks `{}`", key.name()));
+            }
+            if !costs.layers.contains_key(&key.kind) {
+                return Err(format!("[layers] lacks `{}`", key.kind.name()));
+            }
+        }
+        Ok(costs)
+    }
+
+    /// The cost of a kernel. [`Self::from_toml`] has checked that it is there.
+    pub fn kernel(&self, key: KernelKey) -> KernelCost {
+        self.kernels[&key.name()]
+    }
+
+    /// The cost of a layer of `kind`. [`Self::from_toml`] has checked that it is there.
+    pub fn layer(&self, kind: KernelKind) -> LayerCost {
+        self.layers[&kind]
+    }
+}
