@@ -20,18 +20,19 @@ class Graph:
         self.input = helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch] + list(input_shape))
         self.batch = batch
         self.node_names = True
-        self.float_data = False
+        self.typed_data = False
         self.constants_as_nodes = False
 
     # Tensors
 
     def constant(self, values, label="constant"):
-        """A constant as this graph stores them: an initializer (raw_data or float_data) or a Constant node."""
+        """A constant as this graph stores them: an initializer (raw_data, or float_data and int64_data) or a Constant node."""
         array = np.asarray(values)
         array = array.astype(np.int64 if array.dtype.kind == "i" else np.float32)
         name = f"{label}_{len(self.initializers) + len(self.nodes)}"
-        if self.float_data and array.dtype == np.float32:
-            tensor = helper.make_tensor(name, TensorProto.FLOAT, array.shape, array.ravel())
+        if self.typed_data:
+            data_type = TensorProto.FLOAT if array.dtype == np.float32 else TensorProto.INT64
+            tensor = helper.make_tensor(name, data_type, array.shape, array.ravel())
         else:
             tensor = numpy_helper.from_array(array, name)
         if self.constants_as_nodes:

@@ -213,8 +213,8 @@ def what_folds_away():
         x = g.dropout(g.gemm(g.flatten(g.node("GlobalAveragePool", [x])), 4, 3))
         yield g.case(g.node("Identity", [x]))
 
-    g = Graph("constant_expressions", 13, (2, 6, 5), ["weights through Identity, Transpose, Reshape, Mul, Unsqueeze of initializers"])
-    g.float_data = True
+    g = Graph("constant_expressions", 13, (2, 6, 5), ["weights through Identity, Transpose, Reshape, Mul, Unsqueeze of initializers", "initializers in float_data and int64_data"])
+    g.typed_data = True
     weight = g.node("Transpose", [g.constant(g.weights(4, 3, 3, 2))], perm=[0, 3, 1, 2])
     x = g.relu(g.node("Conv", ["x", weight, g.node("Identity", [g.constant(g.spread(4))])]))
     weight = g.node("Mul", [g.node("Reshape", [g.constant(g.weights(4, 4)), g.constant([4, 4, 1, 1])]), g.constant(0.5)])

@@ -226,8 +226,8 @@ def dense_layers():
     x = g.relu(g.node("MatMul", [x, g.constant(g.weights(6, 6))]))
     yield g.case(g.node("Add", [g.constant(g.spread(4).reshape(1, 4)), g.node("MatMul", [x, g.constant(g.weights(6, 4))])]))
 
-    g = Graph("flatten_negative_axis", 13, (3, 4, 5), ["Flatten with axis -3", "input flattened at once, no convolution", "initializers in float_data"], batch="N")
-    g.float_data = True
+    g = Graph("flatten_negative_axis", 13, (3, 4, 5), ["Flatten with axis -3", "input flattened at once, no convolution", "initializers in float_data", "batch neither named nor fixed"], batch=None)
+    g.typed_data = True
     x = g.relu(g.gemm(g.node("Flatten", ["x"], axis=-3), 60, 8))
     yield g.case(g.gemm(x, 8, 4))
 
