@@ -43,8 +43,14 @@ def small_model(name, opset=13):
 
 def not_models():
     data = small_model("whole").SerializeToString(deterministic=True)
-    yield "truncated.onnx", data[: len(data) * 2 // 3], ["truncated.onnx", "truncated|not an onnx|damaged|decode|incomplete"]
-    yield "truncated_in_weights.onnx", data[: data.index(b"weight_0") - 40], ["truncated_in_weights.onnx", "truncated|not an onnx|damaged|decode|incomplete"]
+    yield "truncated.onnx", data[: len(data) * 2 // 3], [
+        "truncated.onnx",
+        "truncated|not an onnx|damaged|decode|incomplete",
+    ]
+    yield "truncated_in_weights.onnx", data[: data.index(b"weight_0") - 40], [
+        "truncated_in_weights.onnx",
+        "truncated|not an onnx|damaged|decode|incomplete",
+    ]
     yield "text.onnx", b"This is a text file, not a network.\n" * 8, ["text.onnx", "not an onnx|decode"]
     yield "empty.onnx", b"", ["empty.onnx", "empty|not an onnx"]
     yield "image.onnx", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(64), ["image.onnx", "not an onnx|decode"]
@@ -71,7 +77,10 @@ def unsupported_graphs():
     yield g, g.conv(g.reshape(g.conv("x", 4, 4), [1, 2, 8, 3]), 2, 3, (1, 1)), ["Reshape", "reshape_"]
 
     g = Graph("transpose_height_width", 13, (4, 6, 5), [])
-    yield g, g.conv(g.node("Transpose", [g.conv("x", 4, 4)], perm=[0, 1, 3, 2]), 4, 3, (1, 1)), ["Transpose", "transpose_"]
+    yield g, g.conv(g.node("Transpose", [g.conv("x", 4, 4)], perm=[0, 1, 3, 2]), 4, 3, (1, 1)), [
+        "Transpose",
+        "transpose_",
+    ]
 
     g = Graph("add_broadcasts_in_space", 13, (3, 6, 5), [])
     x = g.relu(g.conv("x", 3, 4))
@@ -186,3 +195,21 @@ def damaged_models():
     model.graph.node[1].op_type = "FancyRelu"
     model.opset_import.append(helper.make_opsetid("com.example", 1))
     yield model.graph.name, model, ["FancyRelu", "relu_"]
+
+    for name, attribute, values in [
+        ("stride_zero", "strides", [0, 1]),
+        ("pads_negative", "pads", [-1, 0, 0, 0]),
+        ("kernel_shape_disagrees", "kernel_shape", [5, 5]),
+        ("group_zero", "group", 0),
+    ]:
+        model = small_model(name)
+        kept = [old for old in model.graph.node[0].attribute if old.name != attribute]
+        del model.graph.node[0].attribute[:]
+        model.graph.node[0].attribute.extend(kept + [helper.make_attribute(attribute, values)])
+        yield name, model, ["conv_0", attribute.rstrip("s").split("_")[0]]
+
+    g = Graph("variance_negative", 13, (2, 6, 5), [])
+    model = g.case(g.batch_norm(g.conv("x", 2, 4), 4)).model
+    variance = model.graph.initializer[-1]
+    variance.raw_data = np.array([1, -0.5, 1, 1], np.float32).tobytes()
+    yield g.name, model, ["batchnormalization_1", "variance|NaN|not finite"]

@@ -80,7 +80,9 @@ class Graph:
         bounds = {key: float(value) for key, value in (("min", low), ("max", high)) if value is not None}
         if self.opset < 11:
             return self.node("Clip", [x], **bounds)
-        inputs = [x] + [self.constant(np.full(shape, bounds[key]), key) if key in bounds else "" for key in ("min", "max")]
+        inputs = [x] + [
+            self.constant(np.full(shape, bounds[key]), key) if key in bounds else "" for key in ("min", "max")
+        ]
         while inputs[-1] == "":
             inputs.pop()
         return self.node("Clip", inputs)

@@ -133,6 +133,8 @@ def numbers(array):
 
 def json_lines(record):
     """One line per key: short to scroll through, and a diff shows which part changed."""
-    lines = [f"  {json.dumps(key)}: {json.dumps(value, separators=(',', ':') if 'puts' in key else None)}"
-             for key, value in record.items()]
+    lines = [
+        f"  {json.dumps(key)}: {json.dumps(value, separators=(',', ':') if 'puts' in key else None)}"
+        for key, value in record.items()
+    ]
     return "{\n" + ",\n".join(lines) + "\n}\n"

@@ -21,11 +21,21 @@ def cases():
     for build, (shape, covers) in NETWORKS.items():
         yield convert(f"keras_{build.__name__}", build, shape, covers)
     for opset in (8, 9, 10, 11, 13, 15, 18):
-        yield convert(f"keras_opset_{opset:02}", mobile, NETWORKS[mobile][0], [f"tf2onnx at opset {opset}"], opset=opset)
+        yield convert(
+            f"keras_opset_{opset:02}", mobile, NETWORKS[mobile][0], [f"tf2onnx at opset {opset}"], opset=opset
+        )
     yield convert("keras_nchw_input", mobile, NETWORKS[mobile][0], ["inputs_as_nchw"], inputs_as_nchw=["x"])
-    yield convert("keras_nchw_input_fixed", same_padding, NETWORKS[same_padding][0],
-                  ["inputs_as_nchw", "batch fixed at 1"], batch=1, inputs_as_nchw=["x"])
-    yield convert("keras_flatten_fixed", flatten_dense, NETWORKS[flatten_dense][0], ["Flatten with the batch fixed at 1"], batch=1)
+    yield convert(
+        "keras_nchw_input_fixed",
+        same_padding,
+        NETWORKS[same_padding][0],
+        ["inputs_as_nchw", "batch fixed at 1"],
+        batch=1,
+        inputs_as_nchw=["x"],
+    )
+    yield convert(
+        "keras_flatten_fixed", flatten_dense, NETWORKS[flatten_dense][0], ["Flatten with the batch fixed at 1"], batch=1
+    )
 
 
 def conv_bn(x, filters, kernel=3, activation="relu", **settings):
@@ -152,12 +162,21 @@ def speech(x):
 
 NETWORKS = {
     mobile: ((12, 10, 3), ["ZeroPadding2D", "ReLU6", "inverted bottleneck", "global average", "Softmax"]),
-    mobile_v1_top: ((9, 8, 3), ["global average with keepdims", "1x1 convolution as classifier", "Reshape then Softmax"]),
+    mobile_v1_top: (
+        (9, 8, 3),
+        ["global average with keepdims", "1x1 convolution as classifier", "Reshape then Softmax"],
+    ),
     flatten_dense: ((9, 8, 2), ["Flatten in HWC order before Dense", "batch-norm after Dense"]),
-    same_padding: ((9, 10, 3), ["padding 'same' with even kernels, strides, odd and even sizes, for every kind of layer"]),
+    same_padding: (
+        (9, 10, 3),
+        ["padding 'same' with even kernels, strides, odd and even sizes, for every kind of layer"],
+    ),
     inception: ((9, 8, 3), ["Concatenate of three branches", "batch-norm after concat", "AveragePooling then Flatten"]),
     resnet: ((8, 10, 3), ["residual blocks as in ResNet8"]),
-    pre_activation: ((7, 8, 3), ["batch-norm before convolution, of the input, after Add", "Add of three with one repeated"]),
+    pre_activation: (
+        (7, 8, 3),
+        ["batch-norm before convolution, of the input, after Add", "Add of three with one repeated"],
+    ),
     preprocessing: ((8, 9, 3), ["Rescaling and Normalization inside the network"]),
     separable: ((10, 11, 2), ["SeparableConv2D with depth multiplier 2", "dilation", "output left in NHWC"]),
     arithmetic: ((8, 7, 3), ["Mul, Add, Div, Sub of constants, pad and mean as TensorFlow operators"]),

@@ -31,14 +31,37 @@ def cases():
     for opset in (18, 19, 20, 21, 22):
         yield dynamo(f"dynamo_opset_{opset}", Small, SHAPES[Small], [f"new exporter at opset {opset}"], opset=opset)
 
-    yield torchscript("torchscript_bn_kept", MobileBlocks, SHAPES[MobileBlocks], ["batch-norm kept (TrainingMode.PRESERVE)"],
-                      training=TrainingMode.PRESERVE)
-    yield torchscript("torchscript_initializers_as_inputs", MobileBlocks, SHAPES[MobileBlocks], ["keep_initializers_as_inputs"],
-                      keep_initializers_as_inputs=True)
-    yield torchscript("torchscript_not_folded", Padded, SHAPES[Padded],
-                      ["constants left unfolded: the arithmetic of F.pad's sizes"], do_constant_folding=False)
-    yield torchscript("torchscript_view_fixed", ViewBySize, SHAPES[ViewBySize], ["x.view(x.size(0), -1) with a fixed batch"], dynamic=False)
-    yield dynamo("dynamo_view_fixed", ViewBySize, SHAPES[ViewBySize], ["x.view(x.size(0), -1) with a fixed batch"], dynamic=False)
+    yield torchscript(
+        "torchscript_bn_kept",
+        MobileBlocks,
+        SHAPES[MobileBlocks],
+        ["batch-norm kept (TrainingMode.PRESERVE)"],
+        training=TrainingMode.PRESERVE,
+    )
+    yield torchscript(
+        "torchscript_initializers_as_inputs",
+        MobileBlocks,
+        SHAPES[MobileBlocks],
+        ["keep_initializers_as_inputs"],
+        keep_initializers_as_inputs=True,
+    )
+    yield torchscript(
+        "torchscript_not_folded",
+        Padded,
+        SHAPES[Padded],
+        ["constants left unfolded: the arithmetic of F.pad's sizes"],
+        do_constant_folding=False,
+    )
+    yield torchscript(
+        "torchscript_view_fixed",
+        ViewBySize,
+        SHAPES[ViewBySize],
+        ["x.view(x.size(0), -1) with a fixed batch"],
+        dynamic=False,
+    )
+    yield dynamo(
+        "dynamo_view_fixed", ViewBySize, SHAPES[ViewBySize], ["x.view(x.size(0), -1) with a fixed batch"], dynamic=False
+    )
     for label, network in [("small", Small), ("squeezes", Squeezes)]:
         covers = ["exported with optimize=False: batch-norm and size arithmetic kept, CastLike of constants"]
         yield dynamo(f"dynamo_not_optimized_{label}", network, SHAPES[network], covers, optimize=False)
@@ -52,7 +75,9 @@ def conv_bn(channels_in, channels_out, kernel=3, activation=nn.ReLU, **settings)
 class Small(nn.Module):
     def __init__(self):
         super().__init__()
-        self.features = nn.Sequential(conv_bn(3, 5, stride=2, padding=1), nn.MaxPool2d(2, 1), nn.Conv2d(5, 6, 1), nn.ReLU6())
+        self.features = nn.Sequential(
+            conv_bn(3, 5, stride=2, padding=1), nn.MaxPool2d(2, 1), nn.Conv2d(5, 6, 1), nn.ReLU6()
+        )
         self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(6 * 4 * 3, 4))
 
     def forward(self, x):
@@ -62,8 +87,16 @@ class Small(nn.Module):
 class FlattenLinear(nn.Module):
     def __init__(self):
         super().__init__()
-        self.layers = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(60, 8), nn.BatchNorm1d(8), nn.ReLU(),
-                                    nn.Linear(8, 5, bias=False), nn.Softmax(dim=1))
+        self.layers = nn.Sequential(
+            nn.Conv2d(2, 4, 3),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(60, 8),
+            nn.BatchNorm1d(8),
+            nn.ReLU(),
+            nn.Linear(8, 5, bias=False),
+            nn.Softmax(dim=1),
+        )
 
     def forward(self, x):
         return self.layers(x)
@@ -207,15 +240,51 @@ class Permuted(nn.Module):
 
 
 NETWORKS = {
-    FlattenLinear: ((2, 5, 7), ["Flatten of CxHxW before Linear", "BatchNorm1d after Linear", "Linear without bias", "final Softmax"]),
+    FlattenLinear: (
+        (2, 5, 7),
+        ["Flatten of CxHxW before Linear", "BatchNorm1d after Linear", "Linear without bias", "final Softmax"],
+    ),
     ViewBySize: ((2, 5, 7), ["x.view(x.size(0), -1) with a dynamic batch", "final Softmax"]),
-    ViewBySizes: ((2, 5, 7), ["size arithmetic over several axes", "indexing with None", "reshape by a product of sizes"]),
-    MobileBlocks: ((3, 12, 10), ["inverted bottleneck with residual", "ReLU6", "depthwise with channel multiplier 2, kernel 5x3, stride 2x1", "mean over space"]),
+    ViewBySizes: (
+        (2, 5, 7),
+        ["size arithmetic over several axes", "indexing with None", "reshape by a product of sizes"],
+    ),
+    MobileBlocks: (
+        (3, 12, 10),
+        [
+            "inverted bottleneck with residual",
+            "ReLU6",
+            "depthwise with channel multiplier 2, kernel 5x3, stride 2x1",
+            "mean over space",
+        ],
+    ),
     PreActivation: ((3, 8, 7), ["batch-norm before padded convolution", "batch-norm after Add, two consumers"]),
-    Inception: ((3, 8, 9), ["concat of three branches", "batch-norm after concat", "1x1 convolution as classifier", "squeeze"]),
-    Pools: ((3, 11, 12), ["average pooling with and without padding counted", "max pooling of negative values with padding", "ceil_mode", "mean with keepdim"]),
-    Padded: ((3, 8, 9), ["ZeroPad2d, F.pad", "padding='same' with even kernels", "Pad before MaxPool of negative values"]),
-    Arithmetic: ((3, 7, 6), ["normalisation inside the network", "Mul and Add of parameters and numbers", "one tensor used three times", "hardtanh, clamp with one bound"]),
+    Inception: (
+        (3, 8, 9),
+        ["concat of three branches", "batch-norm after concat", "1x1 convolution as classifier", "squeeze"],
+    ),
+    Pools: (
+        (3, 11, 12),
+        [
+            "average pooling with and without padding counted",
+            "max pooling of negative values with padding",
+            "ceil_mode",
+            "mean with keepdim",
+        ],
+    ),
+    Padded: (
+        (3, 8, 9),
+        ["ZeroPad2d, F.pad", "padding='same' with even kernels", "Pad before MaxPool of negative values"],
+    ),
+    Arithmetic: (
+        (3, 7, 6),
+        [
+            "normalisation inside the network",
+            "Mul and Add of parameters and numbers",
+            "one tensor used three times",
+            "hardtanh, clamp with one bound",
+        ],
+    ),
     Squeezes: ((2, 6, 7), ["mean over one axis at a time", "squeeze and unsqueeze", "dropout"]),
     Permuted: ((2, 5, 7), ["permute to channels-last before flatten"]),
 }
@@ -244,8 +313,17 @@ def torchscript(name, network, shape, covers, opset=17, dynamic=True, **settings
     axes = {"dynamic_axes": {"x": {0: "batch"}, "y": {0: "batch"}}} if dynamic else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(model, (torch.zeros(1, *shape),), data, dynamo=False, opset_version=opset,
-                          input_names=["x"], output_names=["y"], **axes, **settings)
+        torch.onnx.export(
+            model,
+            (torch.zeros(1, *shape),),
+            data,
+            dynamo=False,
+            opset_version=opset,
+            input_names=["x"],
+            output_names=["y"],
+            **axes,
+            **settings,
+        )
     model = onnx.load_from_string(data.getvalue())
     return Case(name, model, f"PyTorch {version()}, TorchScript exporter", covers)
 
@@ -257,8 +335,19 @@ def dynamo(name, network, shape, covers, opset=None, dynamic=True, optimize=True
         warnings.simplefilter("ignore")
         path = Path(folder) / "model.onnx"
         example = torch.zeros(2 if dynamic else 1, *shape)
-        torch.onnx.export(model, (example,), path, dynamo=True, opset_version=opset, external_data=False, optimize=optimize,
-                          input_names=["x"], output_names=["y"], verbose=False, **shapes)
+        torch.onnx.export(
+            model,
+            (example,),
+            path,
+            dynamo=True,
+            opset_version=opset,
+            external_data=False,
+            optimize=optimize,
+            input_names=["x"],
+            output_names=["y"],
+            verbose=False,
+            **shapes,
+        )
         exported = onnx.load(path)
     return Case(name, exported, f"PyTorch {version()}, exporter on torch.export", covers)
 
