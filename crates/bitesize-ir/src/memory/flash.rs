@@ -1,11 +1,12 @@
 //! FLASH: packed weights, quantization constants, code.
 
+use super::kernels::{KernelSet, KernelTable, visit_kernel_keys};
 use super::{Widths, word};
 use crate::grid::BitWidth;
 use crate::network::{Network, Node};
-use crate::op::{KernelKind, Op};
+use crate::op::Op;
 use crate::requantize::WeightLayout;
-use crate::target::{CoreCosts, KernelKey};
+use crate::target::CoreCosts;
 use std::collections::BTreeSet;
 
 /// Bytes of FLASH of a package, and how they split.
@@ -103,44 +104,65 @@ pub fn average_pool_counts(
     rows.iter().flat_map(|r| columns.iter().map(move |c| r * c)).collect()
 }
 
-/// The kernels that `node` calls, in the order of its inputs (a concatenation calls one for each input, every other
-/// operator one in all).
-pub fn kernel_keys(node: &Node, index: usize, widths: &Widths) -> Vec<KernelKey> {
-    let Some(kind) = node.op.kernel_kind() else { return Vec::new() };
-    let bits = |i: usize| widths.tensors[node.inputs[i].0];
-    let output = widths.tensors[node.output.0];
-    match kind {
-        KernelKind::Concat => {
-            (0..node.inputs.len()).map(|i| KernelKey { kind, input: bits(i), second: None, output }).collect()
-        }
-        KernelKind::Add => vec![KernelKey { kind, input: bits(0), second: Some(bits(1)), output }],
-        KernelKind::Conv2d | KernelKind::DepthwiseConv2d | KernelKind::FullyConnected => {
-            vec![KernelKey { kind, input: bits(0), second: widths.weights[index], output }]
-        }
-        KernelKind::MaxPool | KernelKind::AveragePool | KernelKind::Clamp | KernelKind::Pad => {
-            vec![KernelKey { kind, input: bits(0), second: None, output }]
-        }
-    }
+/// What every policy shares: bytes by node, and by width where they depend on it.
+#[derive(Clone, Debug)]
+pub(super) struct FlashModel {
+    /// Packed weights of each node by [`BitWidth`].
+    weights: Vec<[u64; 3]>,
+    /// Quantization constants and layer code of each node.
+    fixed: Vec<FlashLayer>,
+    base_code: u64,
 }
 
-/// FLASH of `network` at `widths` on a core.
-pub fn flash(network: &Network, widths: &Widths, core: &CoreCosts) -> FlashUse {
-    let mut layers = Vec::with_capacity(network.nodes.len());
-    let mut kernels = BTreeSet::new();
-    for (i, node) in network.nodes.iter().enumerate() {
-        let keys = kernel_keys(node, i, widths);
-        let code = keys.iter().map(|key| core.layer(key.kind)).map(|c| c.descriptor_bytes + c.call_bytes).sum();
-        kernels.extend(keys);
-        layers.push(FlashLayer {
-            weights: widths.weights[i].map_or(0, |bits| packed_weight_bytes(&node.op, bits) as u64),
-            quantization: quantization_bytes(network, node) as u64,
-            code,
-        });
+impl FlashModel {
+    pub(super) fn of(network: &Network, core: &CoreCosts) -> Self {
+        let packed = |node: &Node| BitWidth::ALL.map(|bits| packed_weight_bytes(&node.op, bits) as u64);
+        let fixed = |node: &Node| {
+            let layer = node.op.kernel_kind().map(|kind| core.layer(kind));
+            let calls = if matches!(node.op, Op::Concat) { node.inputs.len() as u64 } else { 1 };
+            FlashLayer {
+                weights: 0,
+                quantization: quantization_bytes(network, node) as u64,
+                code: layer.map_or(0, |cost| calls * (cost.descriptor_bytes + cost.call_bytes)),
+            }
+        };
+        Self {
+            weights: network.nodes.iter().map(packed).collect(),
+            fixed: network.nodes.iter().map(fixed).collect(),
+            base_code: core.base_code_bytes,
+        }
     }
-    let weights = layers.iter().map(|l| l.weights).sum();
-    let quantization = layers.iter().map(|l| l.quantization).sum();
-    let code = core.base_code_bytes
-        + layers.iter().map(|l| l.code).sum::<u64>()
-        + kernels.into_iter().map(|key| core.kernel(key).code_bytes).sum::<u64>();
-    FlashUse { total: weights + quantization + code, weights, quantization, code, layers }
+
+    fn layer(&self, index: usize, widths: &Widths) -> FlashLayer {
+        let weights = widths.weights[index].map_or(0, |bits| self.weights[index][bits as usize]);
+        FlashLayer { weights, ..self.fixed[index] }
+    }
+
+    fn kernel_bytes(network: &Network, widths: &Widths, kernels: &KernelTable) -> u64 {
+        let mut seen = KernelSet::default();
+        let mut bytes = 0;
+        for (i, node) in network.nodes.iter().enumerate() {
+            visit_kernel_keys(node, i, widths, |key| {
+                if seen.insert(key) {
+                    bytes += kernels.cost(key).code_bytes;
+                }
+            });
+        }
+        bytes
+    }
+
+    pub(super) fn count(&self, network: &Network, widths: &Widths, kernels: &KernelTable) -> FlashUse {
+        let layers: Vec<FlashLayer> = (0..self.fixed.len()).map(|i| self.layer(i, widths)).collect();
+        let weights = layers.iter().map(|l| l.weights).sum();
+        let quantization = layers.iter().map(|l| l.quantization).sum();
+        let code =
+            self.base_code + layers.iter().map(|l| l.code).sum::<u64>() + Self::kernel_bytes(network, widths, kernels);
+        FlashUse { total: weights + quantization + code, weights, quantization, code, layers }
+    }
+
+    /// The total of [`Self::count`] without the list of layers.
+    pub(super) fn total(&self, network: &Network, widths: &Widths, kernels: &KernelTable) -> u64 {
+        let layers: u64 = (0..self.fixed.len()).map(|i| self.layer(i, widths).total()).sum();
+        self.base_code + layers + Self::kernel_bytes(network, widths, kernels)
+    }
 }

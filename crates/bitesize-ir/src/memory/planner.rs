@@ -37,15 +37,29 @@ pub struct Plan {
 
 /// Places `buffers` so that none that are alive together overlap.
 pub fn plan(buffers: &[Buffer]) -> Plan {
-    let last_step = buffers.iter().map(|b| b.last).max().unwrap_or(0);
-    let lower_bound = (0..=last_step)
-        .map(|t| buffers.iter().filter(|b| b.first <= t && t <= b.last).map(|b| b.bytes).sum())
-        .max()
-        .unwrap_or(0);
+    let steps = buffers.iter().map(|b| b.last + 1).max().unwrap_or(0);
+    let lower_bound = alive_bytes(buffers, steps).into_iter().max().unwrap_or(0);
     let mut order: Vec<usize> = (0..buffers.len()).collect();
     order.sort_by_key(|&i| (std::cmp::Reverse(buffers[i].bytes), i));
     let (arena_bytes, placements) = first_fit(buffers, &order);
     Plan { arena_bytes, lower_bound, placements }
+}
+
+/// Bytes alive at each of `steps` steps; every buffer's last step is among them.
+pub(super) fn alive_bytes(buffers: &[Buffer], steps: usize) -> Vec<usize> {
+    let (mut born, mut dead) = (vec![0; steps], vec![0; steps + 1]);
+    for buffer in buffers {
+        born[buffer.first] += buffer.bytes;
+        dead[buffer.last + 1] += buffer.bytes;
+    }
+    let mut alive = 0;
+    born.iter()
+        .zip(dead)
+        .map(|(born, dead)| {
+            alive = alive + born - dead;
+            alive
+        })
+        .collect()
 }
 
 /// Places buffers in `order`, each at the lowest offset that no buffer placed before and alive with it covers.

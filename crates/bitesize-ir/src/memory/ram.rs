@@ -1,7 +1,8 @@
 //! RAM: the arena with every packed tensor and scratch, and the stack.
 
-use super::planner::{Buffer, Plan, plan};
-use super::{Widths, kernel_keys, word};
+use super::kernels::{KernelTable, visit_kernel_keys};
+use super::planner::{Buffer, Plan, alive_bytes, plan};
+use super::{Widths, word};
 use crate::grid::BitWidth;
 use crate::network::{Network, Node, NodeId, TensorId};
 use crate::op::Op;
@@ -73,55 +74,104 @@ pub fn scratch_bytes(network: &Network, node: &Node, widths: &Widths) -> usize {
     }
 }
 
-/// RAM of `network` at `widths` on a core.
-pub fn ram(network: &Network, widths: &Widths, core: &CoreCosts) -> RamUse {
-    let nodes = network.nodes.len();
-    // The input lives from before the first node, the output until after the last.
-    let mut buffers = Vec::with_capacity(network.tensors.len() + nodes);
-    for (i, tensor) in network.tensors.iter().enumerate() {
-        let id = TensorId(i);
-        let first = network.producer(id).map_or(0, |n| n.0);
-        let last_read = network.consumers(id).last().map_or(first, |n| n.0);
-        let last = if id == network.output { nodes.saturating_sub(1) } else { last_read };
-        buffers.push(Buffer { bytes: tensor_bytes(tensor.shape, widths.tensors[i]), first, last });
-    }
-    let mut scratch_nodes = Vec::new();
-    for (i, node) in network.nodes.iter().enumerate() {
-        let bytes = scratch_bytes(network, node, widths);
-        if bytes > 0 {
-            scratch_nodes.push(i);
-            buffers.push(Buffer { bytes, first: i, last: i });
+/// What every policy shares: when each tensor is alive and how many bytes it has at each width.
+#[derive(Clone, Debug)]
+pub(super) struct RamModel {
+    /// First and last step of each tensor.
+    lifetimes: Vec<(usize, usize)>,
+    /// Packed bytes of each tensor by [`BitWidth`].
+    bytes: Vec<[usize; 3]>,
+    base_stack: u64,
+}
+
+impl RamModel {
+    pub(super) fn of(network: &Network, core: &CoreCosts) -> Self {
+        let sizes = |shape: Shape| BitWidth::ALL.map(|bits| tensor_bytes(shape, bits));
+        Self {
+            lifetimes: lifetimes(network),
+            bytes: network.tensors.iter().map(|tensor| sizes(tensor.shape)).collect(),
+            base_stack: core.base_stack_bytes,
         }
     }
-    let Plan { arena_bytes, lower_bound, placements } = plan(&buffers);
-    let offsets: Vec<usize> = placements.iter().map(|p| p.offset).collect();
-    let tensors = network.tensors.len();
-    let mut scratch = vec![None; nodes];
-    for (k, &node) in scratch_nodes.iter().enumerate() {
-        scratch[node] = Some(offsets[tensors + k]);
+
+    /// One buffer for each tensor, then one for each scratch; and the nodes whose scratch they are.
+    fn buffers(&self, network: &Network, widths: &Widths) -> (Vec<Buffer>, Vec<usize>) {
+        let mut buffers = Vec::with_capacity(self.bytes.len() + network.nodes.len());
+        for ((bytes, &(first, last)), bits) in self.bytes.iter().zip(&self.lifetimes).zip(&widths.tensors) {
+            buffers.push(Buffer { bytes: bytes[*bits as usize], first, last });
+        }
+        let mut scratch_nodes = Vec::new();
+        for (i, node) in network.nodes.iter().enumerate() {
+            let bytes = scratch_bytes(network, node, widths);
+            if bytes > 0 {
+                scratch_nodes.push(i);
+                buffers.push(Buffer { bytes, first: i, last: i });
+            }
+        }
+        (buffers, scratch_nodes)
     }
-    let alive: Vec<usize> =
-        (0..nodes).map(|t| buffers.iter().filter(|b| b.first <= t && t <= b.last).map(|b| b.bytes).sum()).collect();
-    let peak = (0..nodes).fold(0, |best, t| if alive[t] > alive[best] { t } else { best });
-    let stack = core.base_stack_bytes
-        + (0..nodes)
-            .flat_map(|i| kernel_keys(&network.nodes[i], i, widths))
-            .map(|key| core.kernel(key).stack_bytes)
-            .max()
-            .unwrap_or(0);
-    let largest_scratch = buffers[tensors..].iter().map(|b| b.bytes).max().unwrap_or(0) as u64;
-    RamUse {
-        total: arena_bytes as u64 + stack,
-        arena: arena_bytes as u64,
-        scratch: largest_scratch,
-        stack,
-        plan: MemoryPlan {
-            arena_bytes,
-            lower_bound,
-            tensors: offsets[..tensors].to_vec(),
-            scratch,
-            peak: NodeId(peak),
-            alive,
-        },
+
+    pub(super) fn alive(&self, network: &Network, widths: &Widths) -> Vec<usize> {
+        alive_bytes(&self.buffers(network, widths).0, network.nodes.len())
     }
+
+    pub(super) fn stack(&self, network: &Network, widths: &Widths, kernels: &KernelTable) -> u64 {
+        let mut deepest = 0;
+        for (i, node) in network.nodes.iter().enumerate() {
+            visit_kernel_keys(node, i, widths, |key| deepest = deepest.max(kernels.cost(key).stack_bytes));
+        }
+        self.base_stack + deepest
+    }
+
+    pub(super) fn count(&self, network: &Network, widths: &Widths, kernels: &KernelTable) -> RamUse {
+        let (buffers, scratch_nodes) = self.buffers(network, widths);
+        let Plan { arena_bytes, lower_bound, placements } = plan(&buffers);
+        let offsets: Vec<usize> = placements.iter().map(|p| p.offset).collect();
+        let tensors = self.bytes.len();
+        let mut scratch = vec![None; network.nodes.len()];
+        for (k, &node) in scratch_nodes.iter().enumerate() {
+            scratch[node] = Some(offsets[tensors + k]);
+        }
+        let alive = alive_bytes(&buffers, network.nodes.len());
+        let peak = (0..alive.len()).fold(0, |best, t| if alive[t] > alive[best] { t } else { best });
+        let stack = self.stack(network, widths, kernels);
+        RamUse {
+            total: arena_bytes as u64 + stack,
+            arena: arena_bytes as u64,
+            scratch: buffers[tensors..].iter().map(|b| b.bytes).max().unwrap_or(0) as u64,
+            stack,
+            plan: MemoryPlan {
+                arena_bytes,
+                lower_bound,
+                tensors: offsets[..tensors].to_vec(),
+                scratch,
+                peak: NodeId(peak),
+                alive,
+            },
+        }
+    }
+
+    /// The total of [`Self::count`].
+    pub(super) fn total(&self, network: &Network, widths: &Widths, kernels: &KernelTable) -> u64 {
+        plan(&self.buffers(network, widths).0).arena_bytes as u64 + self.stack(network, widths, kernels)
+    }
+
+    /// First and last step (node index) at which `tensor` is alive.
+    pub(super) fn lifetime(&self, tensor: TensorId) -> (usize, usize) {
+        self.lifetimes[tensor.0]
+    }
+}
+
+/// First and last step of each tensor, a step being a node's index: from the node that writes it to the last that
+/// reads it. The input is alive from step 0, the output until the last step.
+fn lifetimes(network: &Network) -> Vec<(usize, usize)> {
+    let mut alive = vec![(0, 0); network.tensors.len()];
+    for (id, node) in network.iter() {
+        alive[node.output.0] = (id.0, id.0);
+        for input in &node.inputs {
+            alive[input.0].1 = id.0;
+        }
+    }
+    alive[network.output.0].1 = network.nodes.len().saturating_sub(1);
+    alive
 }
