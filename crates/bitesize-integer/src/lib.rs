@@ -1,8 +1,55 @@
-//! The integer network: its types, lowering, packing, and the golden interpreter.
+//! Integer networks: what a quantized model becomes before C is written, and the arithmetic that everything else is
+//! compared with.
 //!
-//! - [`network`]: [`IntNetwork`], a checked network of integers; nothing in it is a float.
+//! ```
+//! # use bitesize_ir::{network::Tensor, *};
+//! # let shape = Shape::vector(4);
+//! # let tensor = |name: &str| Tensor { name: name.into(), shape };
+//! # let network = Network {
+//! #     name: "example".into(),
+//! #     tensors: vec![tensor("in"), tensor("out")],
+//! #     nodes: vec![Node {
+//! #         name: "relu".into(),
+//! #         op: Op::Clamp(op::Clamp::RELU),
+//! #         inputs: vec![TensorId(0)],
+//! #         output: TensorId(1),
+//! #     }],
+//! #     input: TensorId(0),
+//! #     output: TensorId(1),
+//! #     input_encoding: InputEncoding::Real,
+//! #     softmax_dropped: false,
+//! # };
+//! # let policy = Policy::uniform(&PolicySpace::of(&network), BitWidth::B8, BitWidth::B8);
+//! # let activation = ActivationQuant::from_range(-1.0, 1.0, BitWidth::B8);
+//! # let model = QuantizedModel { network, policy, activations: vec![activation; 2], weights: vec![None] };
+//! let network = bitesize_integer::lower(&model)?;
+//! println!("{network}");
+//! let interpreter = bitesize_integer::Interpreter::new(&network);
+//! let output = interpreter.run(&[0, 100, 200, 255]);
+//! assert_eq!(output, [128, 128, 200, 255]);
+//! assert_eq!(bitesize_integer::top1(&output), 3);
+//! # Ok::<(), bitesize_integer::LowerError>(())
+//! ```
+//!
+//! The numbers follow `docs/numerics.md`. In reading order:
+//!
+//! - [`network`]: [`IntNetwork`], a network of integers with its text form; nothing in it is a float.
+//! - [`verify`]: the rules of a legal one.
+//! - [`mod@lower`]: from [`bitesize_ir::QuantizedModel`] to it; the only module that sees floats.
+//! - [`packing`]: the packed bytes of activations and weights.
+//! - [`interpreter`]: the golden interpreter, its operators in [`kernels`].
+// Everything here is arithmetic on slices: nothing needs unsafe.
 #![forbid(unsafe_code)]
 
+pub mod interpreter;
+pub mod kernels;
+pub mod lower;
 pub mod network;
+pub mod packing;
+mod text;
+pub mod verify;
 
+pub use interpreter::{Interpreter, top1};
+pub use lower::{LowerError, lower};
 pub use network::{IntNetwork, IntNode, IntOp, IntTensor, IntWeights, Rescale};
+pub use verify::InvalidIntNetwork;

@@ -1,0 +1,146 @@
+//! The golden interpreter: what every other implementation is compared with, byte for byte.
+
+use crate::kernels::{self, Image, Layer, OutputRange};
+use crate::network::{IntNetwork, IntNode, IntOp};
+use bitesize_ir::requantize::Multiplier;
+use bitesize_ir::{NodeId, TensorId};
+use rayon::prelude::*;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Told how many images of a batch are done, from any thread; [`ControlFlow::Break`] cancels the rest.
+pub type Progress<'a> = &'a (dyn Fn(usize) -> ControlFlow<()> + Sync);
+
+/// Runs an [`IntNetwork`] on codes. Building one widens the weights once; it can then be shared between threads.
+#[derive(Clone, Debug)]
+pub struct Interpreter<'a> {
+    network: &'a IntNetwork,
+    /// One for each node, empty where it has no weights.
+    weights: Vec<Vec<i16>>,
+}
+
+impl<'a> Interpreter<'a> {
+    /// An interpreter of `network`, which must be legal ([`IntNetwork::verify`]).
+    pub fn new(network: &'a IntNetwork) -> Self {
+        let widen = |node: &IntNode| match &node.op {
+            IntOp::Conv2d { weights, .. }
+            | IntOp::DepthwiseConv2d { weights, .. }
+            | IntOp::FullyConnected { weights, .. } => weights.levels.iter().map(|&level| i16::from(level)).collect(),
+            IntOp::Add { .. }
+            | IntOp::Concat { .. }
+            | IntOp::MaxPool { .. }
+            | IntOp::AveragePool { .. }
+            | IntOp::Clamp { .. }
+            | IntOp::Pad { .. } => Vec::new(),
+        };
+        Self { network, weights: network.nodes.iter().map(widen).collect() }
+    }
+
+    /// The output codes for one image of input codes, both in NHWC order, one code a byte.
+    ///
+    /// # Panics
+    /// Where `image` has not as many codes as the input has elements.
+    pub fn run(&self, image: &[u8]) -> Vec<u8> {
+        let mut tensors = self.run_tensors(image);
+        std::mem::take(&mut tensors[self.network.output.0])
+    }
+
+    /// The codes of every tensor for one image, one code a byte, by [`TensorId`].
+    ///
+    /// # Panics
+    /// As [`Self::run`].
+    pub fn run_tensors(&self, image: &[u8]) -> Vec<Vec<u8>> {
+        let input = self.network.tensor(self.network.input);
+        assert_eq!(image.len(), input.shape.elements(), "codes of an image of {}", input.shape);
+        let mut tensors = vec![Vec::new(); self.network.tensors.len()];
+        tensors[self.network.input.0] = image.to_vec();
+        for (id, node) in self.network.iter() {
+            tensors[node.output.0] = self.run_node(id, &tensors);
+        }
+        tensors
+    }
+
+    /// The outputs for images that lie one after another, in their order: the same bytes whatever the number of
+    /// threads (those of the current rayon pool).
+    ///
+    /// # Panics
+    /// Where `images` is not a whole number of images.
+    pub fn run_batch(&self, images: &[u8]) -> Vec<u8> {
+        self.run_batch_with(images, &|_| ControlFlow::Continue(())).expect("nothing cancels")
+    }
+
+    /// As [`Self::run_batch`], calling `progress` after each image; `None` where it cancelled.
+    ///
+    /// # Panics
+    /// As [`Self::run_batch`].
+    pub fn run_batch_with(&self, images: &[u8], progress: Progress) -> Option<Vec<u8>> {
+        let size = self.network.tensor(self.network.input).shape.elements();
+        assert!(images.len().is_multiple_of(size), "{} codes are no images of {size}", images.len());
+        let done = AtomicUsize::new(0);
+        let run = |image| {
+            let output = self.run(image);
+            match progress(done.fetch_add(1, Ordering::Relaxed) + 1) {
+                ControlFlow::Continue(()) => Some(output),
+                ControlFlow::Break(()) => None,
+            }
+        };
+        let outputs: Option<Vec<Vec<u8>>> = images.par_chunks(size).map(run).collect();
+        outputs.map(|outputs| outputs.concat())
+    }
+
+    fn run_node(&self, id: NodeId, tensors: &[Vec<u8>]) -> Vec<u8> {
+        let network = self.network;
+        let node = network.node(id);
+        let tensor = |index: usize| network.tensor(node.inputs[index]);
+        let image = |id: TensorId| Image { codes: &tensors[id.0], shape: network.tensor(id).shape };
+        let input = image(node.inputs[0]);
+        let output = network.tensor(node.output);
+        let zero = output.zero;
+        let range = |lo, hi| OutputRange { zero, lo, hi };
+        let weights = &self.weights[id.0];
+        match &node.op {
+            IntOp::Conv2d { window, groups, rescale, padding, .. } => {
+                let layer = Layer { weights, rescale, zero };
+                kernels::conv2d(input, output.shape, (window, *groups), layer, padding)
+            }
+            IntOp::DepthwiseConv2d { window, rescale, padding, .. } => {
+                let layer = Layer { weights, rescale, zero };
+                kernels::depthwise_conv2d(input, output.shape, window, layer, padding)
+            }
+            IntOp::FullyConnected { rescale, .. } => kernels::fully_connected(input, Layer { weights, rescale, zero }),
+            IntOp::Add { integers, lo, hi } => {
+                let codes = [input.codes, image(node.inputs[1]).codes];
+                kernels::add(codes, [tensor(0).zero, tensor(1).zero], *integers, range(*lo, *hi))
+            }
+            IntOp::Concat { multipliers } => {
+                let inputs: Vec<(Image, u8, Multiplier)> = (node.inputs.iter().zip(multipliers))
+                    .map(|(&id, &multiplier)| (image(id), network.tensor(id).zero, multiplier))
+                    .collect();
+                kernels::concat(&inputs, output.shape.pixels(), range(0, output.bits.max_code()))
+            }
+            IntOp::MaxPool { window } => kernels::max_pool(input, output.shape, window),
+            IntOp::AveragePool { window, count_include_pad, multipliers, lo, hi } => {
+                let whole = window.kernel[0] * window.kernel[1];
+                kernels::average_pool(input, tensor(0).zero, output.shape, window, |inside, acc| {
+                    let divisor = if *count_include_pad { whole } else { inside };
+                    let at = multipliers.iter().position(|(count, _)| *count == divisor);
+                    let (_, multiplier) = multipliers[at.expect("a legal pool has a multiplier for each divisor")];
+                    kernels::requantize(acc, multiplier, range(*lo, *hi))
+                })
+            }
+            IntOp::Clamp { lo, hi } => kernels::clamp(input.codes, *lo, *hi),
+            IntOp::Pad { pads } => kernels::pad(input, output.shape, *pads, tensor(0).zero),
+        }
+    }
+}
+
+/// The class of an output: the lowest index of the highest code; 0 for an empty output.
+pub fn top1(output: &[u8]) -> usize {
+    let mut best = 0;
+    for (i, &code) in output.iter().enumerate() {
+        if code > output[best] {
+            best = i;
+        }
+    }
+    best
+}
