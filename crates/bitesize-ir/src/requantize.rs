@@ -277,7 +277,12 @@ impl LayerIntegers {
             let zeros = if per_channel_zero { zero_part[c] } else { weight_sum[c] as f64 * input.zeros[0] };
             let shifted_zeros = zeros / unit_factor;
             integers.pure_bias.push(round_half_up(pure) as i32);
-            integers.bias.push(round_half_up(pure - shifted_zeros) as i32);
+            let folded = round_half_up(pure - shifted_zeros);
+            // Only pixel offsets far outside 0..=255 come here: other zero points are codes.
+            if folded.abs() >= 2.0 * BIAS_LIMIT {
+                return Err(Unrepresentable::Accumulator { channel: c, sum: after[c] });
+            }
+            integers.bias.push(folded as i32);
             let dead = sums[c] == 0 && weights.bias[c] == 0.0;
             integers.multipliers.push(if dead {
                 Multiplier::ZERO
