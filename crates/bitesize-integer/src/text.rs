@@ -28,7 +28,7 @@ impl IntNetwork {
         let (name, shape) = (&node.name, output.shape.to_string());
         let line = format!("  {name:<24} {:<16} {shape:<11} {widths:<8}{}", op_name(&node.op), detail(&node.op));
         let bounds = bounds(&node.op).map_or(String::new(), |(lo, hi)| format!(" in {lo}..={hi}"));
-        format!("{} zero {}{bounds} <- {}", line.trim_end(), output.zero, inputs.join(", "))
+        format!("{line} zero {}{bounds} <- {}", output.zero, inputs.join(", "))
     }
 }
 
