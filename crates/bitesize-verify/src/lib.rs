@@ -1,0 +1,40 @@
+//! Proof that an emitted package computes what the host says.
+//!
+//! A package is compiled with the host's compiler and with the cross compiler, run on the host and on emulated
+//! Cortex-M, and every byte that it answers is compared with the golden interpreter's. On the way its FLASH and RAM are
+//! read from the linked image, its stack from a painted one, and its instructions from SysTick.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (network, samples): (bitesize_integer::IntNetwork, Vec<Vec<u8>>) = unimplemented!();
+//! # let core: bitesize_ir::target::CoreCosts = unimplemented!();
+//! use bitesize_verify::{Cases, Job, Package, Runner, Settings, verify};
+//!
+//! let package = Package { folder: "out/package".into(), prefix: "model".into() };
+//! let cases = Cases::new(&network, &samples, 0)?;
+//! let jobs = [Job::host(64), Job::emulated(Runner::named("qemu-m4").unwrap(), 8, &core, None)];
+//! for result in verify(&package, &cases, &jobs, &Settings::default())? {
+//!     println!("{}: {:?}", result.runner, result.status);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! It is a crate of its own because it runs other programs (compilers, an emulator) and needs nothing of what trains,
+//! searches or imports. In reading order: [`verify`], [`Cases`], `build`, `machine`, `sizes`, `process`; [`boards`]
+//! holds the boards and cores that the project knows.
+#![forbid(unsafe_code)]
+
+pub mod boards;
+
+mod build;
+mod cases;
+mod machine;
+mod process;
+mod sizes;
+mod verify;
+
+pub use build::Package;
+pub use cases::{Cases, PATTERNS};
+pub use machine::{MACHINES, Machine, Memory, Runner};
+pub use verify::{Job, Mismatch, Prediction, Progress, RunnerResult, Settings, Status, Tools, VerifyError, verify};

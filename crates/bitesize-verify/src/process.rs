@@ -1,0 +1,128 @@
+//! Child processes with a time limit, a way to cancel them, and their output kept for the error message.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// How often a running process is looked at.
+const POLL: Duration = Duration::from_millis(20);
+
+/// The most lines of a failed tool's output that an error quotes.
+const QUOTED_LINES: usize = 20;
+
+/// Why a process did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProcessError {
+    /// The program is not installed.
+    #[error("`{0}` is not installed")]
+    NotFound(String),
+    /// It was killed at its limit.
+    #[error("`{program}` did not end within {seconds} s and was stopped")]
+    TimedOut {
+        /// What ran.
+        program: String,
+        /// Its limit.
+        seconds: u64,
+    },
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Cancelled,
+    /// It ended with an error.
+    #[error("`{program}` failed ({status}){output}")]
+    Failed {
+        /// What ran.
+        program: String,
+        /// As the system words it.
+        status: ExitStatus,
+        /// The end of what it printed, with a leading line break, or nothing.
+        output: String,
+    },
+    /// The system refused.
+    #[error("cannot run `{program}`: {error}")]
+    Io {
+        /// What should have run.
+        program: String,
+        /// The reason.
+        error: io::Error,
+    },
+}
+
+/// Where processes run and what stops them.
+pub(crate) struct Place<'a> {
+    /// Working directory; logs are written here too.
+    pub(crate) folder: &'a Path,
+    /// Asked at every look; true stops the process.
+    pub(crate) cancelled: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Place<'_> {
+    /// Runs `program` to its end, calling `watch` at every look.
+    pub(crate) fn run(
+        &self,
+        program: &str,
+        arguments: &[String],
+        limit: Duration,
+        mut watch: impl FnMut(),
+    ) -> Result<String, ProcessError> {
+        let io = |error| ProcessError::Io { program: program.into(), error };
+        let log = self.folder.join("log");
+        let file = File::create(&log).map_err(io)?;
+        let mut child = Command::new(program)
+            .args(arguments)
+            .current_dir(self.folder)
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().map_err(io)?)
+            .stderr(file)
+            .spawn()
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => ProcessError::NotFound(program.into()),
+                _ => io(error),
+            })?;
+        let status = self.wait(program, &mut child, limit, &mut watch)?;
+        // A program may print bytes that are no text; what it printed is only ever shown.
+        let printed = String::from_utf8_lossy(&fs::read(&log).map_err(io)?).into_owned();
+        if status.success() {
+            Ok(printed)
+        } else {
+            Err(ProcessError::Failed { program: program.into(), status, output: tail(&printed) })
+        }
+    }
+
+    fn wait(
+        &self,
+        program: &str,
+        child: &mut Child,
+        limit: Duration,
+        watch: &mut dyn FnMut(),
+    ) -> Result<ExitStatus, ProcessError> {
+        let start = Instant::now();
+        loop {
+            let outcome = match child.try_wait() {
+                Ok(Some(status)) => return Ok(status),
+                Ok(None) if (self.cancelled)() => ProcessError::Cancelled,
+                Ok(None) if start.elapsed() > limit => {
+                    ProcessError::TimedOut { program: program.into(), seconds: limit.as_secs() }
+                }
+                Ok(None) => {
+                    watch();
+                    std::thread::sleep(POLL);
+                    continue;
+                }
+                Err(error) => ProcessError::Io { program: program.into(), error },
+            };
+            // It may have ended by itself in the meantime; either way it is gone after `wait`.
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(outcome);
+        }
+    }
+}
+
+/// The last lines of `printed`, indented below the line that quotes them.
+fn tail(printed: &str) -> String {
+    let lines: Vec<&str> = printed.lines().collect();
+    let from = lines.len().saturating_sub(QUOTED_LINES);
+    lines[from..].iter().map(|line| format!("\n    {line}")).collect()
+}
