@@ -4,6 +4,13 @@
  * pixel's channels start on a byte.
  */
 
+/* Constant arrays start on a word. */
+#if defined(__GNUC__)
+#define BITESIZE_WORD_ALIGNED __attribute__((aligned(4)))
+#else
+#define BITESIZE_WORD_ALIGNED
+#endif
+
 /* A layer whose window needs no scratch has this for its offset. */
 #define BITESIZE_NO_SCRATCH UINT32_MAX
 

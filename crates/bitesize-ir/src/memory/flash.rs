@@ -4,8 +4,9 @@ use super::kernels::{KernelSet, KernelTable, visit_kernel_keys};
 use super::{Widths, word};
 use crate::grid::BitWidth;
 use crate::network::{Network, Node};
-use crate::op::Op;
+use crate::op::{Conv2d, DepthwiseConv2d, Op};
 use crate::requantize::WeightLayout;
+use crate::shape::Pads;
 use crate::target::CoreCosts;
 use std::collections::BTreeSet;
 
@@ -59,14 +60,13 @@ pub fn packed_weight_bytes(op: &Op, bits: BitWidth) -> usize {
 /// Bytes of the constants that requantize `node`'s output, each array padded to a word.
 ///
 /// With weights: bias 4, multiplier 4 and shift 1 for each output channel, and one padding code for each channel
-/// where the padded input is the network's pixels. Average pools: 4 and 1 for each distinct number of pixels that a
-/// window covers. Everything else keeps its constants in the descriptor.
+/// where the window pads the network's pixels. Average pools: 8 for each distinct number of pixels that a window
+/// covers (multiplier, count, shift). Everything else keeps its constants in the descriptor.
 pub fn quantization_bytes(network: &Network, node: &Node) -> usize {
     let per_channel = |n: usize| word(4 * n) + word(4 * n) + word(n);
     match &node.op {
         Op::AveragePool(pool) => {
-            let counts = average_pool_counts(pool, network.shape(node.inputs[0]), network.shape(node.output)).len();
-            word(4 * counts) + word(counts)
+            8 * average_pool_counts(pool, network.shape(node.inputs[0]), network.shape(node.output)).len()
         }
         op => match WeightLayout::of(op) {
             Some(layout) => per_channel(layout.out_channels()) + padding_bytes(network, node),
@@ -75,9 +75,13 @@ pub fn quantization_bytes(network: &Network, node: &Node) -> usize {
     }
 }
 
-/// Bytes of the per-channel padding codes of a node that reads the network's pixels.
+/// Bytes of the per-channel padding codes of a node that pads the network's pixels.
 fn padding_bytes(network: &Network, node: &Node) -> usize {
-    if reads_pixels(network, node) { word(network.shape(network.input).c) } else { 0 }
+    let (Op::Conv2d(Conv2d { window, .. }) | Op::DepthwiseConv2d(DepthwiseConv2d { window, .. })) = &node.op else {
+        return 0;
+    };
+    let padded = window.pads != Pads::default();
+    if padded && reads_pixels(network, node) { word(network.shape(network.input).c) } else { 0 }
 }
 
 /// Whether `node` is a layer that reads raw pixels (and so has a zero point for each channel).
@@ -111,7 +115,7 @@ pub(super) struct FlashModel {
     weights: Vec<[u64; 3]>,
     /// Quantization constants and layer code of each node.
     fixed: Vec<FlashLayer>,
-    base_code: u64,
+    pub(super) base_code: u64,
 }
 
 impl FlashModel {

@@ -1,0 +1,153 @@
+//! The constant arrays of each node: packed weights, biases, multipliers, shifts, padding codes.
+
+use crate::EmitError;
+use crate::layers::{field, has_padding_array};
+use crate::names::Names;
+use crate::writer::{CWriter, comment_text};
+use bitesize_integer::packing::{pack_weights, weight_row};
+use bitesize_integer::{IntNetwork, IntNode, IntOp, IntWeights, Rescale};
+use bitesize_ir::memory::word;
+use bitesize_ir::requantize::Multiplier;
+
+/// What one array holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Numbers {
+    Bytes(Vec<u8>),
+    Words(Vec<i32>),
+    Factors(Vec<(u16, Multiplier)>),
+}
+
+/// A constant array.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Array {
+    name: String,
+    comment: String,
+    numbers: Numbers,
+}
+
+/// The arrays of every node, in order.
+pub(crate) fn arrays(network: &IntNetwork, names: &Names) -> Result<Vec<Array>, EmitError> {
+    let mut arrays = Vec::new();
+    for (id, node) in network.iter() {
+        let mut push = |what: &str, comment: String, numbers: Numbers| {
+            arrays.push(Array { name: names.array(what, id.0), comment, numbers });
+        };
+        match &node.op {
+            IntOp::Conv2d { weights, rescale, padding, .. }
+            | IntOp::DepthwiseConv2d { weights, rescale, padding, .. } => {
+                push_weights(node, weights, &mut push);
+                push_rescale(rescale, &mut push);
+                if has_padding_array(network, node) {
+                    push("padding", String::new(), padded_bytes(padding.clone()));
+                }
+            }
+            IntOp::FullyConnected { weights, rescale } => {
+                push_weights(node, weights, &mut push);
+                push_rescale(rescale, &mut push);
+            }
+            IntOp::AveragePool { multipliers, .. } => {
+                push("factors", comment_text(&node.name), Numbers::Factors(factors(node, multipliers)?));
+            }
+            IntOp::Add { .. }
+            | IntOp::Concat { .. }
+            | IntOp::MaxPool { .. }
+            | IntOp::Clamp { .. }
+            | IntOp::Pad { .. } => {}
+        }
+    }
+    Ok(arrays)
+}
+
+fn push_weights(node: &IntNode, weights: &IntWeights, push: &mut impl FnMut(&str, String, Numbers)) {
+    let row = weight_row(&node.op).expect("an operator with weights has rows of them");
+    let comment = comment_text(&format!("{}: {}-bit weights", node.name, weights.bits));
+    push("weights", comment, Numbers::Bytes(pack_weights(weights, row)));
+}
+
+fn push_rescale(rescale: &Rescale, push: &mut impl FnMut(&str, String, Numbers)) {
+    push("bias", String::new(), Numbers::Words(rescale.bias.clone()));
+    push("multipliers", String::new(), Numbers::Words(rescale.multipliers.iter().map(|m| m.m).collect()));
+    push("shifts", String::new(), padded_bytes(rescale.multipliers.iter().map(|m| m.n).collect()));
+}
+
+fn padded_bytes(mut bytes: Vec<u8>) -> Numbers {
+    bytes.resize(word(bytes.len()), 0);
+    Numbers::Bytes(bytes)
+}
+
+/// The count is compared only where there are several; a single one serves every window, however large.
+fn factors(node: &IntNode, multipliers: &[(usize, Multiplier)]) -> Result<Vec<(u16, Multiplier)>, EmitError> {
+    match multipliers {
+        [(count, multiplier)] => Ok(vec![(u16::try_from(*count).unwrap_or(0), *multiplier)]),
+        several => {
+            let factor = |&(count, m): &(usize, Multiplier)| Ok((field(node, "a pool's pixel count", count)?, m));
+            several.iter().map(factor).collect()
+        }
+    }
+}
+
+/// The type, name and length of an array.
+fn declaration(array: &Array) -> String {
+    let (kind, length) = match &array.numbers {
+        Numbers::Bytes(bytes) => ("uint8_t", bytes.len()),
+        Numbers::Words(words) => ("int32_t", words.len()),
+        Numbers::Factors(factors) => ("bitesize_average_factor", factors.len()),
+    };
+    format!("const {kind} {}[{length}]", array.name)
+}
+
+/// `weights.h`: declarations for the package itself.
+pub(crate) fn header(arrays: &[Array], names: &Names) -> String {
+    let mut c = CWriter::new();
+    let guard = names.macro_name("WEIGHTS_H");
+    c.comment("The constant arrays of the network, for the package itself.");
+    c.line(format!("#ifndef {guard}"));
+    c.line(format!("#define {guard}"));
+    c.blank();
+    c.line("#include \"bitesize_kernels.h\"");
+    c.blank();
+    for array in arrays {
+        c.line(format!("extern {};", declaration(array)));
+    }
+    c.blank();
+    c.line("#endif");
+    c.finish()
+}
+
+/// `weights.c`.
+pub(crate) fn source(arrays: &[Array], names: &Names) -> String {
+    let mut c = CWriter::new();
+    let attribute = names.macro_name("WEIGHTS_ATTRIBUTE");
+    c.comment(&format!(
+        "The constant arrays of the network. Every one is a multiple of 4 bytes.\n\
+         Define {attribute} to place them: -D'{attribute}=__attribute__((section(\".psram\")))'."
+    ));
+    c.line("#include \"weights.h\"");
+    c.blank();
+    c.line(format!("#ifndef {attribute}"));
+    c.line(format!("#define {attribute}"));
+    c.line("#endif");
+    for array in arrays {
+        c.blank();
+        if !array.comment.is_empty() {
+            c.comment(&array.comment);
+        }
+        let declaration = format!("{attribute} BITESIZE_WORD_ALIGNED {}", declaration(array));
+        match &array.numbers {
+            Numbers::Bytes(bytes) => c.array(&declaration, bytes),
+            Numbers::Words(words) => c.array(&declaration, words.iter().map(|&w| literal(w))),
+            Numbers::Factors(factors) => {
+                c.array(
+                    &declaration,
+                    factors.iter().map(|(count, m)| format!("{{{}, {count}, {}}}", literal(m.m), m.n)),
+                );
+            }
+        }
+    }
+    c.finish()
+}
+
+/// The most negative number has no literal of its own type.
+fn literal(value: i32) -> String {
+    if value == i32::MIN { "INT32_MIN".into() } else { value.to_string() }
+}

@@ -1,0 +1,128 @@
+//! The known-answer test beside a package.
+
+use crate::EmitError;
+use crate::names::Names;
+use crate::writer::CWriter;
+use bitesize_integer::IntNetwork;
+
+type Sample = (Vec<u8>, Vec<u8>);
+
+/// Every sample has the network's lengths, and there is one.
+pub(crate) fn check(network: &IntNetwork, samples: &[Sample]) -> Result<(), EmitError> {
+    if samples.is_empty() {
+        return Err(EmitError::NoSamples);
+    }
+    let length = |index: usize, what: &'static str, found: usize, expected: usize| {
+        if found == expected { Ok(()) } else { Err(EmitError::Sample { index, what, found, expected }) }
+    };
+    let (input, output) = lengths(network);
+    for (index, sample) in samples.iter().enumerate() {
+        length(index, "input", sample.0.len(), input)?;
+        length(index, "output", sample.1.len(), output)?;
+    }
+    Ok(())
+}
+
+fn lengths(network: &IntNetwork) -> (usize, usize) {
+    (network.tensor(network.input).shape.elements(), network.tensor(network.output).shape.elements())
+}
+
+pub(crate) fn files(samples: &[Sample], names: &Names) -> Vec<(String, String)> {
+    vec![
+        ("main.c".into(), main_c(names)),
+        ("known_answers.h".into(), header(samples.len(), names)),
+        ("known_answers.c".into(), source(samples, names)),
+        ("CMakeLists.txt".into(), cmake(names)),
+    ]
+}
+
+fn dimensions(names: &Names) -> (String, String, String) {
+    (names.macro_name("KNOWN_ANSWERS"), names.macro_name("INPUT_BYTES"), names.macro_name("OUTPUT_BYTES"))
+}
+
+fn header(samples: usize, names: &Names) -> String {
+    let mut c = CWriter::new();
+    let (count, input, output) = dimensions(names);
+    c.comment("Inputs, and the outputs that the package must give for them.");
+    c.line("#ifndef KNOWN_ANSWERS_H");
+    c.line("#define KNOWN_ANSWERS_H");
+    c.blank();
+    c.line(format!("#include \"{}\"", names.header()));
+    c.blank();
+    c.line(format!("#define {count} {samples}"));
+    c.blank();
+    c.line(format!("extern const uint8_t {}[{count}][{input}];", names.known_inputs()));
+    c.line(format!("extern const uint8_t {}[{count}][{output}];", names.known_outputs()));
+    c.blank();
+    c.line("#endif");
+    c.finish()
+}
+
+fn source(samples: &[Sample], names: &Names) -> String {
+    let mut c = CWriter::new();
+    let (count, input, output) = dimensions(names);
+    c.line("#include \"known_answers.h\"");
+    c.blank();
+    let inputs = format!("const uint8_t {}[{count}][{input}]", names.known_inputs());
+    c.array_of_rows(&inputs, samples.iter().map(|sample| sample.0.as_slice()));
+    c.blank();
+    let outputs = format!("const uint8_t {}[{count}][{output}]", names.known_outputs());
+    c.array_of_rows(&outputs, samples.iter().map(|sample| sample.1.as_slice()));
+    c.finish()
+}
+
+fn main_c(names: &Names) -> String {
+    let mut c = CWriter::new();
+    let (count, input, output) = dimensions(names);
+    c.comment(
+        "The known-answer test: exits with 0 where the package gives every expected byte, else with 1. It prints\n\
+         nothing, so that it runs wherever `main` does.",
+    );
+    c.line("#include \"known_answers.h\"");
+    c.blank();
+    c.line("#include <string.h>");
+    c.blank();
+    c.line(format!("#ifdef {}", names.macro_name("CALLER_ARENA")));
+    c.line(format!(
+        "#error \"this test uses the package's own arena: leave {} undefined\"",
+        names.macro_name("CALLER_ARENA")
+    ));
+    c.line("#endif");
+    c.blank();
+    c.block("int main(void)", |c| {
+        c.line("int i;");
+        c.line(format!("for (i = 0; i < {count}; i++) {{"));
+        let arena = names.arena();
+        for line in [
+            format!("memcpy({}({arena}), {}[i], {input});", names.function("input"), names.known_inputs()),
+            format!("{}({arena});", names.function("run")),
+            format!(
+                "if (memcmp({}({arena}), {}[i], {output}) != 0) {{",
+                names.function("output"),
+                names.known_outputs()
+            ),
+            "    return 1;".into(),
+            "}".into(),
+        ] {
+            c.line(format!("    {line}"));
+        }
+        c.line("}");
+        c.line("return 0;");
+    });
+    c.finish()
+}
+
+fn cmake(names: &Names) -> String {
+    format!(
+        "cmake_minimum_required(VERSION 3.13)\n\
+         project({prefix}_example C)\n\
+         \n\
+         enable_testing()\n\
+         add_subdirectory(../package package)\n\
+         add_executable({prefix}_example main.c known_answers.c)\n\
+         target_link_libraries({prefix}_example PRIVATE {prefix})\n\
+         set_target_properties({prefix}_example PROPERTIES C_STANDARD 99 C_STANDARD_REQUIRED ON)\n\
+         add_test(NAME known_answers COMMAND {prefix}_example)\n",
+        prefix = names.prefix(),
+    )
+}

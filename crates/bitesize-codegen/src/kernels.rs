@@ -1,0 +1,152 @@
+//! The kernels that a network calls, and the two files that hold them.
+
+use crate::names;
+use crate::writer::CWriter;
+use bitesize_integer::{IntNetwork, IntNode, IntOp};
+use bitesize_ir::grid::BitWidth;
+use bitesize_ir::op::KernelKind;
+use bitesize_ir::target::KernelKey;
+use std::collections::BTreeSet;
+
+const LAYERS: &str = include_str!("../../../runtime/layers.h");
+const COMMON: &str = include_str!("../../../runtime/common.h");
+const ROWS: &str = include_str!("../../../runtime/rows.h");
+const POOL: &str = include_str!("../../../runtime/pool.h");
+const CONV2D: &str = include_str!("../../../runtime/conv2d.h");
+const DEPTHWISE_CONV2D: &str = include_str!("../../../runtime/depthwise_conv2d.h");
+const FULLY_CONNECTED: &str = include_str!("../../../runtime/fully_connected.h");
+const ADD: &str = include_str!("../../../runtime/add.h");
+const CONCAT: &str = include_str!("../../../runtime/concat.h");
+const MAX_POOL: &str = include_str!("../../../runtime/max_pool.h");
+const AVERAGE_POOL: &str = include_str!("../../../runtime/average_pool.h");
+const CLAMP: &str = include_str!("../../../runtime/clamp.h");
+const PAD: &str = include_str!("../../../runtime/pad.h");
+
+/// The kernels that `network` calls.
+pub fn kernel_keys(network: &IntNetwork) -> BTreeSet<KernelKey> {
+    network.nodes.iter().flat_map(|node| node_keys(network, node)).collect()
+}
+
+/// The kernels that one node calls, in the order of its inputs.
+pub(crate) fn node_keys(network: &IntNetwork, node: &IntNode) -> Vec<KernelKey> {
+    let bits = |i: usize| network.tensor(node.inputs[i]).bits;
+    let output = network.tensor(node.output).bits;
+    let (kind, second): (KernelKind, Option<BitWidth>) = match &node.op {
+        IntOp::Conv2d { weights, .. } => (KernelKind::Conv2d, Some(weights.bits)),
+        IntOp::DepthwiseConv2d { weights, .. } => (KernelKind::DepthwiseConv2d, Some(weights.bits)),
+        IntOp::FullyConnected { weights, .. } => (KernelKind::FullyConnected, Some(weights.bits)),
+        IntOp::Add { .. } => (KernelKind::Add, Some(bits(1))),
+        IntOp::Concat { .. } => {
+            let part = |i: usize| KernelKey { kind: KernelKind::Concat, input: bits(i), second: None, output };
+            return (0..node.inputs.len()).map(part).collect();
+        }
+        IntOp::MaxPool { .. } => (KernelKind::MaxPool, None),
+        IntOp::AveragePool { .. } => (KernelKind::AveragePool, None),
+        IntOp::Clamp { .. } => (KernelKind::Clamp, None),
+        IntOp::Pad { .. } => (KernelKind::Pad, None),
+    };
+    vec![KernelKey { kind, input: bits(0), second, output }]
+}
+
+/// The templates that a kind is made of, in the order in which they must stand.
+fn templates(kind: KernelKind) -> &'static [&'static str] {
+    match kind {
+        KernelKind::Conv2d => &[ROWS, CONV2D],
+        KernelKind::DepthwiseConv2d => &[ROWS, DEPTHWISE_CONV2D],
+        KernelKind::FullyConnected => &[ROWS, FULLY_CONNECTED],
+        KernelKind::Add => &[ADD],
+        KernelKind::Concat => &[CONCAT],
+        KernelKind::MaxPool => &[POOL, MAX_POOL],
+        KernelKind::AveragePool => &[POOL, AVERAGE_POOL],
+        KernelKind::Clamp => &[CLAMP],
+        KernelKind::Pad => &[PAD],
+    }
+}
+
+/// The widths that the template takes, in its order.
+fn widths(key: KernelKey) -> Vec<BitWidth> {
+    let one_width = matches!(key.kind, KernelKind::MaxPool | KernelKind::Clamp | KernelKind::Pad);
+    let output = if one_width { None } else { Some(key.output) };
+    [Some(key.input), key.second, output].into_iter().flatten().collect()
+}
+
+fn signature(key: KernelKey) -> String {
+    format!("void {}(const {} *layer, uint8_t *arena)", names::kernel(key), names::layer_type(key.kind))
+}
+
+/// `bitesize_kernels.h`: descriptors, and the kernels in `keys`.
+pub(crate) fn header(keys: &BTreeSet<KernelKey>) -> String {
+    let mut c = CWriter::new();
+    c.comment("The integer kernels that the network calls. SPDX-License-Identifier: MIT OR Apache-2.0");
+    c.line("#ifndef BITESIZE_KERNELS_H");
+    c.line("#define BITESIZE_KERNELS_H");
+    c.blank();
+    c.line("#include <stdint.h>");
+    c.blank();
+    c.line("#ifdef __cplusplus");
+    c.line("extern \"C\" {");
+    c.line("#endif");
+    c.blank();
+    c.verbatim(LAYERS);
+    c.blank();
+    c.comment("The numbers in a name are the widths of the input, of the weights or second input, and of the output.");
+    for key in keys {
+        c.line(format!("{};", signature(*key)));
+    }
+    c.blank();
+    c.line("#ifdef __cplusplus");
+    c.line("}");
+    c.line("#endif");
+    c.blank();
+    c.line("#endif");
+    c.finish()
+}
+
+/// `bitesize_kernels.c`: the templates that `keys` need, and an instance for each.
+pub(crate) fn source(keys: &BTreeSet<KernelKey>) -> String {
+    let mut c = CWriter::new();
+    c.comment("The integer kernels that the network calls. SPDX-License-Identifier: MIT OR Apache-2.0");
+    c.line("#include \"bitesize_kernels.h\"");
+    c.blank();
+    c.verbatim(COMMON);
+    let mut written: Vec<&str> = Vec::new();
+    for template in keys.iter().flat_map(|key| templates(key.kind)) {
+        if !written.contains(template) {
+            written.push(template);
+            c.blank();
+            c.verbatim(template);
+        }
+    }
+    for key in keys {
+        c.blank();
+        let widths: Vec<String> = widths(*key).iter().map(ToString::to_string).collect();
+        let call = format!("{}(layer, arena, {});", names::template(key.kind), widths.join(", "));
+        c.block(&signature(*key), |c| c.line(call));
+    }
+    c.finish()
+}
+
+/// The header and source of a package that calls just the kernels in `keys`: what `cargo xtask kernel-costs` compiles.
+pub fn instances(keys: &BTreeSet<KernelKey>) -> (String, String) {
+    (header(keys), source(keys))
+}
+
+/// The C type of the descriptor of a kind.
+pub fn layer_type(kind: KernelKind) -> String {
+    names::layer_type(kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bitesize_ir::grid::WeightGrid;
+
+    #[test]
+    fn the_runtime_knows_the_grid_of_2_bits() {
+        let grid = WeightGrid::of(BitWidth::B2);
+        for (name, value) in [("STEP", grid.step().to_string()), ("LOWEST", format!("({})", grid.lowest()))] {
+            let line = format!("#define BITESIZE_LEVEL_{name}_2 {value}\n");
+            assert!(COMMON.contains(&line), "runtime/common.h lacks `{line}`");
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! From nodes to the descriptors and calls of `model.c`.
+
+use crate::EmitError;
+use crate::kernels::node_keys;
+use crate::names::{self, Names};
+use crate::writer::Value;
+use bitesize_integer::{IntNetwork, IntNode, IntOp, Rescale};
+use bitesize_ir::TensorId;
+use bitesize_ir::memory::MemoryPlan;
+use bitesize_ir::shape::{Pads, Shape, Window};
+
+/// One call of a kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Layer {
+    /// The node, for people.
+    pub(crate) comment: String,
+    /// Type of the descriptor.
+    pub(crate) kind: String,
+    /// Name of the descriptor.
+    pub(crate) name: String,
+    /// The function.
+    pub(crate) kernel: String,
+    /// The descriptor.
+    pub(crate) fields: Vec<(&'static str, Value)>,
+}
+
+/// The calls of a network in order: one for each node, several for a concatenation.
+pub(crate) fn layers(network: &IntNetwork, plan: &MemoryPlan, names: &Names) -> Result<Vec<Layer>, EmitError> {
+    let mut layers = Vec::new();
+    for (id, node) in network.iter() {
+        let context = Context { network, plan, names, index: id.0, node };
+        let keys = node_keys(network, node);
+        let several = keys.len() > 1;
+        for (part, key) in keys.into_iter().enumerate() {
+            layers.push(Layer {
+                comment: format!("{}: {}", node.name, network.tensor(node.output).shape),
+                kind: names::layer_type(key.kind),
+                name: names.layer(id.0, several.then_some(part)),
+                kernel: names::kernel(key),
+                fields: context.fields(part)?,
+            });
+        }
+    }
+    Ok(layers)
+}
+
+/// Whether the node's padding has a code for each channel: it pads the network's pixels.
+pub(crate) fn has_padding_array(network: &IntNetwork, node: &IntNode) -> bool {
+    let (IntOp::Conv2d { window, .. } | IntOp::DepthwiseConv2d { window, .. }) = &node.op else { return false };
+    network.input_is_pixels && node.inputs[0] == network.input && window.pads != Pads::default()
+}
+
+/// `value` as a field of 16 bits.
+pub(crate) fn field(node: &IntNode, what: &str, value: usize) -> Result<u16, EmitError> {
+    u16::try_from(value).map_err(|_| EmitError::TooLarge {
+        node: node.name.clone(),
+        what: what.into(),
+        value,
+        limit: usize::from(u16::MAX),
+    })
+}
+
+struct Context<'a> {
+    network: &'a IntNetwork,
+    plan: &'a MemoryPlan,
+    names: &'a Names,
+    index: usize,
+    node: &'a IntNode,
+}
+
+type Fields = Vec<(&'static str, Value)>;
+
+impl Context<'_> {
+    /// The descriptor of call `part` of the node.
+    fn fields(&self, part: usize) -> Result<Fields, EmitError> {
+        match &self.node.op {
+            IntOp::Conv2d { window, groups, rescale, padding, .. } => {
+                let (input, output) = (self.input(0), self.output());
+                Ok(vec![
+                    ("weights", self.weights(rescale)),
+                    ("window", self.window(window)?),
+                    ("padding", self.padding()),
+                    ("input", self.offset(self.node.inputs[0])?),
+                    ("output", self.offset(self.node.output)?),
+                    ("scratch", self.scratch()?),
+                    ("groups", self.number("its groups", *groups)?),
+                    ("in_per_group", self.number("its input channels", input.c / groups)?),
+                    ("out_per_group", self.number("its output channels", output.c / groups)?),
+                    ("padding_code", Value::number(padding[0])),
+                ])
+            }
+            IntOp::DepthwiseConv2d { window, rescale, padding, .. } => Ok(vec![
+                ("weights", self.weights(rescale)),
+                ("window", self.window(window)?),
+                ("padding", self.padding()),
+                ("input", self.offset(self.node.inputs[0])?),
+                ("output", self.offset(self.node.output)?),
+                ("channels", self.number("its channels", self.output().c)?),
+                ("padding_code", Value::number(padding[0])),
+            ]),
+            IntOp::FullyConnected { rescale, .. } => Ok(vec![
+                ("weights", self.weights(rescale)),
+                ("input", self.offset(self.node.inputs[0])?),
+                ("output", self.offset(self.node.output)?),
+                ("scratch", self.scratch()?),
+                ("in_channels", self.long("its inputs", self.input(0).c)?),
+                ("out_channels", self.long("its outputs", self.output().c)?),
+            ]),
+            IntOp::Add { .. } | IntOp::Concat { .. } | IntOp::Clamp { .. } => self.elementwise(part),
+            IntOp::MaxPool { window } => Ok(vec![
+                ("window", self.window(window)?),
+                ("input", self.offset(self.node.inputs[0])?),
+                ("output", self.offset(self.node.output)?),
+                ("channels", self.number("its channels", self.output().c)?),
+            ]),
+            IntOp::AveragePool { window, multipliers, lo, hi, .. } => Ok(vec![
+                ("window", self.window(window)?),
+                ("factors", Value::name(self.names.array("factors", self.index))),
+                ("input", self.offset(self.node.inputs[0])?),
+                ("output", self.offset(self.node.output)?),
+                ("channels", self.number("its channels", self.output().c)?),
+                ("factor_count", self.number("its distinct windows", multipliers.len())?),
+                ("zero_in", self.zero(self.node.inputs[0])),
+                ("zero", self.zero(self.node.output)),
+                ("lowest", Value::number(*lo)),
+                ("highest", Value::number(*hi)),
+            ]),
+            IntOp::Pad { pads } => self.pad(pads),
+        }
+    }
+
+    fn elementwise(&self, part: usize) -> Result<Fields, EmitError> {
+        let output = self.output();
+        let mut fields = match &self.node.op {
+            IntOp::Add { .. } => {
+                vec![("input_a", self.offset(self.node.inputs[0])?), ("input_b", self.offset(self.node.inputs[1])?)]
+            }
+            _ => vec![("input", self.offset(self.node.inputs[part])?)],
+        };
+        fields.push(("output", self.offset(self.node.output)?));
+        fields.push(("pixels", self.long("its pixels", output.pixels())?));
+        let channels = self.number("its channels", self.input(part).c)?;
+        match &self.node.op {
+            IntOp::Add { integers, lo, hi } => fields.extend([
+                ("factor_a", Value::number(integers.ma)),
+                ("factor_b", Value::number(integers.mb)),
+                ("channels", channels),
+                ("shift", Value::number(integers.n)),
+                ("zero_a", self.zero(self.node.inputs[0])),
+                ("zero_b", self.zero(self.node.inputs[1])),
+                ("zero", self.zero(self.node.output)),
+                ("lowest", Value::number(*lo)),
+                ("highest", Value::number(*hi)),
+            ]),
+            IntOp::Concat { multipliers } => {
+                let first = (0..part).map(|i| self.input(i).c).sum();
+                fields.extend([
+                    ("multiplier", Value::number(multipliers[part].m)),
+                    ("channels", channels),
+                    ("out_channels", self.number("its output channels", output.c)?),
+                    ("first", self.number("its output channels", first)?),
+                    ("shift", Value::number(multipliers[part].n)),
+                    ("zero_in", self.zero(self.node.inputs[part])),
+                    ("zero", self.zero(self.node.output)),
+                ]);
+            }
+            IntOp::Clamp { lo, hi } => {
+                fields.extend([("channels", channels), ("lowest", Value::number(*lo)), ("highest", Value::number(*hi))])
+            }
+            _ => {}
+        }
+        Ok(fields)
+    }
+
+    fn pad(&self, pads: &Pads) -> Result<Fields, EmitError> {
+        let input = self.input(0);
+        Ok(vec![
+            ("input", self.offset(self.node.inputs[0])?),
+            ("output", self.offset(self.node.output)?),
+            ("in_h", self.number("its height", input.h)?),
+            ("in_w", self.number("its width", input.w)?),
+            ("top", self.number("its padding", pads.top)?),
+            ("left", self.number("its padding", pads.left)?),
+            ("bottom", self.number("its padding", pads.bottom)?),
+            ("right", self.number("its padding", pads.right)?),
+            ("channels", self.number("its channels", input.c)?),
+            ("zero", self.zero(self.node.output)),
+        ])
+    }
+
+    fn window(&self, window: &Window) -> Result<Value, EmitError> {
+        let (input, output) = (self.input(0), self.output());
+        let fields = [
+            ("in_h", "its input's height", input.h),
+            ("in_w", "its input's width", input.w),
+            ("out_h", "its output's height", output.h),
+            ("out_w", "its output's width", output.w),
+            ("kernel_h", "its window's height", window.kernel[0]),
+            ("kernel_w", "its window's width", window.kernel[1]),
+            ("stride_h", "its stride", window.stride[0]),
+            ("stride_w", "its stride", window.stride[1]),
+            ("dilation_h", "its dilation", window.dilation[0]),
+            ("dilation_w", "its dilation", window.dilation[1]),
+            ("pad_top", "its padding", window.pads.top),
+            ("pad_left", "its padding", window.pads.left),
+        ];
+        let fields: Result<Fields, EmitError> =
+            fields.into_iter().map(|(name, what, value)| Ok((name, self.number(what, value)?))).collect();
+        Ok(Value::Struct(fields?))
+    }
+
+    fn weights(&self, rescale: &Rescale) -> Value {
+        let array = |what| Value::name(self.names.array(what, self.index));
+        Value::Struct(vec![
+            ("values", array("weights")),
+            ("bias", array("bias")),
+            ("multipliers", array("multipliers")),
+            ("shifts", array("shifts")),
+            ("acc_shift", Value::number(rescale.acc_shift)),
+            ("zero", self.zero(self.node.output)),
+            ("lowest", Value::number(rescale.lo)),
+            ("highest", Value::number(rescale.hi)),
+        ])
+    }
+
+    fn padding(&self) -> Value {
+        let per_channel = has_padding_array(self.network, self.node);
+        Value::name(if per_channel { self.names.array("padding", self.index) } else { "0".into() })
+    }
+
+    fn scratch(&self) -> Result<Value, EmitError> {
+        match self.plan.scratch[self.index] {
+            Some(offset) => self.long("its scratch's offset", offset),
+            None => Ok(Value::name("BITESIZE_NO_SCRATCH")),
+        }
+    }
+
+    fn offset(&self, tensor: TensorId) -> Result<Value, EmitError> {
+        self.long("an offset in the arena", self.plan.tensors[tensor.0])
+    }
+
+    fn zero(&self, tensor: TensorId) -> Value {
+        Value::number(self.network.tensor(tensor).zero)
+    }
+
+    fn input(&self, i: usize) -> Shape {
+        self.network.tensor(self.node.inputs[i]).shape
+    }
+
+    fn output(&self) -> Shape {
+        self.network.tensor(self.node.output).shape
+    }
+
+    fn number(&self, what: &str, value: usize) -> Result<Value, EmitError> {
+        field(self.node, what, value).map(Value::number)
+    }
+
+    /// A field of 32 bits.
+    fn long(&self, what: &str, value: usize) -> Result<Value, EmitError> {
+        let limit = i32::MAX as usize;
+        let number = i64::try_from(value).ok().filter(|_| value <= limit);
+        number.map(Value::Number).ok_or_else(|| EmitError::TooLarge {
+            node: self.node.name.clone(),
+            what: what.into(),
+            value,
+            limit,
+        })
+    }
+}

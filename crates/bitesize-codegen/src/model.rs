@@ -1,0 +1,171 @@
+//! `model.h` and `model.c`.
+
+use crate::layers::Layer;
+use crate::names::Names;
+use crate::writer::CWriter;
+use crate::{EmitOptions, Figures};
+use bitesize_integer::{IntNetwork, IntTensor};
+use bitesize_ir::memory::MemoryPlan;
+use bitesize_ir::requantize::Multiplier;
+
+/// `model.h`: what the firmware needs to know.
+pub(crate) fn header(network: &IntNetwork, plan: &MemoryPlan, options: &EmitOptions, names: &Names) -> String {
+    let mut c = CWriter::new();
+    let guard = names.macro_name("H");
+    c.comment(&introduction(network, options.figures.as_ref(), names));
+    c.line(format!("#ifndef {guard}"));
+    c.line(format!("#define {guard}"));
+    c.blank();
+    c.line("#include <stdint.h>");
+    c.blank();
+    c.line("#ifdef __cplusplus");
+    c.line("extern \"C\" {");
+    c.line("#endif");
+    c.blank();
+    tensor_macros(&mut c, names, "INPUT", network.tensor(network.input), network.input_scale);
+    tensor_macros(&mut c, names, "OUTPUT", network.tensor(network.output), network.output_scale);
+    arena_macros(&mut c, plan, names);
+    entry_points(&mut c, names);
+    c.line("#ifdef __cplusplus");
+    c.line("}");
+    c.line("#endif");
+    c.blank();
+    c.line("#endif");
+    c.finish()
+}
+
+fn introduction(network: &IntNetwork, figures: Option<&Figures>, names: &Names) -> String {
+    let (input, output) = (network.tensor(network.input), network.tensor(network.output));
+    let mut text = format!("{}: an integer network in {} layers.\n\n", network.name, network.nodes.len());
+    if network.input_is_pixels {
+        text += &format!(
+            "Input: {} raw pixels of 8 bits (height x width x channels), 0..255, rows from the top, the channels of a\n\
+             pixel together. The preprocessing is part of the first layer: feed the bytes as they are.\n",
+            input.shape
+        );
+    } else {
+        text += &format!(
+            "Input: {} codes of 8 bits (height x width x channels), the channels of a pixel together. The code of a\n\
+             real value x is round(x / scale) + zero, clamped to 0..255.\n",
+            input.shape
+        );
+    }
+    text += &format!(
+        "Output: {} codes of 8 bits, real = scale * (code - zero). As a classifier: the class is the lowest index of\n\
+         the highest code.\n",
+        output.shape
+    );
+    if network.softmax_dropped {
+        text += "The model ended in a Softmax, which is dropped: it does not change which code is the highest.\n";
+    }
+    text += &format!(
+        "\nUse: fill {input}(arena), call {run}(arena), read {output}(arena). Input and output lie in the arena, and\n\
+         {run} overwrites the input. Without threads of its own: one arena serves one call at a time.\n",
+        input = names.function("input"),
+        output = names.function("output"),
+        run = names.function("run"),
+    );
+    if let Some(figures) = figures {
+        text += &format!(
+            "\nOn {}: {} bytes of FLASH; {} bytes of RAM, arena and stack.\n",
+            figures.core, figures.flash_bytes, figures.ram_bytes
+        );
+    }
+    text.trim_end().to_owned()
+}
+
+fn tensor_macros(c: &mut CWriter, names: &Names, which: &str, tensor: &IntTensor, scale: Multiplier) {
+    let define = |c: &mut CWriter, name: &str, value: String| {
+        c.line(format!("#define {} {value}", names.macro_name(&format!("{which}_{name}"))));
+    };
+    c.comment(&format!("{}, scale {:.9e} = SCALE_MULTIPLIER / 2^SCALE_SHIFT", tensor.name, scale.to_real()));
+    define(c, "HEIGHT", tensor.shape.h.to_string());
+    define(c, "WIDTH", tensor.shape.w.to_string());
+    define(c, "CHANNELS", tensor.shape.c.to_string());
+    define(c, "BYTES", tensor.shape.elements().to_string());
+    define(c, "SCALE_MULTIPLIER", scale.m.to_string());
+    define(c, "SCALE_SHIFT", scale.n.to_string());
+    define(c, "ZERO", tensor.zero.to_string());
+    c.blank();
+}
+
+fn arena_macros(c: &mut CWriter, plan: &MemoryPlan, names: &Names) {
+    let (bytes, caller) = (names.macro_name("ARENA_BYTES"), names.macro_name("CALLER_ARENA"));
+    let alignment = names.macro_name("ARENA_ALIGNMENT");
+    c.comment("All RAM but the stack: every tensor and the kernels' scratch.");
+    c.line(format!("#define {bytes} {}", plan.arena_bytes));
+    c.line(format!("#define {alignment} 4"));
+    c.blank();
+    c.comment(&format!(
+        "The package's own arena. Define {caller} for the whole package to bring one of your own instead: {bytes} bytes,\n\
+         aligned to {alignment}. Define {} to place the package's: -D'{0}=__attribute__((section(\".dtcm\")))'.",
+        names.macro_name("ARENA_ATTRIBUTE")
+    ));
+    c.line(format!("#ifndef {caller}"));
+    c.line(format!("extern uint8_t {}[{bytes}];", names.arena()));
+    c.line("#endif");
+    c.blank();
+}
+
+fn entry_points(c: &mut CWriter, names: &Names) {
+    c.comment("Where the input goes.");
+    c.line(format!("uint8_t *{}(void *arena);", names.function("input")));
+    c.blank();
+    c.comment("Where the output is after a run, until the next.");
+    c.line(format!("const uint8_t *{}(const void *arena);", names.function("output")));
+    c.blank();
+    c.comment("Runs the network.");
+    c.line(format!("void {}(void *arena);", names.function("run")));
+    c.blank();
+}
+
+/// `model.c`: descriptors and calls.
+pub(crate) fn source(network: &IntNetwork, plan: &MemoryPlan, layers: &[Layer], names: &Names) -> String {
+    let mut c = CWriter::new();
+    c.comment(&format!("{}: one descriptor a layer, and the calls in order.", network.name));
+    c.line(format!("#include \"{}\"", names.header()));
+    c.blank();
+    c.line("#include \"bitesize_kernels.h\"");
+    c.line("#include \"weights.h\"");
+    c.blank();
+    own_arena(&mut c, names);
+    for layer in layers {
+        c.blank();
+        c.comment(&layer.comment);
+        c.object(&format!("static const {} {}", layer.kind, layer.name), &layer.fields);
+    }
+    let offset = |tensor: bitesize_ir::TensorId| plan.tensors[tensor.0];
+    c.blank();
+    c.block(&format!("uint8_t *{}(void *arena)", names.function("input")), |c| {
+        c.line(format!("return (uint8_t *)arena + {};", offset(network.input)));
+    });
+    c.blank();
+    c.block(&format!("const uint8_t *{}(const void *arena)", names.function("output")), |c| {
+        c.line(format!("return (const uint8_t *)arena + {};", offset(network.output)));
+    });
+    c.blank();
+    c.block(&format!("void {}(void *arena)", names.function("run")), |c| {
+        c.line("uint8_t *const bytes = (uint8_t *)arena;");
+        if layers.is_empty() {
+            c.line("(void)bytes;");
+        }
+        for layer in layers {
+            c.line(format!("{}(&{}, bytes);", layer.kernel, layer.name));
+        }
+    });
+    c.finish()
+}
+
+fn own_arena(c: &mut CWriter, names: &Names) {
+    let attribute = names.macro_name("ARENA_ATTRIBUTE");
+    c.line(format!("#ifndef {}", names.macro_name("CALLER_ARENA")));
+    c.line(format!("#ifndef {attribute}"));
+    c.line(format!("#define {attribute}"));
+    c.line("#endif");
+    c.line(format!(
+        "{attribute} BITESIZE_WORD_ALIGNED uint8_t {}[{}];",
+        names.arena(),
+        names.macro_name("ARENA_BYTES")
+    ));
+    c.line("#endif");
+}

@@ -1,0 +1,198 @@
+//! Layout of C text: lines, comments, blocks, arrays, initialisers. It knows nothing of networks.
+
+use std::fmt::{Display, Write as _};
+
+const INDENT: &str = "    ";
+const COLUMNS: usize = 100;
+
+/// An initialiser.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    /// A number.
+    Number(i64),
+    /// An expression as it stands.
+    Expression(String),
+    /// Fields by name, in the order of their declaration.
+    Struct(Vec<(&'static str, Value)>),
+}
+
+impl Value {
+    pub(crate) fn number(value: impl Into<i64>) -> Self {
+        Self::Number(value.into())
+    }
+
+    pub(crate) fn name(name: impl Into<String>) -> Self {
+        Self::Expression(name.into())
+    }
+}
+
+/// C text under construction.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CWriter {
+    text: String,
+    depth: usize,
+}
+
+impl CWriter {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn finish(self) -> String {
+        debug_assert_eq!(self.depth, 0, "a block was left open");
+        self.text
+    }
+
+    pub(crate) fn line(&mut self, line: impl Display) {
+        for _ in 0..self.depth {
+            self.text.push_str(INDENT);
+        }
+        let _ = writeln!(self.text, "{line}");
+    }
+
+    pub(crate) fn blank(&mut self) {
+        self.text.push('\n');
+    }
+
+    /// Text that already is C, as it stands.
+    pub(crate) fn verbatim(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+
+    /// A comment of one line, or of several with a star before each.
+    pub(crate) fn comment(&mut self, text: &str) {
+        let text = comment_text(text);
+        if !text.contains('\n') {
+            self.line(format!("/* {text} */"));
+            return;
+        }
+        self.line("/*");
+        for line in text.lines() {
+            self.line(format!(" * {line}").trim_end());
+        }
+        self.line(" */");
+    }
+
+    /// `head`, then `body` between braces.
+    pub(crate) fn block(&mut self, head: &str, body: impl FnOnce(&mut Self)) {
+        self.line(head);
+        self.line("{");
+        self.depth += 1;
+        body(self);
+        self.depth -= 1;
+        self.line("}");
+    }
+
+    /// `declaration = { numbers };`, as many numbers on a line as fit.
+    pub(crate) fn array<T: Display>(&mut self, declaration: &str, numbers: impl IntoIterator<Item = T>) {
+        self.line(format!("{declaration} = {{"));
+        self.numbers(numbers);
+        self.line("};");
+    }
+
+    /// `declaration = { {...}, {...} };`
+    pub(crate) fn array_of_rows<'a>(&mut self, declaration: &str, rows: impl IntoIterator<Item = &'a [u8]>) {
+        self.line(format!("{declaration} = {{"));
+        self.depth += 1;
+        for row in rows {
+            self.line("{");
+            self.numbers(row);
+            self.line("},");
+        }
+        self.depth -= 1;
+        self.line("};");
+    }
+
+    fn numbers<T: Display>(&mut self, numbers: impl IntoIterator<Item = T>) {
+        let mut line = INDENT.repeat(self.depth + 1);
+        let indent = line.len();
+        let mut number = String::new();
+        for value in numbers {
+            number.clear();
+            let _ = write!(number, "{value},");
+            if line.len() + number.len() > COLUMNS {
+                self.text.push_str(&line);
+                self.text.push('\n');
+                line.truncate(indent);
+            }
+            line.push_str(&number);
+        }
+        if line.len() > indent {
+            self.text.push_str(&line);
+            self.text.push('\n');
+        }
+    }
+
+    /// `declaration = { .field = value, ... };`, nested structs on one line.
+    pub(crate) fn object(&mut self, declaration: &str, fields: &[(&'static str, Value)]) {
+        self.line(format!("{declaration} = {{"));
+        self.depth += 1;
+        for (field, value) in fields {
+            match value {
+                Value::Struct(inner) => self.nested(field, inner),
+                value => self.line(format!(".{field} = {},", scalar(value))),
+            }
+        }
+        self.depth -= 1;
+        self.line("};");
+    }
+
+    fn nested(&mut self, field: &str, fields: &[(&'static str, Value)]) {
+        self.line(format!(".{field} = {{"));
+        self.depth += 1;
+        let mut line = String::new();
+        for (name, value) in fields {
+            let item = format!(".{name} = {},", scalar(value));
+            if self.depth * INDENT.len() + line.len() + item.len() > COLUMNS {
+                self.line(line.trim_end());
+                line.clear();
+            }
+            line.push_str(&item);
+            line.push(' ');
+        }
+        self.line(line.trim_end());
+        self.depth -= 1;
+        self.line("},");
+    }
+}
+
+fn scalar(value: &Value) -> String {
+    match value {
+        Value::Number(number) => number.to_string(),
+        Value::Expression(text) => text.clone(),
+        Value::Struct(fields) => {
+            let items: Vec<String> =
+                fields.iter().map(|(name, value)| format!(".{name} = {}", scalar(value))).collect();
+            format!("{{{}}}", items.join(", "))
+        }
+    }
+}
+
+/// `text` without what would end a comment, open another or be no printable ASCII (names come from model files).
+pub(crate) fn comment_text(text: &str) -> String {
+    let printable: String =
+        text.chars().map(|c| if c == '\n' || (' '..='~').contains(&c) && c != '\\' { c } else { '?' }).collect();
+    printable.replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_wrap_and_blocks_indent() {
+        let mut c = CWriter::new();
+        c.array("static const int a[60]", 1000..1060);
+        c.block("void f(void)", |c| c.line("g();"));
+        let text = c.finish();
+        assert!(text.lines().all(|line| line.len() <= COLUMNS), "{text}");
+        assert!(text.ends_with("void f(void)\n{\n    g();\n}\n"), "{text}");
+    }
+
+    #[test]
+    fn a_name_cannot_leave_its_comment() {
+        let mut c = CWriter::new();
+        c.comment("conv/*1*/ \\ \u{e9} ??/");
+        assert_eq!(c.finish(), "/* conv/ *1* / ? ? ? ? /  */\n".replace(" /  */", "/ */"));
+    }
+}
