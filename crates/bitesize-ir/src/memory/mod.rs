@@ -99,6 +99,16 @@ impl<'a> MemoryModel<'a> {
         self.ram.lifetime(tensor)
     }
 
+    /// Bytes of FLASH that every package has whatever its layers.
+    pub fn base_code_bytes(&self) -> u64 {
+        self.flash.base_code
+    }
+
+    /// Bytes of stack that every package has whatever its layers.
+    pub fn base_stack_bytes(&self) -> u64 {
+        self.ram.base_stack
+    }
+
     /// What the kernel costs on the core.
     pub fn kernel(&self, key: KernelKey) -> KernelCost {
         self.kernels.cost(key)

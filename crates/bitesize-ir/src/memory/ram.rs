@@ -81,7 +81,7 @@ pub(super) struct RamModel {
     lifetimes: Vec<(usize, usize)>,
     /// Packed bytes of each tensor by [`BitWidth`].
     bytes: Vec<[usize; 3]>,
-    base_stack: u64,
+    pub(super) base_stack: u64,
 }
 
 impl RamModel {

@@ -1,0 +1,315 @@
+//! HAQ's agent (Wang et al., "HAQ: Hardware-aware automated quantization", arXiv 1811.08886, and its published code)
+//! for the widths 2, 4 and 8.
+//!
+//! Deep deterministic policy gradient: an *actor* maps the state of a step to an action in 0..=1, a *critic* the state
+//! and action to the reward still to come. An episode visits every free width once, the budgets are then enforced
+//! ([`crate::enforce`]), the policy is evaluated, and every transition of the episode gets that one reward.
+//!
+//! Where this departs from HAQ's code: transitions are explicit `(state, action, reward, next state, done)` tuples, so
+//! the filler that its replay appends after each episode is not needed; no fine-tuning between episodes.
+
+mod environment;
+mod nn;
+
+use crate::enforce::enforce;
+use crate::problem::set_width;
+use crate::search::{Halt, Session, StopReason};
+use bitesize_ir::{BitWidth, Policy};
+use environment::{Environment, STATE, width_of};
+use ndarray::{Array2, Axis, Slice, concatenate};
+use nn::{Adam, Linear, Mlp, sigmoid};
+use rand::{Rng, RngExt, SeedableRng, seq::index};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+use serde::{Deserialize, Serialize};
+
+/// The agent's hyper-parameters. The defaults are those of HAQ's code unless a field says otherwise.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DdpgSettings {
+    /// Episodes at the start with uniformly random actions and no updates, 20.
+    pub warm_up: usize,
+    /// Width of both hidden layers of actor and critic, 300.
+    pub hidden: usize,
+    /// Adam's rate for the actor, 1e-4.
+    pub actor_rate: f32,
+    /// Adam's rate for the critic, 1e-3.
+    pub critic_rate: f32,
+    /// Share of the way that the target networks move to the learning ones after an update, 0.01.
+    pub tau: f32,
+    /// Factor of the value of the next state, 1.0.
+    pub discount: f32,
+    /// Transitions in an update, 64.
+    pub batch: usize,
+    /// Transitions that the replay holds for each row of the policy (HAQ's layers), 128; the oldest make room.
+    pub replay_per_row: usize,
+    /// Standard deviation of the first actions after warm-up, 0.5, of a normal distribution cut off at 0 and 1.
+    pub sigma: f64,
+    /// Factor of the standard deviation for each episode, 0.99, in a run of `sigma_episodes` after warm-up.
+    pub sigma_decay: f64,
+    /// Episodes after warm-up that `sigma_decay` is meant for, 580; in a shorter or longer run the decay is stretched, so
+    /// that every run ends with the same exploration. HAQ has no such stretch: it always runs 600 episodes.
+    pub sigma_episodes: usize,
+    /// Rate of the moving average of the batches' mean reward, which is subtracted from rewards in an update, 0.5.
+    pub baseline_rate: f32,
+    /// Reward for each per cent of accuracy above the reference, 0.1.
+    pub reward_scale: f64,
+}
+
+impl Default for DdpgSettings {
+    fn default() -> Self {
+        Self {
+            warm_up: 20,
+            hidden: 300,
+            actor_rate: 1e-4,
+            critic_rate: 1e-3,
+            tau: 0.01,
+            discount: 1.0,
+            batch: 64,
+            replay_per_row: 128,
+            sigma: 0.5,
+            sigma_decay: 0.99,
+            sigma_episodes: 580,
+            baseline_rate: 0.5,
+            reward_scale: 0.1,
+        }
+    }
+}
+
+/// Runs the agent's episodes. `fallback` keeps both budgets.
+pub(crate) fn run(session: &mut Session, fallback: &Policy) -> Result<StopReason, Halt> {
+    let (problem, settings) = (session.problem, &session.settings.ddpg);
+    let (episodes, reference) = (session.settings.episodes, session.settings.reference_accuracy);
+    let environment = Environment::of(problem);
+    let mut rng = ChaCha8Rng::seed_from_u64(session.settings.seed);
+    let mut agent = Agent::new(settings, problem.space().rows.len(), &mut rng);
+    for episode in 0..episodes {
+        let exploration = Exploration::of(settings, episode, episodes);
+        let (policy, transitions) = act(&environment, &agent, &problem.uniform(BitWidth::B8), exploration, &mut rng);
+        // The replay keeps what the agent did, not what enforcement made of it.
+        let policy = enforce(problem, policy, Some(fallback)).unwrap_or_else(|| fallback.clone());
+        let accuracy = session.episode(policy)?;
+        let reward = (settings.reward_scale * 100.0 * (accuracy - reference)) as f32;
+        for transition in transitions {
+            agent.replay.push(Transition { reward, ..transition });
+            if episode >= settings.warm_up {
+                agent.update(&mut rng);
+            }
+        }
+        if session.out_of_patience(settings.warm_up) {
+            return Ok(StopReason::Patience);
+        }
+    }
+    Ok(StopReason::Episodes)
+}
+
+/// How actions are chosen in an episode.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Exploration {
+    /// Uniformly at random.
+    WarmUp,
+    /// Around the actor's output.
+    Sigma(f64),
+}
+
+impl Exploration {
+    fn of(settings: &DdpgSettings, episode: usize, episodes: usize) -> Self {
+        let Some(learning) = episode.checked_sub(settings.warm_up) else { return Self::WarmUp };
+        let stretch = settings.sigma_episodes as f64 / (episodes - settings.warm_up) as f64;
+        Self::Sigma(settings.sigma * settings.sigma_decay.powf(learning as f64 * stretch))
+    }
+}
+
+/// One step as the replay keeps it.
+#[derive(Clone, Debug, PartialEq)]
+struct Transition {
+    state: [f32; STATE],
+    /// The agent's own, in 0..=1.
+    action: f32,
+    reward: f32,
+    next: [f32; STATE],
+    done: bool,
+}
+
+/// One episode's actions: the policy that they give, and the transitions, rewards still 0.
+fn act(
+    environment: &Environment,
+    agent: &Agent,
+    start: &Policy,
+    exploration: Exploration,
+    rng: &mut impl Rng,
+) -> (Policy, Vec<Transition>) {
+    let mut policy = start.clone();
+    let mut transitions: Vec<Transition> = Vec::with_capacity(environment.steps().len());
+    let mut previous = BitWidth::B8;
+    for (index, step) in environment.steps().iter().enumerate() {
+        let state = environment.state(index, previous);
+        if let Some(last) = transitions.last_mut() {
+            last.next = state;
+        }
+        let action = match exploration {
+            Exploration::WarmUp => rng.random_range(0.0..1.0),
+            Exploration::Sigma(sigma) => truncated_normal(f64::from(agent.action(state)), sigma, rng) as f32,
+        };
+        previous = width_of(action);
+        set_width(&mut policy, step.row, step.side, previous);
+        let done = index + 1 == environment.steps().len();
+        transitions.push(Transition { state, action, reward: 0.0, next: [0.0; STATE], done });
+    }
+    (policy, transitions)
+}
+
+/// A sample of the normal distribution round `mean` (in 0..=1), cut off at 0 and 1.
+fn truncated_normal(mean: f64, sigma: f64, rng: &mut impl Rng) -> f64 {
+    // With the mean inside, two of five samples or more are too when sigma is at most 1, so this ends soon.
+    loop {
+        let deviation: f64 = StandardNormal.sample(rng);
+        let sample = mean + sigma * deviation;
+        if (0.0..=1.0).contains(&sample) {
+            return sample;
+        }
+    }
+}
+
+/// The latest transitions, the oldest overwritten first.
+struct Replay {
+    capacity: usize,
+    transitions: Vec<Transition>,
+    oldest: usize,
+}
+
+impl Replay {
+    fn push(&mut self, transition: Transition) {
+        if self.transitions.len() < self.capacity {
+            self.transitions.push(transition);
+        } else {
+            self.transitions[self.oldest] = transition;
+            self.oldest = (self.oldest + 1) % self.capacity;
+        }
+    }
+}
+
+/// A batch, a transition a row.
+struct Batch {
+    states: Array2<f32>,
+    actions: Array2<f32>,
+    rewards: Array2<f32>,
+    next: Array2<f32>,
+    /// 0 at an episode's end, else 1.
+    goes_on: Array2<f32>,
+}
+
+impl Batch {
+    fn of(transitions: &[&Transition]) -> Self {
+        let rows = transitions.len();
+        let matrix = |state: fn(&Transition) -> &[f32; STATE]| {
+            Array2::from_shape_fn((rows, STATE), |(row, column)| state(transitions[row])[column])
+        };
+        let column =
+            |value: fn(&Transition) -> f32| Array2::from_shape_fn((rows, 1), |(row, _)| value(transitions[row]));
+        Self {
+            states: matrix(|t| &t.state),
+            actions: column(|t| t.action),
+            rewards: column(|t| t.reward),
+            next: matrix(|t| &t.next),
+            goes_on: column(|t| if t.done { 0.0 } else { 1.0 }),
+        }
+    }
+}
+
+/// A network, the slow copy that targets are computed with, and its optimiser.
+struct Learner {
+    network: Mlp,
+    target: Mlp,
+    adam: Adam,
+}
+
+impl Learner {
+    fn new(network: Mlp, rate: f32) -> Self {
+        Self { target: network.clone(), adam: Adam::new(rate, &network), network }
+    }
+
+    fn learn(&mut self, gradients: &Mlp, tau: f32) {
+        self.adam.step(&mut self.network, gradients);
+        self.target.approach(&self.network, tau);
+    }
+}
+
+struct Agent<'a> {
+    settings: &'a DdpgSettings,
+    actor: Learner,
+    critic: Learner,
+    replay: Replay,
+    /// Moving average of the batches' mean reward.
+    baseline: Option<f32>,
+}
+
+impl<'a> Agent<'a> {
+    fn new(settings: &'a DdpgSettings, rows: usize, rng: &mut impl Rng) -> Self {
+        let actor = Mlp::random(STATE, settings.hidden, rng);
+        let mut critic = Mlp::random(STATE, settings.hidden, rng);
+        // HAQ's critic adds a layer of the state and a layer of the action; one matrix over both is the same function.
+        let of_action = Linear::random(1, settings.hidden, rng);
+        let first = &mut critic.layers[0];
+        first.weights = concatenate![Axis(0), first.weights, of_action.weights];
+        first.bias += &of_action.bias;
+        Self {
+            settings,
+            actor: Learner::new(actor, settings.actor_rate),
+            critic: Learner::new(critic, settings.critic_rate),
+            replay: Replay {
+                capacity: (settings.replay_per_row * rows).max(settings.batch),
+                transitions: Vec::new(),
+                oldest: 0,
+            },
+            baseline: None,
+        }
+    }
+
+    /// The actor's choice.
+    fn action(&self, state: [f32; STATE]) -> f32 {
+        let state = Array2::from_shape_fn((1, STATE), |(_, column)| state[column]);
+        sigmoid(self.actor.network.forward(state).output[[0, 0]])
+    }
+
+    /// One update of critic and actor from a random batch; none while the replay holds less than a batch.
+    fn update(&mut self, rng: &mut impl Rng) {
+        let (held, size) = (self.replay.transitions.len(), self.settings.batch);
+        if held < size {
+            return;
+        }
+        let chosen: Vec<&Transition> =
+            index::sample(rng, held, size).into_iter().map(|i| &self.replay.transitions[i]).collect();
+        let batch = Batch::of(&chosen);
+        self.update_critic(&batch);
+        self.update_actor(batch.states);
+    }
+
+    /// Down the mean square of what the critic says of the batch less what it should have said.
+    fn update_critic(&mut self, batch: &Batch) {
+        let mean = batch.rewards.mean().unwrap_or(0.0);
+        let rate = self.settings.baseline_rate;
+        let baseline = self.baseline.map_or(mean, |average| average + rate * (mean - average));
+        self.baseline = Some(baseline);
+        let next_actions = self.actor.target.forward(batch.next.clone()).output.mapv(sigmoid);
+        let next_values = self.critic.target.forward(concatenate![Axis(1), batch.next, next_actions]).output;
+        let wanted = &batch.rewards - baseline + self.settings.discount * (&batch.goes_on * &next_values);
+        let pass = self.critic.network.forward(concatenate![Axis(1), batch.states, batch.actions]);
+        let of_output = (&pass.output - &wanted) * (2.0 / wanted.len() as f32);
+        let (gradients, _) = self.critic.network.backward(&pass, of_output);
+        self.critic.learn(&gradients, self.settings.tau);
+    }
+
+    /// Up the mean of what the critic says of the actor's own actions.
+    fn update_actor(&mut self, states: Array2<f32>) {
+        let pass = self.actor.network.forward(states.clone());
+        let actions = pass.output.mapv(sigmoid);
+        let judged = self.critic.network.forward(concatenate![Axis(1), states, actions]);
+        let rows = actions.nrows();
+        let up = Array2::from_elem((rows, 1), -1.0 / rows as f32);
+        let of_input = self.critic.network.backward_to_input(&judged, up);
+        let of_actions = of_input.slice_axis(Axis(1), Slice::from(STATE..));
+        let (gradients, _) = self.actor.network.backward(&pass, &of_actions * &actions.mapv(|a| a * (1.0 - a)));
+        self.actor.learn(&gradients, self.settings.tau);
+    }
+}

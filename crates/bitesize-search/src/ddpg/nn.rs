@@ -1,0 +1,258 @@
+//! Three fully connected layers with ReLU between them, their gradients, and Adam: all that the agent's actor and
+//! critic are made of. Rows of a matrix are the samples of a batch. One thread, so that sums have one order.
+
+use ndarray::linalg::general_mat_mul;
+use ndarray::{Array1, Array2, Axis, Zip};
+use rand::{Rng, RngExt};
+
+/// `y = x * weights + bias`.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Linear {
+    /// `inputs x outputs`.
+    pub(super) weights: Array2<f32>,
+    pub(super) bias: Array1<f32>,
+}
+
+impl Linear {
+    /// Uniform in +-1/sqrt(inputs), weights and bias alike (PyTorch's default, which HAQ leaves as it is).
+    pub(super) fn random(inputs: usize, outputs: usize, rng: &mut impl Rng) -> Self {
+        let bound = (inputs as f32).sqrt().recip();
+        Self {
+            weights: Array2::from_shape_simple_fn((inputs, outputs), || rng.random_range(-bound..bound)),
+            bias: Array1::from_shape_simple_fn(outputs, || rng.random_range(-bound..bound)),
+        }
+    }
+
+    fn zeros_like(&self) -> Self {
+        Self { weights: Array2::zeros(self.weights.raw_dim()), bias: Array1::zeros(self.bias.raw_dim()) }
+    }
+
+    fn forward(&self, x: &Array2<f32>) -> Array2<f32> {
+        let mut y = Array2::zeros((x.nrows(), self.bias.len()));
+        y.assign(&self.bias);
+        general_mat_mul(1.0, x, &self.weights, 1.0, &mut y);
+        y
+    }
+}
+
+/// Three layers, ReLU after the first two.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Mlp {
+    pub(super) layers: [Linear; 3],
+}
+
+/// What a forward pass leaves for the backward pass.
+pub(super) struct Pass {
+    /// What each layer read.
+    inputs: [Array2<f32>; 3],
+    /// What the last layer wrote.
+    pub(super) output: Array2<f32>,
+}
+
+impl Mlp {
+    /// Random layers `inputs -> hidden -> hidden -> 1`.
+    pub(super) fn random(inputs: usize, hidden: usize, rng: &mut impl Rng) -> Self {
+        let layers =
+            [Linear::random(inputs, hidden, rng), Linear::random(hidden, hidden, rng), Linear::random(hidden, 1, rng)];
+        Self { layers }
+    }
+
+    pub(super) fn forward(&self, x: Array2<f32>) -> Pass {
+        let first = self.layers[0].forward(&x).mapv_into(relu);
+        let second = self.layers[1].forward(&first).mapv_into(relu);
+        let output = self.layers[2].forward(&second);
+        Pass { inputs: [x, first, second], output }
+    }
+
+    /// The gradients of every layer and of the input, given that of the output.
+    pub(super) fn backward(&self, pass: &Pass, output: Array2<f32>) -> (Mlp, Array2<f32>) {
+        let mut gradients = Mlp { layers: self.layers.each_ref().map(Linear::zeros_like) };
+        let mut upstream = output;
+        for (i, layer) in self.layers.iter().enumerate().rev() {
+            let gradient = &mut gradients.layers[i];
+            general_mat_mul(1.0, &pass.inputs[i].t(), &upstream, 0.0, &mut gradient.weights);
+            gradient.bias = upstream.sum_axis(Axis(0));
+            upstream = self.through(i, layer, pass, &upstream);
+        }
+        (gradients, upstream)
+    }
+
+    /// The gradient of the input alone.
+    pub(super) fn backward_to_input(&self, pass: &Pass, output: Array2<f32>) -> Array2<f32> {
+        self.layers
+            .iter()
+            .enumerate()
+            .rev()
+            .fold(output, |upstream, (i, layer)| self.through(i, layer, pass, &upstream))
+    }
+
+    /// From the gradient of what `layer` writes to that of what the ReLU before it read.
+    fn through(&self, i: usize, layer: &Linear, pass: &Pass, upstream: &Array2<f32>) -> Array2<f32> {
+        let mut gradient = Array2::zeros(pass.inputs[i].raw_dim());
+        general_mat_mul(1.0, upstream, &layer.weights.t(), 0.0, &mut gradient);
+        if i > 0 {
+            // The layer's input is the ReLU's output: 0 exactly where the ReLU was closed.
+            Zip::from(&mut gradient).and(&pass.inputs[i]).for_each(|g, y| *g = if *y > 0.0 { *g } else { 0.0 });
+        }
+        gradient
+    }
+
+    /// Moves every parameter the share `rate` of the way to `other`'s.
+    pub(super) fn approach(&mut self, other: &Mlp, rate: f32) {
+        for (mine, theirs) in self.layers.iter_mut().zip(&other.layers) {
+            mine.weights.zip_mut_with(&theirs.weights, |a, b| *a += rate * (b - *a));
+            mine.bias.zip_mut_with(&theirs.bias, |a, b| *a += rate * (b - *a));
+        }
+    }
+}
+
+fn relu(x: f32) -> f32 {
+    x.max(0.0)
+}
+
+pub(super) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// Adam (Kingma and Ba 2014) with the decay rates and epsilon of its paper: 0.9, 0.999, 1e-8.
+#[derive(Clone, Debug)]
+pub(super) struct Adam {
+    rate: f32,
+    steps: i32,
+    mean: Mlp,
+    square: Mlp,
+}
+
+impl Adam {
+    pub(super) fn new(rate: f32, network: &Mlp) -> Self {
+        let zeros = Mlp { layers: network.layers.each_ref().map(Linear::zeros_like) };
+        Self { rate, steps: 0, mean: zeros.clone(), square: zeros }
+    }
+
+    /// One step of `network` down its `gradients`.
+    pub(super) fn step(&mut self, network: &mut Mlp, gradients: &Mlp) {
+        const DECAY: [f64; 2] = [0.9, 0.999];
+        self.steps += 1;
+        let [mean_share, square_share] = DECAY.map(|decay| (1.0 - decay.powi(self.steps)) as f32);
+        let [keep_mean, keep_square] = DECAY.map(|decay| decay as f32);
+        let rate = self.rate / mean_share;
+        let square_root = square_share.sqrt().recip();
+        let update = |parameter: &mut f32, gradient: &f32, mean: &mut f32, square: &mut f32| {
+            *mean = keep_mean * *mean + (1.0 - keep_mean) * gradient;
+            *square = keep_square * *square + (1.0 - keep_square) * gradient * gradient;
+            *parameter -= rate * *mean / (square.sqrt() * square_root + 1e-8);
+        };
+        for (i, layer) in network.layers.iter_mut().enumerate() {
+            let (gradient, mean, square) = (&gradients.layers[i], &mut self.mean.layers[i], &mut self.square.layers[i]);
+            Zip::from(&mut layer.weights)
+                .and(&gradient.weights)
+                .and(&mut mean.weights)
+                .and(&mut square.weights)
+                .for_each(update);
+            Zip::from(&mut layer.bias).and(&gradient.bias).and(&mut mean.bias).and(&mut square.bias).for_each(update);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    /// The slow twin: plain loops in f64, so that differences of it are good for checking gradients.
+    struct Plain {
+        /// Of each layer `[input][output]`, the bias as one more input of 1.
+        layers: Vec<Vec<Vec<f64>>>,
+    }
+
+    impl Plain {
+        fn of(network: &Mlp) -> Self {
+            let wide = |row: ndarray::ArrayView1<f32>| row.iter().map(|x| f64::from(*x)).collect::<Vec<f64>>();
+            let layer =
+                |layer: &Linear| layer.weights.rows().into_iter().map(wide).chain([wide(layer.bias.view())]).collect();
+            Self { layers: network.layers.iter().map(layer).collect() }
+        }
+
+        fn output(&self, x: &[f64]) -> f64 {
+            let mut values = x.to_vec();
+            for (i, layer) in self.layers.iter().enumerate() {
+                values.push(1.0);
+                let sum = |output: usize| values.iter().zip(layer).map(|(x, row)| x * row[output]).sum::<f64>();
+                let sums = (0..layer[0].len()).map(sum);
+                values = if i < 2 { sums.map(|y| y.max(0.0)).collect() } else { sums.collect() };
+            }
+            values[0]
+        }
+
+        /// Sum of the squares of the outputs.
+        fn loss(&self, x: &[Vec<f64>]) -> f64 {
+            x.iter().map(|row| self.output(row).powi(2)).sum()
+        }
+    }
+
+    /// Allowed between f32 and f64: each value is a sum of at most 17 products, each good to 6e-8 of its size.
+    const TOLERANCE: f64 = 1e-5;
+
+    fn check(found: f64, expected: f64, what: &str) {
+        assert!((found - expected).abs() <= TOLERANCE * (1.0 + expected.abs()), "{what}: {found} against {expected}");
+    }
+
+    #[test]
+    fn forward_and_gradients_match_plain_loops_and_finite_differences() {
+        const STEP: f64 = 1e-6;
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let network = Mlp::random(5, 16, &mut rng);
+        let x: Array2<f32> = Array2::from_shape_simple_fn((7, 5), || rng.random_range(-1.0..1.0));
+        let rows: Vec<Vec<f64>> = x.rows().into_iter().map(|r| r.iter().map(|x| f64::from(*x)).collect()).collect();
+        let mut plain = Plain::of(&network);
+        let pass = network.forward(x);
+        for (row, output) in rows.iter().zip(&pass.output) {
+            check(f64::from(*output), plain.output(row), "output");
+        }
+        let (gradients, of_input) = network.backward(&pass, pass.output.mapv(|y| 2.0 * y));
+        assert_eq!(of_input, network.backward_to_input(&pass, pass.output.mapv(|y| 2.0 * y)));
+        let expected = Plain::of(&gradients);
+        for layer in 0..3 {
+            for input in 0..plain.layers[layer].len() {
+                for output in 0..plain.layers[layer][input].len() {
+                    let value = plain.layers[layer][input][output];
+                    let mut at = |moved: f64| {
+                        plain.layers[layer][input][output] = moved;
+                        plain.loss(&rows)
+                    };
+                    let slope = (at(value + STEP) - at(value - STEP)) / (2.0 * STEP);
+                    at(value);
+                    check(expected.layers[layer][input][output], slope, &format!("{layer} {input} {output}"));
+                }
+            }
+        }
+        for ((row, column), gradient) in of_input.indexed_iter() {
+            let at = |delta: f64| {
+                let mut moved = rows.clone();
+                moved[row][column] += delta;
+                plain.loss(&moved)
+            };
+            check(f64::from(*gradient), (at(STEP) - at(-STEP)) / (2.0 * STEP), &format!("input {row} {column}"));
+        }
+    }
+
+    /// By hand: with a constant gradient both moments, corrected, are the gradient and its square, so that each step
+    /// is the rate.
+    #[test]
+    fn adam_steps_by_its_rate_down_a_constant_gradient() {
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let start = Mlp::random(2, 3, &mut rng);
+        let mut network = start.clone();
+        let mut gradients = Mlp { layers: start.layers.each_ref().map(Linear::zeros_like) };
+        gradients.layers[0].weights[[1, 2]] = -0.3;
+        let mut adam = Adam::new(0.01, &network);
+        for _ in 0..5 {
+            adam.step(&mut network, &gradients);
+        }
+        let moved = network.layers[0].weights[[1, 2]] - start.layers[0].weights[[1, 2]];
+        assert!((moved - 0.05).abs() < 1e-5, "{moved}");
+        network.layers[0].weights[[1, 2]] = start.layers[0].weights[[1, 2]];
+        assert_eq!(network, start);
+    }
+}

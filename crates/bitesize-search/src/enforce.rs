@@ -1,0 +1,70 @@
+//! Brings any policy under both budgets: HAQ's constraint loop (arXiv 1811.08886, `lib/env`), on real bytes.
+//!
+//! RAM first: a sweep from the last row to the first over the tensors alive at the planner's peak, activations only;
+//! then FLASH: the same sweep over all rows, weights only. A visit cuts one level (8 to 4, 4 to 2), the budget is
+//! checked again after each cut (and the peak found again), and the two are repeated until both hold.
+//!
+//! A cut can enlarge code, scratch or stack, so a sweep may find nothing left to cut and still be over. The policy
+//! then becomes the fallback that [`crate::feasibility`] found, if there is one: with it, enforcement never fails.
+
+use crate::problem::{Problem, Side, cut};
+use crate::rules::first_largest;
+use bitesize_ir::Policy;
+
+/// Cuts `policy` until it keeps both budgets.
+///
+/// Where it gets stuck the policy becomes `fallback`, which must keep both; with none the answer is `None`.
+pub fn enforce(problem: &Problem, mut policy: Policy, fallback: Option<&Policy>) -> Option<Policy> {
+    while !problem.fits(&policy) {
+        if !(enforce_ram(problem, &mut policy) && enforce_flash(problem, &mut policy)) {
+            return fallback.cloned();
+        }
+    }
+    Some(policy)
+}
+
+/// Cuts activations until the RAM budget holds; whether it does.
+fn enforce_ram(problem: &Problem, policy: &mut Policy) -> bool {
+    while !problem.ram_fits(policy) {
+        let mut any = false;
+        let mut peak = peak_of(problem, policy);
+        for row in (0..policy.rows.len()).rev() {
+            let alive = problem.alive_at(peak).any(|tensor| problem.row_of(tensor) == Some(row));
+            if alive && cut(policy, row, Side::Activations) {
+                any = true;
+                if problem.ram_fits(policy) {
+                    return true;
+                }
+                peak = peak_of(problem, policy);
+            }
+        }
+        if !any {
+            return false;
+        }
+    }
+    true
+}
+
+/// The first node during which the most bytes are alive.
+fn peak_of(problem: &Problem, policy: &Policy) -> usize {
+    first_largest(&problem.model().alive_bytes(&problem.widths(policy)))
+}
+
+/// Cuts weights until the FLASH budget holds; whether it does.
+fn enforce_flash(problem: &Problem, policy: &mut Policy) -> bool {
+    while !problem.flash_fits(policy) {
+        let mut any = false;
+        for row in (0..policy.rows.len()).rev() {
+            if cut(policy, row, Side::Weights) {
+                any = true;
+                if problem.flash_fits(policy) {
+                    return true;
+                }
+            }
+        }
+        if !any {
+            return false;
+        }
+    }
+    true
+}

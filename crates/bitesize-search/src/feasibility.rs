@@ -1,0 +1,388 @@
+//! What no policy can go below: the least FLASH, the least RAM, and whether both budgets can be kept together.
+//!
+//! *Least FLASH.* For given activation widths the least is exact: kernels are shared only by layers of one kind with
+//! the same input and output width, so FLASH is a sum over such groups, and within a group one weight width is best
+//! (a second one adds code, and a wider one adds weights). What remains is to choose the activations: uniform 8, 4
+//! and 2 bits and those of the rules are tried, and improved one width at a time. Beside what was reached stands a
+//! lower bound: all weights at 2 bits, and of each kind of kernel at least its cheapest that the fixed widths allow.
+//!
+//! *Least RAM.* The same search over activation widths, each with the weight widths whose kernels need the least
+//! stack. Lower bound: the largest, over the nodes, of the bytes alive there with every free tensor at 2 bits (or
+//! wider, where a wider input saves more scratch than it costs), and the shallowest stack that the fixed widths allow.
+//!
+//! *Both.* From the activations of the rules, the uniform ones and those of the least RAM, each with the weights of
+//! least FLASH: the least FLASH among those that keep both budgets, or else one width at a time towards the least
+//! excess. A budget below a lower bound is proved impossible; otherwise, where nothing fits, the answer is the policy
+//! that comes nearest.
+
+use crate::problem::{Memory, Problem, Side, set_width, width};
+use crate::rules::{cut_activations, first_largest};
+use bitesize_ir::memory::{Widths, kernel_keys, packed_weight_bytes, scratch_bytes, tensor_bytes};
+use bitesize_ir::size::format_size;
+use bitesize_ir::target::{Budget, KernelKey};
+use bitesize_ir::{BitWidth, Policy};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The least of one kind of memory over all policies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Least {
+    /// What `policy` takes.
+    pub bytes: u64,
+    /// No policy takes less than this; where it equals `bytes`, `policy` is proved best.
+    pub lower_bound: u64,
+    /// The policy that takes `bytes`.
+    pub policy: Policy,
+}
+
+/// Whether both budgets can be kept together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// This policy keeps both.
+    Fits(Policy),
+    /// Proved: a budget is below a lower bound.
+    Impossible,
+    /// No policy that keeps both was found, and none was proved not to exist.
+    NotFound,
+}
+
+/// What the network needs at least, and what pins it there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// The budget asked about.
+    pub budget: Budget,
+    /// The least FLASH, whatever the RAM.
+    pub least_flash: Least,
+    /// The least RAM, whatever the FLASH.
+    pub least_ram: Least,
+    /// Whether both budgets can be kept together.
+    pub verdict: Verdict,
+    /// Bytes of the fitting policy or, where there is none, of the policy that comes nearest: a budget that would do.
+    pub would_do: Memory,
+    /// What is alive at the peak of the policy of least RAM.
+    pub peak: Peak,
+}
+
+/// What is alive when the most bytes are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peak {
+    /// Name of the node that runs then.
+    pub node: String,
+    /// Bytes of its tensors and scratch, and of what waits for later nodes.
+    pub alive_bytes: usize,
+    /// Bytes of the node's scratch, part of `alive_bytes`.
+    pub scratch_bytes: usize,
+    /// The tensors alive, largest first.
+    pub tensors: Vec<PeakTensor>,
+}
+
+/// A tensor alive at the peak.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeakTensor {
+    /// Its name.
+    pub name: String,
+    /// Its packed bytes.
+    pub bytes: usize,
+    /// Its width.
+    pub bits: BitWidth,
+    /// Whether no policy can change the width.
+    pub fixed: bool,
+}
+
+impl Diagnosis {
+    /// Diagnoses `problem`; takes milliseconds.
+    pub fn of(problem: &Problem) -> Self {
+        let least_flash = least_flash(problem);
+        let least_ram = least_ram(problem);
+        let (nearest, would_do) = nearest(problem, &least_ram.policy);
+        let budget = problem.budget();
+        let verdict = if would_do.fits(budget) {
+            Verdict::Fits(nearest)
+        } else if budget.flash_bytes < least_flash.lower_bound || budget.ram_bytes < least_ram.lower_bound {
+            Verdict::Impossible
+        } else {
+            Verdict::NotFound
+        };
+        let peak = Peak::of(problem, &least_ram.policy);
+        Self { budget, least_flash, least_ram, verdict, would_do, peak }
+    }
+
+    /// A policy that keeps both budgets, where one was found.
+    pub fn fitting(&self) -> Option<&Policy> {
+        match &self.verdict {
+            Verdict::Fits(policy) => Some(policy),
+            Verdict::Impossible | Verdict::NotFound => None,
+        }
+    }
+}
+
+impl Peak {
+    /// The peak of `policy`.
+    pub fn of(problem: &Problem, policy: &Policy) -> Self {
+        let (network, widths) = (problem.network(), problem.widths(policy));
+        let alive = problem.model().alive_bytes(&widths);
+        let step = first_largest(&alive);
+        let Some(node) = network.nodes.get(step) else {
+            return Self { node: String::new(), alive_bytes: 0, scratch_bytes: 0, tensors: Vec::new() };
+        };
+        let tensor = |id: bitesize_ir::TensorId| PeakTensor {
+            name: network.tensor(id).name.clone(),
+            bytes: tensor_bytes(network.shape(id), widths.tensors[id.0]),
+            bits: widths.tensors[id.0],
+            fixed: problem.row_of(id).is_none(),
+        };
+        let mut tensors: Vec<PeakTensor> = problem.alive_at(step).map(tensor).collect();
+        tensors.sort_by_key(|tensor| std::cmp::Reverse(tensor.bytes));
+        let scratch_bytes = scratch_bytes(network, node, &widths);
+        Self { node: node.name.clone(), alive_bytes: alive[step], scratch_bytes, tensors }
+    }
+}
+
+/// `policy` with the weight widths of least FLASH for its activation widths (exact), the wider where it costs nothing.
+pub fn with_weights_of_least_flash(problem: &Problem, policy: &Policy) -> Policy {
+    with_best_weights(problem, policy, |key, packed| problem.model().kernel(key).code_bytes + packed)
+}
+
+/// `policy` with the weight widths whose kernels need the least stack, the wider where it costs nothing.
+fn with_weights_of_least_stack(problem: &Problem, policy: &Policy) -> Policy {
+    with_best_weights(problem, policy, |key, _| problem.model().kernel(key).stack_bytes)
+}
+
+/// Gives the rows of each group (kernels of one kind, input and output width) the one weight width of least `cost`,
+/// which is told the kernel and the packed bytes of the group's weights.
+fn with_best_weights(problem: &Problem, policy: &Policy, cost: impl Fn(KernelKey, u64) -> u64) -> Policy {
+    let (widths, rows) = (problem.widths(policy), &problem.space().rows);
+    let node = |row: usize| problem.network().node(rows[row].node);
+    let mut groups: BTreeMap<KernelKey, Vec<usize>> = BTreeMap::new();
+    for row in (0..rows.len()).filter(|row| rows[*row].weights) {
+        for key in kernel_keys(node(row), rows[row].node.0, &widths) {
+            groups.entry(KernelKey { second: None, ..key }).or_default().push(row);
+        }
+    }
+    let mut policy = policy.clone();
+    for (key, members) in groups {
+        let packed = |bits| members.iter().map(|row| packed_weight_bytes(&node(*row).op, bits) as u64).sum::<u64>();
+        let total = |bits: &BitWidth| cost(KernelKey { second: Some(*bits), ..key }, packed(*bits));
+        let best = BitWidth::ALL.into_iter().rev().min_by_key(total).unwrap_or(BitWidth::B2);
+        for row in members {
+            set_width(&mut policy, row, Side::Weights, best);
+        }
+    }
+    policy
+}
+
+/// Activation widths to start from: those of the rules, then uniform 8, 4 and 2 bits; weights at 2 bits.
+fn starts(problem: &Problem) -> Vec<Policy> {
+    let mut by_rules = problem.uniform(BitWidth::B8);
+    cut_activations(problem, &mut by_rules);
+    let uniform = BitWidth::ALL.into_iter().rev().map(|bits| problem.uniform(bits));
+    std::iter::once(by_rules).chain(uniform).collect()
+}
+
+/// Improves `start` one activation width at a time, `complete` choosing the weights, until no single change lowers
+/// `cost` or it is at most `enough`.
+fn descend<C: PartialOrd>(
+    problem: &Problem,
+    start: &Policy,
+    complete: impl Fn(&Problem, &Policy) -> Policy,
+    cost: impl Fn(&Policy) -> C,
+    enough: C,
+) -> (C, Policy) {
+    let mut best = complete(problem, start);
+    let mut lowest = cost(&best);
+    let mut improved = true;
+    while improved && lowest > enough {
+        improved = false;
+        for row in 0..best.rows.len() {
+            for bits in BitWidth::ALL {
+                if width(&best, row, Side::Activations).is_none_or(|now| now == bits) {
+                    continue;
+                }
+                let mut candidate = best.clone();
+                set_width(&mut candidate, row, Side::Activations, bits);
+                let candidate = complete(problem, &candidate);
+                let value = cost(&candidate);
+                if value < lowest {
+                    (lowest, best, improved) = (value, candidate, true);
+                }
+            }
+        }
+    }
+    (lowest, best)
+}
+
+/// The best of [`descend`] from each of `starts`, the first where several are.
+fn descend_from(
+    problem: &Problem,
+    starts: &[Policy],
+    complete: impl Fn(&Problem, &Policy) -> Policy,
+    cost: impl Fn(&Policy) -> u64,
+    lower_bound: u64,
+) -> Least {
+    let mut best: Option<(u64, Policy)> = None;
+    for start in starts {
+        if best.as_ref().is_some_and(|(bytes, _)| *bytes <= lower_bound) {
+            break;
+        }
+        let (bytes, policy) = descend(problem, start, &complete, &cost, lower_bound);
+        if best.as_ref().is_none_or(|(other, _)| bytes < *other) {
+            best = Some((bytes, policy));
+        }
+    }
+    let (bytes, policy) = best.expect("there is always a uniform policy to start from");
+    Least { bytes, lower_bound, policy }
+}
+
+fn least_flash(problem: &Problem) -> Least {
+    let cost = |policy: &Policy| problem.model().flash_bytes(&problem.widths(policy));
+    let bound = flash_lower_bound(problem);
+    descend_from(problem, &starts(problem), with_weights_of_least_flash, cost, bound)
+}
+
+fn least_ram(problem: &Problem) -> Least {
+    let cost = |policy: &Policy| problem.model().ram_bytes(&problem.widths(policy));
+    let bound = ram_lower_bound(problem);
+    let mut starts = starts(problem);
+    starts.reverse();
+    descend_from(problem, &starts, with_weights_of_least_stack, cost, bound)
+}
+
+/// The kernels that `node` might call under some policy.
+fn possible_kernels(problem: &Problem, index: usize) -> Vec<KernelKey> {
+    let node = &problem.network().nodes[index];
+    let free = |tensor| problem.row_of(tensor).is_some();
+    let mut keys = Vec::new();
+    let mut widths = problem.widths(&problem.uniform(BitWidth::B8));
+    let choices = |free: bool| if free { &BitWidth::ALL[..] } else { &BitWidth::ALL[2..] };
+    for input in choices(free(node.inputs[0])) {
+        for output in choices(free(node.output)) {
+            for second in BitWidth::ALL {
+                widths.tensors[node.inputs[0].0] = *input;
+                if let Some(other) = node.inputs.get(1).filter(|other| free(**other)) {
+                    widths.tensors[other.0] = second;
+                }
+                widths.tensors[node.output.0] = *output;
+                widths.weights[index] = widths.weights[index].map(|_| second);
+                keys.extend(kernel_keys(node, index, &widths));
+            }
+        }
+    }
+    keys
+}
+
+fn flash_lower_bound(problem: &Problem) -> u64 {
+    let network = problem.network();
+    let narrowest = problem.model().flash(&problem.widths(&problem.uniform(BitWidth::B2)));
+    let layers: u64 = narrowest.layers.iter().map(|layer| layer.total()).sum();
+    // Each kind needs at least one kernel, and that of its most demanding layer costs at least this.
+    let mut cheapest = BTreeMap::new();
+    for (index, node) in network.nodes.iter().enumerate() {
+        let code = possible_kernels(problem, index).into_iter().map(|key| problem.model().kernel(key).code_bytes).min();
+        if let (Some(kind), Some(code)) = (node.op.kernel_kind(), code) {
+            let most = cheapest.entry(kind).or_insert(0);
+            *most = code.max(*most);
+        }
+    }
+    problem.model().base_code_bytes() + layers + cheapest.values().sum::<u64>()
+}
+
+fn ram_lower_bound(problem: &Problem) -> u64 {
+    let network = problem.network();
+    let narrowest = problem.widths(&problem.uniform(BitWidth::B2));
+    let alive = problem.model().alive_bytes(&narrowest);
+    let arena = (0..network.nodes.len()).map(|step| {
+        let node = &network.nodes[step];
+        let input = node.inputs[0];
+        let of_input = |widths: &Widths| {
+            tensor_bytes(network.shape(input), widths.tensors[input.0]) + scratch_bytes(network, node, widths)
+        };
+        let rest = alive[step] - of_input(&narrowest);
+        let wider = BitWidth::ALL.into_iter().filter(|_| problem.row_of(input).is_some()).map(|bits| {
+            let mut widths = narrowest.clone();
+            widths.tensors[input.0] = bits;
+            of_input(&widths)
+        });
+        rest + wider.chain([of_input(&narrowest)]).min().unwrap_or(0)
+    });
+    let stack = (0..network.nodes.len()).filter_map(|i| {
+        possible_kernels(problem, i).into_iter().map(|key| problem.model().kernel(key).stack_bytes).min()
+    });
+    arena.max().unwrap_or(0) as u64 + problem.model().base_stack_bytes() + stack.max().unwrap_or(0)
+}
+
+/// The policy of least FLASH among those that keep both budgets, or else the one that comes nearest; and its bytes.
+fn nearest(problem: &Problem, of_least_ram: &Policy) -> (Policy, Memory) {
+    let mut starts = starts(problem);
+    starts.push(of_least_ram.clone());
+    let budget = problem.budget();
+    let fitting = starts
+        .iter()
+        .map(|start| with_weights_of_least_flash(problem, start))
+        .map(|policy| (problem.memory(&policy), policy))
+        .filter(|(memory, _)| memory.fits(budget))
+        .min_by_key(|(memory, _)| memory.flash_bytes);
+    if let Some((memory, policy)) = fitting {
+        return (policy, memory);
+    }
+    let excess = |policy: &Policy| problem.memory(policy).excess(budget);
+    let mut best: Option<(f64, Policy)> = None;
+    for start in &starts {
+        for complete in [with_weights_of_least_flash, with_weights_of_least_stack] {
+            if best.as_ref().is_some_and(|(excess, _)| *excess == 0.0) {
+                break;
+            }
+            let (value, policy) = descend(problem, start, complete, excess, 0.0);
+            if best.as_ref().is_none_or(|(other, _)| value < *other) {
+                best = Some((value, policy));
+            }
+        }
+    }
+    let (_, policy) = best.expect("there is always a uniform policy to start from");
+    let memory = problem.memory(&policy);
+    (policy, memory)
+}
+
+/// What is needed, beside what is given; what pins the peak.
+impl fmt::Display for Diagnosis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = |least: &Least| {
+            let proof = if least.bytes == least.lower_bound {
+                "proved".to_owned()
+            } else {
+                format!("no policy goes below {}", format_size(least.lower_bound))
+            };
+            format!("{} ({proof})", format_size(least.bytes))
+        };
+        writeln!(
+            f,
+            "budget       FLASH {}, RAM {}",
+            format_size(self.budget.flash_bytes),
+            format_size(self.budget.ram_bytes)
+        )?;
+        writeln!(f, "least FLASH  {}", line(&self.least_flash))?;
+        writeln!(f, "least RAM    {}", line(&self.least_ram))?;
+        let verdict = match self.verdict {
+            Verdict::Fits(_) => "fits with",
+            Verdict::Impossible => "does not fit; this would do:",
+            Verdict::NotFound => "no policy found that fits; this would do:",
+        };
+        let Memory { flash_bytes, ram_bytes } = self.would_do;
+        writeln!(f, "together     {verdict} FLASH {}, RAM {}", format_size(flash_bytes), format_size(ram_bytes))?;
+        write!(f, "{}", self.peak)
+    }
+}
+
+/// The node, then one line a tensor.
+impl fmt::Display for Peak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "peak of RAM  {} B of tensors and scratch during `{}`", self.alive_bytes, self.node)?;
+        for tensor in &self.tensors {
+            let fixed = if tensor.fixed { ", fixed" } else { "" };
+            write!(f, "\n  {:<24} {:>9} B at {} bits{fixed}", tensor.name, tensor.bytes, tensor.bits)?;
+        }
+        if self.scratch_bytes > 0 {
+            write!(f, "\n  {:<24} {:>9} B", "(scratch)", self.scratch_bytes)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,143 @@
+//! The rule-based bit cutting of 2019 (Rusci, Capotondi, Benini: "Memory-driven mixed low precision quantization",
+//! arXiv 1905.13082), on the real memory model.
+//!
+//! Everything starts at 8 bits; a cut goes 8 to 4 to 2. Activations are cut first, then weights.
+//!
+//! *Activations.* Sweeps over the nodes, forward and backward in turn, until a pair of sweeps cuts nothing. At a
+//! node, while the bytes alive there and the stack pass the RAM budget: pick the alive tensor with the most bits, of
+//! these the largest in bytes, of these the output. A forward sweep may cut only the node's output, a backward sweep
+//! only another; where the pick is on the wrong side, the sweep moves on.
+//!
+//! *Weights.* While FLASH passes its budget: of the rows above 2 bits whose share of the packed weight bytes is within
+//! 0.05 of the largest share among them, cut the first.
+//!
+//! Where this departs from the paper, and why:
+//!
+//! - its RAM at a layer is the input and output of that layer. Here it is everything alive during the node by the
+//!   planner's lifetimes: residuals that wait, scratch, and the stack, because those bytes are in the firmware too.
+//!   "The other side" of a node is therefore not its one input but every other tensor alive there.
+//! - its FLASH counts weights and their constants; here also kernel code, which a cut may enlarge, and which the
+//!   loop therefore re-counts after each cut. The share stays one of weight bytes, as in the paper.
+//! - narrower inputs may need scratch or a deeper stack, so the two phases repeat until both budgets hold; every
+//!   round but the last cuts, so they end.
+//! - where the cut gets stuck (all at 2 bits on the wrong side of a kernel's code, say), the caller falls back on
+//!   [`crate::feasibility`].
+
+use crate::problem::{Problem, Side, cut, width};
+use bitesize_ir::memory::packed_weight_bytes;
+use bitesize_ir::{BitWidth, Policy, TensorId};
+
+/// How far below the largest share of weight bytes a row still counts as large (the paper's margin).
+const SHARE_MARGIN: f64 = 0.05;
+
+/// The rule-based policy; `None` where the cut gets stuck above a budget.
+pub fn cut_by_rules(problem: &Problem) -> Option<Policy> {
+    let mut policy = problem.uniform(BitWidth::B8);
+    while !problem.fits(&policy) {
+        if !(cut_activations(problem, &mut policy) && cut_weights(problem, &mut policy)) {
+            return None;
+        }
+    }
+    Some(policy)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sweep {
+    Forward,
+    Backward,
+}
+
+/// Cuts activations until the RAM budget holds; whether it does.
+pub fn cut_activations(problem: &Problem, policy: &mut Policy) -> bool {
+    let nodes = problem.network().nodes.len();
+    loop {
+        let mut any = false;
+        for node in 0..nodes {
+            any |= cut_at_node(problem, policy, node, Sweep::Forward);
+        }
+        for node in (0..nodes).rev() {
+            any |= cut_at_node(problem, policy, node, Sweep::Backward);
+        }
+        if problem.ram_fits(policy) {
+            return true;
+        }
+        // Every node may hold by itself while the planner, which need not reach the lower bound, is still above.
+        if !any && !cut_anywhere(problem, policy) {
+            return false;
+        }
+    }
+}
+
+fn cut_at_node(problem: &Problem, policy: &mut Policy, node: usize, sweep: Sweep) -> bool {
+    let output_row = problem.row_of(problem.network().nodes[node].output);
+    let mut any = false;
+    loop {
+        let widths = problem.widths(policy);
+        let alive = problem.model().alive_bytes(&widths)[node] as u64;
+        if alive + problem.model().stack_bytes(&widths) <= problem.budget().ram_bytes {
+            return any;
+        }
+        let Some(row) = largest_cuttable(problem, policy, problem.alive_at(node), output_row) else { return any };
+        if (Some(row) == output_row) != (sweep == Sweep::Forward) {
+            return any;
+        }
+        any |= cut(policy, row, Side::Activations);
+    }
+}
+
+/// The row of the tensor with the most bits above 2, then the most bytes, then `preferred`, then the lowest id.
+fn largest_cuttable(
+    problem: &Problem,
+    policy: &Policy,
+    tensors: impl Iterator<Item = TensorId>,
+    preferred: Option<usize>,
+) -> Option<usize> {
+    let mut best: Option<((BitWidth, usize, bool), usize)> = None;
+    for tensor in tensors {
+        let Some(row) = problem.row_of(tensor) else { continue };
+        let Some(bits) = width(policy, row, Side::Activations).filter(|bits| bits.narrower().is_some()) else {
+            continue;
+        };
+        let bytes = bitesize_ir::memory::tensor_bytes(problem.network().shape(tensor), bits);
+        let key = (bits, bytes, Some(row) == preferred);
+        if best.as_ref().is_none_or(|(other, _)| key > *other) {
+            best = Some((key, row));
+        }
+    }
+    best.map(|(_, row)| row)
+}
+
+/// Cuts the largest tensor alive at the planner's peak or, where none is left there, of all; whether there was one.
+fn cut_anywhere(problem: &Problem, policy: &mut Policy) -> bool {
+    let alive = problem.model().alive_bytes(&problem.widths(policy));
+    let peak = first_largest(&alive);
+    let all = (0..problem.network().tensors.len()).map(TensorId);
+    let row = largest_cuttable(problem, policy, problem.alive_at(peak), None)
+        .or_else(|| largest_cuttable(problem, policy, all, None));
+    row.is_some_and(|row| cut(policy, row, Side::Activations))
+}
+
+/// Index of the largest value, the first of them; 0 for none.
+pub(crate) fn first_largest(values: &[usize]) -> usize {
+    (0..values.len()).fold(0, |best, i| if values[i] > values[best] { i } else { best })
+}
+
+/// Cuts weights until the FLASH budget holds; whether it does.
+pub fn cut_weights(problem: &Problem, policy: &mut Policy) -> bool {
+    let bytes_of = |policy: &Policy, row: usize| {
+        let node = problem.network().node(problem.space().rows[row].node);
+        width(policy, row, Side::Weights).map_or(0, |bits| packed_weight_bytes(&node.op, bits)) as f64
+    };
+    while !problem.flash_fits(policy) {
+        let bytes: Vec<f64> = (0..policy.rows.len()).map(|row| bytes_of(policy, row)).collect();
+        let total: f64 = bytes.iter().sum();
+        let cuttable = |row: &usize| width(policy, *row, Side::Weights).is_some_and(|bits| bits.narrower().is_some());
+        let rows: Vec<usize> = (0..policy.rows.len()).filter(cuttable).collect();
+        let largest = rows.iter().map(|row| bytes[*row]).fold(0.0, f64::max);
+        let Some(row) = rows.into_iter().find(|row| bytes[*row] / total > largest / total - SHARE_MARGIN) else {
+            return false;
+        };
+        cut(policy, row, Side::Weights);
+    }
+    true
+}
