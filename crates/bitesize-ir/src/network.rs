@@ -226,10 +226,8 @@ impl Network {
             used[node.output.0] = true;
         }
         let mut new_id = vec![TensorId(0); self.tensors.len()];
-        let mut next = 0;
-        for (old, _) in used.iter().enumerate().filter(|(_, used)| **used) {
-            new_id[old] = TensorId(next);
-            next += 1;
+        for (new, (old, _)) in used.iter().enumerate().filter(|(_, used)| **used).enumerate() {
+            new_id[old] = TensorId(new);
         }
         let mut index = 0;
         self.tensors.retain(|_| {
