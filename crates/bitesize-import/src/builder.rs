@@ -1,0 +1,125 @@
+//! The network under construction.
+
+use crate::constant::Constant;
+use crate::error::Reason;
+use crate::layout::Layout;
+use bitesize_ir::{InputEncoding, Network, Node, Op, Shape, Tensor, TensorId};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// The largest activation, in elements, that is accepted: far beyond any microcontroller, and small enough that
+/// nothing computed from shapes overflows.
+const MAX_ELEMENTS: usize = 1 << 28;
+
+/// What an ONNX tensor is.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    /// The same for every image.
+    Constant(Rc<Constant>),
+    /// Depends on the image.
+    Activation(Activation),
+}
+
+/// A tensor of the network, and how the ONNX tensor's axes run over it.
+#[derive(Clone, Debug)]
+pub(crate) struct Activation {
+    pub(crate) tensor: TensorId,
+    pub(crate) layout: Layout,
+}
+
+/// A Softmax that left no node.
+#[derive(Clone, Debug)]
+pub(crate) struct DroppedSoftmax {
+    /// `Softmax` or `LogSoftmax`.
+    pub(crate) operator: String,
+    /// The node's name.
+    pub(crate) place: String,
+    /// What it normalises.
+    pub(crate) tensor: TensorId,
+}
+
+/// Adds nodes and tensors with unique names.
+pub(crate) struct Builder {
+    pub(crate) network: Network,
+    /// The Softmax that was left out and the tensor that it normalises; nothing but changes of layout may follow.
+    pub(crate) softmax: Option<DroppedSoftmax>,
+    tensor_names: HashMap<String, usize>,
+    node_names: HashMap<String, usize>,
+}
+
+impl Builder {
+    /// A network of nothing but its input.
+    pub(crate) fn new(name: &str, input: &str, shape: Shape) -> Self {
+        let mut builder = Self {
+            network: Network {
+                name: name.into(),
+                tensors: Vec::new(),
+                nodes: Vec::new(),
+                input: TensorId(0),
+                output: TensorId(0),
+                input_encoding: InputEncoding::Real,
+                softmax_dropped: false,
+            },
+            softmax: None,
+            tensor_names: HashMap::new(),
+            node_names: HashMap::new(),
+        };
+        builder.add_tensor(input, shape);
+        builder
+    }
+
+    /// The tensor's shape.
+    pub(crate) fn shape(&self, tensor: TensorId) -> Shape {
+        self.network.shape(tensor)
+    }
+
+    fn add_tensor(&mut self, name: &str, shape: Shape) -> TensorId {
+        let name = unique(&mut self.tensor_names, name);
+        self.network.tensors.push(Tensor { name, shape });
+        TensorId(self.network.tensors.len() - 1)
+    }
+
+    /// Adds a node and the tensor that it writes. What [`Network::verify`] would refuse later is refused here, where
+    /// the ONNX node is known.
+    pub(crate) fn add_node(
+        &mut self,
+        name: &str,
+        op: Op,
+        inputs: Vec<TensorId>,
+        output: &str,
+    ) -> Result<TensorId, Reason> {
+        let finite = |values: &[f32]| values.iter().all(|v| v.is_finite());
+        let parameters_finite = match &op {
+            Op::ChannelAffine(op) => finite(&op.scale) && finite(&op.shift),
+            op => op.parameters().is_none_or(|p| finite(p.weights) && finite(p.bias)),
+        };
+        if !parameters_finite {
+            return Err(Reason::new("its weights hold a NaN or an infinite value")
+                .hint("the training diverged or the file is damaged; export a healthy checkpoint"));
+        }
+        let shapes: Vec<Shape> = inputs.iter().map(|id| self.shape(*id)).collect();
+        let shape = op.output_shape(&shapes)?;
+        let elements = [shape.h, shape.w, shape.c].iter().try_fold(1usize, |n, d| n.checked_mul(*d));
+        if elements.is_none_or(|n| n == 0 || n > MAX_ELEMENTS) {
+            return Err(Reason::new(format!("its output would have the shape {shape}")));
+        }
+        let output = self.add_tensor(output, shape);
+        let name = unique(&mut self.node_names, name);
+        self.network.nodes.push(Node { name, op, inputs, output });
+        Ok(output)
+    }
+}
+
+/// `name`, or with the first free number behind where it is taken, or `node` where it is empty. `taken` holds for each
+/// name the number to try next.
+fn unique(taken: &mut HashMap<String, usize>, name: &str) -> String {
+    let base = if name.is_empty() { "node" } else { name };
+    let mut candidate = base.to_owned();
+    while taken.contains_key(&candidate) {
+        let number = taken.entry(base.to_owned()).or_insert(1);
+        *number += 1;
+        candidate = format!("{base}_{number}");
+    }
+    taken.insert(candidate.clone(), 1);
+    candidate
+}

@@ -1,0 +1,203 @@
+//! The walk over a graph: each node's inputs become values, each operator makes a value of them.
+
+use crate::builder::{Activation, Builder, Value};
+use crate::constant::{ExternalFiles, read_tensor};
+use crate::error::{ImportError, Reason, Refusal};
+use crate::graph::Graph;
+use crate::layout::{Axis, Layout};
+use crate::node::{NodeContext, place};
+use crate::ops::{self, OPERATORS};
+use crate::proto::NodeProto;
+use crate::{Imported, ImportedTensor};
+use bitesize_ir::{Shape, TensorId};
+use std::collections::HashMap;
+use std::io;
+use std::rc::Rc;
+
+/// Imports `graph`, taking its input in the way under which everything is supported; if there is none, reports the
+/// way with the fewest obstacles.
+pub(crate) fn import(
+    graph: &Graph,
+    external: &dyn Fn(&str) -> io::Result<Vec<u8>>,
+    name: &str,
+) -> Result<Imported, ImportError> {
+    let constants = read_constants(graph, external)?;
+    let mut best: Option<Vec<Refusal>> = None;
+    for (shape, layout) in readings(&graph.input.dims) {
+        match (Walk { graph, values: constants.clone() }).run(name, shape, layout) {
+            Ok(imported) => return Ok(imported),
+            Err(refusals) if best.as_ref().is_none_or(|best| refusals.len() < best.len()) => best = Some(refusals),
+            Err(_) => {}
+        }
+    }
+    Err(ImportError::Unsupported(best.unwrap_or_default()))
+}
+
+/// The ways of reading an input of `dims`, the likeliest first: an image of 1, 3 or 4 channels has them where that
+/// number stands.
+fn readings(dims: &[usize]) -> Vec<(Shape, Layout)> {
+    use Axis::{C, H, W};
+    let reading = |h, w, c, axes: &[&[Axis]]| {
+        let shape = Shape::new(h, w, c);
+        (shape, Layout::new(axes, shape))
+    };
+    match *dims {
+        [_, c] => vec![reading(1, 1, c, &[&[], &[C]])],
+        [_, a, b] => vec![
+            reading(a, b, 1, &[&[], &[H], &[W]]),
+            reading(1, b, a, &[&[], &[C], &[W]]),
+            reading(1, a, b, &[&[], &[W], &[C]]),
+        ],
+        [_, a, b, c] => {
+            let channels_first = reading(b, c, a, &[&[], &[C], &[H], &[W]]);
+            let channels_last = reading(a, b, c, &[&[], &[H], &[W], &[C]]);
+            let usual = |channels| [1, 3, 4].contains(&channels);
+            if usual(c) && !usual(a) {
+                vec![channels_last, channels_first]
+            } else {
+                vec![channels_first, channels_last]
+            }
+        }
+        _ => vec![],
+    }
+}
+
+/// What a name stands for; `None` where its node was refused.
+type Values = HashMap<String, Option<Value>>;
+
+fn read_constants(graph: &Graph, external: &dyn Fn(&str) -> io::Result<Vec<u8>>) -> Result<Values, ImportError> {
+    let mut files = ExternalFiles::new(external);
+    let mut values = Values::new();
+    let mut refusals = Vec::new();
+    let mut tensors: Vec<_> = graph.initializers.values().collect();
+    tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    for tensor in tensors {
+        match read_tensor(tensor, &mut files) {
+            Ok(constant) => {
+                values.insert(tensor.name.clone(), Some(Value::Constant(Rc::new(constant))));
+            }
+            Err(reason) => refusals.push(reason.at(&tensor.name, "constant")),
+        }
+    }
+    if refusals.is_empty() { Ok(values) } else { Err(ImportError::Unsupported(refusals)) }
+}
+
+/// One walk with one way of reading the input.
+struct Walk<'a> {
+    graph: &'a Graph,
+    values: Values,
+}
+
+impl Walk<'_> {
+    fn run(mut self, name: &str, shape: Shape, layout: Layout) -> Result<Imported, Vec<Refusal>> {
+        let graph = self.graph;
+        let mut builder = Builder::new(name, &graph.input.name, shape);
+        let input = Activation { tensor: TensorId(0), layout };
+        self.values.insert(graph.input.name.clone(), Some(Value::Activation(input.clone())));
+        let mut refusals = Vec::new();
+        for node in &graph.nodes {
+            let value = match self.node(node, &mut builder) {
+                Ok(value) => value,
+                Err(reason) => {
+                    refusals.push(reason.at(&place(node), &node.op_type));
+                    None
+                }
+            };
+            for output in node.output.iter().skip(1).filter(|name| !name.is_empty()) {
+                self.values.insert(output.clone(), None);
+            }
+            if let Some(output) = node.output.first() {
+                self.values.insert(output.clone(), value);
+            }
+        }
+        self.finish(builder, input, refusals)
+    }
+
+    /// The value of the node's first output, `None` where an input was refused before.
+    fn node(&self, proto: &NodeProto, builder: &mut Builder) -> Result<Option<Value>, Reason> {
+        if !["", "ai.onnx"].contains(&proto.domain.as_str()) {
+            return Err(Reason::new(format!("it belongs to the operator set `{}`", proto.domain))
+                .hint("export the model with the standard ONNX operators only"));
+        }
+        let operator = ops::find(&proto.op_type)
+            .ok_or_else(|| Reason::new("the operator is not supported").hint(ops::hint(&proto.op_type)))?;
+        let known = |name: &String| operator.attributes.contains(&name.as_str());
+        if let Some(attribute) = proto.attribute.iter().map(|a| &a.name).find(|name| !known(name)) {
+            return Err(Reason::new(format!("its attribute `{attribute}` is not supported")));
+        }
+        if let Some(output) = proto.output.iter().skip(1).find(|name| self.is_read(name)) {
+            return Err(Reason::new(format!("its further output `{output}` is used; only the first is supported")));
+        }
+        let mut inputs = Vec::new();
+        for name in &proto.input {
+            match self.values.get(name) {
+                Some(Some(value)) => inputs.push(Some(value.clone())),
+                _ if name.is_empty() => inputs.push(None),
+                _ => return Ok(None),
+            }
+        }
+        let constant = inputs.iter().flatten().all(|value| matches!(value, Value::Constant(_)));
+        let mut context = NodeContext { proto, opset: self.graph.opset, inputs, builder };
+        match (operator.fold, operator.import) {
+            (Some(fold), _) if constant => fold(&context).map(|c| Some(Value::Constant(Rc::new(c)))),
+            (_, Some(import)) => import(&mut context).map(Some),
+            (_, None) => Err(Reason::new("its input depends on the image")
+                .hint("the operator is supported only where it can be computed beforehand")),
+        }
+    }
+
+    fn is_read(&self, name: &str) -> bool {
+        !name.is_empty()
+            && (name == self.graph.output || self.graph.nodes.iter().any(|n| n.input.iter().any(|i| i == name)))
+    }
+
+    fn finish(
+        self,
+        mut builder: Builder,
+        input: Activation,
+        mut refusals: Vec<Refusal>,
+    ) -> Result<Imported, Vec<Refusal>> {
+        let mut notes = Vec::new();
+        let output = match self.values.get(&self.graph.output) {
+            Some(Some(Value::Activation(output))) => Some(output.clone()),
+            Some(Some(Value::Constant(_))) => {
+                let reason = Reason::new("the network's output does not depend on its input");
+                refusals.push(reason.at(&self.graph.output, "output"));
+                None
+            }
+            _ => None,
+        };
+        let (Some(output), true) = (output, refusals.is_empty()) else { return Err(refusals) };
+        if output.tensor == builder.network.input {
+            return Err(vec![Reason::new("the network has no layers").at(&self.graph.output, "output")]);
+        }
+        builder.network.output = output.tensor;
+        if let Some(softmax) = builder.softmax.take() {
+            if softmax.tensor != output.tensor || !builder.network.consumers(softmax.tensor).is_empty() {
+                let reason = Reason::new("it is not the end of the network");
+                let hint = "only a final Softmax can be left out: attention and gates are not supported";
+                return Err(vec![reason.hint(hint).at(&softmax.place, &softmax.operator)]);
+            }
+            builder.network.softmax_dropped = true;
+            notes.push(format!(
+                "the final {} `{}` is left out: the output is its input, the order of the classes is the same",
+                softmax.operator, softmax.place
+            ));
+        }
+        let mut network = builder.network;
+        // What only led to constants (as a Shape's input) is not needed.
+        network.compact();
+        network.verify().map_err(|invalid| vec![Reason::new(invalid.problem).at(&invalid.place, "network")])?;
+        Ok(Imported {
+            network,
+            input: ImportedTensor { name: self.graph.input.name.clone(), layout: input.layout },
+            output: ImportedTensor { name: self.graph.output.clone(), layout: output.layout },
+            notes,
+        })
+    }
+}
+
+/// The names of the ONNX operators that are understood, sorted.
+pub(crate) fn operators() -> impl Iterator<Item = &'static str> {
+    OPERATORS.iter().map(|operator| operator.name)
+}

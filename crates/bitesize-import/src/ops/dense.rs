@@ -1,0 +1,114 @@
+//! `Gemm` and `MatMul` with constant weights.
+
+use crate::builder::{Activation, Value};
+use crate::constant::Constant;
+use crate::error::Reason;
+use crate::layout::Axis;
+use crate::node::NodeContext;
+use bitesize_ir::op::{Clamp, Conv2d, FullyConnected};
+use bitesize_ir::shape::Window;
+use bitesize_ir::{Op, Shape};
+
+/// `alpha * A' * B' + beta * C`.
+pub(super) fn gemm(node: &mut NodeContext) -> Result<Value, Reason> {
+    let mut input = node.activation(0)?;
+    if input.layout.rank() != 2 {
+        return Err(Reason::new(format!("its input has {} axes instead of 2", input.layout.rank())));
+    }
+    if node.int("transA", 0)? != 0 {
+        input.layout = input.layout.permuted(&[1, 0]);
+    }
+    let weights = Matrix::read(&*node.constant(1, "weight")?, node.int("transB", 0)? != 0, node.float("alpha", 1.0)?)?;
+    let beta = node.float("beta", 1.0)?;
+    let bias = match node.optional_constant(2, "bias")? {
+        Some(bias) => read_bias(&bias, weights.columns, beta)?,
+        None => vec![0.0; weights.columns],
+    };
+    dense(node, &input, &weights, bias)
+}
+
+/// `A * B`; a following Add of a constant is folded later.
+pub(super) fn mat_mul(node: &mut NodeContext) -> Result<Value, Reason> {
+    let input = node.activation(0).map_err(|_| {
+        Reason::new("its first factor is a constant").hint("only activations times constant weights are supported")
+    })?;
+    let weights = node.constant(1, "weight")?;
+    let weights = Matrix::read(&weights, false, 1.0)?;
+    let bias = vec![0.0; weights.columns];
+    dense(node, &input, &weights, bias)
+}
+
+/// A constant matrix `[rows][columns]`, stored either way round.
+struct Matrix {
+    rows: usize,
+    columns: usize,
+    values: Vec<f32>,
+    transposed: bool,
+}
+
+impl Matrix {
+    fn read(constant: &Constant, transposed: bool, factor: f32) -> Result<Self, Reason> {
+        let [rows, columns] = constant.dims[..] else {
+            return Err(Reason::new(format!("its weight has the dimensions {:?} instead of two", constant.dims)));
+        };
+        if rows == 0 || columns == 0 {
+            return Err(Reason::new("its weight is empty"));
+        }
+        let values = constant.as_floats()?.iter().map(|v| v * factor).collect();
+        let (rows, columns) = if transposed { (columns, rows) } else { (rows, columns) };
+        Ok(Self { rows, columns, values, transposed })
+    }
+
+    fn at(&self, row: usize, column: usize) -> f32 {
+        if self.transposed { self.values[column * self.rows + row] } else { self.values[row * self.columns + column] }
+    }
+}
+
+/// The bias of a Gemm for each output: a scalar, a row, or equal rows.
+fn read_bias(bias: &Constant, outputs: usize, beta: f32) -> Result<Vec<f32>, Reason> {
+    let per_output = match bias.dims[..] {
+        [] | [1] | [1, 1] => false,
+        [n] | [1, n] if n == outputs => true,
+        _ => return Err(Reason::new(format!("its bias has the dimensions {:?} for {outputs} outputs", bias.dims))),
+    };
+    let values = bias.as_floats()?;
+    Ok((0..outputs).map(|i| beta * values[if per_output { i } else { 0 }]).collect())
+}
+
+/// The product over the last axis of `input`. Where that axis runs over pixels as well as channels, it is a
+/// convolution with a kernel of the image's size; where pixels lie outside it, a convolution at each of them.
+fn dense(node: &mut NodeContext, input: &Activation, weights: &Matrix, bias: Vec<f32>) -> Result<Value, Reason> {
+    let shape = node.builder.shape(input.tensor);
+    let last = input.layout.rank() - 1;
+    let summed = input.layout.axes()[last].clone();
+    let size: usize = summed.iter().map(|axis| axis.size(shape)).product();
+    if size != weights.rows {
+        return Err(Reason::new(format!(
+            "its weight takes {} features, its input {:?} has {size}",
+            weights.rows,
+            input.layout.dims(shape)
+        )));
+    }
+    if shape.c > 1 && !summed.contains(&Axis::C) {
+        return Err(Reason::new("it multiplies along height or width instead of channels")
+            .hint("only sums over the channels, or over the whole image, are supported"));
+    }
+    let has = |axis| summed.contains(&axis);
+    let kernel = Shape::new(if has(Axis::H) { shape.h } else { 1 }, if has(Axis::W) { shape.w } else { 1 }, shape.c);
+    // Where each row of the matrix goes in the kernel's [kh][kw][c].
+    let places = crate::layout::Layout::new(&[&summed], kernel).nhwc_indices(kernel);
+    let mut ordered = vec![0.0; weights.rows * weights.columns];
+    for (column, kernel) in ordered.chunks_exact_mut(weights.rows).enumerate() {
+        for (row, place) in places.iter().enumerate() {
+            kernel[*place] = weights.at(row, column);
+        }
+    }
+    let clamp = Clamp::NONE;
+    let op = if shape.pixels() == 1 {
+        Op::FullyConnected(FullyConnected { weights: ordered, bias, clamp })
+    } else {
+        Op::Conv2d(Conv2d { window: Window::of([kernel.h, kernel.w]), groups: 1, weights: ordered, bias, clamp })
+    };
+    let output = if weights.columns > 1 { vec![Axis::C] } else { Vec::new() };
+    node.emit_like(op, &[input], input.layout.with_axis(last, output))
+}

@@ -1,0 +1,390 @@
+//! Operators where every input is a constant: weights written as expressions, and shape arithmetic.
+
+use super::{clamp, reshape};
+use crate::builder::Value;
+use crate::constant::{Constant, Data, MAX_FOLDED, elements};
+use crate::error::Reason;
+use crate::node::{NodeContext, positive_axis};
+use crate::proto::data_type;
+
+/// The constant input `index`; what follows runs only where all inputs are constants.
+fn input<'a>(node: &'a NodeContext, index: usize) -> Result<&'a Constant, Reason> {
+    match node.input(index) {
+        Some(Value::Constant(constant)) => Ok(constant),
+        _ => Err(Reason::new(format!("input {index} is missing"))),
+    }
+}
+
+/// `data` under `dims`, if they agree.
+fn with_dims(dims: Vec<usize>, data: Data) -> Result<Constant, Reason> {
+    if elements(&dims) != Some(data.len()) {
+        return Err(Reason::new(format!("{} constant values cannot have the shape {dims:?}", data.len())));
+    }
+    Ok(Constant { dims, data })
+}
+
+/// The elements at `indices`, under `dims`.
+fn picked(constant: &Constant, dims: Vec<usize>, indices: &[usize]) -> Result<Constant, Reason> {
+    let data = match &constant.data {
+        Data::Float(values) => Data::Float(indices.iter().filter_map(|i| values.get(*i).copied()).collect()),
+        Data::Int(values) => Data::Int(indices.iter().filter_map(|i| values.get(*i).copied()).collect()),
+    };
+    with_dims(dims, data)
+}
+
+fn checked_size(dims: &[usize]) -> Result<usize, Reason> {
+    elements(dims)
+        .filter(|n| *n <= MAX_FOLDED)
+        .ok_or_else(|| Reason::new(format!("a constant of {dims:?} is too large")))
+}
+
+fn row_major_strides(dims: &[usize]) -> Vec<usize> {
+    let mut strides = vec![1; dims.len()];
+    for axis in (1..dims.len()).rev() {
+        strides[axis - 1] = strides[axis] * dims[axis];
+    }
+    strides
+}
+
+/// The indices that walking `dims` with `strides` from `start` visits, in row-major order.
+fn walk(start: usize, dims: &[usize], strides: &[isize]) -> Vec<usize> {
+    let mut indices = vec![start as isize];
+    for (dim, stride) in dims.iter().zip(strides) {
+        indices = indices.iter().flat_map(|at| (0..*dim as isize).map(move |i| at + i * stride)).collect();
+    }
+    indices.into_iter().map(|i| i as usize).collect()
+}
+
+/// The indices of `constant` that broadcasting it to `dims` reads.
+fn broadcast_indices(constant: &Constant, dims: &[usize]) -> Vec<usize> {
+    let missing = dims.len() - constant.dims.len();
+    let own = row_major_strides(&constant.dims);
+    let stride = |axis: usize| match axis.checked_sub(missing) {
+        Some(axis) if constant.dims[axis] != 1 => own[axis] as isize,
+        _ => 0,
+    };
+    walk(0, dims, &(0..dims.len()).map(stride).collect::<Vec<_>>())
+}
+
+/// The dimensions that two shapes broadcast to.
+fn broadcast_dims(a: &[usize], b: &[usize]) -> Result<Vec<usize>, Reason> {
+    let rank = a.len().max(b.len());
+    let size = |dims: &[usize], axis: usize| (axis + dims.len()).checked_sub(rank).map_or(1, |axis| dims[axis]);
+    let joined = |axis| match (size(a, axis), size(b, axis)) {
+        (a, b) if a == b => Some(a),
+        (1, b) => Some(b),
+        (a, 1) => Some(a),
+        _ => None,
+    };
+    let dims: Option<Vec<usize>> = (0..rank).map(joined).collect();
+    let dims = dims.ok_or_else(|| Reason::new(format!("constants of {a:?} and {b:?} do not fit")))?;
+    checked_size(&dims)?;
+    Ok(dims)
+}
+
+fn binary(
+    node: &NodeContext,
+    float: impl Fn(f32, f32) -> f32,
+    int: impl Fn(i64, i64) -> Option<i64>,
+) -> Result<Constant, Reason> {
+    let (a, b) = (input(node, 0)?, input(node, 1)?);
+    let dims = broadcast_dims(&a.dims, &b.dims)?;
+    let pairs = broadcast_indices(a, &dims).into_iter().zip(broadcast_indices(b, &dims));
+    let data = match (&a.data, &b.data) {
+        (Data::Float(a), Data::Float(b)) => Data::Float(pairs.map(|(i, j)| float(a[i], b[j])).collect()),
+        (Data::Int(a), Data::Int(b)) => {
+            let values: Option<Vec<i64>> = pairs.map(|(i, j)| int(a[i], b[j])).collect();
+            Data::Int(values.ok_or_else(|| Reason::new("its integer arithmetic overflows or divides by 0"))?)
+        }
+        _ => return Err(Reason::new("it mixes integers and floats")),
+    };
+    with_dims(dims, data)
+}
+
+fn unary(node: &NodeContext, float: impl Fn(f32) -> f32, int: impl Fn(i64) -> Option<i64>) -> Result<Constant, Reason> {
+    let constant = input(node, 0)?;
+    let data = match &constant.data {
+        Data::Float(values) => Data::Float(values.iter().map(|v| float(*v)).collect()),
+        Data::Int(values) => {
+            let values: Option<Vec<i64>> = values.iter().map(|v| int(*v)).collect();
+            Data::Int(values.ok_or_else(|| Reason::new("its integer arithmetic overflows"))?)
+        }
+    };
+    with_dims(constant.dims.clone(), data)
+}
+
+pub(super) fn add(node: &NodeContext) -> Result<Constant, Reason> {
+    binary(node, |a, b| a + b, i64::checked_add)
+}
+
+pub(super) fn sub(node: &NodeContext) -> Result<Constant, Reason> {
+    binary(node, |a, b| a - b, i64::checked_sub)
+}
+
+pub(super) fn mul(node: &NodeContext) -> Result<Constant, Reason> {
+    binary(node, |a, b| a * b, i64::checked_mul)
+}
+
+pub(super) fn div(node: &NodeContext) -> Result<Constant, Reason> {
+    binary(node, |a, b| a / b, i64::checked_div)
+}
+
+pub(super) fn min(node: &NodeContext) -> Result<Constant, Reason> {
+    binary(node, f32::min, |a, b| Some(a.min(b)))
+}
+
+pub(super) fn max(node: &NodeContext) -> Result<Constant, Reason> {
+    binary(node, f32::max, |a, b| Some(a.max(b)))
+}
+
+pub(super) fn neg(node: &NodeContext) -> Result<Constant, Reason> {
+    unary(node, |v| -v, i64::checked_neg)
+}
+
+pub(super) fn relu(node: &NodeContext) -> Result<Constant, Reason> {
+    unary(node, |v| v.max(0.0), |v| Some(v.max(0)))
+}
+
+pub(super) fn sqrt(node: &NodeContext) -> Result<Constant, Reason> {
+    unary(node, f32::sqrt, |_| None)
+}
+
+pub(super) fn identity(node: &NodeContext) -> Result<Constant, Reason> {
+    input(node, 0).cloned()
+}
+
+pub(super) fn clip(node: &NodeContext) -> Result<Constant, Reason> {
+    let bounds = clamp::clip_bounds(node)?;
+    unary(node, |v| bounds.apply(v), |_| None)
+}
+
+pub(super) fn constant(node: &NodeContext) -> Result<Constant, Reason> {
+    if let Some(tensor) = node.tensor("value")? {
+        Ok(tensor)
+    } else if let Some(values) = node.floats("value_floats")? {
+        Ok(Constant::floats(values))
+    } else if let Some(values) = node.ints("value_ints")? {
+        Ok(Constant::ints(values))
+    } else if node.has("value_float") {
+        Ok(Constant::floats(vec![node.float("value_float", 0.0)?]).scalar())
+    } else if node.has("value_int") {
+        Ok(Constant::ints(vec![node.int("value_int", 0)?]).scalar())
+    } else {
+        Err(Reason::new("it has no value"))
+    }
+}
+
+fn asked_dims(constant: &Constant) -> Result<Vec<usize>, Reason> {
+    let dims: Result<Vec<usize>, _> = constant.as_ints()?.iter().map(|d| usize::try_from(*d)).collect();
+    let dims = dims.map_err(|_| Reason::new("it asks for a negative dimension"))?;
+    checked_size(&dims)?;
+    Ok(dims)
+}
+
+pub(super) fn constant_of_shape(node: &NodeContext) -> Result<Constant, Reason> {
+    let dims = asked_dims(input(node, 0)?)?;
+    let count = checked_size(&dims)?;
+    let data = match node.tensor("value")?.map(|c| c.data) {
+        None => Data::Float(vec![0.0; count]),
+        Some(Data::Float(value)) if value.len() == 1 => Data::Float(vec![value[0]; count]),
+        Some(Data::Int(value)) if value.len() == 1 => Data::Int(vec![value[0]; count]),
+        Some(_) => return Err(Reason::new("its value is not one number")),
+    };
+    with_dims(dims, data)
+}
+
+pub(super) fn expand(node: &NodeContext) -> Result<Constant, Reason> {
+    let constant = input(node, 0)?;
+    let dims = broadcast_dims(&constant.dims, &asked_dims(input(node, 1)?)?)?;
+    let indices = broadcast_indices(constant, &dims);
+    picked(constant, dims, &indices)
+}
+
+pub(super) fn cast(node: &NodeContext) -> Result<Constant, Reason> {
+    use data_type::*;
+    let to = i32::try_from(node.int("to", 0)?).unwrap_or(0);
+    let float = match to {
+        FLOAT | DOUBLE => true,
+        INT32 | INT64 => false,
+        other => return Err(Reason::new(format!("it turns a constant into {}", data_type::name(other)))),
+    };
+    Ok(input(node, 0)?.converted(float))
+}
+
+pub(super) fn cast_like(node: &NodeContext) -> Result<Constant, Reason> {
+    let float = match node.input(1) {
+        Some(Value::Constant(like)) => matches!(like.data, Data::Float(_)),
+        _ => true,
+    };
+    Ok(input(node, 0)?.converted(float))
+}
+
+pub(super) fn shape(node: &NodeContext) -> Result<Constant, Reason> {
+    reshape::shape_of(node, &input(node, 0)?.dims)
+}
+
+pub(super) fn size(node: &NodeContext) -> Result<Constant, Reason> {
+    Ok(Constant::ints(vec![input(node, 0)?.data.len() as i64]).scalar())
+}
+
+pub(super) fn reshape(node: &NodeContext) -> Result<Constant, Reason> {
+    let constant = input(node, 0)?;
+    with_dims(reshape::reshape_target(node, &constant.dims)?, constant.data.clone())
+}
+
+pub(super) fn flatten(node: &NodeContext) -> Result<Constant, Reason> {
+    let constant = input(node, 0)?;
+    with_dims(reshape::flatten_target(node, &constant.dims)?, constant.data.clone())
+}
+
+pub(super) fn squeeze(node: &NodeContext) -> Result<Constant, Reason> {
+    let constant = input(node, 0)?;
+    with_dims(reshape::squeeze_target(node, &constant.dims)?, constant.data.clone())
+}
+
+pub(super) fn unsqueeze(node: &NodeContext) -> Result<Constant, Reason> {
+    let constant = input(node, 0)?;
+    with_dims(reshape::unsqueeze_target(node, &constant.dims)?, constant.data.clone())
+}
+
+pub(super) fn transpose(node: &NodeContext) -> Result<Constant, Reason> {
+    let constant = input(node, 0)?;
+    let order = reshape::permutation(node, constant.dims.len())?;
+    let strides = row_major_strides(&constant.dims);
+    let dims: Vec<usize> = order.iter().map(|axis| constant.dims[*axis]).collect();
+    let strides: Vec<isize> = order.iter().map(|axis| strides[*axis] as isize).collect();
+    let indices = walk(0, &dims, &strides);
+    picked(constant, dims, &indices)
+}
+
+/// The number of elements before, along and after `axis`.
+fn around(dims: &[usize], axis: usize) -> (usize, usize, usize) {
+    (dims[..axis].iter().product(), dims[axis], dims[axis + 1..].iter().product())
+}
+
+pub(super) fn gather(node: &NodeContext) -> Result<Constant, Reason> {
+    let (constant, wanted) = (input(node, 0)?, input(node, 1)?);
+    let axis = positive_axis(node.int("axis", 0)?, constant.dims.len())?;
+    let (before, along, after) = around(&constant.dims, axis);
+    let dims = [&constant.dims[..axis], &wanted.dims[..], &constant.dims[axis + 1..]].concat();
+    checked_size(&dims)?;
+    let wanted: Vec<usize> = wanted.as_ints()?.iter().map(|i| positive_axis(*i, along)).collect::<Result<_, _>>()?;
+    let mut indices = Vec::new();
+    for block in 0..before {
+        for i in &wanted {
+            let first = (block * along + i) * after;
+            indices.extend(first..first + after);
+        }
+    }
+    picked(constant, dims, &indices)
+}
+
+pub(super) fn concat(node: &NodeContext) -> Result<Constant, Reason> {
+    let parts: Vec<&Constant> = (0..node.inputs.len()).map(|i| input(node, i)).collect::<Result<_, _>>()?;
+    let first = parts.first().ok_or_else(|| Reason::new("it has no inputs"))?;
+    let axis = positive_axis(node.int("axis", 0)?, first.dims.len())?;
+    let fits = |part: &&Constant| {
+        let same = |i: usize| i == axis || part.dims[i] == first.dims[i];
+        part.dims.len() == first.dims.len() && (0..part.dims.len()).all(same)
+    };
+    if !parts.iter().all(fits) {
+        return Err(Reason::new("the constants that it joins have different shapes"));
+    }
+    let mut dims = first.dims.clone();
+    dims[axis] = parts.iter().map(|p| p.dims[axis]).sum();
+    checked_size(&dims)?;
+    let before: usize = dims[..axis].iter().product();
+    let blocks = |part: &Constant, block: usize| {
+        let size = part.data.len() / before.max(1);
+        block * size..(block + 1) * size
+    };
+    let data = if parts.iter().all(|p| matches!(p.data, Data::Float(_))) {
+        let mut all = Vec::new();
+        for block in 0..before {
+            for part in &parts {
+                all.extend_from_slice(&part.as_floats()?[blocks(part, block)]);
+            }
+        }
+        Data::Float(all)
+    } else {
+        let mut all = Vec::new();
+        for block in 0..before {
+            for part in &parts {
+                all.extend_from_slice(&part.as_ints()?[blocks(part, block)]);
+            }
+        }
+        Data::Int(all)
+    };
+    with_dims(dims, data)
+}
+
+pub(super) fn reduce_prod(node: &NodeContext) -> Result<Constant, Reason> {
+    let constant = input(node, 0)?;
+    let rank = constant.dims.len();
+    let axes = node.axes(18, 1, rank)?.filter(|axes| !axes.is_empty()).unwrap_or_else(|| (0..rank).collect());
+    if axes.len() != rank {
+        return Err(Reason::new("it reduces only some axes of a constant"));
+    }
+    let dims = if node.int("keepdims", 1)? == 0 { vec![] } else { vec![1; rank] };
+    let data = match &constant.data {
+        Data::Float(values) => Data::Float(vec![values.iter().product()]),
+        Data::Int(values) => {
+            let product = values.iter().try_fold(1i64, |product, v| product.checked_mul(*v));
+            Data::Int(vec![product.ok_or_else(|| Reason::new("its product overflows"))?])
+        }
+    };
+    with_dims(dims, data)
+}
+
+pub(super) fn slice(node: &NodeContext) -> Result<Constant, Reason> {
+    let constant = input(node, 0)?;
+    let rank = constant.dims.len();
+    let list = |name: &str, index: usize| -> Result<Option<Vec<i64>>, Reason> {
+        if node.opset < 10 {
+            return node.ints(name);
+        }
+        node.optional_constant(index, name)?.map(|c| c.as_ints().map(<[i64]>::to_vec)).transpose()
+    };
+    let missing = |what: &str| Reason::new(format!("its {what} are missing"));
+    let starts = list("starts", 1)?.ok_or_else(|| missing("starts"))?;
+    let ends = list("ends", 2)?.ok_or_else(|| missing("ends"))?;
+    let axes = list("axes", 3)?.unwrap_or_else(|| (0..starts.len() as i64).collect());
+    let steps = list("steps", 4)?.unwrap_or_else(|| vec![1; starts.len()]);
+    if [ends.len(), axes.len(), steps.len()] != [starts.len(); 3] {
+        return Err(Reason::new("its starts, ends, axes and steps differ in number"));
+    }
+    let mut dims = constant.dims.clone();
+    let own = row_major_strides(&constant.dims);
+    let mut strides: Vec<isize> = own.iter().map(|s| *s as isize).collect();
+    let mut start = 0;
+    for i in 0..starts.len() {
+        let axis = positive_axis(axes[i], rank)?;
+        let (first, count) = sliced(constant.dims[axis], starts[i], ends[i], steps[i])?;
+        start += first * own[axis];
+        dims[axis] = count;
+        strides[axis] = strides[axis].saturating_mul(steps[i].clamp(-(MAX_FOLDED as i64), MAX_FOLDED as i64) as isize);
+    }
+    let indices = walk(start, &dims, &strides);
+    picked(constant, dims, &indices)
+}
+
+/// The first index and the number of indices that `start..end` by `step` takes of `size`.
+fn sliced(size: usize, start: i64, end: i64, step: i64) -> Result<(usize, usize), Reason> {
+    let size = size as i64;
+    let from_front = |at: i64| if at < 0 { at.saturating_add(size) } else { at };
+    let (start, end) = (from_front(start), from_front(end));
+    let (start, end, distance) = match step {
+        0 => return Err(Reason::new("its step is 0")),
+        1.. => {
+            let (start, end) = (start.clamp(0, size), end.clamp(0, size));
+            (start, end, end - start)
+        }
+        _ => {
+            let (start, end) = (start.clamp(0, (size - 1).max(0)), end.clamp(-1, size - 1));
+            (start, end, start - end)
+        }
+    };
+    let _ = end;
+    let count = if distance <= 0 { 0 } else { (distance as u64).div_ceil(step.unsigned_abs()) as usize };
+    Ok((start as usize, count))
+}

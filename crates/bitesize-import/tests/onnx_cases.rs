@@ -1,0 +1,113 @@
+//! The small networks of `conformance/onnx`: what is supported computes what ONNX Runtime computes, what is not is
+//! refused with the right words.
+
+use bitesize_import::{Imported, import_onnx};
+use bitesize_ir::reference::run_float;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A case's numbers, made by ONNX Runtime (see `conformance/onnx/README.md`).
+#[derive(Deserialize)]
+struct Case {
+    output_shape: Vec<usize>,
+    inputs: Vec<Vec<f32>>,
+    outputs: Vec<Vec<f32>>,
+    outputs_before_softmax: Option<Vec<Vec<f32>>>,
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conformance/onnx")
+}
+
+fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|e| e == extension));
+    files.sort();
+    files
+}
+
+fn import(path: &Path) -> Result<Imported, String> {
+    let bytes = fs::read(path).unwrap();
+    let folder = path.parent().unwrap().to_owned();
+    let external = move |location: &str| fs::read(folder.join(location));
+    let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+    // The caller names the file, as the command line does.
+    import_onnx(&bytes, &external, &name).map_err(|e| format!("{}: {e}", path.file_name().unwrap().to_string_lossy()))
+}
+
+/// The largest difference between our output and the expected one, relative to its largest magnitude.
+fn difference(imported: &Imported, input: &[f32], expected: &[f32]) -> Result<f64, String> {
+    let network = &imported.network;
+    let fed = imported.input.layout.to_nhwc(network.shape(network.input), input);
+    let values = run_float(network, &fed).swap_remove(network.output.0);
+    let output = imported.output.layout.from_nhwc(network.shape(network.output), &values);
+    if output.len() != expected.len() {
+        return Err(format!("{} outputs instead of {}", output.len(), expected.len()));
+    }
+    let largest = expected.iter().fold(0f64, |m, v| m.max(f64::from(v.abs())));
+    let worst = output.iter().zip(expected).fold(0f64, |m, (a, b)| m.max((f64::from(*a) - f64::from(*b)).abs()));
+    Ok(worst / largest.max(f64::MIN_POSITIVE))
+}
+
+fn check(path: &Path) -> Result<(), String> {
+    let text = fs::read_to_string(path.with_extension("json")).map_err(|e| e.to_string())?;
+    let case: Case = serde_json::from_str(&text).map_err(|e| e.to_string())?;
+    let imported = import(path)?;
+    let network = &imported.network;
+    let dims = imported.output.layout.dims(network.shape(network.output));
+    let outputs = match &case.outputs_before_softmax {
+        Some(outputs) => outputs,
+        None => &case.outputs,
+    };
+    if network.softmax_dropped != case.outputs_before_softmax.is_some() {
+        return Err(format!("softmax_dropped is {}", network.softmax_dropped));
+    }
+    if dims != case.output_shape {
+        return Err(format!("the output has the shape {dims:?} instead of {:?}", case.output_shape));
+    }
+    for (input, expected) in case.inputs.iter().zip(outputs) {
+        let difference = difference(&imported, input, expected)?;
+        // Both sum in another order; single precision loses some 1e-6 on networks of this depth.
+        if difference > 1e-4 {
+            return Err(format!("off by {difference:.1e} of the largest magnitude\n{network}"));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn supported_networks_compute_what_onnx_runtime_computes() {
+    let mut failures = Vec::new();
+    let paths = files(&folder(), "onnx");
+    assert!(!paths.is_empty());
+    for path in &paths {
+        if let Err(problem) = check(path) {
+            failures.push(format!("{}: {problem}", path.file_stem().unwrap().to_string_lossy()));
+        }
+    }
+    assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), paths.len(), failures.join("\n"));
+}
+
+#[test]
+fn bad_files_are_refused_with_the_right_words() {
+    let folder = folder().join("bad");
+    let cases: BTreeMap<String, Vec<String>> =
+        serde_json::from_str(&fs::read_to_string(folder.join("cases.json")).unwrap()).unwrap();
+    let mut failures = Vec::new();
+    for (file, words) in &cases {
+        match import(&folder.join(file)) {
+            Ok(_) => failures.push(format!("{file} was imported")),
+            Err(text) => {
+                let lower = text.to_lowercase();
+                let said = |words: &&String| words.split('|').any(|word| lower.contains(&word.to_lowercase()));
+                let unsaid: Vec<&String> = words.iter().filter(|w| !said(w)).collect();
+                if !unsaid.is_empty() {
+                    failures.push(format!("{file} lacks {unsaid:?} in: {text}"));
+                }
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), cases.len(), failures.join("\n"));
+}
