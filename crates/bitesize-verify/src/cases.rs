@@ -4,7 +4,6 @@ use crate::VerifyError;
 use bitesize_integer::{IntNetwork, Interpreter};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rayon::prelude::*;
 
 /// Inputs that every run has besides samples: all 0, all 255, noise.
 pub const PATTERNS: usize = 3;
@@ -25,10 +24,10 @@ impl Cases {
     /// # Errors
     /// No samples; a sample of another size than the network's input.
     pub fn new(network: &IntNetwork, samples: &[Vec<u8>], seed: u64) -> Result<Self, VerifyError> {
-        let input_bytes = network.tensors[network.input.0].shape.elements();
+        let input_bytes = network.tensor(network.input).shape.elements();
         let inputs = inputs(samples, input_bytes, seed)?;
-        let interpreter = Interpreter::new(network);
-        let expected = inputs.par_iter().map(|input| interpreter.run(input)).collect();
+        let outputs = Interpreter::new(network).run_batch(&inputs.concat());
+        let expected = outputs.chunks(outputs.len() / inputs.len()).map(<[u8]>::to_vec).collect();
         Ok(Self { inputs, expected })
     }
 
