@@ -1,1 +1,100 @@
-//! bitesize-train
+//! Float and fake-quantized maths: float accuracy, calibration of activation ranges, post-training quantization.
+//!
+//! A rewritten [`Network`](bitesize_ir::Network) and some unlabelled images become a
+//! [`QuantizedModel`](bitesize_ir::QuantizedModel) for any policy:
+//!
+//! ```
+//! use bitesize_ir::{BitWidth, Network, Policy, PolicySpace, QuantizedModel};
+//! use bitesize_train::{CalibrationSettings, Ptq, PtqSettings, Samples, TrainError, calibrate};
+//! use std::ops::ControlFlow;
+//!
+//! fn quantize(network: &Network, pixels: &[u8]) -> Result<QuantizedModel, TrainError> {
+//!     let samples = Samples::pixels(network.shape(network.input), pixels);
+//!     let mut progress = |_done, _total| ControlFlow::Continue(());
+//!     let calibration = calibrate(network, &samples, &CalibrationSettings::default(), &mut progress)?;
+//!     let ptq = Ptq::prepare(network, &samples, calibration, PtqSettings::default(), &mut progress)?;
+//!     let policy = Policy::uniform(&PolicySpace::of(network), BitWidth::B4, BitWidth::B8);
+//!     ptq.quantize_sequential(&policy, &samples, &mut progress)
+//! }
+//! ```
+//!
+//! During a search, [`Ptq::quantize_fast`] assembles a model from layers that were quantized once for each width from
+//! the float network's activations. The final model comes from [`Ptq::quantize_sequential`], which quantizes layer
+//! after layer and lets each see what the quantized layers before it really hand on.
+//!
+//! Everything is computed on the CPU, on chunks of images whose size depends on the network alone; results do not
+//! depend on the number of threads. Matrix products and decompositions are `faer`'s. No labels are used anywhere.
+//!
+//! In reading order: [`Samples`], [`FloatModel`], [`calibrate`], [`Ptq`], [`fake_quant_forward`].
+#![forbid(unsafe_code)]
+
+mod calibrate;
+mod engine;
+mod fake_quant;
+mod float;
+mod kernels;
+mod ptq;
+mod samples;
+
+pub use calibrate::{Calibration, CalibrationSettings, RangeMethod, TensorRange, calibrate};
+pub use fake_quant::{FakeQuantModel, fake_quant_forward};
+pub use float::FloatModel;
+pub use ptq::{Ptq, PtqSettings, Rounding, quantize_nearest};
+pub use samples::{Samples, Values, accuracy, top1};
+
+use bitesize_ir::requantize::Unrepresentable;
+use std::ops::ControlFlow;
+
+/// Told how many of how many steps are done; answers whether to go on.
+pub type Progress<'a> = &'a mut dyn FnMut(usize, usize) -> ControlFlow<()>;
+
+/// Why calibration, quantization or a forward pass gave no result.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum TrainError {
+    /// The images are not what the network takes.
+    #[error("the images do not suit the network's input `{input}`: {problem}")]
+    Samples {
+        /// The input tensor.
+        input: String,
+        /// What differs.
+        problem: String,
+    },
+    /// There are no images to calibrate with.
+    #[error("calibration needs at least one image, there is none")]
+    NoSamples,
+    /// A float activation is infinite or NaN.
+    #[error("the float network gives infinite or undefined values in tensor `{tensor}`; it cannot be quantized")]
+    NotFinite {
+        /// The first such tensor.
+        tensor: String,
+    },
+    /// The network still holds an operator that the rewrites remove.
+    #[error("`{node}` is a {op}, which has no quantized form; rewrite the network first")]
+    NotRewritten {
+        /// The node.
+        node: String,
+        /// Its operator.
+        op: &'static str,
+    },
+    /// A layer cannot be expressed in the integer arithmetic.
+    #[error("layer `{node}`: {reason}")]
+    Layer {
+        /// The node.
+        node: String,
+        /// Why.
+        reason: Unrepresentable,
+    },
+    /// A calibration or policy that belongs to another network.
+    #[error("the {what} has {found} entries, the network asks for {expected}")]
+    Mismatch {
+        /// What does not match.
+        what: &'static str,
+        /// Entries found.
+        found: usize,
+        /// Entries needed.
+        expected: usize,
+    },
+    /// The progress callback asked to stop.
+    #[error("stopped")]
+    Stopped,
+}

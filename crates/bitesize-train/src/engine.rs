@@ -1,0 +1,102 @@
+//! Runs a network on a few images at a time: one NHWC buffer a tensor, matrix products by `faer`, all else plain loops.
+//!
+//! Images are cut into chunks whose size depends on the network alone, and each chunk is computed by one thread from
+//! beginning to end; what chunks contribute is added up in their order. So results do not depend on the number of
+//! threads.
+
+use crate::kernels;
+use crate::{Progress, TrainError};
+use bitesize_ir::{Network, NodeId, TensorId};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// What happens while a network runs, in order.
+pub(crate) enum Event<'a> {
+    /// A layer with weights has computed its sums (bias included, clamp not).
+    Layer {
+        /// The layer.
+        node: NodeId,
+        /// Its input tensor.
+        input: &'a [f32],
+        /// `[images * pixels][channels]`.
+        sums: &'a [f32],
+    },
+    /// A tensor has its values.
+    Tensor {
+        /// The tensor.
+        id: TensorId,
+        /// NHWC.
+        values: &'a [f32],
+    },
+}
+
+/// For each tensor, the last node that reads it (the network's output is kept to the end).
+pub(crate) fn last_reads(network: &Network) -> Vec<usize> {
+    let mut last = vec![0; network.tensors.len()];
+    for (i, node) in network.nodes.iter().enumerate() {
+        for input in &node.inputs {
+            last[input.0] = i;
+        }
+    }
+    last[network.output.0] = usize::MAX;
+    last
+}
+
+/// Images in a chunk: few enough that the largest tensor stays in the cache, many enough for the matrix products.
+pub(crate) fn chunk_images(network: &Network) -> usize {
+    const ELEMENTS: usize = 1 << 19;
+    let largest = network.tensors.iter().map(|t| t.shape.elements()).max().unwrap_or(1);
+    (ELEMENTS / largest).clamp(1, 64)
+}
+
+/// Runs `network` on `count` images whose input tensor is `input`, telling `visit` what happens; returns the output.
+pub(crate) fn run(network: &Network, input: Vec<f32>, count: usize, visit: &mut dyn FnMut(Event<'_>)) -> Vec<f32> {
+    let last = last_reads(network);
+    let mut tensors: Vec<Vec<f32>> = vec![Vec::new(); network.tensors.len()];
+    visit(Event::Tensor { id: network.input, values: &input });
+    tensors[network.input.0] = input;
+    for (id, node) in network.iter() {
+        let inputs: Vec<kernels::Image<'_>> = node
+            .inputs
+            .iter()
+            .map(|t| kernels::Image { shape: network.shape(*t), count, values: &tensors[t.0] })
+            .collect();
+        let mut output = kernels::apply(&node.op, &inputs, network.shape(node.output));
+        if node.op.parameters().is_some() {
+            visit(Event::Layer { node: id, input: inputs[0].values, sums: &output });
+        }
+        kernels::clamp(&mut output, node.op.clamp());
+        visit(Event::Tensor { id: node.output, values: &output });
+        tensors[node.output.0] = output;
+        for input in &node.inputs {
+            if last[input.0] <= id.0 {
+                tensors[input.0] = Vec::new();
+            }
+        }
+    }
+    std::mem::take(&mut tensors[network.output.0])
+}
+
+/// Hands the chunks of `count` images to `accumulators` in turn (chunk `k` to accumulator `k % len`), those of one
+/// round in parallel, and reports progress after each round.
+pub(crate) fn fold_chunks<A: Send>(
+    count: usize,
+    chunk: usize,
+    mut accumulators: Vec<A>,
+    progress: Progress<'_>,
+    fold: impl Fn(&mut A, Range<usize>) + Sync,
+) -> Result<Vec<A>, TrainError> {
+    let lanes = accumulators.len();
+    for round in (0..count).step_by(chunk * lanes) {
+        accumulators.par_iter_mut().enumerate().for_each(|(lane, accumulator)| {
+            let start = round + lane * chunk;
+            if start < count {
+                fold(accumulator, start..(start + chunk).min(count));
+            }
+        });
+        if progress((round + chunk * lanes).min(count), count).is_break() {
+            return Err(TrainError::Stopped);
+        }
+    }
+    Ok(accumulators)
+}

@@ -1,0 +1,239 @@
+//! From real weights to levels: scales, and rounding in which later weights make up for the error of earlier ones.
+//!
+//! All of it minimises `e' H e` for each output channel, where `e` is the error of its weights and `H` the covariance
+//! of their inputs: the variance of the output's error. (Its mean is the business of the bias.)
+
+use bitesize_ir::BitWidth;
+use bitesize_ir::grid::WeightGrid;
+use faer::prelude::*;
+
+/// Levels an equal step apart.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Levels {
+    lowest: f64,
+    highest: f64,
+    step: f64,
+}
+
+impl Levels {
+    pub(crate) fn of(bits: BitWidth) -> Self {
+        let grid = WeightGrid::of(bits);
+        Self { lowest: grid.lowest().into(), highest: grid.highest().into(), step: grid.step().into() }
+    }
+
+    fn nearest(self, x: f64) -> f64 {
+        let index = ((x - self.lowest) / self.step + 0.5).floor();
+        self.lowest + self.step * index.max(0.0).min((self.highest - self.lowest) / self.step)
+    }
+}
+
+/// The quadratic form `H` of one block, damped, in the order of rising diagonal, with its Cholesky factor.
+#[derive(Clone, Debug)]
+pub(crate) struct Curvature {
+    /// `order[p]` is the weight at position `p`.
+    order: Vec<usize>,
+    /// `[p][p]`.
+    form: Vec<f64>,
+    /// Row `p` holds column `p` of the lower factor: `factor[p][i]` for `i >= p`.
+    factor: Vec<f64>,
+}
+
+/// How a covariance is made safe to invert.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Damping {
+    /// Share of the mean of the diagonal that is added to it.
+    pub(crate) of_mean: f64,
+    /// Share of the off-diagonal entries that is taken away.
+    pub(crate) shrinkage: f64,
+}
+
+impl Curvature {
+    /// From the covariance `[k][k]` of `length` inputs. Inputs that never vary get the damping alone; where none
+    /// does, all weights count alike.
+    pub(crate) fn new(covariance: &[f64], length: usize, damping: Damping) -> Self {
+        let diagonal = |k: usize| covariance[k * length + k].max(0.0);
+        let mean = (0..length).map(diagonal).sum::<f64>() / length as f64;
+        let mut order: Vec<usize> = (0..length).collect();
+        order.sort_by(|a, b| diagonal(*a).total_cmp(&diagonal(*b)).then(b.cmp(a)));
+        let mut damp = damping.of_mean;
+        loop {
+            let entry = |p: usize, q: usize| {
+                if !(mean > 0.0 && mean.is_finite()) {
+                    return if p == q { 1.0 } else { 0.0 };
+                }
+                let (i, j) = (order[p], order[q]);
+                if p == q {
+                    diagonal(i) / mean + damp
+                } else {
+                    (1.0 - damping.shrinkage) * covariance[i * length + j] / mean
+                }
+            };
+            let form = Mat::from_fn(length, length, entry);
+            // Rounding can make the covariance indefinite; more damping always cures that.
+            if let Ok(decomposition) = form.llt(faer::Side::Lower) {
+                let lower = decomposition.L();
+                return Self {
+                    form: (0..length * length).map(|i| form[(i / length, i % length)]).collect(),
+                    factor: (0..length * length).map(|i| lower[(i % length, i / length)]).collect(),
+                    order,
+                };
+            }
+            damp = (10.0 * damp).max(1e-6);
+        }
+    }
+
+    fn length(&self) -> usize {
+        self.order.len()
+    }
+
+    fn diagonal(&self, p: usize) -> f64 {
+        self.form[p * self.length() + p]
+    }
+
+    /// Rounds from the last position to the first, each weight shifted by what the errors so far ask of it. Returns
+    /// the levels and `e' H e`.
+    fn compensate(&self, weights: &[f64], scale: f64, levels: Levels) -> (Vec<f64>, f64) {
+        let length = self.length();
+        let mut errors = vec![0.0; length];
+        let mut rounded = vec![0.0; length];
+        let mut total = 0.0;
+        for p in (0..length).rev() {
+            let row = &self.factor[p * length + p..(p + 1) * length];
+            let pull = dot(&row[1..], &errors[p + 1..]);
+            let target = weights[p] + pull / row[0];
+            rounded[p] = levels.nearest(target / scale);
+            errors[p] = weights[p] - scale * rounded[p];
+            let part = row[0] * (target - scale * rounded[p]);
+            total += part * part;
+        }
+        (rounded, total)
+    }
+
+    /// `H v`.
+    fn times(&self, v: &[f64]) -> Vec<f64> {
+        self.form.chunks_exact(self.length()).map(|row| dot(row, v)).collect()
+    }
+}
+
+/// A sum of products in eight lanes, so that the compiler can use vector registers.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let mut lanes = [0.0; 8];
+    let (a_chunks, b_chunks) = (a.chunks_exact(8), b.chunks_exact(8));
+    let rest: f64 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(x, y)| x * y).sum();
+    for (x, y) in a_chunks.zip(b_chunks) {
+        for lane in 0..8 {
+            lanes[lane] += x[lane] * y[lane];
+        }
+    }
+    lanes.iter().sum::<f64>() + rest
+}
+
+/// How hard to look for scales and levels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Effort {
+    /// Scales tried by the diagonal alone.
+    pub(crate) scale_candidates: usize,
+    /// Whether errors are compensated at all.
+    pub(crate) compensate: bool,
+    /// Scales near the best by the diagonal that are tried with compensation (odd).
+    pub(crate) compensated_candidates: usize,
+    /// Rounds of re-fitting scale and single levels.
+    pub(crate) rounds: usize,
+}
+
+/// The levels and the scale of one output channel.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Row {
+    pub(crate) levels: Vec<i8>,
+    pub(crate) scale: f64,
+}
+
+/// The scale of a channel whose weights are all zero: so small that whatever the levels are, they add nothing.
+const DEAD_SCALE: f64 = 1e-30;
+
+/// Quantizes the weights of one output channel.
+pub(crate) fn quantize_row(curvature: &Curvature, weights: &[f64], levels: Levels, effort: Effort) -> Row {
+    let length = weights.len();
+    let magnitude = weights.iter().fold(0.0, |max: f64, w| max.max(w.abs()));
+    if magnitude < DEAD_SCALE {
+        return Row { levels: vec![levels.nearest(0.0) as i8; length], scale: DEAD_SCALE };
+    }
+    // In units of the largest weight, so that no square underflows.
+    let ordered: Vec<f64> = curvature.order.iter().map(|k| weights[*k] / magnitude).collect();
+    let base = diagonal_scale(curvature, &ordered, levels, effort.scale_candidates);
+    let (mut scale, mut rounded) = (base, ordered.iter().map(|w| levels.nearest(w / base)).collect::<Vec<f64>>());
+    if effort.compensate {
+        let mut least = f64::INFINITY;
+        let half = effort.compensated_candidates / 2;
+        for i in 0..2 * half + 1 {
+            let candidate = base * (1.0 + 0.07 * (i as f64 - half as f64));
+            let (found, error) = curvature.compensate(&ordered, candidate, levels);
+            if error < least {
+                (scale, rounded, least) = (candidate, found, error);
+            }
+        }
+        refine(curvature, &ordered, levels, effort.rounds, &mut scale, &mut rounded);
+    }
+    let mut out = vec![0; length];
+    for (p, level) in rounded.iter().enumerate() {
+        out[curvature.order[p]] = *level as i8;
+    }
+    Row { levels: out, scale: scale * magnitude }
+}
+
+/// The scale of least error by the diagonal of the form, each weight rounded to the nearest level.
+fn diagonal_scale(curvature: &Curvature, weights: &[f64], levels: Levels, candidates: usize) -> f64 {
+    let error = |scale: f64| -> f64 {
+        let inverse = 1.0 / scale;
+        let part = |(p, w): (usize, &f64)| {
+            let e = w - scale * levels.nearest(w * inverse);
+            curvature.diagonal(p) * e * e
+        };
+        weights.iter().enumerate().map(part).sum()
+    };
+    let largest = 1.1 / levels.highest;
+    let mut best = (largest, f64::INFINITY);
+    for i in 0..candidates {
+        let scale = largest * (1.0 - 0.85 * i as f64 / candidates as f64);
+        let error = error(scale);
+        if error < best.1 {
+            best = (scale, error);
+        }
+    }
+    best.0
+}
+
+/// Alternates the best scale for the levels and the best level for each weight, all others fixed.
+fn refine(curvature: &Curvature, weights: &[f64], levels: Levels, rounds: usize, scale: &mut f64, rounded: &mut [f64]) {
+    if rounds == 0 {
+        return;
+    }
+    let length = weights.len();
+    let of_weights = curvature.times(weights);
+    let mut of_levels = curvature.times(rounded);
+    for _ in 0..rounds {
+        let fit = dot(rounded, &of_weights) / dot(rounded, &of_levels);
+        if fit.is_finite() && fit > 0.0 {
+            *scale = fit;
+        }
+        let mut changed = false;
+        for p in (0..length).rev() {
+            let slope = of_weights[p] - *scale * of_levels[p];
+            let target = rounded[p] + slope / (curvature.diagonal(p) * *scale);
+            let level = levels.nearest(target);
+            let change = level - rounded[p];
+            if change != 0.0 {
+                rounded[p] = level;
+                let row = &curvature.form[p * length..(p + 1) * length];
+                of_levels.iter_mut().zip(row).for_each(|(sum, h)| *sum += change * h);
+                changed = true;
+            }
+        }
+        if !changed {
+            break;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

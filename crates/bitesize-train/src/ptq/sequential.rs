@@ -1,0 +1,138 @@
+//! Layer after layer, each under what the quantized layers before it hand on.
+
+use super::{Blocks, LayerQuantizer, Moments, Ptq, add_layer, check};
+use crate::engine;
+use crate::fake_quant::{CodeImage, NodeRunner, centre, centred, input_codes};
+use crate::float::for_each_in_order;
+use crate::{Progress, Samples, TrainError};
+use bitesize_ir::requantize::LayerInput;
+use bitesize_ir::{ActivationQuant, NodeId, Policy, QuantizedModel, WeightQuant};
+use rayon::prelude::*;
+
+impl Ptq<'_> {
+    /// The model of `policy`, quantized layer by layer: each layer's weights and bias are fitted to the inputs that
+    /// the quantized network gives it, so that its output keeps the mean that it has in the float network.
+    ///
+    /// `samples` should be those of [`Self::prepare`]. Holds the codes of the tensors alive at one layer for all
+    /// images at once. `progress` counts nodes.
+    ///
+    /// # Errors
+    /// As [`Self::prepare`], and [`TrainError::Layer`] where a layer does not fit the integer arithmetic.
+    ///
+    /// # Panics
+    /// Where `policy` is not one of the network's space.
+    pub fn quantize_sequential(
+        &self,
+        policy: &Policy,
+        samples: &Samples<'_>,
+        progress: Progress<'_>,
+    ) -> Result<QuantizedModel, TrainError> {
+        check(self.network, samples, &self.calibration)?;
+        let network = self.network;
+        let activations = self.calibration.activations(network, &self.space, policy);
+        let last = engine::last_reads(network);
+        let count = samples.len();
+        let mut tensors: Vec<Vec<u8>> = vec![Vec::new(); network.tensors.len()];
+        tensors[network.input.0] = input_codes(network, &activations, samples);
+        let mut weights = vec![None; network.nodes.len()];
+        for (id, node) in network.iter() {
+            if let Some(bits) = policy.weight_bits(&self.space, id) {
+                let codes = &tensors[node.inputs[0].0];
+                let (moments, input_means) = self.quantized_moments(id, &activations, codes, count);
+                let quantizer = LayerQuantizer::new(&node.op, &moments, count, &self.settings);
+                let targets = self.float_means[id.0].as_ref().expect("every layer with weights has float means");
+                weights[id.0] = Some(quantizer.quantize(bits, &input_means, targets));
+            }
+            tensors[node.output.0] = self.run_node(id, &activations, weights[id.0].as_ref(), &tensors, count)?;
+            for input in node.inputs.iter().filter(|input| last[input.0] <= id.0) {
+                tensors[input.0] = Vec::new();
+            }
+            if progress(id.0 + 1, network.nodes.len()).is_break() {
+                return Err(TrainError::Stopped);
+            }
+        }
+        Ok(QuantizedModel { network: network.clone(), policy: policy.clone(), activations, weights })
+    }
+
+    /// The moments of a layer's centred input codes in real units, and the means of its real inputs.
+    fn quantized_moments(
+        &self,
+        id: NodeId,
+        activations: &[ActivationQuant],
+        codes: &[u8],
+        count: usize,
+    ) -> (Moments, Vec<f64>) {
+        let network = self.network;
+        let node = network.node(id);
+        let input = node.inputs[0];
+        let blocks = Blocks::of(&node.op).expect("the caller passes a layer with weights");
+        let centre = centre(network, input, activations);
+        let scale = activations[input.0].scale;
+        let size = network.shape(input).elements();
+        let chunk = engine::chunk_images(network);
+        let lanes = 8;
+        let lane_moments = |lane: usize| {
+            let mut moments = Moments::new(blocks);
+            for start in (lane * chunk..count).step_by(chunk * lanes) {
+                let end = (start + chunk).min(count);
+                let values: Vec<f32> =
+                    centred(&codes[start * size..end * size], &centre).iter().map(|q| q * scale as f32).collect();
+                add_layer(network, id, end - start, &values, &mut moments);
+            }
+            moments
+        };
+        let parts: Vec<Moments> = (0..lanes).into_par_iter().map(lane_moments).collect();
+        let mut moments = Moments::new(blocks);
+        parts.iter().for_each(|part| moments.merge(part));
+        let means = self.real_means(id, &moments, activations, &centre);
+        (moments, means)
+    }
+
+    /// The means of the real inputs: those of the centred ones, moved by what the centre lacks of the zero point.
+    fn real_means(&self, id: NodeId, moments: &Moments, activations: &[ActivationQuant], centre: &[u8]) -> Vec<f64> {
+        let node = self.network.node(id);
+        let input = node.inputs[0];
+        let seen = LayerInput::of(self.network, input, &activations[input.0]);
+        let blocks = Blocks::of(&node.op).expect("the caller passes a layer with weights");
+        let layout = bitesize_ir::requantize::WeightLayout::of(&node.op).expect("so it has a layout");
+        let mut means = moments.means();
+        if centre.len() > 1 {
+            for (i, mean) in means.iter_mut().enumerate() {
+                let (block, k) = (i / blocks.length, i % blocks.length);
+                let channel = layout.in_channel(blocks.index(block * blocks.rows, k));
+                *mean += seen.scale * (f64::from(centre[channel]) - seen.zero(channel));
+            }
+        }
+        means
+    }
+
+    /// The output codes of one node for all images.
+    fn run_node(
+        &self,
+        id: NodeId,
+        activations: &[ActivationQuant],
+        weights: Option<&WeightQuant>,
+        tensors: &[Vec<u8>],
+        count: usize,
+    ) -> Result<Vec<u8>, TrainError> {
+        let network = self.network;
+        let node = network.node(id);
+        let runner = NodeRunner::new(network, id, activations, weights)?;
+        let chunk = engine::chunk_images(network);
+        let run = |start: usize| {
+            let end = (start + chunk).min(count);
+            let image = |t: &bitesize_ir::TensorId| {
+                let shape = network.shape(*t);
+                let codes = &tensors[t.0][start * shape.elements()..end * shape.elements()];
+                CodeImage { shape, count: end - start, codes }
+            };
+            let inputs: Vec<CodeImage<'_>> = node.inputs.iter().map(image).collect();
+            runner.run(&node.op, &inputs, network.shape(node.output))
+        };
+        let starts: Vec<usize> = (0..count).step_by(chunk).collect();
+        let parts: Vec<Vec<u8>> = starts.into_par_iter().map(run).collect();
+        let mut all = Vec::with_capacity(count * network.shape(node.output).elements());
+        for_each_in_order(vec![parts], |part| all.extend_from_slice(&part));
+        Ok(all)
+    }
+}
