@@ -1,5 +1,6 @@
 //! The policies that every search is compared with.
 
+use crate::feasibility::Diagnosis;
 use crate::problem::{Memory, Problem};
 use crate::rules::cut_by_rules;
 use bitesize_ir::{BitWidth, Policy};
@@ -17,14 +18,14 @@ pub struct Baseline {
     pub fits: bool,
 }
 
-/// Uniform 8, 4 and 2 bits (weights and activations alike), and the rule-based cut where it does not get stuck.
+/// Uniform 8, 4 and 2 bits (weights and activations alike), and what [`by_rules`] gives where it gives something.
 pub fn baselines(problem: &Problem) -> Vec<Baseline> {
     let uniform = |name, bits| (name, Some(problem.uniform(bits)));
     [
         uniform("uniform-8", BitWidth::B8),
         uniform("uniform-4", BitWidth::B4),
         uniform("uniform-2", BitWidth::B2),
-        ("rules", cut_by_rules(problem)),
+        ("rules", by_rules(problem)),
     ]
     .into_iter()
     .filter_map(|(name, policy)| policy.map(|policy| (name, policy)))
@@ -33,4 +34,10 @@ pub fn baselines(problem: &Problem) -> Vec<Baseline> {
         Baseline { name, policy, memory, fits: memory.fits(problem.budget()) }
     })
     .collect()
+}
+
+/// The rule-based cut or, where that gets stuck, the policy that the diagnosis found; `None` where neither keeps both
+/// budgets.
+pub fn by_rules(problem: &Problem) -> Option<Policy> {
+    cut_by_rules(problem).or_else(|| Diagnosis::of(problem).fitting().cloned())
 }

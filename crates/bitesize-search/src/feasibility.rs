@@ -255,7 +255,9 @@ fn possible_kernels(problem: &Problem, index: usize) -> Vec<KernelKey> {
     let mut widths = problem.widths(&problem.uniform(BitWidth::B8));
     let choices = |free: bool| if free { &BitWidth::ALL[..] } else { &BitWidth::ALL[2..] };
     for input in choices(free(node.inputs[0])) {
-        for output in choices(free(node.output)) {
+        let outputs =
+            if node.op.passes_encoding_on() { std::slice::from_ref(input) } else { choices(free(node.output)) };
+        for output in outputs {
             for second in BitWidth::ALL {
                 widths.tensors[node.inputs[0].0] = *input;
                 if let Some(other) = node.inputs.get(1).filter(|other| free(**other)) {

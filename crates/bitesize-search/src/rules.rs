@@ -20,8 +20,8 @@
 //!   loop therefore re-counts after each cut. The share stays one of weight bytes, as in the paper.
 //! - narrower inputs may need scratch or a deeper stack, so the two phases repeat until both budgets hold; every
 //!   round but the last cuts, so they end.
-//! - where the cut gets stuck (all at 2 bits on the wrong side of a kernel's code, say), the caller falls back on
-//!   [`crate::feasibility`].
+//! - where the cut gets stuck (mixed widths need many kernels, and in a small network their code outweighs what the
+//!   weights save), [`crate::baselines::by_rules`] falls back on what [`crate::feasibility`] found.
 
 use crate::problem::{Problem, Side, cut, width};
 use bitesize_ir::memory::packed_weight_bytes;

@@ -1,0 +1,274 @@
+//! Rules, enforcement, baselines and feasibility: what has to hold for every network and budget.
+
+mod common;
+
+use bitesize_ir::target::{Budget, CoreCosts};
+use bitesize_ir::{BitWidth, Network, Policy, Shape, TensorId};
+use bitesize_search::enforce::enforce;
+use bitesize_search::feasibility::with_weights_of_least_flash;
+use bitesize_search::problem::{Side, from_compact, set_width, to_compact, width};
+use bitesize_search::rules::cut_by_rules;
+use bitesize_search::{Diagnosis, Memory, Problem, Verdict, baselines};
+use common::{Builder, chain, costs, costs_of_large_kernels, mobilenet_v1, residual, space};
+use proptest::prelude::*;
+
+const WITHOUT_LIMIT: Budget = Budget { flash_bytes: u64::MAX, ram_bytes: u64::MAX };
+
+fn with_problem<T>(network: &Network, core: &CoreCosts, budget: Budget, check: impl FnOnce(&Problem) -> T) -> T {
+    let space = space(network);
+    check(&Problem::new(network, &space, core, budget))
+}
+
+/// `flash` and `ram` in thousandths of what uniform 8 bits takes.
+fn share(network: &Network, core: &CoreCosts, flash: u64, ram: u64) -> Budget {
+    let full = with_problem(network, core, WITHOUT_LIMIT, |problem| problem.memory(&problem.uniform(BitWidth::B8)));
+    Budget { flash_bytes: full.flash_bytes * flash / 1000, ram_bytes: full.ram_bytes * ram / 1000 }
+}
+
+/// Weights and activations of MobileNetV1 1.0 at 224 under 2 MiB and 512 KiB, as digits.
+///
+/// The digits are what the paper's rules give on the paper's own memory model, by a port of its published code:
+/// scratch, stack and kernel code, which count here, do not change them.
+#[test]
+fn rules_on_the_papers_network() {
+    let (network, core) = (mobilenet_v1(8, 224, 1000), costs());
+    let budget = Budget { flash_bytes: 2 << 20, ram_bytes: 512 << 10 };
+    with_problem(&network, &core, budget, |problem| {
+        let policy = cut_by_rules(problem).expect("the paper's budget fits");
+        let digits = |side| -> String {
+            let widths = (0..policy.rows.len()).filter_map(|row| width(&policy, row, side));
+            widths.map(|bits| bits.to_string()).collect()
+        };
+        assert_eq!(digits(Side::Weights), "8888888888888848484848884822");
+        assert_eq!(digits(Side::Activations), "4428444888888888888888888888");
+        assert!(problem.fits(&policy));
+    });
+}
+
+#[test]
+fn uniform_8_is_left_alone_where_it_fits() {
+    let (network, core) = (residual(2), costs());
+    with_problem(&network, &core, WITHOUT_LIMIT, |problem| {
+        let uniform = problem.uniform(BitWidth::B8);
+        assert_eq!(cut_by_rules(problem), Some(uniform.clone()));
+        assert_eq!(enforce(problem, uniform.clone(), None), Some(uniform.clone()));
+        let diagnosis = Diagnosis::of(problem);
+        assert!(matches!(diagnosis.verdict, Verdict::Fits(_)), "{diagnosis}");
+    });
+}
+
+#[test]
+fn baselines_say_what_they_take_and_whether_they_fit() {
+    let (network, core) = (residual(3), costs());
+    with_problem(&network, &core, share(&network, &core, 600, 700), |problem| {
+        let found = baselines(problem);
+        let names: Vec<&str> = found.iter().map(|baseline| baseline.name).collect();
+        assert_eq!(names, ["uniform-8", "uniform-4", "uniform-2", "rules"]);
+        let fits: Vec<bool> = found.iter().map(|baseline| baseline.fits).collect();
+        assert_eq!(fits, [false, true, true, true]);
+        assert!(found.iter().all(|baseline| baseline.memory == problem.memory(&baseline.policy)));
+    });
+}
+
+/// Every policy of `problem`, by counting in base 3.
+fn every_policy(problem: &Problem) -> impl Iterator<Item = Policy> {
+    let uniform = problem.uniform(BitWidth::B2);
+    let slots: Vec<(usize, Side)> = (0..uniform.rows.len())
+        .flat_map(|row| [(row, Side::Weights), (row, Side::Activations)])
+        .filter(|(row, side)| width(&uniform, *row, *side).is_some())
+        .collect();
+    (0..3usize.pow(slots.len() as u32)).map(move |number| {
+        let mut policy = uniform.clone();
+        slots.iter().fold(number, |rest, (row, side)| {
+            set_width(&mut policy, *row, *side, BitWidth::ALL[rest % 3]);
+            rest / 3
+        });
+        policy
+    })
+}
+
+/// The least FLASH and RAM equal those of an enumeration, also where kernels outweigh weights.
+#[test]
+fn the_least_of_each_is_that_of_an_enumeration() {
+    for factor in [0, 1, 5, 30] {
+        for layers in [1, 2, 3] {
+            let (network, core) = (chain(layers), costs_of_large_kernels(factor));
+            with_problem(&network, &core, WITHOUT_LIMIT, |problem| {
+                let all: Vec<Memory> = every_policy(problem).map(|policy| problem.memory(&policy)).collect();
+                let diagnosis = Diagnosis::of(problem);
+                let [flash, ram] = [diagnosis.least_flash, diagnosis.least_ram];
+                assert_eq!(Some(flash.bytes), all.iter().map(|memory| memory.flash_bytes).min(), "{factor} {layers}");
+                assert_eq!(Some(ram.bytes), all.iter().map(|memory| memory.ram_bytes).min(), "{factor} {layers}");
+                assert!(flash.lower_bound <= flash.bytes && ram.lower_bound <= ram.bytes);
+                assert_eq!(problem.memory(&flash.policy).flash_bytes, flash.bytes);
+                assert_eq!(problem.memory(&ram.policy).ram_bytes, ram.bytes);
+            });
+        }
+    }
+}
+
+/// Diagnosis, rules and enforcement against an enumeration over a grid of budgets.
+#[test]
+fn verdicts_agree_with_an_enumeration() {
+    for factor in [1, 20] {
+        let (network, core) = (chain(2), costs_of_large_kernels(factor));
+        let all: Vec<Memory> = with_problem(&network, &core, WITHOUT_LIMIT, |problem| {
+            every_policy(problem).map(|policy| problem.memory(&policy)).collect()
+        });
+        for flash in (300..=1000).step_by(50) {
+            for ram in (200..=1000).step_by(50) {
+                let budget = share(&network, &core, flash, ram);
+                with_problem(&network, &core, budget, |problem| {
+                    let exists = all.iter().any(|memory| memory.fits(budget));
+                    let diagnosis = Diagnosis::of(problem);
+                    match &diagnosis.verdict {
+                        Verdict::Fits(policy) => assert!(problem.fits(policy)),
+                        Verdict::Impossible => assert!(!exists, "{flash} {ram}"),
+                        Verdict::NotFound => assert!(!exists, "missed a policy at {factor} {flash} {ram}"),
+                    }
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn compact_text_comes_back() {
+    let (network, core) = (residual(1), costs());
+    with_problem(&network, &core, WITHOUT_LIMIT, |problem| {
+        let mut policy = problem.uniform(BitWidth::B4);
+        set_width(&mut policy, 0, Side::Weights, BitWidth::B2);
+        let text = to_compact(&policy);
+        assert_eq!(text, "W2A4 W4A4 W4A4 W4A4 W-A4 W-A4 W4A-");
+        assert_eq!(from_compact(&text, problem.space()), Ok(policy));
+        for wrong in ["", "W2A4", &text.replace("W-", "W8"), &text.replace("W2", "W3"), &text.replace("A-", "A-x")] {
+            assert!(from_compact(wrong, problem.space()).is_err(), "{wrong}");
+        }
+    });
+}
+
+/// What [`network_of`] makes a network of: for each operator its kind, size and second input.
+fn layers() -> impl Strategy<Value = Vec<(usize, usize, usize)>> {
+    prop::collection::vec((0..6usize, 1..4usize, 0..8usize), 1..10)
+}
+
+/// Convolutions, residual additions, concatenations and pools.
+fn network_of(layers: &[(usize, usize, usize)]) -> Network {
+    let mut net = Builder::new(Shape::new(8, 8, 3));
+    let mut x = TensorId(0);
+    let mut earlier = vec![x];
+    for (kind, size, pick) in layers {
+        let other = earlier[pick % earlier.len()];
+        let shape = net.shape(x);
+        x = match kind {
+            0 => net.depthwise(x, 3, 1),
+            1 if net.shape(other) == shape && other != x => net.add(x, other),
+            2 if net.shape(other).h == shape.h && other != x => net.concat(&[x, other]),
+            3 if shape.h >= 2 => net.max_pool(x),
+            4 => net.conv(x, 4 * size, 3, 1),
+            _ => net.conv(x, 6 * size, 1, 1),
+        };
+        earlier.push(x);
+    }
+    net.finish(x, 5)
+}
+
+/// A policy from a list of digits, used again and again.
+fn policy_of(problem: &Problem, digits: &[usize]) -> Policy {
+    let mut policy = problem.uniform(BitWidth::B8);
+    let mut digits = digits.iter().cycle();
+    for row in 0..policy.rows.len() {
+        for side in [Side::Weights, Side::Activations] {
+            if width(&policy, row, side).is_some() {
+                set_width(&mut policy, row, side, BitWidth::ALL[*digits.next().expect("it cycles")]);
+            }
+        }
+    }
+    policy
+}
+
+proptest! {
+    /// Enforcement fits or says impossible; with the diagnosis's policy to fall back on it fits whenever that exists.
+    /// Without that fallback it never widens.
+    #[test]
+    fn enforcement_fits_or_says_impossible(
+        layers in layers(),
+        digits in prop::collection::vec(0..3usize, 1..20),
+        flash in 200..1000u64,
+        ram in 150..1000u64,
+        factor in 0..20u64,
+    ) {
+        let (network, core) = (network_of(&layers), costs_of_large_kernels(factor));
+        with_problem(&network, &core, share(&network, &core, flash, ram), |problem| {
+            let start = policy_of(problem, &digits);
+            let alone = enforce(problem, start.clone(), None);
+            if let Some(policy) = &alone {
+                assert!(problem.fits(policy));
+                for row in 0..policy.rows.len() {
+                    for side in [Side::Weights, Side::Activations] {
+                        assert!(width(policy, row, side) <= width(&start, row, side));
+                    }
+                }
+            }
+            let diagnosis = Diagnosis::of(problem);
+            match (enforce(problem, start, diagnosis.fitting()), &diagnosis.verdict) {
+                (Some(policy), verdict) => {
+                    assert!(problem.fits(&policy));
+                    assert_ne!(verdict, &Verdict::Impossible);
+                }
+                (None, verdict) => assert!(!matches!(verdict, Verdict::Fits(_))),
+            }
+            if let Some(policy) = cut_by_rules(problem) {
+                assert!(problem.fits(&policy));
+                assert_ne!(diagnosis.verdict, Verdict::Impossible);
+            }
+        });
+    }
+
+    /// Nothing is below a lower bound, and for its activations nothing is below the chosen weights.
+    #[test]
+    fn no_policy_is_below_the_bounds(
+        layers in layers(),
+        digits in prop::collection::vec(0..3usize, 1..20),
+        factor in 0..20u64,
+    ) {
+        let (network, core) = (network_of(&layers), costs_of_large_kernels(factor));
+        with_problem(&network, &core, WITHOUT_LIMIT, |problem| {
+            let diagnosis = Diagnosis::of(problem);
+            let policy = policy_of(problem, &digits);
+            let memory = problem.memory(&policy);
+            assert!(memory.flash_bytes >= diagnosis.least_flash.lower_bound);
+            assert!(memory.ram_bytes >= diagnosis.least_ram.lower_bound);
+            let best = problem.memory(&with_weights_of_least_flash(problem, &policy));
+            assert!(best.flash_bytes <= memory.flash_bytes);
+        });
+    }
+
+    /// The fast count is the full one, and fewer bits never make weight bytes or live tensors larger.
+    #[test]
+    fn memory_is_one_number_and_falls_with_bits(
+        layers in layers(),
+        digits in prop::collection::vec(0..3usize, 1..20),
+        pick in 0..40usize,
+    ) {
+        let (network, core) = (network_of(&layers), costs());
+        with_problem(&network, &core, WITHOUT_LIMIT, |problem| {
+            let mut policy = policy_of(problem, &digits);
+            let before = problem.widths(&policy);
+            let (flash, ram) = (problem.model().flash(&before), problem.model().ram(&before));
+            let memory = Memory { flash_bytes: flash.total, ram_bytes: ram.total };
+            assert_eq!(problem.memory(&policy), memory);
+            assert_eq!(problem.model().alive_bytes(&before), ram.plan.alive);
+            let row = pick % policy.rows.len();
+            for side in [Side::Weights, Side::Activations] {
+                bitesize_search::problem::cut(&mut policy, row, side);
+            }
+            let after = problem.widths(&policy);
+            assert!(problem.model().flash(&after).weights <= flash.weights);
+            for (id, tensor) in network.tensors.iter().enumerate() {
+                let bytes = |bits| bitesize_ir::memory::tensor_bytes(tensor.shape, bits);
+                assert!(bytes(after.tensors[id]) <= bytes(before.tensors[id]));
+            }
+        });
+    }
+}

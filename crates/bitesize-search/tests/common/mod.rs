@@ -1,0 +1,162 @@
+//! Networks and kernel costs made up for tests. Weights are all zero: the search looks at shapes only.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+
+use bitesize_ir::op::{AveragePool, Clamp, Conv2d, DepthwiseConv2d, FullyConnected, KernelKind};
+use bitesize_ir::shape::{Pads, Shape, Window};
+use bitesize_ir::target::{CoreCosts, KernelCost, KernelKey, LayerCost};
+use bitesize_ir::{BitWidth, InputEncoding, Network, Node, Op, PolicySpace, Tensor, TensorId};
+
+/// A network under construction; each operator returns the tensor that it writes.
+pub struct Builder {
+    network: Network,
+}
+
+impl Builder {
+    pub fn new(input: Shape) -> Self {
+        let tensors = vec![Tensor { name: "input".into(), shape: input }];
+        let (id, input_encoding) = (TensorId(0), InputEncoding::Real);
+        let network = Network {
+            name: "test".into(),
+            tensors,
+            nodes: Vec::new(),
+            input: id,
+            output: id,
+            input_encoding,
+            softmax_dropped: false,
+        };
+        Self { network }
+    }
+
+    pub fn shape(&self, tensor: TensorId) -> Shape {
+        self.network.shape(tensor)
+    }
+
+    pub fn push(&mut self, name: &str, op: Op, inputs: &[TensorId]) -> TensorId {
+        let shapes: Vec<Shape> = inputs.iter().map(|id| self.network.shape(*id)).collect();
+        let shape = op.output_shape(&shapes).expect("a test's operator fits its inputs");
+        let output = TensorId(self.network.tensors.len());
+        let name = format!("{name}{}", self.network.nodes.len());
+        self.network.tensors.push(Tensor { name: format!("{name}_out"), shape });
+        self.network.nodes.push(Node { name, op, inputs: inputs.to_vec(), output });
+        output
+    }
+
+    pub fn conv(&mut self, x: TensorId, out_c: usize, kernel: usize, stride: usize) -> TensorId {
+        let c = self.shape(x).c;
+        let op = Op::Conv2d(Conv2d {
+            window: window(kernel, stride),
+            groups: 1,
+            weights: vec![0.0; out_c * kernel * kernel * c],
+            bias: vec![0.0; out_c],
+            clamp: Clamp::RELU,
+        });
+        self.push("conv", op, &[x])
+    }
+
+    pub fn depthwise(&mut self, x: TensorId, kernel: usize, stride: usize) -> TensorId {
+        let c = self.shape(x).c;
+        let op = Op::DepthwiseConv2d(DepthwiseConv2d {
+            window: window(kernel, stride),
+            weights: vec![0.0; kernel * kernel * c],
+            bias: vec![0.0; c],
+            clamp: Clamp::RELU,
+        });
+        self.push("dw", op, &[x])
+    }
+
+    pub fn add(&mut self, a: TensorId, b: TensorId) -> TensorId {
+        self.push("add", Op::Add(Clamp::NONE), &[a, b])
+    }
+
+    pub fn concat(&mut self, parts: &[TensorId]) -> TensorId {
+        self.push("concat", Op::Concat, parts)
+    }
+
+    pub fn max_pool(&mut self, x: TensorId) -> TensorId {
+        self.push("max_pool", Op::MaxPool(Window { stride: [2, 2], ..Window::of([2, 2]) }), &[x])
+    }
+
+    /// Global average pool and a classifier.
+    pub fn finish(mut self, x: TensorId, classes: usize) -> Network {
+        let Shape { h, w, c } = self.shape(x);
+        let pool = AveragePool { window: Window::of([h, w]), count_include_pad: false, clamp: Clamp::NONE };
+        let x = self.push("pool", Op::AveragePool(pool), &[x]);
+        let op = FullyConnected { weights: vec![0.0; classes * c], bias: vec![0.0; classes], clamp: Clamp::NONE };
+        self.network.output = self.push("fc", Op::FullyConnected(op), &[x]);
+        self.network.verify().expect("a test's network is legal");
+        self.network
+    }
+}
+
+fn window(kernel: usize, stride: usize) -> Window {
+    Window { stride: [stride, stride], pads: Pads::all(kernel / 2), ..Window::of([kernel, kernel]) }
+}
+
+/// MobileNetV1 at `size` x `size` pixels, channels times `eighths` / 8: 28 layers with weights.
+pub fn mobilenet_v1(eighths: usize, size: usize, classes: usize) -> Network {
+    let mut net = Builder::new(Shape::new(size, size, 3));
+    let mut x = net.conv(TensorId(0), 32 * eighths / 8, 3, 2);
+    let blocks = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1), (512, 1), (512, 1), (512, 1)];
+    for (channels, stride) in blocks.into_iter().chain([(512, 1), (1024, 2), (1024, 1)]) {
+        x = net.depthwise(x, 3, stride);
+        x = net.conv(x, channels * eighths / 8, 1, 1);
+    }
+    net.finish(x, classes)
+}
+
+/// Inverted residual blocks with additions, as in MobileNetV2.
+pub fn residual(blocks: usize) -> Network {
+    let mut net = Builder::new(Shape::new(32, 32, 3));
+    let mut x = net.conv(TensorId(0), 16, 3, 1);
+    for _ in 0..blocks {
+        let wide = net.conv(x, 64, 1, 1);
+        let deep = net.depthwise(wide, 3, 1);
+        let narrow = net.conv(deep, 16, 1, 1);
+        x = net.add(x, narrow);
+    }
+    let x = net.max_pool(x);
+    net.finish(x, 10)
+}
+
+/// A chain of `layers` convolutions and a classifier: 2 * `layers` + 2 free widths (weights and activations of each
+/// convolution, activations of the pool, weights of the classifier).
+pub fn chain(layers: usize) -> Network {
+    let mut net = Builder::new(Shape::new(8, 8, 3));
+    let x = (0..layers).fold(TensorId(0), |x, i| net.conv(x, 8 + 4 * i, 3, 1));
+    net.finish(x, 4)
+}
+
+pub fn space(network: &Network) -> PolicySpace {
+    PolicySpace::of(network)
+}
+
+/// Costs of the order of a Cortex-M4's: narrower operands need more code and stack.
+pub fn costs() -> CoreCosts {
+    let of = |bits: BitWidth| match bits {
+        BitWidth::B8 => 0,
+        BitWidth::B4 => 1,
+        BitWidth::B2 => 2,
+    };
+    let kernel = |key: KernelKey| {
+        let narrow = of(key.input) + key.second.map_or(0, of) + of(key.output);
+        KernelCost { code_bytes: 400 + 60 * narrow, stack_bytes: 96 + 8 * narrow }
+    };
+    CoreCosts {
+        name: "test".into(),
+        compiler: String::new(),
+        flags: Vec::new(),
+        base_code_bytes: 200,
+        base_stack_bytes: 40,
+        layers: KernelKind::ALL.map(|kind| (kind, LayerCost { descriptor_bytes: 60, call_bytes: 20 })).into(),
+        kernels: KernelKey::all().into_iter().map(|key| (key.name(), kernel(key))).collect(),
+    }
+}
+
+/// [`costs`] with kernels so large that they outweigh small layers.
+pub fn costs_of_large_kernels(factor: u64) -> CoreCosts {
+    let mut costs = costs();
+    for kernel in costs.kernels.values_mut() {
+        kernel.code_bytes *= factor;
+    }
+    costs
+}
