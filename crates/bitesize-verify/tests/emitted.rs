@@ -1,6 +1,81 @@
+//! Emitted packages on every runner against the golden interpreter, whole and damaged.
+
 mod common;
+
+use bitesize_ir::BitWidth;
+use bitesize_verify::{Cases, Job, Package, Runner, RunnerResult, Settings, Status, verify};
+use common::{Example, costs};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// Images of noise.
+fn cases(example: &Example) -> Cases {
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let image = |_| {
+        let mut image = vec![0; 8 * 8 * 3];
+        rng.fill_bytes(&mut image);
+        image
+    };
+    Cases::new(&example.integer, &(0..4).map(image).collect::<Vec<_>>(), 1).unwrap()
+}
+
+fn run(example: &Example, package: &Package, runners: &[Runner]) -> Vec<RunnerResult> {
+    let job = |runner: &Runner| match runner.core() {
+        None => Job::host(4),
+        Some(core) => Job::emulated(*runner, 4, &costs(core), None),
+    };
+    let jobs: Vec<Job> = runners.iter().map(job).collect();
+    verify(package, &cases(example), &jobs, &Settings::default()).unwrap()
+}
+
 #[test]
-fn dump() {
-    let e = common::Example::new(bitesize_ir::BitWidth::B8, bitesize_ir::BitWidth::B8, 1);
-    println!("{}", e.integer);
+fn packages_of_all_widths_pass_on_every_runner() {
+    for weights in BitWidth::ALL {
+        for activations in BitWidth::ALL {
+            let example = Example::new(weights, activations, 3);
+            let (_folder, package) = example.package(|_, text| text.into());
+            for result in run(&example, &package, &Runner::all()) {
+                assert_eq!(result.status, Status::Passed, "{weights}/{activations}: {result:?}");
+                assert_eq!((result.samples, result.mismatches), (4, 0));
+            }
+        }
+    }
+}
+
+/// Replaces the first number after `marks`, which are looked for one after another, by what `change` makes of it.
+fn damage(text: &str, marks: &[&str], change: impl Fn(i64) -> i64) -> String {
+    let after = |from: usize, mark: &&str| from + text[from..].find(*mark).unwrap() + mark.len();
+    let from = marks.iter().fold(0, after);
+    let digit = |c: char| c.is_ascii_digit() || c == '-';
+    let start = from + text[from..].find(digit).unwrap();
+    let end = start + text[start..].find(|c| !digit(c)).unwrap();
+    let number: i64 = text[start..end].parse().unwrap();
+    format!("{}{}{}", &text[..start], change(number), &text[end..])
+}
+
+fn check_is_found(file: &str, marks: &[&str], change: impl Fn(i64) -> i64) {
+    for width in BitWidth::ALL {
+        let example = Example::new(width, BitWidth::B8, 3);
+        let edit = |path: &str, text: &str| if path == file { damage(text, marks, &change) } else { text.into() };
+        let (_folder, package) = example.package(edit);
+        for result in run(&example, &package, &Runner::usual("cortex-m4")) {
+            assert!(matches!(result.status, Status::Mismatch(_)), "{marks:?} at {width}: {result:?}");
+            assert!(result.mismatches > 0);
+        }
+    }
+}
+
+#[test]
+fn a_damaged_weight_is_found() {
+    check_is_found("weights.c", &["model_weights_2[", "{"], |byte| byte ^ 0x81);
+}
+
+#[test]
+fn a_damaged_multiplier_is_found() {
+    check_is_found("weights.c", &["model_multipliers_1[", "{"], |m| m / 2);
+}
+
+#[test]
+fn a_damaged_zero_point_is_found() {
+    check_is_found("model.c", &["model_layer_2 =", ".zero = "], |zero| zero + 1);
 }

@@ -5,31 +5,30 @@ use bitesize_integer::{IntNetwork, lower};
 use bitesize_ir::grid::WeightGrid;
 use bitesize_ir::memory::{Widths, ram};
 use bitesize_ir::network::Tensor;
-use bitesize_ir::op::{Clamp, Conv2d, DepthwiseConv2d};
+use bitesize_ir::op::{Clamp, Conv2d, DepthwiseConv2d, KernelKind};
 use bitesize_ir::requantize::WeightLayout;
 use bitesize_ir::shape::{Pads, Window};
-use bitesize_ir::target::CoreCosts;
+use bitesize_ir::target::{CoreCosts, KernelCost, KernelKey, LayerCost};
 use bitesize_ir::{
     ActivationQuant, BitWidth, InputEncoding, Network, Node, Op, Policy, PolicySpace, QuantizedModel, Shape, TensorId,
     WeightQuant,
 };
-use bitesize_verify::{Package, Prediction};
+use bitesize_verify::Package;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::fs;
-use std::path::Path;
 use tempfile::TempDir;
 
 /// A lowered network with what the memory model counts.
-pub struct Example {
-    pub network: Network,
-    pub widths: Widths,
-    pub integer: IntNetwork,
+pub(crate) struct Example {
+    pub(crate) network: Network,
+    pub(crate) widths: Widths,
+    pub(crate) integer: IntNetwork,
 }
 
 impl Example {
     /// Convolution, depthwise convolution and a fully connected layer over 8x8 images of 3 channels.
-    pub fn new(weights: BitWidth, activations: BitWidth, seed: u64) -> Self {
+    pub(crate) fn new(weights: BitWidth, activations: BitWidth, seed: u64) -> Self {
         let network = network();
         let space = PolicySpace::of(&network);
         let policy = Policy::uniform(&space, weights, activations);
@@ -62,17 +61,30 @@ impl Example {
     }
 
     /// Writes the package; `edit` is given the name and text of each file.
-    pub fn package(&self, core: &CoreCosts, edit: impl Fn(&str, &str) -> String) -> (TempDir, Package) {
-        let plan = ram(&self.network, &self.widths, core).plan;
+    pub(crate) fn package(&self, edit: impl Fn(&str, &str) -> String) -> (TempDir, Package) {
+        let plan = ram(&self.network, &self.widths, &costs("cortex-m4")).plan;
         let emitted = emit(&self.integer, &plan, &EmitOptions::default()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         for (path, text) in &emitted.files {
-            let path = folder.path().join(path);
-            fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).unwrap();
-            fs::write(&path, edit(path.file_name().unwrap().to_str().unwrap(), text)).unwrap();
+            fs::write(folder.path().join(path), edit(path, text)).unwrap();
         }
         let package = Package { folder: folder.path().into(), prefix: "model".into() };
         (folder, package)
+    }
+}
+
+/// Costs of nothing, compiled as the machines' cores want it.
+pub(crate) fn costs(core: &str) -> CoreCosts {
+    let layer = LayerCost { descriptor_bytes: 0, call_bytes: 0 };
+    let kernel = KernelCost { code_bytes: 0, stack_bytes: 0 };
+    CoreCosts {
+        name: core.into(),
+        compiler: "none".into(),
+        flags: ["-O2".into(), "-mthumb".into(), format!("-mcpu={core}")].into(),
+        base_code_bytes: 0,
+        base_stack_bytes: 0,
+        layers: KernelKind::ALL.into_iter().map(|kind| (kind, layer)).collect(),
+        kernels: KernelKey::all().into_iter().map(|key| (key.name(), kernel)).collect(),
     }
 }
 
