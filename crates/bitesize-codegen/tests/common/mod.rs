@@ -1,0 +1,24 @@
+//! Networks drawn at random, and packages of them compiled and run.
+
+#![allow(dead_code)] // each test binary uses its part
+
+pub(crate) mod compiler;
+pub(crate) mod networks;
+
+use bitesize_ir::op::KernelKind;
+use bitesize_ir::target::{CoreCosts, KernelCost, KernelKey, LayerCost};
+
+/// Costs of no core, for tests that only need a plan.
+pub(crate) fn costs() -> CoreCosts {
+    let layer = LayerCost { descriptor_bytes: 0, call_bytes: 0 };
+    let kernel = KernelCost { code_bytes: 0, stack_bytes: 0 };
+    CoreCosts {
+        name: "none".into(),
+        compiler: "none".into(),
+        flags: Vec::new(),
+        base_code_bytes: 0,
+        base_stack_bytes: 0,
+        layers: KernelKind::ALL.into_iter().map(|kind| (kind, layer)).collect(),
+        kernels: KernelKey::all().into_iter().map(|key| (key.name(), kernel)).collect(),
+    }
+}
