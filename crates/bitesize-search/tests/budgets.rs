@@ -59,7 +59,7 @@ fn uniform_8_is_left_alone_where_it_fits() {
 
 #[test]
 fn baselines_say_what_they_take_and_whether_they_fit() {
-    let (network, core) = (residual(3), costs());
+    let (network, core) = (mobilenet_v1(2, 96, 10), costs());
     with_problem(&network, &core, share(&network, &core, 600, 700), |problem| {
         let found = baselines(problem);
         let names: Vec<&str> = found.iter().map(|baseline| baseline.name).collect();
