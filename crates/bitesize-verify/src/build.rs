@@ -1,15 +1,16 @@
 //! Compiles a package with a harness, and links it.
 
 use crate::machine::{Machine, Runner};
+use crate::measure::Failure;
 use crate::process::{Place, ProcessError};
 use crate::sizes::{self, Sizes};
-use crate::verify::{Failure, Tools};
+use crate::verify::Tools;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What the emitted C has to be free of, on every compiler.
-const WARNINGS: [&str; 5] = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror"];
+const WARNINGS: [&str; 6] = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Werror"];
 
 /// An emitted package.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,7 +184,7 @@ impl Builder<'_> {
         Ok(total)
     }
 
-    /// Arguments and limit aside, how an image is started.
+    /// Runs an image to its end.
     pub(crate) fn start(
         &self,
         image: &Image,

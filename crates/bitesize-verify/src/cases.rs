@@ -39,10 +39,10 @@ impl Cases {
         samples: &[Vec<u8>],
         input_bytes: usize,
         seed: u64,
-        answer: impl FnMut(&Vec<u8>) -> Vec<u8>,
+        mut answer: impl FnMut(&[u8]) -> Vec<u8>,
     ) -> Result<Self, VerifyError> {
         let inputs = inputs(samples, input_bytes, seed)?;
-        let expected = inputs.iter().map(answer).collect();
+        let expected = inputs.iter().map(|input| answer(input)).collect();
         Ok(Self { inputs, expected })
     }
 

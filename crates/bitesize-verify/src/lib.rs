@@ -14,15 +14,16 @@
 //! let cases = Cases::new(&network, &samples, 0)?;
 //! let jobs = [Job::host(64), Job::emulated(Runner::named("qemu-m4").unwrap(), 8, &core, None)];
 //! for result in verify(&package, &cases, &jobs, &Settings::default())? {
-//!     println!("{}: {:?}", result.runner, result.status);
+//!     println!("{}: {}", result.runner, result.status);
 //! }
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! It is a crate of its own because it runs other programs (compilers, an emulator) and needs nothing of what trains,
-//! searches or imports. In reading order: [`verify`], [`Cases`], `build`, `machine`, `sizes`, `process`; [`boards`]
-//! holds the boards and cores that the project knows.
+//! searches or imports. In reading order: [`verify()`], [`Cases`], and the private modules `measure` (one job),
+//! `build`, `machine` (the emulated ones), `sizes`, `process`; [`boards`] holds the boards and cores that the project
+//! knows.
 #![forbid(unsafe_code)]
 
 pub mod boards;
@@ -30,11 +31,14 @@ pub mod boards;
 mod build;
 mod cases;
 mod machine;
+mod measure;
 mod process;
+mod result;
 mod sizes;
 mod verify;
 
 pub use build::Package;
 pub use cases::{Cases, PATTERNS};
 pub use machine::{MACHINES, Machine, Memory, Runner};
-pub use verify::{Job, Mismatch, Prediction, Progress, RunnerResult, Settings, Status, Tools, VerifyError, verify};
+pub use result::{Mismatch, Prediction, Progress, RunnerResult, Status};
+pub use verify::{Job, Settings, Tools, VerifyError, verify};

@@ -18,7 +18,7 @@ const MARK: &str = "/* MARK */";
 const INCLUDE: &str = "#include \"model.h\"";
 
 /// What `toy/model.c` computes.
-fn answer(input: &Vec<u8>) -> Vec<u8> {
+fn answer(input: &[u8]) -> Vec<u8> {
     let weight = |i: i32| (i * 37 + 11) % 255 - 127;
     let channel = |o: i32| (0..16).map(|i| i32::from(input[i as usize]) * weight(16 * o + i)).sum::<i32>();
     (0..4).map(|o| (channel(o) as u32 >> 4) as u8).collect()

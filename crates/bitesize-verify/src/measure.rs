@@ -1,0 +1,180 @@
+//! One job: build, run, compare every byte, hold the sizes against the prediction.
+
+use crate::build::{Builder, Image, Package};
+use crate::cases::{Case, PATTERNS};
+use crate::machine::{Machine, Runner, STACK_BYTES};
+use crate::process::Place;
+use crate::result::{Mismatch, Prediction, Progress, RunnerResult, Status};
+use crate::verify::{Job, Settings};
+use std::fs;
+use std::path::Path;
+
+/// By how much FLASH may be over-stated before a result mentions it: one part in this many.
+const FLASH_SLACK: u64 = 33;
+
+/// Why a job ended early.
+pub(crate) enum Failure {
+    /// Something is wrong with the package, or with the machine that this runs on.
+    Failed(String),
+    /// A tool is missing.
+    NotRun { reason: String, install: &'static str },
+    /// The caller stopped it.
+    Cancelled,
+}
+
+/// Builds, runs and judges; fills `result` as far as it comes.
+pub(crate) fn measure(
+    package: &Package,
+    cases: &[Case<'_>],
+    job: &Job,
+    settings: &Settings<'_>,
+    folder: &Path,
+    result: &mut RunnerResult,
+) -> Result<(), Failure> {
+    let failed = |what: &str, e: std::io::Error| Failure::Failed(format!("cannot {what} in {}: {e}", folder.display()));
+    fs::create_dir_all(folder).map_err(|e| failed("create a folder", e))?;
+    let place = Place { folder, cancelled: settings.cancelled };
+    let builder = Builder { place, tools: &settings.tools, limit: settings.compile_limit };
+    (settings.progress)(Progress::Compiling { runner: job.runner.name() });
+    let image = builder.build(package, job.runner, &job.flags)?;
+    result.compiler = Some(image.compiler.clone());
+
+    let inputs: Vec<u8> = cases.iter().flat_map(|case| case.input.iter().copied()).collect();
+    fs::write(folder.join("inputs"), inputs).map_err(|e| failed("write `inputs`", e))?;
+    let report = run(&builder, &image, job.runner, cases, settings)?;
+    let outputs = fs::read(folder.join("outputs")).map_err(|e| failed("read `outputs`", e))?;
+    result.samples = cases.len() - PATTERNS;
+    compare(cases, &outputs, result)?;
+    match (job.runner, report) {
+        (Runner::Emulated(machine), Some(report)) => {
+            judge_memory(machine, &image, report, job.prediction.as_ref(), result)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Runs the image on the cases in `inputs`; what the machine reports, `None` on the host.
+fn run(
+    builder: &Builder<'_>,
+    image: &Image,
+    runner: Runner,
+    cases: &[Case<'_>],
+    settings: &Settings<'_>,
+) -> Result<Option<Report>, Failure> {
+    let folder = builder.place.folder;
+    let output_bytes = cases[0].expected.len();
+    let watch = || {
+        // The outputs grow by one case after another.
+        let done = fs::metadata(folder.join("outputs")).map_or(0, |m| m.len() as usize) / output_bytes;
+        (settings.progress)(Progress::Running { runner: runner.name(), done, total: cases.len() });
+    };
+    let ran = builder.start(image, runner, settings.run_limit, watch);
+    let Runner::Emulated(_) = runner else { return ran.map(|()| None) };
+    match (ran, read_report(folder)) {
+        // The machine's own word says more than the emulator's exit status.
+        (Err(Failure::Failed(status)), report) => {
+            Err(Failure::Failed(report.ok().and_then(|report| report.failure()).unwrap_or(status)))
+        }
+        (Err(other), _) => Err(other),
+        (Ok(()), report) => report.map(Some).map_err(Failure::Failed),
+    }
+}
+
+/// Compares every byte; the first difference becomes the status.
+fn compare(cases: &[Case<'_>], outputs: &[u8], result: &mut RunnerResult) -> Result<(), Failure> {
+    let output_bytes = cases[0].expected.len();
+    if outputs.len() != output_bytes * cases.len() {
+        return Err(Failure::Failed(format!(
+            "the package wrote {} bytes for {} inputs, but the network's output has {output_bytes} bytes",
+            outputs.len(),
+            cases.len()
+        )));
+    }
+    for (case, found) in cases.iter().zip(outputs.chunks(output_bytes)) {
+        let Some(byte) = (0..output_bytes).find(|&i| case.expected[i] != found[i]) else { continue };
+        result.mismatches += 1;
+        if result.status == Status::Passed {
+            let (expected, found) = (case.expected[byte], found[byte]);
+            result.status = Status::Mismatch(Mismatch { case: case.name.clone(), byte, expected, found });
+        }
+    }
+    Ok(())
+}
+
+/// What the harness of an emulated machine writes at its end.
+enum Report {
+    Finished { ticks: u64, stack_bytes: u64 },
+    Faulted { vector: u32, program_counter: u32, status: u32 },
+    StackOverflowed,
+}
+
+impl Report {
+    /// What went wrong on the machine, if anything did.
+    fn failure(&self) -> Option<String> {
+        match self {
+            Self::Finished { .. } => None,
+            Self::Faulted { vector, program_counter, status } => Some(format!(
+                "the package faulted (exception {vector}, program counter {program_counter:#x}, fault status {status:#x})"
+            )),
+            Self::StackOverflowed => Some(format!("the package used more than {STACK_BYTES} bytes of stack")),
+        }
+    }
+}
+
+/// Reads `report`: five little-endian words, as `harness/cortex_m.c` describes them.
+fn read_report(folder: &Path) -> Result<Report, String> {
+    let path = folder.join("report");
+    let bytes = fs::read(&path).map_err(|e| format!("the emulated program left no report: {e}"))?;
+    let words: Vec<u32> =
+        bytes.chunks_exact(4).map(|b| u32::from_le_bytes(b.try_into().expect("chunks of 4"))).collect();
+    match words[..] {
+        [0x600D, low, high, stack, _cases] => {
+            Ok(Report::Finished { ticks: u64::from(high) << 32 | u64::from(low), stack_bytes: u64::from(stack) })
+        }
+        [0xFA17, program_counter, status, vector, _] => Ok(Report::Faulted { vector, program_counter, status }),
+        [0x0F10, ..] => Ok(Report::StackOverflowed),
+        _ => Err("the emulated program could not open or write its files".into()),
+    }
+}
+
+/// Fills the measured figures and holds them against the prediction.
+fn judge_memory(
+    machine: &Machine,
+    image: &Image,
+    report: Report,
+    prediction: Option<&Prediction>,
+    result: &mut RunnerResult,
+) -> Result<(), Failure> {
+    let Report::Finished { ticks, stack_bytes } = report else {
+        return Err(Failure::Failed("the emulator reported success where the program did not".into()));
+    };
+    let Some(sizes) = image.sizes else { return Ok(()) };
+    result.instructions = Some(ticks * machine.instructions_per_tick);
+    result.stack_bytes = Some(stack_bytes);
+    result.flash_bytes = Some(sizes.flash_bytes);
+    result.ram_bytes = Some(sizes.ram_bytes + prediction.map_or(stack_bytes, |p| p.stack_bytes));
+    let Some(prediction) = prediction else { return Ok(()) };
+
+    let mut wrong = Vec::new();
+    if sizes.ram_bytes != prediction.arena_bytes {
+        wrong
+            .push(format!("RAM without stack: predicted {} bytes, linked {}", prediction.arena_bytes, sizes.ram_bytes));
+    }
+    if stack_bytes > prediction.stack_bytes {
+        wrong.push(format!("stack: bound {} bytes, used {stack_bytes}", prediction.stack_bytes));
+    }
+    let flash = format!("FLASH: predicted {} bytes, linked {}", prediction.flash_bytes, sizes.flash_bytes);
+    if image.compiler != prediction.compiler {
+        result.notes.push(format!("{flash}, but with `{}` instead of `{}`", image.compiler, prediction.compiler));
+    } else if sizes.flash_bytes > prediction.flash_bytes {
+        wrong.push(flash);
+    } else if prediction.flash_bytes - sizes.flash_bytes > sizes.flash_bytes / FLASH_SLACK {
+        result.notes.push(flash);
+    }
+    // A mismatch says more than a wrong size, and stays the status.
+    if wrong.is_empty() || result.status != Status::Passed {
+        result.notes.extend(wrong);
+        return Ok(());
+    }
+    Err(Failure::Failed(format!("the memory model is wrong for this package: {}", wrong.join("; "))))
+}
