@@ -1,1 +1,35 @@
-fn main() {}
+//! Development commands: `cargo xtask <command>`.
+#![forbid(unsafe_code)]
+
+mod kernel_costs;
+mod objects;
+
+use std::process::ExitCode;
+
+/// A command: its name, what it does, and the function that does it.
+type Row = (&'static str, &'static str, fn(&[String]) -> Result<(), String>);
+
+const COMMANDS: &[Row] = &[(
+    "kernel-costs",
+    "measure the kernels and write targets/cores/*.toml; with --check, compare only",
+    kernel_costs::run,
+)];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let command = arguments.first().and_then(|name| COMMANDS.iter().find(|row| row.0 == name));
+    let Some((name, _, run)) = command else {
+        eprintln!("usage: cargo xtask <command>\n");
+        for (name, what, _) in COMMANDS {
+            eprintln!("  {name:<16} {what}");
+        }
+        return ExitCode::from(2);
+    };
+    match run(&arguments[1..]) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("{name}: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}

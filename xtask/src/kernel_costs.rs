@@ -1,0 +1,282 @@
+//! `cargo xtask kernel-costs`: measures what emitted code costs on each core, and writes `targets/cores/*.toml`.
+//!
+//! Every kernel instance is compiled alone; its sections and its stack frame are its cost. Descriptors are measured by
+//! `sizeof`, calls and entry points on emitted packages of 0 to [`MOST_CALLS`] layers. The meaning of every field is in
+//! `docs/adding-a-target.md`. With `--check` nothing is written: the files must already say what is measured.
+
+use crate::objects::{Object, compile};
+use bitesize_codegen::{EmitOptions, emit, instances, layer_type};
+use bitesize_integer::{IntNetwork, IntNode, IntOp, IntTensor};
+use bitesize_ir::memory::MemoryPlan;
+use bitesize_ir::op::KernelKind;
+use bitesize_ir::requantize::Multiplier;
+use bitesize_ir::target::{CoreCosts, KernelCost, KernelKey, LayerCost};
+use bitesize_ir::{BitWidth, NodeId, Shape, TensorId};
+use rayon::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const COMPILER: &str = "arm-none-eabi-gcc";
+
+/// The cores, and what the compiler is told for each.
+const CORES: [(&str, &[&str]); 4] = [
+    ("cortex-m0plus", &["-mcpu=cortex-m0plus", "-mthumb", "-O2"]),
+    ("cortex-m4", &["-mcpu=cortex-m4", "-mthumb", "-O2"]),
+    ("cortex-m7", &["-mcpu=cortex-m7", "-mthumb", "-O2"]),
+    ("cortex-m33", &["-mcpu=cortex-m33", "-mthumb", "-O2"]),
+];
+
+/// What every package is compiled with on top of a core's flags.
+const COMMON_FLAGS: [&str; 7] =
+    ["-std=c99", "-ffunction-sections", "-fdata-sections", "-Wall", "-Wextra", "-Wconversion", "-Werror"];
+
+/// Functions of the compiler's library that kernels call where the core lacks an instruction, with their stack: the
+/// 64-bit product of a Cortex-M0+ pushes seven registers.
+const LIBRARY: [(&str, u64); 1] = [("__aeabi_lmul", 28)];
+
+/// Layers of the longest package on which calls are measured. Literal pools make cost per call uneven.
+const MOST_CALLS: usize = 160;
+
+/// Measures and writes, or with `--check` compares.
+///
+/// # Errors
+/// A compiler that is missing or fails, a kernel whose stack has no bound, a file that differs.
+pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
+    let check = match arguments {
+        [] => false,
+        [flag] if flag == "--check" => true,
+        other => return Err(format!("kernel-costs takes `--check` or nothing, found `{}`", other.join(" "))),
+    };
+    let version = compiler_version()?;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../targets/cores");
+    for (name, flags) in CORES {
+        let path = folder.join(format!("{name}.toml"));
+        let text = || std::fs::read_to_string(&path).map_err(|e| format!("cannot read {}: {e}", path.display()));
+        if check {
+            let written = CoreCosts::from_toml(&text()?).map_err(|e| format!("{}: {e}", path.display()))?;
+            if written.compiler != version {
+                eprintln!("SKIPPED: {name} was measured with `{}`, and here is `{version}`", written.compiler);
+                continue;
+            }
+        }
+        let costs = measure(name, flags, &version)?;
+        if check {
+            compare(&text()?, &to_toml(&costs), &path)?;
+        } else {
+            std::fs::write(&path, to_toml(&costs)).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
+        }
+        let code: u64 = costs.kernels.values().map(|k| k.code_bytes).sum();
+        println!("{name}: {} kernels, {code} bytes in all", costs.kernels.len());
+    }
+    Ok(())
+}
+
+fn compare(written: &str, measured: &str, path: &Path) -> Result<(), String> {
+    let different: Vec<String> = written
+        .lines()
+        .zip(measured.lines())
+        .filter(|(written, measured)| written != measured)
+        .map(|(written, measured)| format!("  file     {written}\n  measured {measured}"))
+        .take(20)
+        .collect();
+    if different.is_empty() && written.lines().count() == measured.lines().count() {
+        return Ok(());
+    }
+    Err(format!("{} is out of date:\n{}\nrun `cargo xtask kernel-costs`", path.display(), different.join("\n")))
+}
+
+fn compiler_version() -> Result<String, String> {
+    let output = Command::new(COMPILER).arg("--version").output();
+    let output = output.map_err(|e| format!("cannot run {COMPILER} ({e}); install the package gcc-arm-none-eabi"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines().next().map(|line| line.trim().to_owned()).ok_or_else(|| format!("{COMPILER} does not say what it is"))
+}
+
+/// A compiler for one core, in a folder of its own.
+struct Core<'a> {
+    flags: &'a [&'a str],
+    folder: PathBuf,
+}
+
+impl Core<'_> {
+    fn compile(&self, files: &[(&str, &str)], source: &str) -> Result<Object, String> {
+        let mut flags: Vec<&str> = COMMON_FLAGS.to_vec();
+        flags.extend(self.flags);
+        compile(COMPILER, &flags, files, source, &self.folder)
+    }
+}
+
+fn measure(name: &str, flags: &[&str], version: &str) -> Result<CoreCosts, String> {
+    let folder = std::env::temp_dir().join(format!("bitesize-kernel-costs-{}-{name}", std::process::id()));
+    let core = Core { flags, folder };
+    let measured: Result<Vec<Kernel>, String> =
+        KernelKey::all().into_par_iter().map(|key| kernel(&core, key)).collect();
+    let measured = measured?;
+    let library: BTreeSet<&str> = measured.iter().flat_map(|kernel| kernel.library.iter().copied()).collect();
+    let mut base_code = 0;
+    for function in library {
+        base_code += library_bytes(flags, function)?;
+    }
+    let calls = calls(&core)?;
+    let descriptors = descriptors(&core)?;
+    let _ = std::fs::remove_dir_all(&core.folder);
+    let layer = |kind: KernelKind| LayerCost { descriptor_bytes: descriptors[&kind], call_bytes: calls.each };
+    Ok(CoreCosts {
+        name: name.into(),
+        compiler: version.into(),
+        flags: flags.iter().map(ToString::to_string).collect(),
+        base_code_bytes: base_code + calls.base,
+        base_stack_bytes: calls.stack,
+        layers: KernelKind::ALL.into_iter().map(|kind| (kind, layer(kind))).collect(),
+        kernels: measured.into_iter().map(|kernel| (kernel.key.name(), kernel.cost)).collect(),
+    })
+}
+
+struct Kernel {
+    key: KernelKey,
+    cost: KernelCost,
+    library: Vec<&'static str>,
+}
+
+/// Compiles one kernel alone.
+fn kernel(core: &Core, key: KernelKey) -> Result<Kernel, String> {
+    let (header, source) = instances(&BTreeSet::from([key]));
+    let file = format!("{}.c", key.name());
+    let object = core.compile(&[("bitesize_kernels.h", &header), (&file, &source)], &file)?;
+    let mut library = Vec::new();
+    let mut library_stack = 0;
+    for symbol in &object.undefined {
+        let known = LIBRARY.iter().find(|(name, _)| name == symbol);
+        let (name, stack) = known.ok_or_else(|| {
+            format!("{} calls `{symbol}`, whose stack and size nobody has measured; see LIBRARY", key.name())
+        })?;
+        library.push(*name);
+        library_stack = library_stack.max(*stack);
+    }
+    if object.writable_bytes > 0 {
+        return Err(format!("{} has {} bytes of variables", key.name(), object.writable_bytes));
+    }
+    // The functions of one kernel might call each other, so their frames are added up.
+    let frames: u64 = object.frames.iter().map(|(_, bytes)| bytes).sum();
+    let cost = KernelCost { code_bytes: object.constant_bytes, stack_bytes: frames + library_stack };
+    Ok(Kernel { key, cost, library })
+}
+
+/// Bytes of a function of the compiler's library.
+fn library_bytes(flags: &[&str], function: &str) -> Result<u64, String> {
+    let output =
+        Command::new(COMPILER).args(flags).arg("-print-libgcc-file-name").output().map_err(|e| e.to_string())?;
+    let path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    crate::objects::archive_function(&path, function)
+}
+
+/// `sizeof` of each kind's descriptor on the core.
+fn descriptors(core: &Core) -> Result<BTreeMap<KernelKind, u64>, String> {
+    let (header, _) = instances(&BTreeSet::new());
+    let mut source = String::from("#include \"bitesize_kernels.h\"\n");
+    for kind in KernelKind::ALL {
+        let (name, kind) = (kind.name(), layer_type(kind));
+        let _ = writeln!(source, "extern const {kind} descriptor_{name};\nconst {kind} descriptor_{name};");
+    }
+    let object = core.compile(&[("bitesize_kernels.h", &header), ("descriptors.c", &source)], "descriptors.c")?;
+    let bytes = |kind: KernelKind| {
+        let symbol = format!("descriptor_{}", kind.name());
+        object.symbol_bytes.get(&symbol).copied().ok_or_else(|| format!("{symbol} was not compiled"))
+    };
+    KernelKind::ALL.into_iter().map(|kind| Ok((kind, bytes(kind)?))).collect()
+}
+
+/// What calls and entry points cost.
+struct Calls {
+    base: u64,
+    each: u64,
+    stack: u64,
+}
+
+/// Measures entry points with 0, 1, 2, ... calls: `each` is the largest average from some length on, `base` what is
+/// left at the worst length.
+fn calls(core: &Core) -> Result<Calls, String> {
+    let lengths: Vec<usize> = (0..=12).chain((20..=MOST_CALLS).step_by(20)).collect();
+    let measured: Result<Vec<(usize, Object)>, String> = lengths
+        .into_par_iter()
+        .map(|layers| {
+            let package =
+                emit(&clamps(layers), &clamp_plan(layers), &EmitOptions::default()).map_err(|e| e.to_string())?;
+            let mut files: Vec<(&str, &str)> = Vec::new();
+            for name in ["model.h", "weights.h", "bitesize_kernels.h"] {
+                files.push((name, package.file(name).ok_or_else(|| format!("the package lacks {name}"))?));
+            }
+            let file = format!("model_{layers}.c");
+            files.push((&file, package.file("model.c").ok_or("the package lacks model.c")?));
+            Ok((layers, core.compile(&files, &file)?))
+        })
+        .collect();
+    let measured = measured?;
+    let code =
+        |object: &Object| object.section_bytes.iter().filter(|(n, _)| n.starts_with(".text")).map(|(_, b)| b).sum();
+    let sizes: Vec<(u64, u64)> = measured.iter().map(|(n, object)| (*n as u64, code(object))).collect();
+    let long: Vec<&(u64, u64)> = sizes.iter().filter(|(n, _)| *n >= 20).collect();
+    let each = long.windows(2).map(|pair| (pair[1].1 - pair[0].1).div_ceil(pair[1].0 - pair[0].0)).max().unwrap_or(0);
+    let base = sizes.iter().map(|(n, bytes)| bytes.saturating_sub(n * each)).max().unwrap_or(0);
+    let frames = |object: &Object| object.frames.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
+    let stack = measured.iter().map(|(_, object)| frames(object)).max().unwrap_or(0);
+    Ok(Calls { base, each, stack })
+}
+
+/// A network of `layers` clamps.
+fn clamps(layers: usize) -> IntNetwork {
+    let tensor = |i| IntTensor { name: format!("t{i}"), shape: Shape::vector(4), bits: BitWidth::B8, zero: 0 };
+    let node = |i| IntNode {
+        name: format!("clamp{i}"),
+        op: IntOp::Clamp { lo: 0, hi: 255 },
+        inputs: vec![TensorId(i)],
+        output: TensorId(i + 1),
+    };
+    IntNetwork {
+        name: "clamps".into(),
+        tensors: (0..=layers).map(tensor).collect(),
+        nodes: (0..layers).map(node).collect(),
+        input: TensorId(0),
+        output: TensorId(layers),
+        input_scale: Multiplier::ZERO,
+        output_scale: Multiplier::ZERO,
+        input_is_pixels: false,
+        softmax_dropped: false,
+    }
+}
+
+/// Input and output at offsets that take the longest instructions.
+fn clamp_plan(layers: usize) -> MemoryPlan {
+    MemoryPlan {
+        arena_bytes: 0x0012_3460,
+        lower_bound: 0,
+        tensors: vec![0x0012_3454; layers + 1],
+        scratch: vec![None; layers],
+        peak: NodeId(0),
+        alive: vec![0; layers],
+    }
+}
+
+fn to_toml(costs: &CoreCosts) -> String {
+    let flags: Vec<String> = costs.flags.iter().map(|flag| format!("\"{flag}\"")).collect();
+    let mut text = format!(
+        "# Measured by `cargo xtask kernel-costs`; what the fields mean is in docs/adding-a-target.md.\n\
+         name = \"{}\"\ncompiler = \"{}\"\nflags = [{}]\nbase_code_bytes = {}\nbase_stack_bytes = {}\n\n[layers]\n",
+        costs.name,
+        costs.compiler,
+        flags.join(", "),
+        costs.base_code_bytes,
+        costs.base_stack_bytes
+    );
+    for (kind, cost) in &costs.layers {
+        let (descriptor, call) = (cost.descriptor_bytes, cost.call_bytes);
+        let _ = writeln!(text, "{} = {{ descriptor_bytes = {descriptor}, call_bytes = {call} }}", kind.name());
+    }
+    text.push_str("\n[kernels]\n");
+    for (name, cost) in &costs.kernels {
+        let _ = writeln!(text, "{name} = {{ code_bytes = {}, stack_bytes = {} }}", cost.code_bytes, cost.stack_bytes);
+    }
+    text
+}
