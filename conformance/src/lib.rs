@@ -1,1 +1,18 @@
-//! conformance
+//! One set of cases for everything that computes an integer network.
+//!
+//! [`cases()`] makes them: tiny networks with random numbers from fixed seeds, every operator at every combination of
+//! widths, odd geometries, numbers at the ends of what the arithmetic takes, and small networks of several layers. A case
+//! holds the quantized model, the integer network lowered from it and inputs. The runners are tests:
+//!
+//! - the golden interpreter against [`reference`], a second reading of `docs/numerics.md` as loops over indices;
+//! - lowering against real arithmetic ([`real`]).
+//!
+//! `house_rules` (a test) checks what concerns the workspace as a whole; `onnx/` holds networks for the importer.
+#![forbid(unsafe_code)]
+
+pub mod builder;
+pub mod cases;
+pub mod real;
+pub mod reference;
+
+pub use cases::{Case, cases};
