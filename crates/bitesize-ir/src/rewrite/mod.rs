@@ -1,1 +1,147 @@
 //! Rewrites that bring an imported network into the form that is quantized.
+//!
+//! Each rewrite is a named value in [`REWRITES`], tried at one node at a time. It answers that it has changed the
+//! network, that it has nothing to do there, or why it could not: the [`RewriteLog`] keeps both for `-v`. The driver
+//! [`rewrite`] starts again at the top of the list after every change, so that a rewrite only ever sees what those
+//! above it have left, and verifies the network after each pass.
+//!
+//! Every rewrite keeps what the network computes, up to the rounding of weights in single precision.
+
+mod affine_into_consumer;
+mod affine_into_producer;
+mod affine_to_depthwise;
+mod drop_identity;
+mod edit;
+mod fold_pad;
+mod fuse_clamp;
+mod merge_affines;
+mod preprocessing;
+mod ranges;
+#[cfg(test)]
+mod tests;
+
+pub use preprocessing::{Preprocess, PreprocessError, fold_preprocessing};
+
+use crate::network::{InvalidNetwork, Network, NodeId};
+use std::fmt;
+
+/// A named change, tried at one node at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Rewrite {
+    /// As the log names it.
+    pub name: &'static str,
+    /// Tries it at a node. It may add and remove nodes, and leave some that nobody reads.
+    pub at: fn(&mut Network, NodeId) -> Outcome,
+}
+
+/// What became of a rewrite at one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The network has changed; what was done, as "into `conv1`".
+    Applied(String),
+    /// The node is not what the rewrite is about.
+    NoMatch,
+    /// The node is what it is about, and this is why it was left.
+    Refused(String),
+}
+
+/// Every rewrite, in the order of preference.
+#[rustfmt::skip]
+pub const REWRITES: &[Rewrite] = &[
+    Rewrite { name: "drop_identity",        at: drop_identity::at },
+    Rewrite { name: "merge_affines",        at: merge_affines::at },
+    Rewrite { name: "fold_batch_norm",      at: affine_into_producer::at },
+    Rewrite { name: "fuse_activation",      at: fuse_clamp::at },
+    Rewrite { name: "fold_pad",             at: fold_pad::at },
+    Rewrite { name: "fold_affine_forward",  at: affine_into_consumer::at },
+    Rewrite { name: "affine_to_depthwise",  at: affine_to_depthwise::at },
+];
+
+/// A rewrite at a node: what was done, or why nothing was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogEntry {
+    /// The rewrite's name.
+    pub rewrite: &'static str,
+    /// The node's name.
+    pub node: String,
+    /// Whether the network was changed.
+    pub applied: bool,
+    /// What was done, or why not.
+    pub detail: String,
+}
+
+/// What the rewrites did, in order, and where they could not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RewriteLog {
+    /// In the order of events. Of the refusals of one rewrite at one node only the latest reason is kept, and none
+    /// where it succeeded later.
+    pub entries: Vec<LogEntry>,
+}
+
+impl RewriteLog {
+    fn record(&mut self, rewrite: &'static str, node: String, applied: bool, detail: String) {
+        let entry = LogEntry { rewrite, node, applied, detail };
+        self.entries.retain(|e| e.applied || e.rewrite != rewrite || e.node != entry.node || *e == entry);
+        if applied || !self.entries.contains(&entry) {
+            self.entries.push(entry);
+        }
+    }
+}
+
+/// One line an entry: `fold_batch_norm at bn1: into conv1`, `fold_pad did not fire at pad1 because ...`.
+impl fmt::Display for RewriteLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, entry) in self.entries.iter().enumerate() {
+            let end = if i + 1 == self.entries.len() { "" } else { "\n" };
+            let verb = if entry.applied { "at" } else { "did not fire at" };
+            let join = if entry.applied { ": " } else { " because " };
+            write!(f, "{} {verb} `{}`{join}{}{end}", entry.rewrite, entry.node, entry.detail)?;
+        }
+        Ok(())
+    }
+}
+
+/// Applies [`REWRITES`] until none changes anything. The result holds no [`crate::Op::ChannelAffine`].
+///
+/// # Errors
+/// A network that is not legal, before or after a pass; the latter is a defect of the rewrite that is named.
+pub fn rewrite(network: Network) -> Result<(Network, RewriteLog), InvalidNetwork> {
+    rewrite_with(network, REWRITES)
+}
+
+/// As [`rewrite`] with other rewrites than [`REWRITES`].
+///
+/// # Errors
+/// As [`rewrite`].
+pub fn rewrite_with(mut network: Network, rewrites: &[Rewrite]) -> Result<(Network, RewriteLog), InvalidNetwork> {
+    let mut log = RewriteLog::default();
+    network.compact();
+    network.verify()?;
+    while let Some(changed_by) = rewrites.iter().find(|rewrite| sweep(&mut network, rewrite, &mut log)) {
+        network.verify().map_err(|error| InvalidNetwork {
+            problem: format!("after the rewrite {}: {}", changed_by.name, error.problem),
+            ..error
+        })?;
+    }
+    Ok((network, log))
+}
+
+/// Tries `rewrite` at every node in order; whether anything changed.
+fn sweep(network: &mut Network, rewrite: &Rewrite, log: &mut RewriteLog) -> bool {
+    let mut changed = false;
+    let mut at = 0;
+    while at < network.nodes.len() {
+        let name = network.nodes[at].name.clone();
+        match (rewrite.at)(network, NodeId(at)) {
+            Outcome::NoMatch => {}
+            Outcome::Refused(reason) => log.record(rewrite.name, name, false, reason),
+            Outcome::Applied(what) => {
+                log.record(rewrite.name, name, true, what);
+                network.compact();
+                changed = true;
+            }
+        }
+        at += 1;
+    }
+    changed
+}

@@ -1,0 +1,50 @@
+//! A batch-norm (or other affine map per channel) after a layer with weights goes into its weights and bias.
+//!
+//! Exact for factors of either sign, as long as nothing clamps in between and nobody else reads the layer's output.
+
+use super::Outcome;
+use super::edit;
+use crate::network::{Network, NodeId};
+use crate::op::Op;
+use crate::requantize::WeightLayout;
+
+pub(super) fn at(network: &mut Network, id: NodeId) -> Outcome {
+    let Op::ChannelAffine(affine) = &network.node(id).op else { return Outcome::NoMatch };
+    let affine = affine.clone();
+    let tensor = network.node(id).inputs[0];
+    if let Some(producer) = network.producer(tensor).map(|p| network.node(p)) {
+        if producer.op.parameters().is_none() {
+            return Outcome::Refused(format!(
+                "`{}` before it is {} without weights",
+                producer.name,
+                producer.op.name()
+            ));
+        }
+        if !producer.op.clamp().is_none() {
+            return Outcome::Refused(format!("`{}` before it clamps its output", producer.name));
+        }
+    }
+    let producer = match edit::sole_producer(network, id) {
+        Ok(producer) => producer,
+        Err(reason) => return Outcome::Refused(reason),
+    };
+    let mut op = network.node(producer).op.clone();
+    let layout = WeightLayout::of(&op).expect("an operator with parameters has a weight layout");
+    let (weights, bias) = op.parameters_mut().expect("checked above");
+    for (index, weight) in weights.iter_mut().enumerate() {
+        *weight = (f64::from(*weight) * f64::from(affine.scale[layout.out_channel(index)])) as f32;
+    }
+    for (c, bias) in bias.iter_mut().enumerate() {
+        *bias = (f64::from(*bias) * f64::from(affine.scale[c]) + f64::from(affine.shift[c])) as f32;
+    }
+    if !edit::finite(weights) || !edit::finite(bias) {
+        return Outcome::Refused("the product with the weights leaves the range of single precision".into());
+    }
+    if let Some(clamp) = op.clamp_mut() {
+        *clamp = affine.clamp;
+    }
+    let done = Outcome::Applied(format!("into `{}`", network.node(producer).name));
+    network.nodes[producer.0].op = op;
+    edit::merge_into_producer(network, producer, id);
+    done
+}

@@ -1,0 +1,45 @@
+//! Removes what changes nothing: a clamp whose input lies within its bounds, a pad of nothing, a 1x1 pool, an affine
+//! map of factor 1 and summand 0.
+
+use super::Outcome;
+use super::edit;
+use super::ranges;
+use crate::network::{Network, NodeId};
+use crate::op::{Clamp, Op};
+use crate::shape::Pads;
+
+pub(super) fn at(network: &mut Network, id: NodeId) -> Outcome {
+    let node = network.node(id);
+    let what = match &node.op {
+        Op::Clamp(clamp) => {
+            let range = ranges::of(network)[node.inputs[0].0];
+            if range.lo < clamp.lo || range.hi > clamp.hi {
+                return Outcome::NoMatch;
+            }
+            format!("its input lies within {} already", Bounds(*clamp))
+        }
+        Op::Pad(pads) if *pads == Pads::default() => "a pad of nothing".into(),
+        Op::MaxPool(window) if window.is_pointwise() => "a 1x1 pool".into(),
+        Op::AveragePool(op) if op.window.is_pointwise() && op.clamp.is_none() => "a 1x1 pool".into(),
+        Op::ChannelAffine(op)
+            if op.clamp.is_none() && op.scale.iter().all(|s| *s == 1.0) && op.shift.iter().all(|s| *s == 0.0) =>
+        {
+            "multiplies by 1 and adds 0".into()
+        }
+        _ => return Outcome::NoMatch,
+    };
+    if node.output == network.output && node.inputs[0] == network.input {
+        return Outcome::Refused("nothing would be left between the network's input and output".into());
+    }
+    edit::bypass(network, id);
+    Outcome::Applied(what)
+}
+
+/// A clamp's bounds for people.
+struct Bounds(Clamp);
+
+impl std::fmt::Display for Bounds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}..={}", self.0.lo, self.0.hi)
+    }
+}

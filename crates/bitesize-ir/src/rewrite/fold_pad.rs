@@ -1,0 +1,75 @@
+//! Padding before a window becomes the window's own padding; pads in a row become one.
+
+use super::Outcome;
+use super::ranges;
+use crate::network::{Network, NodeId};
+use crate::op::{AveragePool, Op};
+use crate::shape::{Pads, Shape, Window};
+
+/// Tried at the reader of the pad: each reader of one takes it for itself.
+pub(super) fn at(network: &mut Network, id: NodeId) -> Outcome {
+    let node = network.node(id);
+    let Some(producer) = network.producer(node.inputs[0]).map(|p| network.node(p)) else { return Outcome::NoMatch };
+    let Op::Pad(added) = producer.op else { return Outcome::NoMatch };
+    let source = producer.inputs[0];
+    let name = &producer.name;
+    let folded = match &node.op {
+        Op::Pad(own) => Ok(Op::Pad(sum(*own, added))),
+        Op::Conv2d(op) => {
+            let mut op = op.clone();
+            op.window.pads = sum(op.window.pads, added);
+            Ok(Op::Conv2d(op))
+        }
+        Op::DepthwiseConv2d(op) => {
+            let mut op = op.clone();
+            op.window.pads = sum(op.window.pads, added);
+            Ok(Op::DepthwiseConv2d(op))
+        }
+        Op::AveragePool(op) => into_average(*op, added),
+        Op::MaxPool(window) => {
+            let lowest = ranges::of(network)[source.0].lo;
+            into_max(*window, added, lowest, network.shape(source)).map(Op::MaxPool)
+        }
+        op => Err(format!("{} has no padding to put `{name}` into", op.name())),
+    };
+    match folded {
+        Ok(op) => {
+            let done = Outcome::Applied(format!("takes `{name}`"));
+            let node = &mut network.nodes[id.0];
+            node.op = op;
+            node.inputs[0] = source;
+            done
+        }
+        Err(reason) => Outcome::Refused(reason),
+    }
+}
+
+fn sum(a: Pads, b: Pads) -> Pads {
+    Pads { top: a.top + b.top, left: a.left + b.left, bottom: a.bottom + b.bottom, right: a.right + b.right }
+}
+
+/// Zeros that were part of the image count in every divisor; a pool that leaves its own padding out of the divisor
+/// cannot tell the two apart.
+fn into_average(mut op: AveragePool, added: Pads) -> Result<Op, String> {
+    if op.window.pads != Pads::default() && !op.count_include_pad {
+        return Err("it has padding of its own that it leaves out of its divisor".into());
+    }
+    op.window.pads = sum(op.window.pads, added);
+    op.count_include_pad = true;
+    Ok(Op::AveragePool(op))
+}
+
+/// A max-pool ignores its padding: the same as zeros only where no value is below zero and every window sees a value.
+fn into_max(mut window: Window, added: Pads, lowest: f32, image: Shape) -> Result<Window, String> {
+    if lowest < 0.0 {
+        return Err("its input can be below the zeros that are padded, which a max-pool's own padding is not".into());
+    }
+    window.pads = sum(window.pads, added);
+    let sees = |axis: usize, at: usize, size: usize| {
+        (0..window.kernel[axis]).any(|tap| window.source(axis, at, tap, size).is_some())
+    };
+    match window.output(image) {
+        Some([h, w]) if (0..h).all(|y| sees(0, y, image.h)) && (0..w).all(|x| sees(1, x, image.w)) => Ok(window),
+        _ => Err("some of its windows see nothing but padding".into()),
+    }
+}

@@ -1,0 +1,150 @@
+//! From real inputs to raw pixels: the preprocessing moves into the first weights.
+
+use super::edit;
+use crate::network::{InputEncoding, Network};
+use crate::op::{Clamp, DepthwiseConv2d, Op};
+use crate::requantize::WeightLayout;
+use crate::shape::{Pads, Window};
+
+/// How a real value is made of a pixel: `(pixel * scale - mean[c]) / std[c]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preprocess {
+    /// Finite and not 0.
+    pub scale: f64,
+    /// One for each channel, finite.
+    pub mean: Vec<f64>,
+    /// One for each channel, finite and not 0.
+    pub std: Vec<f64>,
+}
+
+/// Preprocessing that cannot be folded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PreprocessError {
+    /// A number of means or standard deviations other than the input's channels.
+    #[error("the preprocessing has {means} means and {stds} standard deviations for {channels} channels")]
+    Channels {
+        /// Length of `mean`.
+        means: usize,
+        /// Length of `std`.
+        stds: usize,
+        /// Channels of the network's input.
+        channels: usize,
+    },
+    /// A number that is not finite, or 0 where it divides.
+    #[error(
+        "the preprocessing has scale {scale}, means {mean} and standard deviations {std}: none may be infinite or NaN, scale and std not 0"
+    )]
+    Numbers {
+        /// As given.
+        scale: String,
+        /// As given.
+        mean: String,
+        /// As given.
+        std: String,
+    },
+    /// The network's input is pixels already.
+    #[error("the network's input is raw pixels already")]
+    Twice,
+    /// The weights with the preprocessing in them are not finite.
+    #[error("the weights of `{0}` leave the range of single precision when the preprocessing is folded into them")]
+    Range(String),
+}
+
+/// `slope[c] * (pixel - offset[c])`: the same map, in the form that weights and [`InputEncoding::Pixels`] need.
+struct PixelMap {
+    slope: Vec<f64>,
+    offset: Vec<f64>,
+}
+
+/// Turns a network of real inputs into one that takes raw pixels, with `preprocess` in its first weights.
+///
+/// `network` is rewritten ([`super::rewrite`]). Where some consumer of the input is no layer with weights, a 1x1
+/// depthwise convolution `preprocessing` is put before all of them. A 1x1 depthwise convolution that is the input's
+/// only consumer (preprocessing that was part of the file) is joined with the preprocessing, as long as the padding
+/// of what follows stays a pixel value.
+///
+/// # Errors
+/// [`PreprocessError`].
+pub fn fold_preprocessing(mut network: Network, preprocess: &Preprocess) -> Result<Network, PreprocessError> {
+    let mut map = PixelMap::of(&network, preprocess)?;
+    while let Some(joined) = join_with_depthwise(&network, &map) {
+        map = joined;
+        let first = network.consumers(network.input)[0];
+        edit::bypass(&mut network, first);
+    }
+    let has_weights = |network: &Network| {
+        let consumers = network.consumers(network.input);
+        consumers.iter().all(|id| network.node(*id).op.parameters().is_some())
+    };
+    if !has_weights(&network) || network.output == network.input {
+        let channels = network.shape(network.input).c;
+        let identity = DepthwiseConv2d {
+            window: Window::of([1, 1]),
+            weights: vec![1.0; channels],
+            bias: vec![0.0; channels],
+            clamp: Clamp::NONE,
+        };
+        let input = network.input;
+        edit::insert_after(&mut network, input, Op::DepthwiseConv2d(identity), "preprocessing");
+    }
+    for id in network.consumers(network.input) {
+        let node = &mut network.nodes[id.0];
+        let layout = WeightLayout::of(&node.op).expect("every consumer of the input has weights now");
+        let (weights, _) = node.op.parameters_mut().expect("every consumer of the input has weights now");
+        for (index, weight) in weights.iter_mut().enumerate() {
+            *weight = (f64::from(*weight) * map.slope[layout.in_channel(index)]) as f32;
+        }
+        if !edit::finite(weights) {
+            return Err(PreprocessError::Range(node.name.clone()));
+        }
+    }
+    network.input_encoding = InputEncoding::Pixels { offset: map.offset };
+    network.compact();
+    Ok(network)
+}
+
+impl PixelMap {
+    fn of(network: &Network, preprocess: &Preprocess) -> Result<Self, PreprocessError> {
+        let Preprocess { scale, mean, std } = preprocess;
+        let channels = network.shape(network.input).c;
+        if network.input_encoding != InputEncoding::Real {
+            return Err(PreprocessError::Twice);
+        }
+        if mean.len() != channels || std.len() != channels {
+            return Err(PreprocessError::Channels { means: mean.len(), stds: std.len(), channels });
+        }
+        let map =
+            Self { slope: std.iter().map(|s| scale / s).collect(), offset: mean.iter().map(|m| m / scale).collect() };
+        let usable = |v: &f64| v.is_finite() && *v != 0.0;
+        if !usable(scale) || !map.slope.iter().all(usable) || !map.offset.iter().all(|v| v.is_finite()) {
+            let [scale, mean, std] = [format!("{scale}"), format!("{mean:?}"), format!("{std:?}")];
+            return Err(PreprocessError::Numbers { scale, mean, std });
+        }
+        Ok(map)
+    }
+}
+
+/// The map that `map` and the input's only consumer make together, where that is a 1x1 depthwise convolution that
+/// can be dropped.
+fn join_with_depthwise(network: &Network, map: &PixelMap) -> Option<PixelMap> {
+    let [first] = network.consumers(network.input)[..] else { return None };
+    let node = network.node(first);
+    let Op::DepthwiseConv2d(op) = &node.op else { return None };
+    let droppable = op.window.is_pointwise() && op.clamp.is_none() && op.weights.iter().all(|w| *w != 0.0);
+    if !droppable || node.output == network.output || network.output == network.input {
+        return None;
+    }
+    // w * slope * (pixel - offset) + b = (w * slope) * (pixel - (offset - b / (w * slope)))
+    let slope: Vec<f64> = op.weights.iter().zip(&map.slope).map(|(w, s)| f64::from(*w) * s).collect();
+    let offset = |c: usize| map.offset[c] - f64::from(op.bias[c]) / slope[c];
+    let offset: Vec<f64> = (0..slope.len()).map(offset).collect();
+    let finite = slope.iter().chain(&offset).all(|v| v.is_finite());
+    let pixel_values = offset.iter().all(|o| (-0.5..=255.5).contains(o));
+    let joins = |op: &Op| match op {
+        Op::Conv2d(op) => pixel_values || op.window.pads == Pads::default(),
+        Op::DepthwiseConv2d(op) => pixel_values || op.window.pads == Pads::default(),
+        op => op.parameters().is_some(),
+    };
+    let all_join = network.consumers(node.output).iter().all(|id| joins(&network.node(*id).op));
+    (finite && all_join).then_some(PixelMap { slope, offset })
+}
