@@ -16,7 +16,7 @@ const BOARDS: [(&str, &str); 12] = files!("":
     "stm32f746", "stm32h743", "stm32l476",
 );
 
-const CORES: [(&str, &str); 0] = files!("cores/":);
+const CORES: [(&str, &str); 4] = files!("cores/": "cortex-m0plus", "cortex-m33", "cortex-m4", "cortex-m7");
 
 /// Every board, by name.
 pub fn all() -> Vec<Target> {
@@ -66,6 +66,7 @@ mod tests {
     #[test]
     fn every_board_names_a_core_and_regions_that_do_not_meet() {
         for board in all() {
+            assert!(core(&board.core).is_some(), "{}: no core `{}`", board.name, board.core);
             assert!(!board.datasheet.is_empty() && !board.description.is_empty(), "{}", board.name);
             let mut regions: Vec<_> = board.flash.iter().chain(&board.ram).collect();
             regions.sort_by_key(|region| region.address);

@@ -4,7 +4,7 @@ mod common;
 
 use bitesize_ir::BitWidth;
 use bitesize_verify::{Cases, Job, Package, Runner, RunnerResult, Settings, Status, verify};
-use common::{Example, costs};
+use common::Example;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -20,11 +20,7 @@ fn cases(example: &Example) -> Cases {
 }
 
 fn run(example: &Example, package: &Package, runners: &[Runner]) -> Vec<RunnerResult> {
-    let job = |runner: &Runner| match runner.core() {
-        None => Job::host(4),
-        Some(core) => Job::emulated(*runner, 4, &costs(core), None),
-    };
-    let jobs: Vec<Job> = runners.iter().map(job).collect();
+    let jobs: Vec<Job> = runners.iter().map(|runner| example.job(*runner, 4)).collect();
     verify(package, &cases(example), &jobs, &Settings::default()).unwrap()
 }
 
@@ -37,6 +33,8 @@ fn packages_of_all_widths_pass_on_every_runner() {
             for result in run(&example, &package, &Runner::all()) {
                 assert_eq!(result.status, Status::Passed, "{weights}/{activations}: {result:?}");
                 assert_eq!((result.samples, result.mismatches), (4, 0));
+                // FLASH is over-stated by 3 % at most, even where there is more code than weights.
+                assert!(result.notes.is_empty(), "{weights}/{activations}: {result:?}");
             }
         }
     }

@@ -129,6 +129,27 @@ fn stack_is_the_deepest_that_was_written() {
 }
 
 #[test]
+fn sizes_are_of_what_the_package_brings_and_the_linker_keeps() {
+    let plain = run_edited("qemu-m4", str::to_string, &Settings::default());
+    let check = |declared: &str, used: &str, flash: std::ops::Range<u64>, ram: u64| {
+        let edit = |c: &str| c.replace(MARK, used).replace(INCLUDE, &format!("{INCLUDE}\n{declared}\n"));
+        let result = run_edited("qemu-m4", edit, &Settings::default());
+        assert_eq!(result.status, Status::Passed, "{declared} {used}");
+        let more = result.flash_bytes.unwrap() - plain.flash_bytes.unwrap();
+        assert!(flash.contains(&more), "{declared} {used}: {more} more bytes of FLASH");
+        let variables = |r: &RunnerResult| r.ram_bytes.unwrap() - r.stack_bytes.unwrap();
+        assert_eq!(variables(&result) - variables(&plain), ram, "{declared} {used}");
+    };
+    let table = "extern const uint8_t table[1000];\nconst uint8_t table[1000] = {1};";
+    check(table, "", 0..1, 0);
+    check(table, "*(volatile uint8_t *)arena = table[input[0]];", 1000..1032, 0);
+    check("extern uint8_t kept[200];\nuint8_t kept[200];", "kept[input[0] % 200] = 1;", 8..40, 200);
+    check("extern uint8_t set[200];\nuint8_t set[200] = {1};", "set[input[0] % 200] = 1;", 208..240, 200);
+    // The C library is not the package.
+    check("#include <string.h>", "memmove(arena, (uint8_t *)arena + input[0] % 8, input[1] % 8);", 8..60, 0);
+}
+
+#[test]
 fn a_package_larger_than_code_memory_runs_all_the_same() {
     let large = "#define LARGE 5000000\nextern const uint8_t large[LARGE];\nconst uint8_t large[LARGE] = {0, 1};\n";
     let read = "output[0] = (uint8_t)(output[0] + ((const volatile uint8_t *)large)[input[0] + 4000000u]);";

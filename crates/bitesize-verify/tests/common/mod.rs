@@ -3,17 +3,17 @@
 use bitesize_codegen::{EmitOptions, emit};
 use bitesize_integer::{IntNetwork, lower};
 use bitesize_ir::grid::WeightGrid;
-use bitesize_ir::memory::{Widths, ram};
+use bitesize_ir::memory::{RamUse, Widths, flash, ram};
 use bitesize_ir::network::Tensor;
-use bitesize_ir::op::{Clamp, Conv2d, DepthwiseConv2d, KernelKind};
+use bitesize_ir::op::{Clamp, Conv2d, DepthwiseConv2d};
 use bitesize_ir::requantize::WeightLayout;
 use bitesize_ir::shape::{Pads, Window};
-use bitesize_ir::target::{CoreCosts, KernelCost, KernelKey, LayerCost};
+use bitesize_ir::target::CoreCosts;
 use bitesize_ir::{
     ActivationQuant, BitWidth, InputEncoding, Network, Node, Op, Policy, PolicySpace, QuantizedModel, Shape, TensorId,
     WeightQuant,
 };
-use bitesize_verify::Package;
+use bitesize_verify::{Job, Package, Prediction, Runner, boards};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::fs;
@@ -60,9 +60,22 @@ impl Example {
         Self { network: model.network, widths, integer }
     }
 
+    /// On `runner`, with the memory model's prediction for its core.
+    pub(crate) fn job(&self, runner: Runner, samples: usize) -> Job {
+        let Some(core) = runner.core() else { return Job::host(samples) };
+        let core = boards::core(core).unwrap();
+        let flash = flash(&self.network, &self.widths, &core);
+        let prediction = Prediction::new(&flash, &self.ram(&core), &core);
+        Job::emulated(runner, samples, &core, Some(prediction))
+    }
+
+    fn ram(&self, core: &CoreCosts) -> RamUse {
+        ram(&self.network, &self.widths, core)
+    }
+
     /// Writes the package; `edit` is given the name and text of each file.
     pub(crate) fn package(&self, edit: impl Fn(&str, &str) -> String) -> (TempDir, Package) {
-        let plan = ram(&self.network, &self.widths, &costs("cortex-m4")).plan;
+        let plan = self.ram(&boards::core("cortex-m4").unwrap()).plan;
         let emitted = emit(&self.integer, &plan, &EmitOptions::default()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         for (path, text) in &emitted.files {
@@ -70,21 +83,6 @@ impl Example {
         }
         let package = Package { folder: folder.path().into(), prefix: "model".into() };
         (folder, package)
-    }
-}
-
-/// Costs of nothing, compiled as the machines' cores want it.
-pub(crate) fn costs(core: &str) -> CoreCosts {
-    let layer = LayerCost { descriptor_bytes: 0, call_bytes: 0 };
-    let kernel = KernelCost { code_bytes: 0, stack_bytes: 0 };
-    CoreCosts {
-        name: core.into(),
-        compiler: "none".into(),
-        flags: ["-O2".into(), "-mthumb".into(), format!("-mcpu={core}")].into(),
-        base_code_bytes: 0,
-        base_stack_bytes: 0,
-        layers: KernelKind::ALL.into_iter().map(|kind| (kind, layer)).collect(),
-        kernels: KernelKey::all().into_iter().map(|key| (key.name(), kernel)).collect(),
     }
 }
 
