@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod kernel_costs;
+mod kernel_speed;
 mod objects;
 
 use std::process::ExitCode;
@@ -9,11 +10,14 @@ use std::process::ExitCode;
 /// A command: its name, what it does, and the function that does it.
 type Row = (&'static str, &'static str, fn(&[String]) -> Result<(), String>);
 
-const COMMANDS: &[Row] = &[(
-    "kernel-costs",
-    "measure the kernels and write targets/cores/*.toml; with --check, compare only",
-    kernel_costs::run,
-)];
+const COMMANDS: &[Row] = &[
+    (
+        "kernel-costs",
+        "measure the kernels and write targets/cores/*.toml; with --check, compare only",
+        kernel_costs::run,
+    ),
+    ("kernel-speed", "count the kernels' instructions for each multiply-accumulate", kernel_speed::run),
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
