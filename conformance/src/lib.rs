@@ -5,11 +5,14 @@
 //! holds the quantized model, the integer network lowered from it and inputs. The runners are tests:
 //!
 //! - the golden interpreter against [`reference`], a second reading of `docs/numerics.md` as loops over indices;
-//! - lowering against real arithmetic ([`real`]).
+//! - lowering against real arithmetic ([`real`]);
+//! - the emitted C, on the host and on emulated Cortex-M, against the interpreter ([`batch`] puts all cases into one
+//!   program).
 //!
 //! `house_rules` (a test) checks what concerns the workspace as a whole; `onnx/` holds networks for the importer.
 #![forbid(unsafe_code)]
 
+pub mod batch;
 pub mod builder;
 pub mod cases;
 pub mod real;

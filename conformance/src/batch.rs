@@ -1,0 +1,168 @@
+//! All cases as one C package, so that a compiler is started once and not once a case.
+//!
+//! Each case is emitted with names of its own (`c0_run`, `c1_run`, ...); all of them share one set of kernels and one
+//! translation unit. The batch looks like a package itself: its input names the case and holds that case's input.
+
+use crate::Case;
+use bitesize_codegen::{EmitOptions, Package, emit, instances, kernel_keys};
+use bitesize_integer::{IntNetwork, Interpreter};
+use bitesize_ir::PolicySpace;
+use bitesize_ir::memory::{Widths, ram};
+use bitesize_ir::target::CoreCosts;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+/// Bytes before a case's input: its number, low byte first, and what its arena is filled with before.
+const HEAD: usize = 3;
+
+/// Cases as one package, with the prefix `batch`.
+pub struct Batch<'a> {
+    cases: &'a [Case],
+    /// The package's files, by path.
+    pub files: Vec<(String, String)>,
+    /// Bytes of an input.
+    pub input_bytes: usize,
+    output_bytes: usize,
+}
+
+impl<'a> Batch<'a> {
+    /// The package of `cases`. The memory plans do not depend on the core, which only has to be one.
+    ///
+    /// # Panics
+    /// Where a case cannot be emitted: cases are made so that they can.
+    pub fn of(cases: &'a [Case], core: &CoreCosts) -> Self {
+        let mut keys = BTreeSet::new();
+        let mut body = String::new();
+        let mut table = String::new();
+        let bytes = |case: &Case, id| case.int.tensor(id).shape.elements();
+        for (i, case) in cases.iter().enumerate() {
+            let network = &case.model.network;
+            let widths = Widths::of(network, &PolicySpace::of(network), &case.model.policy);
+            let plan = ram(network, &widths, core).plan;
+            let options = EmitOptions { prefix: format!("c{i}"), ..EmitOptions::default() };
+            let package = emit(&case.int, &plan, &options).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+            body += &one_unit(&package, &format!("c{i}"));
+            keys.extend(kernel_keys(&case.int));
+            let _ = writeln!(
+                table,
+                "    {{c{i}_arena, c{i}_input, c{i}_output, c{i}_run, C{i}_ARENA_BYTES, C{i}_INPUT_BYTES, C{i}_OUTPUT_BYTES}},"
+            );
+        }
+        let input_bytes = HEAD + cases.iter().map(|case| bytes(case, case.int.input)).max().unwrap_or(0);
+        let output_bytes = cases.iter().map(|case| bytes(case, case.int.output)).max().unwrap_or(0);
+        let (kernels_header, kernels) = instances(&keys);
+        let header = HEADER
+            .replace("@INPUT_BYTES@", &input_bytes.to_string())
+            .replace("@OUTPUT_BYTES@", &output_bytes.to_string());
+        let source = SOURCE
+            .replace("@BODY@", &body)
+            .replace("@TABLE@", table.trim_end())
+            .replace("@COUNT@", &cases.len().to_string());
+        let files = [
+            ("batch.h", header),
+            ("batch.c", source),
+            ("bitesize_kernels.h", kernels_header),
+            ("bitesize_kernels.c", kernels),
+        ];
+        Self { cases, files: files.map(|(path, text)| (path.into(), text)).to_vec(), input_bytes, output_bytes }
+    }
+
+    /// Every input of every case, as the batch takes it.
+    pub fn inputs(&self) -> Vec<Vec<u8>> {
+        let mut inputs = Vec::new();
+        for (i, case) in self.cases.iter().enumerate() {
+            for (k, input) in case.inputs.iter().enumerate() {
+                let fill = [0xa5, 0x00, 0xff, 0x5a][k % 4];
+                let mut bytes = vec![i as u8, (i >> 8) as u8, fill];
+                bytes.extend(input);
+                bytes.resize(self.input_bytes, 0);
+                inputs.push(bytes);
+            }
+        }
+        inputs
+    }
+
+    /// The case that the batch runs for an input.
+    pub fn case(&self, input: &[u8]) -> &'a Case {
+        &self.cases[(usize::from(input[0]) | usize::from(input[1]) << 8) % self.cases.len()]
+    }
+
+    /// What the batch has to answer to an input: the interpreter's output, then zeros.
+    pub fn answer(&self, input: &[u8]) -> Vec<u8> {
+        let int: &IntNetwork = &self.case(input).int;
+        let size = int.tensor(int.input).shape.elements();
+        let mut output = Interpreter::new(int).run(&input[HEAD..HEAD + size]);
+        output.resize(self.output_bytes, 0);
+        output
+    }
+}
+
+/// A package's header and sources one after another, without includes of each other.
+fn one_unit(package: &Package, prefix: &str) -> String {
+    let files = [format!("{prefix}.h"), "weights.h".into(), "weights.c".into(), format!("{prefix}.c")];
+    let text = |path: &String| package.file(path).unwrap_or_else(|| panic!("the package has no {path}"));
+    let lines = files.iter().flat_map(|path| text(path).lines()).filter(|line| !line.starts_with("#include \""));
+    lines.fold(String::new(), |all, line| all + line + "\n")
+}
+
+const HEADER: &str = "\
+#ifndef BATCH_H
+#define BATCH_H
+
+#include <stdint.h>
+
+#define BATCH_INPUT_BYTES @INPUT_BYTES@
+#define BATCH_OUTPUT_BYTES @OUTPUT_BYTES@
+
+extern uint8_t batch_arena[BATCH_INPUT_BYTES + BATCH_OUTPUT_BYTES];
+uint8_t *batch_input(void *arena);
+const uint8_t *batch_output(const void *arena);
+void batch_run(void *arena);
+
+#endif
+";
+
+const SOURCE: &str = "\
+#include \"batch.h\"
+#include \"bitesize_kernels.h\"
+#include <string.h>
+
+@BODY@
+typedef struct {
+    uint8_t *arena;
+    uint8_t *(*input)(void *arena);
+    const uint8_t *(*output)(const void *arena);
+    void (*run)(void *arena);
+    uint32_t arena_bytes;
+    uint32_t input_bytes;
+    uint32_t output_bytes;
+} batch_case;
+
+static const batch_case batch_cases[@COUNT@] = {
+@TABLE@
+};
+
+uint8_t batch_arena[BATCH_INPUT_BYTES + BATCH_OUTPUT_BYTES];
+
+uint8_t *batch_input(void *arena)
+{
+    return (uint8_t *)arena;
+}
+
+const uint8_t *batch_output(const void *arena)
+{
+    return (const uint8_t *)arena + BATCH_INPUT_BYTES;
+}
+
+void batch_run(void *arena)
+{
+    const uint8_t *input = (const uint8_t *)arena;
+    uint8_t *output = (uint8_t *)arena + BATCH_INPUT_BYTES;
+    const batch_case *one = &batch_cases[((uint32_t)input[0] | ((uint32_t)input[1] << 8)) % @COUNT@u];
+    memset(one->arena, input[2], one->arena_bytes);
+    memcpy(one->input(one->arena), input + 3, one->input_bytes);
+    one->run(one->arena);
+    memset(output, 0, BATCH_OUTPUT_BYTES);
+    memcpy(output, one->output(one->arena), one->output_bytes);
+}
+";
