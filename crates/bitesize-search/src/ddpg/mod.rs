@@ -17,7 +17,7 @@ use crate::search::{Halt, Session, StopReason};
 use bitesize_ir::{BitWidth, Policy};
 use environment::{Environment, STATE, width_of};
 use ndarray::{Array2, Axis, Slice, concatenate};
-use nn::{Adam, Linear, Mlp, sigmoid};
+use nn::{Adam, Linear, Mlp, Pass, sigmoid};
 use rand::{Rng, RngExt, SeedableRng, seq::index};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -217,20 +217,23 @@ impl Batch {
     }
 }
 
-/// A network, the slow copy that targets are computed with, and its optimiser.
+/// A network, the slow copy that targets are computed with, its optimiser, and room for its gradients.
 struct Learner {
     network: Mlp,
     target: Mlp,
     adam: Adam,
+    gradients: Mlp,
 }
 
 impl Learner {
     fn new(network: Mlp, rate: f32) -> Self {
-        Self { target: network.clone(), adam: Adam::new(rate, &network), network }
+        Self { target: network.clone(), adam: Adam::new(rate, &network), gradients: network.zeros_like(), network }
     }
 
-    fn learn(&mut self, gradients: &Mlp, tau: f32) {
-        self.adam.step(&mut self.network, gradients);
+    /// One step down the gradients that follow from that of the output.
+    fn learn(&mut self, pass: &Pass, of_output: Array2<f32>, tau: f32) {
+        self.network.backward(pass, of_output, &mut self.gradients);
+        self.adam.step(&mut self.network, &self.gradients);
         self.target.approach(&self.network, tau);
     }
 }
@@ -296,8 +299,7 @@ impl<'a> Agent<'a> {
         let wanted = &batch.rewards - baseline + self.settings.discount * (&batch.goes_on * &next_values);
         let pass = self.critic.network.forward(concatenate![Axis(1), batch.states, batch.actions]);
         let of_output = (&pass.output - &wanted) * (2.0 / wanted.len() as f32);
-        let (gradients, _) = self.critic.network.backward(&pass, of_output);
-        self.critic.learn(&gradients, self.settings.tau);
+        self.critic.learn(&pass, of_output, self.settings.tau);
     }
 
     /// Up the mean of what the critic says of the actor's own actions.
@@ -309,7 +311,7 @@ impl<'a> Agent<'a> {
         let up = Array2::from_elem((rows, 1), -1.0 / rows as f32);
         let of_input = self.critic.network.backward_to_input(&judged, up);
         let of_actions = of_input.slice_axis(Axis(1), Slice::from(STATE..));
-        let (gradients, _) = self.actor.network.backward(&pass, &of_actions * &actions.mapv(|a| a * (1.0 - a)));
-        self.actor.learn(&gradients, self.settings.tau);
+        let of_output = &of_actions * &actions.mapv(|a| a * (1.0 - a));
+        self.actor.learn(&pass, of_output, self.settings.tau);
     }
 }

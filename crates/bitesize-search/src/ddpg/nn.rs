@@ -57,6 +57,11 @@ impl Mlp {
         Self { layers }
     }
 
+    /// As many layers of the same sizes, all 0.
+    pub(super) fn zeros_like(&self) -> Self {
+        Self { layers: self.layers.each_ref().map(Linear::zeros_like) }
+    }
+
     pub(super) fn forward(&self, x: Array2<f32>) -> Pass {
         let first = self.layers[0].forward(&x).mapv_into(relu);
         let second = self.layers[1].forward(&first).mapv_into(relu);
@@ -64,20 +69,20 @@ impl Mlp {
         Pass { inputs: [x, first, second], output }
     }
 
-    /// The gradients of every layer and of the input, given that of the output.
-    pub(super) fn backward(&self, pass: &Pass, output: Array2<f32>) -> (Mlp, Array2<f32>) {
-        let mut gradients = Mlp { layers: self.layers.each_ref().map(Linear::zeros_like) };
+    /// Writes the gradients of every layer into `gradients`, given that of the output.
+    pub(super) fn backward(&self, pass: &Pass, output: Array2<f32>, gradients: &mut Mlp) {
         let mut upstream = output;
         for (i, layer) in self.layers.iter().enumerate().rev() {
             let gradient = &mut gradients.layers[i];
             general_mat_mul(1.0, &pass.inputs[i].t(), &upstream, 0.0, &mut gradient.weights);
             gradient.bias = upstream.sum_axis(Axis(0));
-            upstream = self.through(i, layer, pass, &upstream);
+            if i > 0 {
+                upstream = self.through(i, layer, pass, &upstream);
+            }
         }
-        (gradients, upstream)
     }
 
-    /// The gradient of the input alone.
+    /// The gradient of the input.
     pub(super) fn backward_to_input(&self, pass: &Pass, output: Array2<f32>) -> Array2<f32> {
         self.layers
             .iter()
@@ -125,8 +130,7 @@ pub(super) struct Adam {
 
 impl Adam {
     pub(super) fn new(rate: f32, network: &Mlp) -> Self {
-        let zeros = Mlp { layers: network.layers.each_ref().map(Linear::zeros_like) };
-        Self { rate, steps: 0, mean: zeros.clone(), square: zeros }
+        Self { rate, steps: 0, mean: network.zeros_like(), square: network.zeros_like() }
     }
 
     /// One step of `network` down its `gradients`.
@@ -210,8 +214,9 @@ mod tests {
         for (row, output) in rows.iter().zip(&pass.output) {
             check(f64::from(*output), plain.output(row), "output");
         }
-        let (gradients, of_input) = network.backward(&pass, pass.output.mapv(|y| 2.0 * y));
-        assert_eq!(of_input, network.backward_to_input(&pass, pass.output.mapv(|y| 2.0 * y)));
+        let mut gradients = network.zeros_like();
+        network.backward(&pass, pass.output.mapv(|y| 2.0 * y), &mut gradients);
+        let of_input = network.backward_to_input(&pass, pass.output.mapv(|y| 2.0 * y));
         let expected = Plain::of(&gradients);
         for layer in 0..3 {
             for input in 0..plain.layers[layer].len() {
@@ -244,7 +249,7 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(2);
         let start = Mlp::random(2, 3, &mut rng);
         let mut network = start.clone();
-        let mut gradients = Mlp { layers: start.layers.each_ref().map(Linear::zeros_like) };
+        let mut gradients = start.zeros_like();
         gradients.layers[0].weights[[1, 2]] = -0.3;
         let mut adam = Adam::new(0.01, &network);
         for _ in 0..5 {

@@ -122,7 +122,7 @@ pub fn residual(blocks: usize) -> Network {
 /// convolution, activations of the pool, weights of the classifier).
 pub fn chain(layers: usize) -> Network {
     let mut net = Builder::new(Shape::new(8, 8, 3));
-    let x = (0..layers).fold(TensorId(0), |x, i| net.conv(x, 8 + 4 * i, 3, 1));
+    let x = (0..layers).fold(TensorId(0), |x, i| net.conv(x, 32 + 16 * i, 3, 1));
     net.finish(x, 4)
 }
 

@@ -1,0 +1,43 @@
+//! Seconds that the agent alone takes on MobileNetV1 (28 layers with weights), evaluations costing nothing.
+//!
+//!     cargo run --release -p bitesize-search --example agent_time [EPISODES]
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use bitesize_ir::target::Budget;
+use bitesize_ir::{BitWidth, Policy};
+use bitesize_search::{DdpgSettings, Memo, Outcome, Problem, Settings, Strategy, search};
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let episodes = std::env::args().nth(1).map_or(Ok(100), |text| text.parse())?;
+    let (network, core) = (common::mobilenet_v1(4, 96, 10), common::costs());
+    let space = common::space(&network);
+    let budget = Budget { flash_bytes: 500_000, ram_bytes: 60_000 };
+    let problem = Problem::new(&network, &space, &core, budget);
+    let narrow = |bits: Option<BitWidth>| bits.map_or(0.0, |bits| 1.0 / f64::from(bits.bits()));
+    let mut judge = |policy: &Policy| {
+        let loss: f64 = policy.rows.iter().map(|row| narrow(row.weights) + narrow(row.activations)).sum();
+        Ok((0.9 - 0.02 * loss).max(0.0))
+    };
+    let mut rewards = Memo::new(&mut judge);
+    let settings =
+        Settings { episodes, patience: None, seed: 1, reference_accuracy: 0.85, ddpg: DdpgSettings::default() };
+    let start = Instant::now();
+    let outcome = search(&problem, Strategy::Ddpg, &settings, &mut rewards, &mut |_| ControlFlow::Continue(()))?;
+    let seconds = start.elapsed().as_secs_f64();
+    match outcome {
+        Outcome::Found(found) => println!(
+            "{} episodes, {} policies, {} free widths: {seconds:.1} s; best reward {:.4} in episode {}",
+            found.episodes,
+            found.evaluations,
+            space.choices(),
+            found.reward,
+            found.episode
+        ),
+        other => println!("{other:?}"),
+    }
+    Ok(())
+}

@@ -1,0 +1,272 @@
+//! Strategies on rewards that are made up: a known optimum, the same run twice, and a run cut in two.
+
+mod common;
+
+use bitesize_ir::target::Budget;
+use bitesize_ir::{BitWidth, Network, Policy};
+use bitesize_search::problem::{Side, from_compact, set_width, width};
+use bitesize_search::record::{DiaryError, diary_line};
+use bitesize_search::{
+    DdpgSettings, EvaluationError, Found, Memo, Outcome, Problem, Record, Replay, Settings, StopReason, Strategy,
+    parse_diary, search,
+};
+use common::{chain, costs, mobilenet_v1, space};
+use std::ops::ControlFlow;
+
+fn settings(episodes: usize, seed: u64) -> Settings {
+    Settings { episodes, patience: None, seed, reference_accuracy: 0.9, ddpg: DdpgSettings::default() }
+}
+
+/// Accuracy made up: each width costs something of its own, the narrower the more, and neighbours cost together.
+fn toy_reward(policy: &Policy) -> f64 {
+    let cost = |bits: Option<BitWidth>| match bits {
+        None | Some(BitWidth::B8) => 0.0,
+        Some(BitWidth::B4) => 0.1,
+        Some(BitWidth::B2) => 1.0,
+    };
+    let mut loss: f64 = 0.0;
+    let mut before = 0.0;
+    for (i, row) in policy.rows.iter().enumerate() {
+        let [weights, activations] = [cost(row.weights), cost(row.activations)];
+        let sensitivity = [0.05, 0.02, 0.08, 0.03][i % 4];
+        loss += sensitivity * weights + 0.04 * activations + 0.05 * before * activations;
+        before = activations;
+    }
+    0.9 - loss.min(0.8)
+}
+
+struct Setup {
+    network: Network,
+    /// Thousandths of the FLASH and RAM of uniform 8 bits.
+    share: [u64; 2],
+}
+
+impl Setup {
+    fn with<T>(&self, check: impl FnOnce(&Problem) -> T) -> T {
+        let (space, core) = (space(&self.network), costs());
+        let without_limit = Budget { flash_bytes: u64::MAX, ram_bytes: u64::MAX };
+        let problem = Problem::new(&self.network, &space, &core, without_limit);
+        let full = problem.memory(&problem.uniform(BitWidth::B8));
+        let budget = Budget {
+            flash_bytes: full.flash_bytes * self.share[0] / 1000,
+            ram_bytes: full.ram_bytes * self.share[1] / 1000,
+        };
+        check(&problem.with_budget(budget))
+    }
+
+    /// Runs `strategy` on the toy rewards with what `known` remembers, for `episodes_of_this_run` at most.
+    fn run(&self, strategy: Strategy, settings: &Settings, known: &[Record], stop_after: usize) -> Run {
+        let (mut calls, mut records) = (0, Vec::new());
+        let mut judge = |policy: &Policy| {
+            calls += 1;
+            Ok(toy_reward(policy))
+        };
+        let mut rewards = Memo::resuming(&mut judge, known);
+        let outcome = self.with(|problem| {
+            search(problem, strategy, settings, &mut rewards, &mut |record| {
+                records.push(record.clone());
+                if records.len() == stop_after {
+                    ControlFlow::Break(StopReason::Interrupted)
+                } else {
+                    ControlFlow::Continue(())
+                }
+            })
+        });
+        match outcome.expect("toy rewards do not fail") {
+            Outcome::Found(found) => Run { found: *found, records, calls },
+            other => panic!("found nothing: {other:?}"),
+        }
+    }
+}
+
+#[derive(Debug, PartialEq)]
+struct Run {
+    found: Found,
+    records: Vec<Record>,
+    calls: usize,
+}
+
+const NEVER: usize = usize::MAX;
+
+/// Within 1 % of the span between the worst and the best fitting policy: the agent as it is, and, to be quick, one of
+/// narrower layers for three seeds.
+#[test]
+fn ddpg_comes_near_the_known_optimum() {
+    let setup = Setup { network: chain(2), share: [800, 700] };
+    let (worst, best) = setup.with(|problem| {
+        let uniform = problem.uniform(BitWidth::B2);
+        let slots: Vec<(usize, Side)> = (0..uniform.rows.len())
+            .flat_map(|row| [(row, Side::Weights), (row, Side::Activations)])
+            .filter(|(row, side)| width(&uniform, *row, *side).is_some())
+            .collect();
+        assert!(slots.len() <= 7, "few enough to enumerate");
+        let mut rewards: Vec<f64> = Vec::new();
+        for number in 0..3usize.pow(slots.len() as u32) {
+            let mut policy = uniform.clone();
+            slots.iter().fold(number, |rest, (row, side)| {
+                set_width(&mut policy, *row, *side, BitWidth::ALL[rest % 3]);
+                rest / 3
+            });
+            if problem.fits(&policy) {
+                rewards.push(toy_reward(&policy));
+            }
+        }
+        assert!(rewards.len() > 10, "the budget leaves a choice: {}", rewards.len());
+        (rewards.iter().copied().fold(1.0, f64::min), rewards.iter().copied().fold(0.0, f64::max))
+    });
+    for (seed, hidden) in [(1, 300), (1, 64), (2, 64), (3, 64)] {
+        let ddpg = DdpgSettings { hidden, ..DdpgSettings::default() };
+        let run = setup.run(Strategy::Ddpg, &Settings { ddpg, ..settings(600, seed) }, &[], NEVER);
+        let reached = (run.found.reward - worst) / (best - worst);
+        assert!(reached >= 0.99, "seed {seed} reached {reached} of the span {worst} to {best}");
+        assert_eq!(run.found.stop_reason, StopReason::Episodes);
+        assert_eq!(run.found.episodes, 600);
+        assert!(run.records.iter().all(|record| record.reward <= run.found.reward));
+    }
+}
+
+/// After warm-up the agent's policies get better than those at random were.
+#[test]
+fn ddpg_learns() {
+    let setup = Setup { network: mobilenet_v1(2, 96, 10), share: [600, 700] };
+    let run = setup.run(Strategy::Ddpg, &settings(80, 1), &[], NEVER);
+    let mean = |records: &[Record]| records.iter().map(|r| r.reward).sum::<f64>() / records.len() as f64;
+    let (random, last) = (mean(&run.records[..20]), mean(&run.records[60..]));
+    assert!(last > random + 0.01, "{random} at random, {last} at the end");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run_and_another_seed_another() {
+    let setup = Setup { network: chain(3), share: [800, 700] };
+    let runs = [7, 7, 8].map(|seed| setup.run(Strategy::Ddpg, &settings(40, seed), &[], NEVER));
+    assert_eq!(runs[0], runs[1]);
+    assert_ne!(runs[0].records, runs[2].records);
+}
+
+/// Killed after some episodes, in the middle of a line, and resumed: the same records and result, and no policy that
+/// the diary knows is evaluated again.
+#[test]
+fn a_resumed_run_ends_as_an_uninterrupted_one() {
+    let setup = Setup { network: chain(3), share: [800, 700] };
+    let settings = settings(50, 3);
+    let whole = setup.run(Strategy::Ddpg, &settings, &[], NEVER);
+    for killed_after in [1, 19, 33, 50] {
+        let first = setup.run(Strategy::Ddpg, &settings, &[], killed_after);
+        assert_eq!(first.found.stop_reason, StopReason::Interrupted);
+        let diary: String = first.records.iter().map(diary_line).collect();
+        let known = parse_diary(&format!("{diary}{{\"episode\":{killed_after},\"pol")).expect("it is a diary");
+        assert_eq!(known, first.records);
+        let resumed = setup.run(Strategy::Ddpg, &settings, &known, NEVER);
+        assert_eq!(resumed.found, whole.found);
+        assert_eq!(resumed.records, whole.records);
+        assert_eq!(resumed.calls + first.calls, whole.calls);
+        let replay = Replay::along(known);
+        let new = resumed.records.iter().filter(|record| replay.is_new(record) == Ok(true)).count();
+        assert_eq!(new, 50 - killed_after);
+    }
+}
+
+#[test]
+fn a_diary_of_another_run_is_refused() {
+    let setup = Setup { network: chain(3), share: [800, 700] };
+    let [first, other] = [1, 2].map(|seed| setup.run(Strategy::Ddpg, &settings(5, seed), &[], NEVER).records);
+    let replay = Replay::along(first);
+    assert!(other.iter().any(|record| matches!(replay.is_new(record), Err(DiaryError::Diverged { .. }))));
+    let line = diary_line(&other[0]);
+    assert_eq!(parse_diary(""), Ok(Vec::new()));
+    assert_eq!(parse_diary(line.trim_end()), Ok(Vec::new()), "cut off before its line break");
+    for (text, at) in [("{}\n".to_owned(), 1), (format!("{line}{line}"), 2), (format!("{line}\n\n"), 2)] {
+        assert!(matches!(parse_diary(&text), Err(DiaryError::Syntax { line, .. }) if line == at), "{text}");
+    }
+}
+
+/// A reward that has no short decimal form comes back exactly: a resumed agent must see the same number.
+#[test]
+fn rewards_come_back_exactly() {
+    for reward in [0.1 + 0.2, 1.0 / 3.0, 187.0 / 256.0, 0.7240000000000001, f64::from_bits(0x3fe9_9999_9999_999b)] {
+        let policy = "W8A8".to_owned();
+        let record = Record { episode: 0, policy, flash_bytes: 1, ram_bytes: 2, reward, best_reward: reward };
+        assert_eq!(parse_diary(&diary_line(&record)), Ok(vec![record]));
+    }
+}
+
+#[test]
+fn uniform_8_is_the_answer_where_it_fits() {
+    let setup = Setup { network: chain(3), share: [1000, 1000] };
+    for strategy in Strategy::ALL {
+        let run = setup.run(strategy, &settings(30, 1), &[], NEVER);
+        assert_eq!(run.found.stop_reason, StopReason::UniformFits);
+        assert_eq!(run.records.len(), 1);
+        let policy = setup.with(|problem| problem.uniform(BitWidth::B8));
+        assert_eq!(run.found.policy, policy);
+        assert_eq!(setup.with(|problem| from_compact(&run.records[0].policy, problem.space())), Ok(policy));
+    }
+}
+
+#[test]
+fn what_cannot_fit_is_diagnosed_without_an_evaluation() {
+    let setup = Setup { network: chain(3), share: [100, 100] };
+    for strategy in Strategy::ALL {
+        let mut judge = |_: &Policy| -> Result<f64, EvaluationError> { panic!("nothing to evaluate") };
+        let mut rewards = Memo::new(&mut judge);
+        let outcome = setup.with(|problem| {
+            search(problem, strategy, &settings(30, 1), &mut rewards, &mut |_| ControlFlow::Continue(()))
+        });
+        assert!(matches!(outcome, Ok(Outcome::DoesNotFit(_))), "{outcome:?}");
+    }
+}
+
+#[test]
+fn every_episode_keeps_the_budgets() {
+    let setup = Setup { network: mobilenet_v1(2, 96, 10), share: [450, 600] };
+    let run = setup.run(Strategy::Ddpg, &settings(25, 5), &[], NEVER);
+    setup.with(|problem| {
+        for record in &run.records {
+            assert!(record.flash_bytes <= problem.budget().flash_bytes);
+            assert!(record.ram_bytes <= problem.budget().ram_bytes);
+            let policy = from_compact(&record.policy, problem.space()).expect("a record's policy reads back");
+            assert_eq!(problem.memory(&policy).flash_bytes, record.flash_bytes);
+        }
+    });
+}
+
+#[test]
+fn patience_interruption_and_failure_end_a_run() {
+    let setup = Setup { network: chain(3), share: [800, 700] };
+    let patient = Settings { patience: Some(5), ..settings(600, 1) };
+    let run = setup.run(Strategy::Ddpg, &patient, &[], NEVER);
+    assert_eq!(run.found.stop_reason, StopReason::Patience);
+    assert_eq!(run.found.episodes, (run.found.episode + 1).max(20) + 5);
+
+    let ends = [(EvaluationError::Interrupted, true), (EvaluationError::Failed("no such layer".into()), false)];
+    for (error, is_outcome) in ends {
+        let mut left = 3;
+        let mut judge = |policy: &Policy| {
+            left -= 1;
+            if left == 0 { Err(error.clone()) } else { Ok(toy_reward(policy)) }
+        };
+        let mut rewards = Memo::new(&mut judge);
+        let outcome = setup.with(|problem| {
+            search(problem, Strategy::Ddpg, &settings(30, 1), &mut rewards, &mut |_| ControlFlow::Continue(()))
+        });
+        match outcome {
+            Ok(Outcome::Found(found)) => {
+                assert!(is_outcome);
+                assert_eq!((found.stop_reason, found.evaluations), (StopReason::Interrupted, 2));
+            }
+            Err(found) => assert!(!is_outcome && found == error),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn names_of_strategies() {
+    for strategy in Strategy::ALL {
+        assert_eq!(strategy.name().parse(), Ok(strategy));
+    }
+    assert_eq!(
+        "annealing".parse::<Strategy>(),
+        Err("`annealing` is not a search strategy: use one of rules, ddpg".to_owned())
+    );
+}
