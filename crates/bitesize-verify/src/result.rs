@@ -72,7 +72,7 @@ pub struct RunnerResult {
     pub runner: &'static str,
     /// How it ended.
     pub status: Status,
-    /// Samples whose answers were compared; [`PATTERNS`] patterns come on top. 0 where nothing ran.
+    /// Samples whose answers were compared; [`PATTERNS`](crate::PATTERNS) made ones come on top. 0 where nothing ran.
     pub samples: usize,
     /// Cases with at least one byte that differs.
     pub mismatches: usize,
