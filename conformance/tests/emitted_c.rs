@@ -61,7 +61,7 @@ fn damage_to_the_kernels_is_seen() {
         ("(int32_t)(1u << (shift - 33u))", "0"),
         ("code > highest ? highest", "code > highest + 3 ? highest"),
         ("writer->shift == 8u", "writer->shift >= 6u"),
-        ("code_b * factor_b", "code_a * factor_b"),
+        ("code_b * factor_b", "(code_b + 1) * factor_b"),
     ] {
         let damage = |text: &str| {
             assert!(text.contains(from), "the kernels do not say `{from}` any more");
