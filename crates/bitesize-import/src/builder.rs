@@ -1,7 +1,7 @@
 //! The network under construction.
 
 use crate::constant::Constant;
-use crate::error::Reason;
+use crate::error::{Reason, Refusal};
 use crate::layout::Layout;
 use bitesize_ir::{InputEncoding, Network, Node, Op, Shape, Tensor, TensorId};
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 /// The largest activation, in elements, that is accepted: far beyond any microcontroller, and small enough that
 /// nothing computed from shapes overflows.
-const MAX_ELEMENTS: usize = 1 << 28;
+pub(crate) const MAX_ELEMENTS: usize = 1 << 28;
 
 /// What an ONNX tensor is.
 #[derive(Clone, Debug)]
@@ -43,6 +43,8 @@ pub(crate) struct Builder {
     pub(crate) network: Network,
     /// The Softmax that was left out and the tensor that it normalises; nothing but changes of layout may follow.
     pub(crate) softmax: Option<DroppedSoftmax>,
+    /// What was found wrong without its keeping the walk from going on.
+    pub(crate) refusals: Vec<Refusal>,
     tensor_names: HashMap<String, usize>,
     node_names: HashMap<String, usize>,
 }
@@ -61,6 +63,7 @@ impl Builder {
                 softmax_dropped: false,
             },
             softmax: None,
+            refusals: Vec::new(),
             tensor_names: HashMap::new(),
             node_names: HashMap::new(),
         };
@@ -79,8 +82,8 @@ impl Builder {
         TensorId(self.network.tensors.len() - 1)
     }
 
-    /// Adds a node and the tensor that it writes. What [`Network::verify`] would refuse later is refused here, where
-    /// the ONNX node is known.
+    /// Adds a node and the tensor that it writes. Shapes that [`Network::verify`] would refuse later are refused here,
+    /// where the ONNX node is known.
     pub(crate) fn add_node(
         &mut self,
         name: &str,
@@ -88,15 +91,6 @@ impl Builder {
         inputs: Vec<TensorId>,
         output: &str,
     ) -> Result<TensorId, Reason> {
-        let finite = |values: &[f32]| values.iter().all(|v| v.is_finite());
-        let parameters_finite = match &op {
-            Op::ChannelAffine(op) => finite(&op.scale) && finite(&op.shift),
-            op => op.parameters().is_none_or(|p| finite(p.weights) && finite(p.bias)),
-        };
-        if !parameters_finite {
-            return Err(Reason::new("its weights hold a NaN or an infinite value")
-                .hint("the training diverged or the file is damaged; export a healthy checkpoint"));
-        }
         let shapes: Vec<Shape> = inputs.iter().map(|id| self.shape(*id)).collect();
         let shape = op.output_shape(&shapes)?;
         let elements = [shape.h, shape.w, shape.c].iter().try_fold(1usize, |n, d| n.checked_mul(*d));
@@ -107,6 +101,15 @@ impl Builder {
         let name = unique(&mut self.node_names, name);
         self.network.nodes.push(Node { name, op, inputs, output });
         Ok(output)
+    }
+}
+
+/// Whether all numbers of an operator are finite.
+pub(crate) fn is_finite(op: &Op) -> bool {
+    let finite = |values: &[f32]| values.iter().all(|v| v.is_finite());
+    match op {
+        Op::ChannelAffine(op) => finite(&op.scale) && finite(&op.shift),
+        op => op.parameters().is_none_or(|p| finite(p.weights) && finite(p.bias)),
     }
 }
 

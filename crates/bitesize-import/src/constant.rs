@@ -75,9 +75,10 @@ impl Constant {
     }
 }
 
-/// Number of elements of a tensor of `dims`, `None` where it overflows.
+/// Number of elements of a tensor of `dims`, `None` where it, or the product of any of the dimensions, overflows.
 pub(crate) fn elements(dims: &[usize]) -> Option<usize> {
-    dims.iter().try_fold(1usize, |product, dim| product.checked_mul(*dim))
+    let product = dims.iter().try_fold(1usize, |product, dim| product.checked_mul((*dim).max(1)))?;
+    Some(if dims.contains(&0) { 0 } else { product })
 }
 
 /// Where the weights that a model keeps outside its file come from: the location as the model writes it (relative to

@@ -1,6 +1,7 @@
 //! From the raw protobuf message to a graph that can be walked: one input, one output, the nodes that the output
 //! needs in an order in which they can run.
 
+use crate::builder::MAX_ELEMENTS;
 use crate::error::ImportError;
 use crate::proto::{DimensionProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, data_type};
 use prost::Message;
@@ -131,6 +132,9 @@ fn input_dims(name: &str, dims: &[DimensionProto]) -> Result<Vec<usize>, ImportE
             "has {} axes; [batch, features], [batch, height, width] or a batch of images is expected",
             sizes.len()
         ));
+    }
+    if crate::constant::elements(&sizes).is_none_or(|n| n > MAX_ELEMENTS) {
+        return fail(format!("has the shape {sizes:?}, which is too large"));
     }
     Ok(sizes)
 }

@@ -15,34 +15,44 @@ use std::io;
 use std::rc::Rc;
 
 /// Imports `graph`, taking its input in the way under which everything is supported; if there is none, reports the
-/// way with the fewest obstacles.
+/// obstacles of the way that leads furthest.
 pub(crate) fn import(
     graph: &Graph,
     external: &dyn Fn(&str) -> io::Result<Vec<u8>>,
     name: &str,
 ) -> Result<Imported, ImportError> {
     let constants = read_constants(graph, external)?;
-    let mut best: Option<Vec<Refusal>> = None;
-    for (shape, layout) in readings(&graph.input.dims) {
+    let mut furthest: Option<Refused> = None;
+    for (shape, layout) in readings(graph, &constants) {
         match (Walk { graph, values: constants.clone() }).run(name, shape, layout) {
             Ok(imported) => return Ok(imported),
-            Err(refusals) if best.as_ref().is_none_or(|best| refusals.len() < best.len()) => best = Some(refusals),
+            Err(refused) if furthest.as_ref().is_none_or(|f| refused.understood > f.understood) => {
+                furthest = Some(refused);
+            }
             Err(_) => {}
         }
     }
-    Err(ImportError::Unsupported(best.unwrap_or_default()))
+    Err(ImportError::Unsupported(furthest.map(|f| f.refusals).unwrap_or_default()))
 }
 
-/// The ways of reading an input of `dims`, the likeliest first: an image of 1, 3 or 4 channels has them where that
-/// number stands.
-fn readings(dims: &[usize]) -> Vec<(Shape, Layout)> {
+/// The ways of reading the input, the likeliest first: an image of 1 or 3 channels has them where that number
+/// stands, and a vector that is reshaped to an image is that image.
+fn readings(graph: &Graph, constants: &Values) -> Vec<(Shape, Layout)> {
     use Axis::{C, H, W};
     let reading = |h, w, c, axes: &[&[Axis]]| {
         let shape = Shape::new(h, w, c);
         (shape, Layout::new(axes, shape))
     };
-    match *dims {
-        [_, c] => vec![reading(1, 1, c, &[&[], &[C]])],
+    match *graph.input.dims {
+        [_, features] => {
+            let mut readings = vec![reading(1, 1, features, &[&[], &[C]])];
+            for [a, b, c] in images_of_the_input(graph, constants) {
+                readings.push(reading(b, c, a, &[&[], &[C, H, W]]));
+                readings.push(reading(a, b, c, &[&[], &[H, W, C]]));
+            }
+            readings.retain(|(shape, _)| shape.elements() == features);
+            readings
+        }
         [_, a, b] => vec![
             reading(a, b, 1, &[&[], &[H], &[W]]),
             reading(1, b, a, &[&[], &[C], &[W]]),
@@ -51,7 +61,7 @@ fn readings(dims: &[usize]) -> Vec<(Shape, Layout)> {
         [_, a, b, c] => {
             let channels_first = reading(b, c, a, &[&[], &[C], &[H], &[W]]);
             let channels_last = reading(a, b, c, &[&[], &[H], &[W], &[C]]);
-            let usual = |channels| [1, 3, 4].contains(&channels);
+            let usual = |channels| [1, 3].contains(&channels);
             if usual(c) && !usual(a) {
                 vec![channels_last, channels_first]
             } else {
@@ -60,6 +70,18 @@ fn readings(dims: &[usize]) -> Vec<(Shape, Layout)> {
         }
         _ => vec![],
     }
+}
+
+/// The dimensions behind the batch of all images that the input is reshaped to.
+fn images_of_the_input(graph: &Graph, constants: &Values) -> Vec<[usize; 3]> {
+    let reshapes = graph.nodes.iter().filter(|n| n.op_type == "Reshape" && n.input.first() == Some(&graph.input.name));
+    let image = |node: &NodeProto| {
+        let Some(Value::Constant(dims)) = constants.get(node.input.get(1)?)? else { return None };
+        let [_, a, b, c] = *dims.as_ints().ok()? else { return None };
+        let size = |dim: i64| usize::try_from(dim).ok().filter(|d| (1..=1 << 16).contains(d));
+        Some([size(a)?, size(b)?, size(c)?])
+    };
+    reshapes.filter_map(image).collect()
 }
 
 /// What a name stands for; `None` where its node was refused.
@@ -82,6 +104,13 @@ fn read_constants(graph: &Graph, external: &dyn Fn(&str) -> io::Result<Vec<u8>>)
     if refusals.is_empty() { Ok(values) } else { Err(ImportError::Unsupported(refusals)) }
 }
 
+/// What a walk came to that met obstacles.
+struct Refused {
+    refusals: Vec<Refusal>,
+    /// Number of nodes that were understood.
+    understood: usize,
+}
+
 /// One walk with one way of reading the input.
 struct Walk<'a> {
     graph: &'a Graph,
@@ -89,18 +118,22 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn run(mut self, name: &str, shape: Shape, layout: Layout) -> Result<Imported, Vec<Refusal>> {
+    fn run(mut self, name: &str, shape: Shape, layout: Layout) -> Result<Imported, Refused> {
         let graph = self.graph;
         let mut builder = Builder::new(name, &graph.input.name, shape);
         let input = Activation { tensor: TensorId(0), layout };
         self.values.insert(graph.input.name.clone(), Some(Value::Activation(input.clone())));
         let mut refusals = Vec::new();
+        let mut understood = 0;
         for node in &graph.nodes {
             let value = match self.node(node, &mut builder) {
-                Ok(value) => value,
+                Ok(value) => {
+                    understood += usize::from(value.is_some());
+                    value
+                }
                 Err(reason) => {
                     refusals.push(reason.at(&place(node), &node.op_type));
-                    None
+                    self.stand_in(node, &builder)
                 }
             };
             for output in node.output.iter().skip(1).filter(|name| !name.is_empty()) {
@@ -110,7 +143,8 @@ impl Walk<'_> {
                 self.values.insert(output.clone(), value);
             }
         }
-        self.finish(builder, input, refusals)
+        refusals.append(&mut builder.refusals);
+        self.finish(builder, input, refusals).map_err(|refusals| Refused { refusals, understood })
     }
 
     /// The value of the node's first output, `None` where an input was refused before.
@@ -144,6 +178,18 @@ impl Walk<'_> {
             (_, None) => Err(Reason::new("its input depends on the image")
                 .hint("the operator is supported only where it can be computed beforehand")),
         }
+    }
+
+    /// What stands for the output of a refused node, so that what follows can be checked too.
+    fn stand_in(&self, proto: &NodeProto, builder: &Builder) -> Option<Value> {
+        let inputs = proto.input.iter().filter_map(|name| self.values.get(name)?.as_ref());
+        let largest = inputs
+            .filter_map(|value| match value {
+                Value::Activation(activation) => Some(activation),
+                Value::Constant(_) => None,
+            })
+            .max_by_key(|activation| builder.shape(activation.tensor).elements())?;
+        ops::keeps_shape(&proto.op_type).then(|| Value::Activation(largest.clone()))
     }
 
     fn is_read(&self, name: &str) -> bool {

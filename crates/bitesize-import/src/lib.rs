@@ -32,6 +32,8 @@ mod layout;
 mod node;
 mod ops;
 mod proto;
+#[cfg(test)]
+mod tests;
 
 pub use error::{ImportError, Refusal};
 pub use layout::{Axis, Layout};

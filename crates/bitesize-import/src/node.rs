@@ -1,7 +1,7 @@
 //! What an operator's import sees: the node's inputs as values, its attributes by name and type, and the network
 //! under construction.
 
-use crate::builder::{Activation, Builder, Value};
+use crate::builder::{Activation, Builder, Value, is_finite};
 use crate::constant::{Constant, ExternalFiles, read_tensor};
 use crate::error::Reason;
 use crate::layout::Layout;
@@ -140,6 +140,11 @@ impl NodeContext<'_> {
         let output = &self.proto.output[0];
         let inputs = inputs.iter().map(|a| a.tensor).collect();
         let name = self.place();
+        if !is_finite(&op) {
+            let reason = Reason::new("its weights hold a NaN or an infinite value")
+                .hint("the training diverged or the file is damaged; export a healthy checkpoint");
+            self.builder.refusals.push(reason.at(&name, &self.proto.op_type));
+        }
         self.builder.add_node(&name, op, inputs, output)
     }
 

@@ -79,7 +79,7 @@ fn read_bias(bias: &Constant, outputs: usize, beta: f32) -> Result<Vec<f32>, Rea
 /// convolution with a kernel of the image's size; where pixels lie outside it, a convolution at each of them.
 fn dense(node: &mut NodeContext, input: &Activation, weights: &Matrix, bias: Vec<f32>) -> Result<Value, Reason> {
     let shape = node.builder.shape(input.tensor);
-    let last = input.layout.rank() - 1;
+    let last = input.layout.rank().checked_sub(1).ok_or_else(|| Reason::new("its input is a single number"))?;
     let summed = input.layout.axes()[last].clone();
     let size: usize = summed.iter().map(|axis| axis.size(shape)).product();
     if size != weights.rows {

@@ -87,6 +87,9 @@ fn binary(
     float: impl Fn(f32, f32) -> f32,
     int: impl Fn(i64, i64) -> Option<i64>,
 ) -> Result<Constant, Reason> {
+    if node.inputs.len() != 2 {
+        return Err(Reason::new(format!("it has {} inputs instead of two", node.inputs.len())));
+    }
     let (a, b) = (input(node, 0)?, input(node, 1)?);
     let dims = broadcast_dims(&a.dims, &b.dims)?;
     let pairs = broadcast_indices(a, &dims).into_iter().zip(broadcast_indices(b, &dims));
@@ -357,12 +360,18 @@ pub(super) fn slice(node: &NodeContext) -> Result<Constant, Reason> {
     let own = row_major_strides(&constant.dims);
     let mut strides: Vec<isize> = own.iter().map(|s| *s as isize).collect();
     let mut start = 0;
+    let mut sliced_axes = Vec::new();
     for i in 0..starts.len() {
         let axis = positive_axis(axes[i], rank)?;
+        if sliced_axes.contains(&axis) {
+            return Err(Reason::new(format!("it slices axis {axis} twice")));
+        }
+        sliced_axes.push(axis);
         let (first, count) = sliced(constant.dims[axis], starts[i], ends[i], steps[i])?;
         start += first * own[axis];
         dims[axis] = count;
-        strides[axis] = strides[axis].saturating_mul(steps[i].clamp(-(MAX_FOLDED as i64), MAX_FOLDED as i64) as isize);
+        // With two indices or more the step is smaller than the axis.
+        strides[axis] = if count > 1 { strides[axis] * steps[i] as isize } else { 0 };
     }
     let indices = walk(start, &dims, &strides);
     picked(constant, dims, &indices)
@@ -373,18 +382,19 @@ fn sliced(size: usize, start: i64, end: i64, step: i64) -> Result<(usize, usize)
     let size = size as i64;
     let from_front = |at: i64| if at < 0 { at.saturating_add(size) } else { at };
     let (start, end) = (from_front(start), from_front(end));
-    let (start, end, distance) = match step {
+    let (start, distance) = match step {
+        _ if size == 0 => (0, 0),
         0 => return Err(Reason::new("its step is 0")),
         1.. => {
-            let (start, end) = (start.clamp(0, size), end.clamp(0, size));
-            (start, end, end - start)
+            let start = start.clamp(0, size);
+            (start, end.clamp(0, size) - start)
         }
         _ => {
-            let (start, end) = (start.clamp(0, (size - 1).max(0)), end.clamp(-1, size - 1));
-            (start, end, start - end)
+            let start = start.clamp(0, size - 1);
+            (start, start - end.clamp(-1, size - 1))
         }
     };
-    let _ = end;
-    let count = if distance <= 0 { 0 } else { (distance as u64).div_ceil(step.unsigned_abs()) as usize };
-    Ok((start as usize, count))
+    let count = if distance <= 0 { 0 } else { distance.unsigned_abs().div_ceil(step.unsigned_abs()) as usize };
+    // A start behind the end of an empty slice is no index.
+    Ok((if count == 0 { 0 } else { start as usize }, count))
 }

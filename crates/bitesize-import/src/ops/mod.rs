@@ -96,6 +96,46 @@ pub(crate) fn find(name: &str) -> Option<&'static Operator> {
     OPERATORS.iter().find(|operator| operator.name == name)
 }
 
+/// Whether the output of an operator, supported or not, has the shape of its (largest) input, so that the walk can go
+/// on behind a refused one.
+pub(crate) fn keeps_shape(name: &str) -> bool {
+    matches!(
+        name,
+        "Add"
+            | "BatchNormalization"
+            | "Celu"
+            | "Clip"
+            | "Div"
+            | "Dropout"
+            | "Elu"
+            | "Gelu"
+            | "GroupNormalization"
+            | "HardSigmoid"
+            | "HardSwish"
+            | "InstanceNormalization"
+            | "LRN"
+            | "LayerNormalization"
+            | "LeakyRelu"
+            | "LogSoftmax"
+            | "Max"
+            | "Min"
+            | "Mish"
+            | "Mul"
+            | "PRelu"
+            | "Pow"
+            | "Selu"
+            | "Sigmoid"
+            | "Softmax"
+            | "Softplus"
+            | "Softsign"
+            | "Sub"
+            | "Sum"
+            | "Swish"
+            | "Tanh"
+            | "ThresholdedRelu"
+    )
+}
+
 /// What to do about an operator that is not in the list.
 pub(crate) fn hint(name: &str) -> &'static str {
     match name {

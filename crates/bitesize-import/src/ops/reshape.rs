@@ -152,12 +152,12 @@ pub(super) fn concat(node: &mut NodeContext) -> Result<Value, Reason> {
     let axis = positive_axis(node.int("axis", 1)?, rank)?;
     let others = |layout: &Layout| layout.with_axis(axis, Vec::new());
     for part in &parts {
-        let along = &part.layout.axes()[axis.min(part.layout.rank() - 1)];
         if part.layout.rank() != rank || others(&part.layout) != others(&parts[0].layout) {
             let dims: Vec<_> = parts.iter().map(|p| dims_of(node, p)).collect();
             return Err(Reason::new(format!("its inputs do not fit together: {dims:?}"))
                 .hint("they need one height and width, in one order"));
         }
+        let along = &part.layout.axes()[axis];
         // A single channel leaves no trace in the layout.
         let channels = node.builder.shape(part.tensor).c;
         if *along != [Axis::C] && !(channels == 1 && along.is_empty()) {

@@ -1,0 +1,302 @@
+//! Models written as protobuf messages: forms that no exporter at hand writes, and files made to do harm.
+
+use crate::proto::*;
+use crate::{ImportError, Imported, import_onnx};
+use bitesize_ir::reference::run_float;
+use prost::Message;
+use std::io;
+
+/// A model under construction.
+struct Model {
+    proto: ModelProto,
+}
+
+/// An attribute's value.
+enum Attribute<'a> {
+    Int(i64),
+    Ints(&'a [i64]),
+    Text(&'a str),
+}
+
+use Attribute::{Int, Ints, Text};
+
+impl Model {
+    fn new(opset: i64, input: &[i64]) -> Self {
+        let dim = |d: &i64| DimensionProto { dim_value: Some(*d), ..Default::default() };
+        let shape = TensorShapeProto { dim: input.iter().map(dim).collect() };
+        let tensor = TensorTypeProto { elem_type: data_type::FLOAT, shape: Some(shape) };
+        let input = ValueInfoProto { name: "x".into(), r#type: Some(TypeProto { tensor_type: Some(tensor) }) };
+        let graph = GraphProto { input: vec![input], ..Default::default() };
+        let opset_import = vec![OperatorSetIdProto { domain: String::new(), version: opset }];
+        Self { proto: ModelProto { ir_version: 8, graph: Some(graph), opset_import } }
+    }
+
+    fn graph(&mut self) -> &mut GraphProto {
+        self.proto.graph.as_mut().unwrap()
+    }
+
+    fn floats(mut self, name: &str, dims: &[i64], values: &[f32]) -> Self {
+        let tensor = TensorProto {
+            name: name.into(),
+            dims: dims.to_vec(),
+            data_type: data_type::FLOAT,
+            float_data: values.to_vec(),
+            ..Default::default()
+        };
+        self.graph().initializer.push(tensor);
+        self
+    }
+
+    fn ints(mut self, name: &str, values: &[i64]) -> Self {
+        let tensor = TensorProto {
+            name: name.into(),
+            dims: vec![values.len() as i64],
+            data_type: data_type::INT64,
+            int64_data: values.to_vec(),
+            ..Default::default()
+        };
+        self.graph().initializer.push(tensor);
+        self
+    }
+
+    /// A node that writes `name`; the last one writes the output.
+    fn node(mut self, op: &str, inputs: &[&str], name: &str, attributes: &[(&str, Attribute)]) -> Self {
+        let attribute = |(name, value): &(&str, Attribute)| {
+            let mut attribute = AttributeProto { name: (*name).into(), ..Default::default() };
+            match value {
+                Int(i) => (attribute.i, attribute.kind) = (*i, attribute_kind::INT),
+                Ints(ints) => (attribute.ints, attribute.kind) = (ints.to_vec(), attribute_kind::INTS),
+                Text(text) => (attribute.s, attribute.kind) = (text.as_bytes().to_vec(), attribute_kind::STRING),
+            }
+            attribute
+        };
+        let node = NodeProto {
+            op_type: op.into(),
+            input: inputs.iter().map(|i| (*i).into()).collect(),
+            output: vec![name.into()],
+            attribute: attributes.iter().map(attribute).collect(),
+            ..Default::default()
+        };
+        self.graph().node.push(node);
+        self.graph().output = vec![ValueInfoProto { name: name.into(), r#type: None }];
+        self
+    }
+
+    fn import(&self) -> Result<Imported, ImportError> {
+        let none = |_: &str| Err(io::Error::other("no such file"));
+        import_onnx(&self.proto.encode_to_vec(), &none, "test")
+    }
+
+    /// Checks the input's shape as read, and the output over `0, 1, 2, ...` in the order of the file.
+    fn check(&self, input: &str, expected: &[f32]) {
+        let imported = self.import().unwrap();
+        let network = &imported.network;
+        let shape = network.shape(network.input);
+        assert_eq!(shape.to_string(), input, "{network}");
+        let values: Vec<f32> = (0..shape.elements()).map(|i| i as f32).collect();
+        let found = run_float(network, &imported.input.layout.to_nhwc(shape, &values));
+        let output = imported.output.layout.from_nhwc(network.shape(network.output), &found[network.output.0]);
+        assert_eq!(output, expected, "{network}");
+    }
+
+    /// Checks that it is refused in a text with each of `words`.
+    fn check_refused(&self, words: &[&str]) {
+        let error = self.import().unwrap_err().to_string();
+        for word in words {
+            assert!(error.contains(word), "{word:?} is not in: {error}");
+        }
+    }
+}
+
+#[test]
+fn rows_are_images_of_height_1() {
+    let model = Model::new(13, &[1, 2, 5]).floats("w", &[1, 2, 3], &[1., 0., 0., 0., 0., 1.]);
+    let conv = [("strides", Ints(&[2])), ("pads", Ints(&[1, 1]))];
+    // Channel 0 (0..5) one to the left, channel 1 (5..10) one to the right.
+    model.node("Conv", &["x", "w"], "y", &conv).check("1x5x2", &[6., 1. + 8., 3.]);
+    let pool = [("kernel_shape", Ints(&[2])), ("strides", Ints(&[2]))];
+    Model::new(13, &[1, 1, 4]).node("MaxPool", &["x"], "y", &pool).check("1x4x1", &[1., 3.]);
+}
+
+#[test]
+fn the_input_is_read_in_the_order_that_works() {
+    // Height and width without channels; then the file adds them.
+    Model::new(13, &[1, 2, 3])
+        .ints("axes", &[1])
+        .node("Unsqueeze", &["x", "axes"], "image", &[])
+        .node("GlobalMaxPool", &["image"], "y", &[])
+        .check("2x3x1", &[5.]);
+    // A vector that the file makes an image: in the order of its channels.
+    let flat =
+        |dims: &[i64]| Model::new(13, &[1, 12]).ints("shape", dims).node("Reshape", &["x", "shape"], "image", &[]);
+    flat(&[-1, 3, 2, 2]).node("GlobalMaxPool", &["image"], "y", &[]).check("2x2x3", &[3., 7., 11.]);
+    flat(&[1, 2, 2, 3])
+        .node("Transpose", &["image"], "chw", &[("perm", Ints(&[0, 3, 1, 2]))])
+        .node("GlobalMaxPool", &["chw"], "y", &[])
+        .check("2x2x3", &[9., 10., 11.]);
+    // Nothing tells which axis is the channels but their number.
+    Model::new(13, &[1, 4, 4, 3])
+        .node("Relu", &["x"], "y", &[])
+        .check("4x4x3", &(0..48).map(|i| i as f32).collect::<Vec<_>>());
+    Model::new(13, &[1, 3, 4, 4])
+        .node("Relu", &["x"], "y", &[])
+        .check("4x4x3", &(0..48).map(|i| i as f32).collect::<Vec<_>>());
+}
+
+#[test]
+fn products_along_the_last_axis_are_convolutions_at_each_pixel() {
+    // Dense on channels-last images: [1, 2, 1, 2] times [2, 1].
+    Model::new(13, &[1, 2, 1, 2])
+        .floats("w", &[2, 1], &[10., 1.])
+        .node("Transpose", &["x"], "t", &[("perm", Ints(&[0, 3, 1, 2]))])
+        .node("Relu", &["t"], "r", &[])
+        .node("Transpose", &["r"], "u", &[("perm", Ints(&[0, 2, 3, 1]))])
+        .node("MatMul", &["u", "w"], "y", &[])
+        .check("2x1x2", &[1., 23.]);
+    // A transposed factor.
+    Model::new(13, &[1, 3])
+        .floats("w", &[2, 3], &[1., 2., 3., 4., 5., 6.])
+        .node("Transpose", &["x"], "t", &[])
+        .node("Gemm", &["t", "w"], "y", &[("transA", Int(1)), ("transB", Int(1))])
+        .check("1x1x3", &[8., 17.]);
+    Model::new(13, &[1, 2, 4, 4])
+        .floats("k", &[2, 2, 1, 1], &[0.; 4])
+        .floats("w", &[4, 2], &[0.; 8])
+        .node("Conv", &["x", "k"], "c", &[])
+        .node("MatMul", &["c", "w"], "y", &[])
+        .check_refused(&["MatMul `y`", "height or width"]);
+}
+
+#[test]
+fn every_obstacle_is_listed() {
+    Model::new(13, &[1, 3, 8, 8])
+        .floats("nan", &[2, 3, 1, 1], &[f32::NAN; 6])
+        .floats("w", &[2, 2, 1, 1], &[1.; 4])
+        .ints("pads", &[0, 0, 1, 1, 0, 0, 1, 1])
+        .node("Conv", &["x", "nan"], "conv1", &[])
+        .node("Sigmoid", &["conv1"], "gate", &[])
+        .node("Mul", &["conv1", "gate"], "swish", &[])
+        .node("Pad", &["swish", "pads"], "padded", &[("mode", Text("edge"))])
+        .node("FancyNorm", &["padded"], "normed", &[])
+        .node("Conv", &["normed", "w"], "y", &[("group", Int(3))])
+        .check_refused(&[
+            "5 parts of the model",
+            "Conv `conv1`: its weights hold a NaN",
+            "Sigmoid `gate`: the operator is not supported (train the network with Relu or Clip",
+            "Mul `swish`: both inputs are activations",
+            "Pad `padded`: its mode is `edge`",
+            "FancyNorm `normed`",
+        ]);
+}
+
+#[test]
+fn what_would_be_guessed_is_refused() {
+    let image = || Model::new(13, &[1, 3, 8, 8]);
+    let kernel = ("kernel_shape", Ints(&[3, 3]));
+    image()
+        .node("AveragePool", &["x"], "y", &[kernel, ("fancy", Int(1))])
+        .check_refused(&["AveragePool `y`: its attribute `fancy`"]);
+    image()
+        .node(
+            "AveragePool",
+            &["x"],
+            "y",
+            &[
+                ("kernel_shape", Ints(&[3, 3])),
+                ("pads", Ints(&[1, 1, 1, 1])),
+                ("strides", Ints(&[2, 2])),
+                ("ceil_mode", Int(1)),
+                ("count_include_pad", Int(1)),
+            ],
+        )
+        .check_refused(&["ceil_mode with count_include_pad"]);
+    image()
+        .node("MaxPool", &["x"], "y", &[("kernel_shape", Ints(&[2, 2])), ("pads", Ints(&[2, 2, 0, 0]))])
+        .check_refused(&["sees nothing but padding"]);
+    image().node("Flatten", &["x"], "f", &[]).node("Softmax", &["f"], "y", &[]).check_refused(&["Softmax `y`"]);
+    image().floats("c", &[8, 1], &[1.; 8]).node("Add", &["x", "c"], "y", &[]).check_refused(&["from pixel to pixel"]);
+    image().floats("c", &[], &[0.]).node("Div", &["x", "c"], "y", &[]).check_refused(&["divides by 0"]);
+    let batch = Model::new(13, &[4, 3, 8, 8]).node("Relu", &["x"], "y", &[]);
+    batch.check_refused(&["batch of 4", "dynamic"]);
+}
+
+#[test]
+fn numbers_made_to_overflow_are_refused() {
+    const HUGE: i64 = 1 << 40;
+    let image = || Model::new(13, &[1, 3, 8, 8]);
+    let shaped = |op: &'static str, shape: &[i64]| {
+        image().ints("shape", shape).node(op, &["shape"], "c", &[]).node("Add", &["x", "c"], "y", &[])
+    };
+    shaped("ConstantOfShape", &[HUGE, HUGE]).check_refused(&["too large"]);
+    shaped("ConstantOfShape", &[1 << 13, 1 << 13]).check_refused(&["too large"]);
+    shaped("ConstantOfShape", &[-1]).check_refused(&["negative"]);
+    shaped("ConstantOfShape", &[0, HUGE, HUGE]).check_refused(&["too large"]);
+    image()
+        .floats("one", &[1], &[1.])
+        .ints("shape", &[HUGE])
+        .node("Expand", &["one", "shape"], "c", &[])
+        .node("Add", &["x", "c"], "y", &[])
+        .check_refused(&["too large"]);
+    image()
+        .floats("w", &[0, HUGE, HUGE, HUGE], &[])
+        .node("Conv", &["x", "w"], "y", &[])
+        .check_refused(&["constant `w`"]);
+    image().floats("w", &[0, 3, 1, 1], &[]).node("Conv", &["x", "w"], "y", &[]).check_refused(&["0 output channels"]);
+    image()
+        .floats("w", &[1, 3, 1, 1], &[1.; 3])
+        .node("Conv", &["x", "w"], "y", &[("pads", Ints(&[HUGE, 0, 0, 0]))])
+        .check_refused(&["`pads`"]);
+    image()
+        .floats("w", &[1, 3, 1, 1], &[1.; 3])
+        .node("Conv", &["x", "w"], "y", &[("pads", Ints(&[1 << 20, 1 << 20, 0, 0]))])
+        .check_refused(&["would have the shape"]);
+    image()
+        .node("MaxPool", &["x"], "y", &[("kernel_shape", Ints(&[1, 1])), ("strides", Ints(&[0, 1]))])
+        .check_refused(&["have a 0"]);
+    image().ints("s", &[HUGE, HUGE, -1]).node("Reshape", &["x", "s"], "y", &[]).check_refused(&["cannot become"]);
+    Model::new(13, &[1, HUGE, 8, 8]).node("Relu", &["x"], "y", &[]).check_refused(&["dimension of 1099511627776"]);
+    Model::new(13, &[1, 1 << 20, 1 << 20, 3]).node("Relu", &["x"], "y", &[]).check_refused(&["too large"]);
+}
+
+#[test]
+fn slices_and_gathers_of_constants() {
+    let folded = |op: &'static str, inputs: &'static [&'static str], extra: [(&'static str, &'static [i64]); 4]| {
+        let mut model = Model::new(13, &[1, 6]).ints("values", &[10, 11, 12, 13]);
+        for (name, values) in extra {
+            model = model.ints(name, values);
+        }
+        let model = model
+            .node(op, inputs, "picked", &[])
+            .node("Cast", &["picked"], "floats", &[("to", Int(1))])
+            .node("ReduceProd", &["floats"], "c", &[("keepdims", Int(0))])
+            .node("Mul", &["x", "c"], "y", &[]);
+        let imported = model.import().unwrap();
+        run_float(&imported.network, &[1.; 6]).pop().unwrap()[0]
+    };
+    let slice = &["values", "starts", "ends", "axes", "steps"];
+    let case = |starts, ends, steps| {
+        folded("Slice", slice, [("starts", starts), ("ends", ends), ("axes", &[0]), ("steps", steps)])
+    };
+    assert_eq!(case(&[1], &[3], &[1]), 11. * 12.);
+    assert_eq!(case(&[-1], &[i64::MIN], &[-2]), 13. * 11.);
+    assert_eq!(case(&[0], &[i64::MAX], &[3]), 10. * 13.);
+    assert_eq!(case(&[9], &[12], &[1]), 1.);
+    let gathered = folded("Gather", &["values", "at"], [("at", &[-1, 0]), ("b", &[]), ("c_", &[]), ("d", &[])]);
+    assert_eq!(gathered, 130.);
+}
+
+#[test]
+fn cycles_and_names() {
+    let same_names = Model::new(13, &[1, 4]).node("Relu", &["x"], "x2", &[]).node("Relu", &["x2"], "y", &[]);
+    let mut model = same_names;
+    for node in &mut model.graph().node {
+        node.name = "relu".into();
+    }
+    let names: Vec<String> = model.import().unwrap().network.nodes.into_iter().map(|n| n.name).collect();
+    assert_eq!(names, ["relu", "relu_2"]);
+    let mut later = model.graph().node.clone();
+    later.reverse();
+    model.graph().node = later;
+    assert_eq!(model.import().unwrap().network.nodes.len(), 2, "nodes in any order");
+    Model::new(13, &[1, 4]).node("Add", &["x", "b"], "a", &[]).node("Relu", &["a"], "b", &[]).check_refused(&["cycle"]);
+}
