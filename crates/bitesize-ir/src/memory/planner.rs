@@ -1,4 +1,22 @@
 //! Places buffers with lifetimes into one arena.
+//!
+//! A plan is made by putting the buffers down in some order, each at the lowest offset that no buffer placed before
+//! and alive with it covers. Some order gives the smallest arena of all (that of the offsets in a best plan), so
+//! planning is a search for an order:
+//!
+//! 1. largest buffer first (so that no plan is larger than this greedy one's);
+//! 2. other fixed orders: longest lived first, most neighbours in time first, by step with the largest first, and
+//!    outwards from the step at which the most bytes are alive;
+//! 3. from the best of these, [`ROUNDS`] changes of order: a buffer at the arena's top changes places with one that it
+//!    meets, or one that that meets, and the change stays unless the arena grows.
+//!
+//! It ends as soon as the arena is the largest sum of buffers alive together, below which no plan can be. Nothing in
+//! it depends on anything but the buffers.
+
+use std::cmp::Reverse;
+
+/// Changes of order tried where the fixed orders do not reach the lower bound.
+const ROUNDS: usize = 300;
 
 /// A buffer that must not overlap any other alive at the same step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +30,7 @@ pub struct Buffer {
 }
 
 impl Buffer {
+    /// Whether both are alive at some step.
     fn meets(&self, other: &Self) -> bool {
         self.first <= other.last && other.first <= self.last
     }
@@ -37,12 +56,24 @@ pub struct Plan {
 
 /// Places `buffers` so that none that are alive together overlap.
 pub fn plan(buffers: &[Buffer]) -> Plan {
-    let steps = buffers.iter().map(|b| b.last + 1).max().unwrap_or(0);
-    let lower_bound = alive_bytes(buffers, steps).into_iter().max().unwrap_or(0);
-    let mut order: Vec<usize> = (0..buffers.len()).collect();
-    order.sort_by_key(|&i| (std::cmp::Reverse(buffers[i].bytes), i));
-    let (arena_bytes, placements) = first_fit(buffers, &order);
-    Plan { arena_bytes, lower_bound, placements }
+    let alive = alive_bytes(buffers, buffers.iter().map(|b| b.last + 1).max().unwrap_or(0));
+    let lower_bound = alive.iter().copied().max().unwrap_or(0);
+    let mut best: Option<Placed> = None;
+    for order in Order::ALL {
+        let placed = Placed::in_order(buffers, order.of(buffers, &alive));
+        if best.as_ref().is_none_or(|best| placed.arena < best.arena) {
+            best = Some(placed);
+        }
+        if best.as_ref().is_some_and(|best| best.arena == lower_bound) {
+            break;
+        }
+    }
+    let mut best = best.expect("there is at least one order");
+    if best.arena > lower_bound {
+        improve(buffers, &mut best, lower_bound);
+    }
+    let placements = best.offsets.into_iter().map(|offset| Placement { offset }).collect();
+    Plan { arena_bytes: best.arena, lower_bound, placements }
 }
 
 /// Bytes alive at each of `steps` steps; every buffer's last step is among them.
@@ -62,28 +93,207 @@ pub(super) fn alive_bytes(buffers: &[Buffer], steps: usize) -> Vec<usize> {
         .collect()
 }
 
-/// Places buffers in `order`, each at the lowest offset that no buffer placed before and alive with it covers.
-fn first_fit(buffers: &[Buffer], order: &[usize]) -> (usize, Vec<Placement>) {
-    let mut placements = vec![Placement { offset: 0 }; buffers.len()];
-    let mut placed: Vec<usize> = Vec::with_capacity(buffers.len());
-    let mut arena = 0;
-    for &i in order {
-        let mut offset = 0;
-        // `placed` is kept by offset, so one walk finds the lowest gap.
-        for &other in &placed {
-            if !buffers[i].meets(&buffers[other]) {
-                continue;
+/// The orders tried first.
+#[derive(Clone, Copy)]
+enum Order {
+    Largest,
+    LongestLived,
+    MostNeighbours,
+    FirstUse,
+    FromThePeak,
+}
+
+impl Order {
+    const ALL: [Self; 5] = [Self::Largest, Self::LongestLived, Self::MostNeighbours, Self::FirstUse, Self::FromThePeak];
+
+    /// The buffers' numbers in this order; the larger, then the first, where it leaves a choice.
+    fn of(self, buffers: &[Buffer], alive: &[usize]) -> Vec<usize> {
+        let peak = (0..alive.len()).max_by_key(|&step| (alive[step], Reverse(step))).unwrap_or(0);
+        let key = |i: usize| {
+            let buffer = &buffers[i];
+            match self {
+                Self::Largest => 0,
+                Self::LongestLived => usize::MAX - (buffer.last - buffer.first),
+                Self::MostNeighbours => usize::MAX - buffers.iter().filter(|other| buffer.meets(other)).count(),
+                Self::FirstUse => buffer.first,
+                Self::FromThePeak => buffer.first.saturating_sub(peak).max(peak.saturating_sub(buffer.last)),
             }
-            let start = placements[other].offset;
-            if offset + buffers[i].bytes <= start {
+        };
+        let mut order: Vec<usize> = (0..buffers.len()).collect();
+        order.sort_by_cached_key(|&i| (key(i), Reverse(buffers[i].bytes), i));
+        order
+    }
+}
+
+/// Buffers put down in an order.
+struct Placed {
+    order: Vec<usize>,
+    arena: usize,
+    /// One for each buffer, in the buffers' own order.
+    offsets: Vec<usize>,
+}
+
+impl Placed {
+    /// Places buffers in `order`, each at the lowest offset that no buffer placed before and alive with it covers.
+    fn in_order(buffers: &[Buffer], order: Vec<usize>) -> Self {
+        let mut offsets = vec![0; buffers.len()];
+        // By offset, so that one walk finds the lowest gap.
+        let mut placed: Vec<usize> = Vec::with_capacity(buffers.len());
+        let mut arena = 0;
+        for &i in &order {
+            let mut offset = 0;
+            for &other in placed.iter().filter(|&&other| buffers[i].meets(&buffers[other])) {
+                if offset + buffers[i].bytes <= offsets[other] {
+                    break;
+                }
+                offset = offset.max(offsets[other] + buffers[other].bytes);
+            }
+            offsets[i] = offset;
+            placed.insert(placed.partition_point(|&p| offsets[p] <= offset), i);
+            arena = arena.max(offset + buffers[i].bytes);
+        }
+        Self { order, arena, offsets }
+    }
+}
+
+/// Changes the order of `best`, a pair of buffers at a time, while the arena is above `lower_bound`.
+fn improve(buffers: &[Buffer], best: &mut Placed, lower_bound: usize) {
+    let mut chance = Chance { state: 0 };
+    for _ in 0..ROUNDS {
+        let at_top = |i: &usize| best.offsets[*i] + buffers[*i].bytes == best.arena;
+        let top: Vec<usize> = (0..buffers.len()).filter(at_top).collect();
+        let raised = chance.pick(&top);
+        let mut other = raised;
+        // Every other time a neighbour's neighbour: what stands in the way may itself have been pushed up.
+        for _ in 0..1 + chance.below(2) {
+            let meets = |&j: &usize| j != other && buffers[other].meets(&buffers[j]);
+            let neighbours: Vec<usize> = (0..buffers.len()).filter(meets).collect();
+            if neighbours.is_empty() {
                 break;
             }
-            offset = offset.max(start + buffers[other].bytes);
+            other = chance.pick(&neighbours);
         }
-        placements[i].offset = offset;
-        let at = placed.partition_point(|&p| placements[p].offset <= offset);
-        placed.insert(at, i);
-        arena = arena.max(offset + buffers[i].bytes);
+        let mut order = best.order.clone();
+        let place = |i: usize| best.order.iter().position(|&placed| placed == i).expect("an order has every buffer");
+        order.swap(place(raised), place(other));
+        let placed = Placed::in_order(buffers, order);
+        if placed.arena <= best.arena {
+            *best = placed;
+        }
+        if best.arena == lower_bound {
+            return;
+        }
     }
-    (arena, placements)
+}
+
+/// SplitMix64 (Steele, Lea and Flood 2014), always from the same seed: a plan must not depend on a crate's version.
+struct Chance {
+    state: u64,
+}
+
+impl Chance {
+    fn below(&mut self, bound: usize) -> usize {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
+    }
+
+    /// One of `choices`, of which there is at least one.
+    fn pick(&mut self, choices: &[usize]) -> usize {
+        choices[self.below(choices.len())]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn check(buffers: &[Buffer]) -> Plan {
+        let plan = plan(buffers);
+        assert_eq!(plan, super::plan(buffers), "the same buffers give the same plan");
+        let end = |i: usize| plan.placements[i].offset + buffers[i].bytes;
+        for i in 0..buffers.len() {
+            assert!(end(i) <= plan.arena_bytes, "{i} lies in the arena");
+            for j in 0..i {
+                let apart = end(i) <= plan.placements[j].offset || end(j) <= plan.placements[i].offset;
+                assert!(apart || !buffers[i].meets(&buffers[j]), "{i} and {j} overlap");
+            }
+        }
+        let alive = |step| buffers.iter().filter(|b| (b.first..=b.last).contains(&step)).map(|b| b.bytes).sum();
+        let bound: usize = (0..64).map(alive).max().expect("steps");
+        let greedy = Placed::in_order(buffers, Order::Largest.of(buffers, &[])).arena;
+        assert_eq!(plan.lower_bound, bound);
+        assert!(bound <= plan.arena_bytes && plan.arena_bytes <= greedy, "{bound} {} {greedy}", plan.arena_bytes);
+        if buffers.iter().all(|b| b.bytes % 4 == 0) {
+            assert!(plan.placements.iter().all(|p| p.offset % 4 == 0));
+        }
+        plan
+    }
+
+    /// `(bytes, first, last)` of each buffer, the arena, and that of the greedy order by size.
+    #[test]
+    fn plans() {
+        type Case<'a> = (&'a str, &'a [(usize, usize, usize)], usize, usize);
+        let cases: &[Case] = &[
+            ("none", &[], 0, 0),
+            ("one", &[(12, 0, 3)], 12, 12),
+            ("a chain takes turns", &[(8, 0, 1), (8, 1, 2), (8, 2, 3), (8, 3, 4)], 16, 16),
+            ("empty buffers take no room", &[(0, 0, 4), (8, 1, 2), (0, 2, 2)], 8, 8),
+            ("nothing lies idle", &[(8, 0, 0), (12, 1, 1), (4, 0, 1), (12, 2, 2), (8, 1, 2)], 24, 24),
+            (
+                "greedy by size fails",
+                &[(40, 0, 1), (32, 3, 4), (28, 1, 2), (24, 2, 3), (20, 2, 2), (12, 4, 5), (8, 0, 5)],
+                80,
+                100,
+            ),
+        ];
+        for (name, buffers, arena, greedy) in cases {
+            let buffers: Vec<Buffer> =
+                buffers.iter().map(|&(bytes, first, last)| Buffer { bytes, first, last }).collect();
+            assert_eq!(check(&buffers).arena_bytes, *arena, "{name}");
+            assert_eq!(Placed::in_order(&buffers, Order::Largest.of(&buffers, &[])).arena, *greedy, "{name}, by size");
+        }
+    }
+
+    /// The smallest arena over all orders.
+    fn best_of_all_orders(buffers: &[Buffer]) -> usize {
+        fn extend(buffers: &[Buffer], order: &mut Vec<usize>, best: &mut usize) {
+            if order.len() == buffers.len() {
+                *best = (*best).min(Placed::in_order(buffers, order.clone()).arena);
+            }
+            for i in 0..buffers.len() {
+                if !order.contains(&i) {
+                    order.push(i);
+                    extend(buffers, order, best);
+                    order.pop();
+                }
+            }
+        }
+        let mut best = usize::MAX;
+        extend(buffers, &mut Vec::new(), &mut best);
+        best
+    }
+
+    fn buffers(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Buffer>> {
+        let buffer = (0..40usize, 0..12usize, 0..6usize).prop_map(|(words, first, length)| Buffer {
+            bytes: 4 * words,
+            first,
+            last: first + length,
+        });
+        prop::collection::vec(buffer, count)
+    }
+
+    proptest! {
+        #[test]
+        fn plans_keep_buffers_apart_between_the_bounds(buffers in buffers(0..40)) {
+            check(&buffers);
+        }
+
+        #[test]
+        fn few_buffers_lie_as_well_as_in_any_order(buffers in buffers(1..7)) {
+            prop_assert_eq!(check(&buffers).arena_bytes, best_of_all_orders(&buffers));
+        }
+    }
 }
