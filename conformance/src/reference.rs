@@ -32,36 +32,72 @@ fn position(window: &Window, [y, x]: [usize; 2], [ky, kx]: [usize; 2]) -> [i64; 
     ]
 }
 
-fn requantize(acc: i64, Multiplier { m, n }: Multiplier, zero: u8, [lo, hi]: [u8; 2]) -> i64 {
-    assert!(acc.abs() < 1 << 31, "the accumulator {acc} leaves 32 bits");
-    let scaled = (i128::from(acc) * i128::from(m) + (1i128 << (n - 1))).div_euclid(1i128 << n);
-    (i128::from(zero) + scaled).clamp(i128::from(lo), i128::from(hi)) as i64
+/// One element of an output.
+struct Element {
+    code: i64,
+    /// How far the value that was rounded to the code lay from a tie between two codes, in codes; 1 where nothing was
+    /// rounded.
+    tie_distance: f64,
 }
 
-/// The codes of every tensor for one image.
-pub fn run(network: &IntNetwork, image: &[u8]) -> Vec<Vec<u8>> {
-    let mut tensors: Vec<Vec<i64>> = vec![Vec::new(); network.tensors.len()];
-    tensors[network.input.0] = image.iter().map(|&code| i64::from(code)).collect();
+impl Element {
+    /// A code that was moved, not computed.
+    fn moved(code: i64) -> Self {
+        Self { code, tie_distance: 1.0 }
+    }
+
+    /// `clamp(zero + round(value / 2^n))`.
+    fn rounded(value: i128, n: u8, zero: u8, [lo, hi]: [u8; 2]) -> Self {
+        let unit = 1i128 << n;
+        let above = value + unit / 2;
+        let code = (i128::from(zero) + above.div_euclid(unit)).clamp(i128::from(lo), i128::from(hi)) as i64;
+        // The value is a tie where half a code above it lies on a whole one.
+        let part = above.rem_euclid(unit) as f64 / unit as f64;
+        Self { code, tie_distance: part.min(1.0 - part) }
+    }
+}
+
+fn requantize(acc: i64, Multiplier { m, n }: Multiplier, zero: u8, bounds: [u8; 2]) -> Element {
+    assert!(acc.abs() < 1 << 31, "the accumulator {acc} leaves 32 bits");
+    Element::rounded(i128::from(acc) * i128::from(m), n, zero, bounds)
+}
+
+/// Every tensor for one image.
+pub struct Run {
+    /// The codes, by tensor.
+    pub codes: Vec<Vec<u8>>,
+    /// For each code, how far the value before rounding lay from a tie, in codes; 1 where nothing was rounded.
+    pub tie_distances: Vec<Vec<f64>>,
+}
+
+/// Runs the network on the codes of one image.
+pub fn run(network: &IntNetwork, image: &[u8]) -> Run {
+    let mut codes: Vec<Vec<i64>> = vec![Vec::new(); network.tensors.len()];
+    let mut tie_distances: Vec<Vec<f64>> = vec![Vec::new(); network.tensors.len()];
+    codes[network.input.0] = image.iter().map(|&code| i64::from(code)).collect();
+    tie_distances[network.input.0] = vec![1.0; image.len()];
     for node in &network.nodes {
         let inputs: Vec<Codes> =
-            node.inputs.iter().map(|&id| Codes { tensor: network.tensor(id), codes: &tensors[id.0] }).collect();
+            node.inputs.iter().map(|&id| Codes { tensor: network.tensor(id), codes: &codes[id.0] }).collect();
         let output = network.tensor(node.output);
-        let mut codes = Vec::new();
+        let mut elements = Vec::new();
         for y in 0..output.shape.h {
             for x in 0..output.shape.w {
                 for c in 0..output.shape.c {
-                    codes.push(element(node, &inputs, output, [y, x, c]));
+                    elements.push(element(node, &inputs, output, [y, x, c]));
                 }
             }
         }
-        tensors[node.output.0] = codes;
+        tie_distances[node.output.0] = elements.iter().map(|e| e.tie_distance).collect();
+        codes[node.output.0] = elements.iter().map(|e| e.code).collect();
     }
     let byte = |code: i64| u8::try_from(code).expect("a code is a byte");
-    tensors.into_iter().map(|codes| codes.into_iter().map(byte).collect()).collect()
+    let codes = codes.into_iter().map(|codes| codes.into_iter().map(byte).collect()).collect();
+    Run { codes, tie_distances }
 }
 
-/// The code of one element of a node's output.
-fn element(node: &IntNode, inputs: &[Codes], output: &IntTensor, [y, x, c]: [usize; 3]) -> i64 {
+/// One element of a node's output.
+fn element(node: &IntNode, inputs: &[Codes], output: &IntTensor, [y, x, c]: [usize; 3]) -> Element {
     let input = &inputs[0];
     let in_c = input.tensor.shape.c;
     let zero = i64::from(input.tensor.zero);
@@ -101,9 +137,8 @@ fn element(node: &IntNode, inputs: &[Codes], output: &IntTensor, [y, x, c]: [usi
             let other = &inputs[1];
             let a = (input.at(y, x, c) - zero) * i64::from(integers.ma);
             let b = (other.at(y, x, c) - i64::from(other.tensor.zero)) * i64::from(integers.mb);
-            let rounded = a + b + (1i64 << (integers.n - 1));
-            assert!(rounded.abs() < 1 << 31, "an addition leaves 32 bits");
-            (i64::from(output.zero) + rounded.div_euclid(1i64 << integers.n)).clamp(i64::from(*lo), i64::from(*hi))
+            assert!((a + b).abs() + (1i64 << (integers.n - 1)) < 1 << 31, "an addition leaves 32 bits");
+            Element::rounded(i128::from(a + b), integers.n, output.zero, [*lo, *hi])
         }
         IntOp::Concat { multipliers } => {
             let (mut part, mut first) = (0, 0);
@@ -114,7 +149,10 @@ fn element(node: &IntNode, inputs: &[Codes], output: &IntTensor, [y, x, c]: [usi
             let acc = inputs[part].at(y, x, c - first) - i64::from(inputs[part].tensor.zero);
             requantize(acc, multipliers[part], output.zero, [0, output.bits.max_code()])
         }
-        IntOp::MaxPool { window } => covered(input, window, [y, x, c]).into_iter().max().expect("a pixel is covered"),
+        IntOp::MaxPool { window } => {
+            let largest = covered(input, window, [y, x, c]).into_iter().max();
+            Element::moved(largest.expect("a pixel is covered"))
+        }
         IntOp::AveragePool { window, count_include_pad, multipliers, lo, hi } => {
             let pixels = covered(input, window, [y, x, c]);
             let acc = pixels.iter().map(|code| code - zero).sum();
@@ -123,8 +161,11 @@ fn element(node: &IntNode, inputs: &[Codes], output: &IntTensor, [y, x, c]: [usi
                 multipliers.iter().find(|(count, _)| *count == divisor).expect("the divisor is there");
             requantize(acc, *multiplier, output.zero, [*lo, *hi])
         }
-        IntOp::Clamp { lo, hi } => input.at(y, x, c).clamp(i64::from(*lo), i64::from(*hi)),
-        IntOp::Pad { pads } => input.inside(y as i64 - pads.top as i64, x as i64 - pads.left as i64, c).unwrap_or(zero),
+        IntOp::Clamp { lo, hi } => Element::moved(input.at(y, x, c).clamp(i64::from(*lo), i64::from(*hi))),
+        IntOp::Pad { pads } => {
+            let code = input.inside(y as i64 - pads.top as i64, x as i64 - pads.left as i64, c);
+            Element::moved(code.unwrap_or(zero))
+        }
     }
 }
 
@@ -133,7 +174,7 @@ fn padded(input: &Codes, [y, x]: [i64; 2], channel: usize, padding: &[u8]) -> i6
     input.inside(y, x, channel).unwrap_or(i64::from(outside))
 }
 
-fn layer(sum: i64, rescale: &Rescale, channel: usize, zero: u8) -> i64 {
+fn layer(sum: i64, rescale: &Rescale, channel: usize, zero: u8) -> Element {
     let shifted = sum * (1i64 << rescale.acc_shift);
     assert!(shifted.abs() < 1 << 31, "the shifted sum {shifted} leaves 32 bits");
     let acc = shifted + i64::from(rescale.bias[channel]);
