@@ -136,7 +136,8 @@ impl Network {
     /// 1. tensor and node names are unique and not empty;
     /// 2. every tensor is written by exactly one node, except the input, which is written by none;
     /// 3. a node reads only what was written before it, and the output is written;
-    /// 4. each node's output has the shape that its operator computes from its inputs;
+    /// 4. each node's output has the shape that its operator computes from its inputs; every window of a pool covers
+    ///    at least one pixel of the image;
     /// 5. all weights, biases and affine parameters are finite; no clamp has `lo > hi` or a NaN bound;
     /// 6. the offsets of a pixel input are finite and one for each channel.
     ///

@@ -314,6 +314,16 @@ impl Op {
         let length = |what: &str, found: usize, expected: usize| {
             if found == expected { Ok(()) } else { Err(format!("{what} has {found} values instead of {expected}")) }
         };
+        let pool = |window: &Window, input: Shape| {
+            let [h, w] = slide(window, input)?;
+            if !window.touches_everywhere(input) {
+                return Err(format!(
+                    "a {}x{} window with pads {} sees nothing but padding",
+                    window.kernel[0], window.kernel[1], window.pads
+                ));
+            }
+            Ok(Shape::new(h, w, input.c))
+        };
         match self {
             Self::Conv2d(op) => {
                 let input = one()?;
@@ -362,18 +372,13 @@ impl Op {
                 }
                 Ok(Shape::new(first.h, first.w, inputs.iter().map(|s| s.c).sum()))
             }
-            Self::MaxPool(window) => {
-                let input = one()?;
-                let [h, w] = slide(window, input)?;
-                Ok(Shape::new(h, w, input.c))
-            }
+            Self::MaxPool(window) => pool(window, one()?),
             Self::AveragePool(op) => {
                 let input = one()?;
                 if op.window.dilation != [1, 1] {
                     return Err("average_pool with a dilation other than 1".into());
                 }
-                let [h, w] = slide(&op.window, input)?;
-                Ok(Shape::new(h, w, input.c))
+                pool(&op.window, input)
             }
             Self::Clamp(_) => one(),
             Self::Pad(pads) => {

@@ -81,6 +81,19 @@ impl Window {
         Some([along(input.h, self.pads.top, self.pads.bottom, 0)?, along(input.w, self.pads.left, self.pads.right, 1)?])
     }
 
+    /// Whether every window covers at least one pixel of an image of `input`; a pool's windows have to.
+    pub fn touches_everywhere(&self, input: Shape) -> bool {
+        let touches = |axis: usize, at: usize, before: usize, size: usize| {
+            let begin = at * self.stride[axis];
+            let first_tap = before.saturating_sub(begin).div_ceil(self.dilation[axis]);
+            first_tap < self.kernel[axis] && begin + first_tap * self.dilation[axis] - before < size
+        };
+        self.output(input).is_some_and(|[h, w]| {
+            (0..h).all(|y| touches(0, y, self.pads.top, input.h))
+                && (0..w).all(|x| touches(1, x, self.pads.left, input.w))
+        })
+    }
+
     /// The input coordinate that tap `tap` of the window at output position `at` reads along `axis` (0 vertical,
     /// 1 horizontal), or `None` where it falls into the padding.
     pub fn source(&self, axis: usize, at: usize, tap: usize, size: usize) -> Option<usize> {
@@ -112,5 +125,32 @@ impl Pads {
 impl fmt::Display for Pads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{},{},{},{}", self.top, self.left, self.bottom, self.right)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_that_touch_nothing_are_seen() {
+        let image = Shape::new(3, 4, 1);
+        for kernel in [1, 2, 3] {
+            for stride in [1, 2, 3] {
+                for dilation in [1, 2, 4] {
+                    for (before, after) in [(0, 0), (1, 0), (2, 1), (0, 3), (4, 5)] {
+                        let pads = Pads { top: before, left: before, bottom: after, right: after };
+                        let window = Window { kernel: [kernel; 2], stride: [stride; 2], dilation: [dilation; 2], pads };
+                        let sees = |axis: usize, at: usize, size: usize| {
+                            (0..kernel).any(|tap| window.source(axis, at, tap, size).is_some())
+                        };
+                        let expected = window
+                            .output(image)
+                            .is_some_and(|[h, w]| (0..h).all(|y| sees(0, y, 3)) && (0..w).all(|x| sees(1, x, 4)));
+                        assert_eq!(window.touches_everywhere(image), expected, "{window:?}");
+                    }
+                }
+            }
+        }
     }
 }

@@ -14,7 +14,6 @@ pub(super) fn max_pool(node: &mut NodeContext) -> Result<Value, Reason> {
     if node.int("ceil_mode", 0)? != 0 {
         window.pads = ceil_pads(&window, shape);
     }
-    no_empty_window(&window, shape)?;
     node.emit_image(Op::MaxPool(window), &input)
 }
 
@@ -33,9 +32,6 @@ pub(super) fn average_pool(node: &mut NodeContext) -> Result<Value, Reason> {
                 .hint("set ceil_mode to 0, or count_include_pad to 0"));
         }
         window.pads = pads;
-    }
-    if !count_include_pad {
-        no_empty_window(&window, shape)?;
     }
     node.emit_image(Op::AveragePool(AveragePool { window, count_include_pad, clamp: Clamp::NONE }), &input)
 }
@@ -63,25 +59,6 @@ fn ceil_pads(window: &Window, input: Shape) -> Pads {
     };
     let pads = window.pads;
     Pads { bottom: more(input.h, pads.top, pads.bottom, 0), right: more(input.w, pads.left, pads.right, 1), ..pads }
-}
-
-/// Refuses a pool of which some window sees nothing but padding: it has no value.
-fn no_empty_window(window: &Window, input: Shape) -> Result<(), Reason> {
-    let Some([h, w]) = window.output(input) else { return Ok(()) };
-    let sees = |at: usize, before: usize, size: usize, axis: usize| {
-        let begin = at * window.stride[axis];
-        let first_tap = before.saturating_sub(begin).div_ceil(window.dilation[axis]);
-        first_tap < window.kernel[axis] && begin + first_tap * window.dilation[axis] - before < size
-    };
-    let all_see =
-        |outputs: usize, before: usize, size: usize, axis: usize| (0..outputs).all(|at| sees(at, before, size, axis));
-    if !all_see(h, window.pads.top, input.h, 0) || !all_see(w, window.pads.left, input.w, 1) {
-        return Err(Reason::new(format!(
-            "a {}x{} window with pads {} sees nothing but padding",
-            window.kernel[0], window.kernel[1], window.pads
-        )));
-    }
-    Ok(())
 }
 
 pub(super) fn global_average_pool(node: &mut NodeContext) -> Result<Value, Reason> {

@@ -25,7 +25,7 @@ pub(super) fn at(network: &mut Network, id: NodeId) -> Outcome {
             op.window.pads = sum(op.window.pads, added);
             Ok(Op::DepthwiseConv2d(op))
         }
-        Op::AveragePool(op) => into_average(*op, added),
+        Op::AveragePool(op) => into_average(*op, added, network.shape(source)),
         Op::MaxPool(window) => {
             let lowest = ranges::of(network)[source.0].lo;
             into_max(*window, added, lowest, network.shape(source)).map(Op::MaxPool)
@@ -50,14 +50,16 @@ fn sum(a: Pads, b: Pads) -> Pads {
 
 /// Zeros that were part of the image count in every divisor; a pool that leaves its own padding out of the divisor
 /// cannot tell the two apart.
-fn into_average(mut op: AveragePool, added: Pads) -> Result<Op, String> {
+fn into_average(mut op: AveragePool, added: Pads, image: Shape) -> Result<Op, String> {
     if op.window.pads != Pads::default() && !op.count_include_pad {
         return Err("it has padding of its own that it leaves out of its divisor".into());
     }
     op.window.pads = sum(op.window.pads, added);
     op.count_include_pad = true;
-    Ok(Op::AveragePool(op))
+    if op.window.touches_everywhere(image) { Ok(Op::AveragePool(op)) } else { Err(ONLY_PADDING.into()) }
 }
+
+const ONLY_PADDING: &str = "some of its windows would see nothing but padding";
 
 /// A max-pool ignores its padding: the same as zeros only where no value is below zero and every window sees a value.
 fn into_max(mut window: Window, added: Pads, lowest: f32, image: Shape) -> Result<Window, String> {
@@ -65,11 +67,5 @@ fn into_max(mut window: Window, added: Pads, lowest: f32, image: Shape) -> Resul
         return Err("its input can be below the zeros that are padded, which a max-pool's own padding is not".into());
     }
     window.pads = sum(window.pads, added);
-    let sees = |axis: usize, at: usize, size: usize| {
-        (0..window.kernel[axis]).any(|tap| window.source(axis, at, tap, size).is_some())
-    };
-    match window.output(image) {
-        Some([h, w]) if (0..h).all(|y| sees(0, y, image.h)) && (0..w).all(|x| sees(1, x, image.w)) => Ok(window),
-        _ => Err("some of its windows see nothing but padding".into()),
-    }
+    if window.touches_everywhere(image) { Ok(window) } else { Err(ONLY_PADDING.into()) }
 }
