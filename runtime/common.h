@@ -122,23 +122,49 @@ typedef struct {
     int32_t highest;
 } bitesize_range;
 
-/* clamp(zero + ((acc * multiplier + 2^(shift - 1)) >> shift)), shift in 1..62 */
-BITESIZE_INLINE int32_t bitesize_requantize(int32_t acc, int32_t multiplier, uint32_t shift,
-                                            bitesize_range range)
+/* Cores whose only product has 32 bits; the compiler would call a library for one of 64. */
+#if defined(__ARM_ARCH_6M__) || defined(__ARM_ARCH_8M_BASE__)
+#define BITESIZE_NO_LONG_MULTIPLY
+#endif
+
+/* The high word of a product. */
+BITESIZE_INLINE int32_t bitesize_multiply_high(int32_t a, int32_t b)
 {
-    const int64_t product = (int64_t)acc * multiplier;
-    int64_t wide;
-    if (shift > 32u) {
-        /* The low word cannot change the result: rounding adds to the high word alone. */
-        const int32_t high = (int32_t)(product >> 32);
-        const int32_t rounded = (high + (int32_t)(1u << (shift - 33u))) >> (shift - 32u);
-        return bitesize_clamp_code(range.zero + rounded, range.lowest, range.highest);
+#ifdef BITESIZE_NO_LONG_MULTIPLY
+    const uint32_t a_low = (uint32_t)a & 0xFFFFu;
+    const uint32_t b_low = (uint32_t)b & 0xFFFFu;
+    const int32_t a_high = a >> 16;
+    const int32_t b_high = b >> 16;
+    const int32_t first = a_high * (int32_t)b_low + (int32_t)((a_low * b_low) >> 16);
+    const int32_t second = (int32_t)a_low * b_high + (first & 0xFFFF);
+    return a_high * b_high + (first >> 16) + (second >> 16);
+#else
+    return (int32_t)(((int64_t)a * b) >> 32);
+#endif
+}
+
+/*
+ * clamp(zero + ((acc * multiplier + 2^(shift - 1)) >> shift)) for a shift in 1..62 and a multiplier of 0 or a
+ * magnitude in 2^30..2^31.
+ *
+ * From shift 33 on, the low word of the product cannot change the result, and (x + 2^(k - 1)) >> k is
+ * ((x >> (k - 1)) + 1) >> 1. Below, the factor is 1/4 or more, and shifting acc left first by what is missing to
+ * 33 changes nothing where that leaves room. An acc beyond 2^(shift - 21) has no room and needs none: its product
+ * is 512 or more, so that the clamp decides, as it does for the acc put in its place. A shift below 21 does that
+ * to every acc but 0 and is treated as 21.
+ */
+BITESIZE_INLINE int32_t bitesize_requantize(int32_t acc, int32_t multiplier, int32_t shift, bitesize_range range)
+{
+    int32_t below = shift - 33;
+    int32_t high;
+    if (below < 0) {
+        const int32_t left = below < -12 ? 12 : -below;
+        const int32_t limit = 4096 >> left;
+        acc = bitesize_clamp_code(acc, -limit, limit) * (1 << left);
+        below = 0;
     }
-    wide = range.zero + ((product + (int64_t)((uint64_t)1 << (shift - 1u))) >> shift);
-    if (wide < range.lowest) {
-        return range.lowest;
-    }
-    return wide > range.highest ? range.highest : (int32_t)wide;
+    high = bitesize_multiply_high(acc, multiplier);
+    return bitesize_clamp_code(range.zero + (((high >> below) + 1) >> 1), range.lowest, range.highest);
 }
 
 /* The taps `first..end` of a window that fall into the image along one axis. */

@@ -3,7 +3,7 @@ BITESIZE_INLINE void bitesize_concat(const bitesize_concat_layer *layer, uint8_t
                                      uint32_t output_bits)
 {
     const int32_t multiplier = layer->multiplier;
-    const uint32_t shift = layer->shift;
+    const int32_t shift = layer->shift;
     const int32_t zero_in = layer->zero_in;
     const uint32_t channels = layer->channels;
     const uint32_t first = layer->first;

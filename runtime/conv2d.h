@@ -34,7 +34,7 @@ BITESIZE_INLINE void bitesize_gather(const bitesize_conv2d_layer *layer, const u
 BITESIZE_INLINE void bitesize_conv2d(const bitesize_conv2d_layer *layer, uint8_t *arena, uint32_t input_bits,
                                      uint32_t weight_bits, uint32_t output_bits)
 {
-    const bitesize_weights weights = layer->weights;
+    const bitesize_weights *const weights = &layer->weights;
     const bitesize_window *const window = &layer->window;
     const uint8_t *const input = arena + layer->input;
     const uint32_t out_row_bytes = bitesize_row_bytes((uint32_t)layer->groups * layer->out_per_group, output_bits);
@@ -61,7 +61,7 @@ BITESIZE_INLINE void bitesize_conv2d(const bitesize_conv2d_layer *layer, uint8_t
                 vector.sum = bitesize_vector_sum(vector.codes, vector.length, weight_bits);
                 channels.first = group * layer->out_per_group;
                 channels.end = channels.first + layer->out_per_group;
-                bitesize_rows(&weights, &vector, channels, &writer, weight_bits, output_bits);
+                bitesize_rows(weights, &vector, channels, &writer, weight_bits, output_bits);
             }
             bitesize_write_end(&writer, output_bits);
             output += out_row_bytes;

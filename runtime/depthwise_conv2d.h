@@ -1,53 +1,98 @@
-/* The sums of neighbouring channels; only the first is used where a single one is computed. */
+/* The sums of neighbouring channels; only `a` is used where a single one is computed. */
 typedef struct {
-    int32_t sum[4];
+    int32_t a;
+    int32_t b;
+    int32_t c;
+    int32_t d;
 } bitesize_quad;
 
-/* Where the window of one output pixel lies. */
+/* The window of one output pixel: the taps that fall into the image, and where the first of them reads. */
 typedef struct {
     const uint8_t *input;
     const uint8_t *padding;
-    int32_t top;
-    int32_t left;
+    bitesize_span rows;
+    bitesize_span columns;
+    uint32_t row_step;
+    uint32_t column_step;
 } bitesize_place;
+
+BITESIZE_INLINE bitesize_place bitesize_place_at(const bitesize_window *window, const uint8_t *input, uint32_t y,
+                                                 uint32_t x, uint32_t pixel_bytes)
+{
+    const int32_t top = (int32_t)(y * window->stride_h) - window->pad_top;
+    const int32_t left = (int32_t)(x * window->stride_w) - window->pad_left;
+    bitesize_place place;
+    uint32_t first_y;
+    uint32_t first_x;
+    place.rows = bitesize_clip(top, window->kernel_h, window->dilation_h, window->in_h);
+    place.columns = bitesize_clip(left, window->kernel_w, window->dilation_w, window->in_w);
+    if (place.columns.first == place.columns.end) {
+        place.rows.end = place.rows.first;
+    }
+    first_y = (uint32_t)top + place.rows.first * window->dilation_h;
+    first_x = (uint32_t)left + place.columns.first * window->dilation_w;
+    place.input = input + (first_y * window->in_w + first_x) * pixel_bytes;
+    place.padding = 0;
+    place.row_step = (uint32_t)window->dilation_h * window->in_w * pixel_bytes;
+    place.column_step = window->dilation_w * pixel_bytes;
+    return place;
+}
+
+/* Adds the products of `count` channels (1 or 4) at one tap. */
+BITESIZE_INLINE void bitesize_tap(bitesize_quad *quad, const uint8_t *code, const uint8_t *weight,
+                                  uint32_t code_shift, uint32_t level_shift, uint32_t count, uint32_t input_bits,
+                                  uint32_t weight_bits)
+{
+    quad->a += bitesize_code(code, code_shift, input_bits) * bitesize_level(weight, level_shift, weight_bits);
+    if (count == 4u) {
+        quad->b += bitesize_code(code + (input_bits >> 3), input_bits & 7u, input_bits)
+                      * bitesize_level(weight + (weight_bits >> 3), weight_bits & 7u, weight_bits);
+        quad->c += bitesize_code(code + (2u * input_bits >> 3), 2u * input_bits & 7u, input_bits)
+                      * bitesize_level(weight + (2u * weight_bits >> 3), 2u * weight_bits & 7u, weight_bits);
+        quad->d += bitesize_code(code + (3u * input_bits >> 3), 3u * input_bits & 7u, input_bits)
+                      * bitesize_level(weight + (3u * weight_bits >> 3), 3u * weight_bits & 7u, weight_bits);
+    }
+}
 
 /*
  * Sums one window for `count` channels (1 or 4) from channel `c` on. Four channels from a multiple of four
  * start on a byte at every width. `place.padding` holds the padding in the packed form of the input.
  */
-BITESIZE_INLINE bitesize_quad bitesize_taps(const bitesize_depthwise_conv2d_layer *layer, bitesize_place place,
+BITESIZE_INLINE bitesize_quad bitesize_taps(const bitesize_depthwise_conv2d_layer *layer, const bitesize_place *place,
                                             uint32_t c, uint32_t count, uint32_t input_bits, uint32_t weight_bits)
 {
-    const bitesize_window *const window = &layer->window;
-    const uint32_t in_w = window->in_w;
-    const uint32_t pixel_bytes = bitesize_row_bytes(layer->channels, input_bits);
+    const uint32_t kernel_h = layer->window.kernel_h;
+    const uint32_t kernel_w = layer->window.kernel_w;
     const uint32_t tap_bytes = bitesize_row_bytes(layer->channels, weight_bits);
     const uint32_t code_shift = count == 4u ? 0u : (c * input_bits) & 7u;
     const uint32_t level_shift = count == 4u ? 0u : (c * weight_bits) & 7u;
-    const uint8_t *const input = place.input + ((c * input_bits) >> 3);
+    const uint8_t *row = place->input + ((c * input_bits) >> 3);
     const uint8_t *weight = layer->weights.values + ((c * weight_bits) >> 3);
     uint32_t tap_y;
-    uint32_t tap_x;
-    bitesize_quad quad = {{0, 0, 0, 0}};
-    for (tap_y = 0; tap_y < window->kernel_h; tap_y++) {
-        const uint32_t y = (uint32_t)place.top + tap_y * window->dilation_h;
-        const uint32_t width = y < window->in_h ? in_w : 0u;
-        const uint8_t *const row = input + y * in_w * pixel_bytes;
-        uint32_t x = (uint32_t)place.left;
-        for (tap_x = window->kernel_w; tap_x != 0u; tap_x--) {
-            const uint8_t *const code = x < width ? row + x * pixel_bytes : place.padding;
-            quad.sum[0] += bitesize_code(code, code_shift, input_bits)
-                         * bitesize_level(weight, level_shift, weight_bits);
-            if (count == 4u) {
-                quad.sum[1] += bitesize_code(code + (input_bits >> 3), input_bits & 7u, input_bits)
-                             * bitesize_level(weight + (weight_bits >> 3), weight_bits & 7u, weight_bits);
-                quad.sum[2] += bitesize_code(code + (2u * input_bits >> 3), 2u * input_bits & 7u, input_bits)
-                             * bitesize_level(weight + (2u * weight_bits >> 3), 2u * weight_bits & 7u, weight_bits);
-                quad.sum[3] += bitesize_code(code + (3u * input_bits >> 3), 3u * input_bits & 7u, input_bits)
-                             * bitesize_level(weight + (3u * weight_bits >> 3), 3u * weight_bits & 7u, weight_bits);
+    bitesize_quad quad = {0, 0, 0, 0};
+    for (tap_y = 0; tap_y < kernel_h; tap_y++) {
+        const int inside = tap_y >= place->rows.first && tap_y < place->rows.end;
+        uint32_t tap_x = 0;
+        while (tap_x < kernel_w) {
+            /* A run of taps in the image or in the padding. */
+            const uint8_t *code = place->padding;
+            uint32_t step = 0;
+            uint32_t end = kernel_w;
+            if (inside && tap_x == place->columns.first) {
+                code = row;
+                step = place->column_step;
+                end = place->columns.end;
+            } else if (inside && tap_x < place->columns.first) {
+                end = place->columns.first;
             }
-            weight += tap_bytes;
-            x += window->dilation_w;
+            for (; tap_x < end; tap_x++) {
+                bitesize_tap(&quad, code, weight, code_shift, level_shift, count, input_bits, weight_bits);
+                code += step;
+                weight += tap_bytes;
+            }
+        }
+        if (inside) {
+            row += place->row_step;
         }
     }
     return quad;
@@ -56,42 +101,46 @@ BITESIZE_INLINE bitesize_quad bitesize_taps(const bitesize_depthwise_conv2d_laye
 BITESIZE_INLINE void bitesize_depthwise_conv2d(const bitesize_depthwise_conv2d_layer *layer, uint8_t *arena,
                                                uint32_t input_bits, uint32_t weight_bits, uint32_t output_bits)
 {
-    const bitesize_weights weights = layer->weights;
+    const bitesize_weights *const weights = &layer->weights;
     const bitesize_window *const window = &layer->window;
     const uint32_t channels = layer->channels;
-    const uint32_t out_row_bytes = bitesize_row_bytes(channels, output_bits);
+    const uint32_t pixel_bytes = bitesize_row_bytes(channels, input_bits);
     /* The padding code at every position of four bytes. */
     const uint8_t fill = (uint8_t)(layer->padding_code * (255u / ((1u << input_bits) - 1u)));
     const uint8_t fills[4] = {fill, fill, fill, fill};
-    const uint8_t *const padding = input_bits == 8u && layer->padding != 0 ? layer->padding : 0;
+    const uint8_t *const input = arena + layer->input;
     uint8_t *output = arena + layer->output;
-    bitesize_place place;
     uint32_t y;
     uint32_t x;
     uint32_t c;
-    place.input = arena + layer->input;
     for (y = 0; y < window->out_h; y++) {
-        place.top = (int32_t)(y * window->stride_h) - window->pad_top;
         for (x = 0; x < window->out_w; x++) {
             bitesize_writer writer = bitesize_writer_at(output, 0, output_bits);
-            place.left = (int32_t)(x * window->stride_w) - window->pad_left;
-            for (c = 0; c + 4u <= channels; c += 4u) {
+            bitesize_place place = bitesize_place_at(window, input, y, x, pixel_bytes);
+            for (c = 0; c < channels;) {
+                /* In memory, so that one copy of the code below serves all four. */
+                int32_t sums[4];
+                const uint32_t count = c + 4u <= channels ? 4u : 1u;
+                const uint32_t end = c + count;
                 bitesize_quad quad;
-                uint32_t i;
-                place.padding = padding != 0 ? padding + c : fills;
-                quad = bitesize_taps(layer, place, c, 4, input_bits, weight_bits);
-                for (i = 0; i < 4u; i++) {
-                    bitesize_write(&writer, bitesize_rescale(&weights, c + i, quad.sum[i]), output_bits);
+                uint32_t i = 0;
+                place.padding = input_bits == 8u && layer->padding != 0 ? layer->padding + c : fills;
+                if (count == 4u) {
+                    quad = bitesize_taps(layer, &place, c, 4, input_bits, weight_bits);
+                    sums[1] = quad.b;
+                    sums[2] = quad.c;
+                    sums[3] = quad.d;
+                } else {
+                    quad = bitesize_taps(layer, &place, c, 1, input_bits, weight_bits);
+                }
+                sums[0] = quad.a;
+                for (; c < end; c++) {
+                    bitesize_write(&writer, bitesize_rescale(weights, c, sums[i]), output_bits);
+                    i++;
                 }
             }
-            for (; c < channels; c++) {
-                bitesize_quad quad;
-                place.padding = padding != 0 ? padding + c : fills;
-                quad = bitesize_taps(layer, place, c, 1, input_bits, weight_bits);
-                bitesize_write(&writer, bitesize_rescale(&weights, c, quad.sum[0]), output_bits);
-            }
             bitesize_write_end(&writer, output_bits);
-            output += out_row_bytes;
+            output += bitesize_row_bytes(channels, output_bits);
         }
     }
 }

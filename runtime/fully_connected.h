@@ -1,7 +1,7 @@
 BITESIZE_INLINE void bitesize_fully_connected(const bitesize_fully_connected_layer *layer, uint8_t *arena,
                                               uint32_t input_bits, uint32_t weight_bits, uint32_t output_bits)
 {
-    const bitesize_weights weights = layer->weights;
+    const bitesize_weights *const weights = &layer->weights;
     const uint8_t *const input = arena + layer->input;
     bitesize_writer writer = bitesize_writer_at(arena + layer->output, 0, output_bits);
     bitesize_vector vector;
@@ -20,6 +20,6 @@ BITESIZE_INLINE void bitesize_fully_connected(const bitesize_fully_connected_lay
     vector.sum = bitesize_vector_sum(vector.codes, vector.length, weight_bits);
     channels.first = 0;
     channels.end = layer->out_channels;
-    bitesize_rows(&weights, &vector, channels, &writer, weight_bits, output_bits);
+    bitesize_rows(weights, &vector, channels, &writer, weight_bits, output_bits);
     bitesize_write_end(&writer, output_bits);
 }

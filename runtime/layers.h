@@ -14,14 +14,19 @@
 /* A layer whose window needs no scratch has this for its offset. */
 #define BITESIZE_NO_SCRATCH UINT32_MAX
 
+/* What an output channel adds to its sum and multiplies it by. */
+typedef struct {
+    int32_t bias;
+    int32_t multiplier;
+} bitesize_channel;
+
 /*
- * Packed weights, and the way from a sum to an output code, for each output channel c:
- * clamp(zero + ((((sum << acc_shift) + bias[c]) * multipliers[c] + 2^(shifts[c] - 1)) >> shifts[c])).
+ * Packed weights, and the way from a sum to an output code, for each output channel:
+ * clamp(zero + ((((sum << acc_shift) + bias) * multiplier + 2^(shift - 1)) >> shift), lowest, highest).
  */
 typedef struct {
     const uint8_t *values;
-    const int32_t *bias;
-    const int32_t *multipliers;
+    const bitesize_channel *channels;
     const uint8_t *shifts;
     uint8_t acc_shift;
     uint8_t zero;

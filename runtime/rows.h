@@ -107,8 +107,9 @@ BITESIZE_INLINE bitesize_range bitesize_range_of(const bitesize_weights *weights
 /* The output code of channel `c` whose products sum up to `sum`. */
 BITESIZE_INLINE int32_t bitesize_rescale(const bitesize_weights *weights, uint32_t c, int32_t sum)
 {
-    const int32_t acc = sum * (int32_t)(1u << weights->acc_shift) + weights->bias[c];
-    return bitesize_requantize(acc, weights->multipliers[c], weights->shifts[c], bitesize_range_of(weights));
+    const bitesize_channel *const channel = weights->channels + c;
+    const int32_t acc = sum * (int32_t)(1u << weights->acc_shift) + channel->bias;
+    return bitesize_requantize(acc, channel->multiplier, weights->shifts[c], bitesize_range_of(weights));
 }
 
 /* Writes the output channels `first..end` of one vector, two at a time so that they share its loads. */

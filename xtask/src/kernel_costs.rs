@@ -32,10 +32,6 @@ const CORES: [(&str, &[&str]); 4] = [
 const COMMON_FLAGS: [&str; 7] =
     ["-std=c99", "-ffunction-sections", "-fdata-sections", "-Wall", "-Wextra", "-Wconversion", "-Werror"];
 
-/// Functions of the compiler's library that kernels call where the core lacks an instruction, with their stack: the
-/// 64-bit product of a Cortex-M0+ pushes seven registers.
-const LIBRARY: [(&str, u64); 1] = [("__aeabi_lmul", 28)];
-
 /// Layers of the longest package on which calls are measured. Literal pools make cost per call uneven.
 const MOST_CALLS: usize = 160;
 
@@ -111,14 +107,9 @@ impl Core<'_> {
 fn measure(name: &str, flags: &[&str], version: &str) -> Result<CoreCosts, String> {
     let folder = std::env::temp_dir().join(format!("bitesize-kernel-costs-{}-{name}", std::process::id()));
     let core = Core { flags, folder };
-    let measured: Result<Vec<Kernel>, String> =
-        KernelKey::all().into_par_iter().map(|key| kernel(&core, key)).collect();
-    let measured = measured?;
-    let library: BTreeSet<&str> = measured.iter().flat_map(|kernel| kernel.library.iter().copied()).collect();
-    let mut base_code = 0;
-    for function in library {
-        base_code += library_bytes(flags, function)?;
-    }
+    let kernels: Result<BTreeMap<String, KernelCost>, String> =
+        KernelKey::all().into_par_iter().map(|key| Ok((key.name(), kernel(&core, key)?))).collect();
+    let kernels = kernels?;
     let calls = calls(&core)?;
     let descriptors = descriptors(&core)?;
     let _ = std::fs::remove_dir_all(&core.folder);
@@ -127,49 +118,27 @@ fn measure(name: &str, flags: &[&str], version: &str) -> Result<CoreCosts, Strin
         name: name.into(),
         compiler: version.into(),
         flags: flags.iter().map(ToString::to_string).collect(),
-        base_code_bytes: base_code + calls.base,
+        base_code_bytes: calls.base,
         base_stack_bytes: calls.stack,
         layers: KernelKind::ALL.into_iter().map(|kind| (kind, layer(kind))).collect(),
-        kernels: measured.into_iter().map(|kernel| (kernel.key.name(), kernel.cost)).collect(),
+        kernels,
     })
 }
 
-struct Kernel {
-    key: KernelKey,
-    cost: KernelCost,
-    library: Vec<&'static str>,
-}
-
-/// Compiles one kernel alone.
-fn kernel(core: &Core, key: KernelKey) -> Result<Kernel, String> {
+/// Compiles one kernel alone. It must need nothing but itself, and no variables.
+fn kernel(core: &Core, key: KernelKey) -> Result<KernelCost, String> {
     let (header, source) = instances(&BTreeSet::from([key]));
     let file = format!("{}.c", key.name());
     let object = core.compile(&[("bitesize_kernels.h", &header), (&file, &source)], &file)?;
-    let mut library = Vec::new();
-    let mut library_stack = 0;
-    for symbol in &object.undefined {
-        let known = LIBRARY.iter().find(|(name, _)| name == symbol);
-        let (name, stack) = known.ok_or_else(|| {
-            format!("{} calls `{symbol}`, whose stack and size nobody has measured; see LIBRARY", key.name())
-        })?;
-        library.push(*name);
-        library_stack = library_stack.max(*stack);
+    if !object.undefined.is_empty() {
+        return Err(format!("{} calls {}, whose stack and size are unknown", key.name(), object.undefined.join(", ")));
     }
     if object.writable_bytes > 0 {
         return Err(format!("{} has {} bytes of variables", key.name(), object.writable_bytes));
     }
-    // The functions of one kernel might call each other, so their frames are added up.
-    let frames: u64 = object.frames.iter().map(|(_, bytes)| bytes).sum();
-    let cost = KernelCost { code_bytes: object.constant_bytes, stack_bytes: frames + library_stack };
-    Ok(Kernel { key, cost, library })
-}
-
-/// Bytes of a function of the compiler's library.
-fn library_bytes(flags: &[&str], function: &str) -> Result<u64, String> {
-    let output =
-        Command::new(COMPILER).args(flags).arg("-print-libgcc-file-name").output().map_err(|e| e.to_string())?;
-    let path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
-    crate::objects::archive_function(&path, function)
+    // The functions of one file might call each other, so their frames are added up.
+    let stack_bytes = object.frames.iter().map(|(_, bytes)| bytes).sum();
+    Ok(KernelCost { code_bytes: object.constant_bytes, stack_bytes })
 }
 
 /// `sizeof` of each kind's descriptor on the core.

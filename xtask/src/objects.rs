@@ -104,23 +104,3 @@ fn parse(bytes: &[u8]) -> Result<Object, String> {
     }
     Ok(parsed)
 }
-
-/// Bytes of the member of an archive that defines `function`.
-///
-/// # Errors
-/// An archive that cannot be read or has no such member.
-pub(crate) fn archive_function(path: &Path, function: &str) -> Result<u64, String> {
-    let error = |e: &dyn std::fmt::Display| format!("cannot read {}: {e}", path.display());
-    let bytes = std::fs::read(path).map_err(|e| error(&e))?;
-    let archive = object::read::archive::ArchiveFile::parse(&*bytes).map_err(|e| error(&e))?;
-    for member in archive.members() {
-        let member = member.map_err(|e| error(&e))?;
-        let data = member.data(&*bytes).map_err(|e| error(&e))?;
-        let Ok(parsed) = parse(data) else { continue };
-        let file = object::File::parse(data).map_err(|e| error(&e))?;
-        if file.symbols().any(|s| !s.is_undefined() && s.name() == Ok(function)) {
-            return Ok(parsed.constant_bytes);
-        }
-    }
-    Err(format!("{} does not define `{function}`", path.display()))
-}

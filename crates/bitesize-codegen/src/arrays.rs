@@ -13,7 +13,8 @@ use bitesize_ir::requantize::Multiplier;
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Numbers {
     Bytes(Vec<u8>),
-    Words(Vec<i32>),
+    /// Bias and multiplier of each output channel.
+    Channels(Vec<(i32, i32)>),
     Factors(Vec<(u16, Multiplier)>),
 }
 
@@ -65,8 +66,8 @@ fn push_weights(node: &IntNode, weights: &IntWeights, push: &mut impl FnMut(&str
 }
 
 fn push_rescale(rescale: &Rescale, push: &mut impl FnMut(&str, String, Numbers)) {
-    push("bias", String::new(), Numbers::Words(rescale.bias.clone()));
-    push("multipliers", String::new(), Numbers::Words(rescale.multipliers.iter().map(|m| m.m).collect()));
+    let pairs = rescale.bias.iter().zip(&rescale.multipliers).map(|(bias, multiplier)| (*bias, multiplier.m));
+    push("channels", String::new(), Numbers::Channels(pairs.collect()));
     push("shifts", String::new(), padded_bytes(rescale.multipliers.iter().map(|m| m.n).collect()));
 }
 
@@ -90,7 +91,7 @@ fn factors(node: &IntNode, multipliers: &[(usize, Multiplier)]) -> Result<Vec<(u
 fn declaration(array: &Array) -> String {
     let (kind, length) = match &array.numbers {
         Numbers::Bytes(bytes) => ("uint8_t", bytes.len()),
-        Numbers::Words(words) => ("int32_t", words.len()),
+        Numbers::Channels(channels) => ("bitesize_channel", channels.len()),
         Numbers::Factors(factors) => ("bitesize_average_factor", factors.len()),
     };
     format!("const {kind} {}[{length}]", array.name)
@@ -135,7 +136,12 @@ pub(crate) fn source(arrays: &[Array], names: &Names) -> String {
         let declaration = format!("{attribute} BITESIZE_WORD_ALIGNED {}", declaration(array));
         match &array.numbers {
             Numbers::Bytes(bytes) => c.array(&declaration, bytes),
-            Numbers::Words(words) => c.array(&declaration, words.iter().map(|&w| literal(w))),
+            Numbers::Channels(channels) => {
+                c.array(
+                    &declaration,
+                    channels.iter().map(|&(bias, m)| format!("{{{}, {}}}", literal(bias), literal(m))),
+                );
+            }
             Numbers::Factors(factors) => {
                 c.array(
                     &declaration,

@@ -213,8 +213,7 @@ impl Context<'_> {
         let array = |what| Value::name(self.names.array(what, self.index));
         Value::Struct(vec![
             ("values", array("weights")),
-            ("bias", array("bias")),
-            ("multipliers", array("multipliers")),
+            ("channels", array("channels")),
             ("shifts", array("shifts")),
             ("acc_shift", Value::number(rescale.acc_shift)),
             ("zero", self.zero(self.node.output)),

@@ -21,3 +21,63 @@ fn networks_drawn_at_random_give_the_interpreters_bytes() {
         check(&format!("drawn-{seed}"), &mut drawn(seed, 8), seed, &flags);
     }
 }
+
+/// The formula of `docs/numerics.md` in 64 bits against the runtime's, which takes the high word only.
+const REQUANTIZE: &str = r#"
+#include <stdint.h>
+#include "common.h"
+
+static uint32_t state = 1;
+
+static uint32_t draw(void)
+{
+    state ^= state << 13;
+    state ^= state >> 17;
+    state ^= state << 5;
+    return state;
+}
+
+static int64_t rule(int32_t acc, int32_t multiplier, int32_t shift, bitesize_range range)
+{
+    const int64_t half = (int64_t)1 << (shift - 1);
+    const int64_t code = range.zero + (((int64_t)acc * multiplier + half) >> shift);
+    return code < range.lowest ? range.lowest : code > range.highest ? range.highest : code;
+}
+
+int main(void)
+{
+    static const int32_t edges[] = {0, 1, -1, 2, -2, 511, -511, 512, INT32_MAX, INT32_MIN + 1, INT32_MIN};
+    int32_t shift;
+    for (shift = 1; shift <= 62; shift++) {
+        int i;
+        for (i = 0; i < 60000; i++) {
+            const int32_t magnitude = (int32_t)(0x40000000u | (draw() >> 2));
+            const int32_t small[] = {0, 0x40000000, -0x40000000, INT32_MAX, -INT32_MAX};
+            const uint32_t pick = draw() % 8u;
+            const int32_t multiplier = pick < 5u ? small[pick] : pick == 5u ? -magnitude : magnitude;
+            const int32_t acc = i < 600 ? edges[i % 11] : (int32_t)draw() >> (draw() % 32u);
+            bitesize_range range = {(int32_t)(draw() % 256u), 0, 255};
+            if (pick == 7u) {
+                range.lowest = range.zero;
+            }
+            if (bitesize_requantize(acc, multiplier, shift, range) != rule(acc, multiplier, shift, range)) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+"#;
+
+#[test]
+fn requantization_by_the_high_word_is_the_rule() {
+    let folder = common::compiler::Folder::new("requantize");
+    std::fs::write(folder.0.join("test.c"), REQUANTIZE).expect("the temporary folder can be written");
+    let runtime = concat!("-I", env!("CARGO_MANIFEST_DIR"), "/../../runtime");
+    for definition in ["-DBITESIZE_LONG_MULTIPLY", "-DBITESIZE_NO_LONG_MULTIPLY"] {
+        let sanitize = ["-O1", "-fsanitize=undefined", "-fno-sanitize-recover=all", definition];
+        let flags = [&sanitize[..], &[runtime, "-o", "test", "test.c"]].concat();
+        common::compiler::run(&folder.0, "cc", &flags);
+        common::compiler::run(&folder.0, "./test", &[]);
+    }
+}

@@ -70,7 +70,7 @@ fn a_damaged_weight_is_found() {
 
 #[test]
 fn a_damaged_multiplier_is_found() {
-    check_is_found("weights.c", &["model_multipliers_1[", "{"], |m| m / 2);
+    check_is_found("weights.c", &["model_channels_1[", "= {", "{", ","], |m| m / 2);
 }
 
 #[test]
