@@ -1,1 +1,62 @@
-//! bitesize
+//! Makes a trained convolutional network *bite-sized*: 2, 4 or 8 bits for every tensor, within the FLASH and RAM of a
+//! microcontroller, as integer-only C that is proven to compute what the host says.
+//!
+//! The library is the command line without its flags:
+//!
+//! ```no_run
+//! # fn main() -> anyhow::Result<()> {
+//! # let config: bitesize::run::RunConfig = unimplemented!();
+//! use bitesize::console::{Console, Verbosity};
+//! use bitesize::inputs::Inputs;
+//! use bitesize::run::RunFolder;
+//!
+//! let console = Console::new(Verbosity::Normal);
+//! let inputs = Inputs::of_run(&config, config.data.val.as_deref(), &console)?;
+//! let mut folder = RunFolder::create("out".as_ref())?;
+//! let ending = bitesize::fit::fit(&config, &inputs, &mut folder, &console)?;
+//! # Ok(()) }
+//! ```
+//!
+//! It joins the other crates and does no maths of its own: `bitesize-import` reads the network, `bitesize-ir` rewrites it
+//! and counts bytes, `bitesize-train` calibrates and quantizes, `bitesize-search` chooses, `bitesize-integer` lowers and
+//! interprets, `bitesize-codegen` emits, `bitesize-verify` proves.
+//!
+//! In reading order: [`fit`] (the pipeline on a page), [`inputs`], [`data`], [`model`], [`platform`], [`quantize`],
+//! [`measure`], [`choose`], [`package`], [`sqnr`], [`report`], [`run`] (the run folder), [`inspect`], [`console`].
+#![forbid(unsafe_code)]
+
+pub mod choose;
+pub mod console;
+pub mod data;
+pub mod fit;
+pub mod inputs;
+pub mod inspect;
+pub mod measure;
+pub mod model;
+pub mod package;
+pub mod platform;
+pub mod quantize;
+pub mod report;
+pub mod run;
+pub mod sqnr;
+
+/// How a command ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All is well. Exit code 0.
+    Done,
+    /// The network does not fit. Exit code 3.
+    DoesNotFit,
+    /// The package does not compute what the host says. Exit code 4.
+    Mismatch,
+}
+
+/// Wrong usage: the command line cannot mean anything. Exit code 2.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+/// [`Usage`] as an error of the binary.
+pub fn usage(text: impl Into<String>) -> anyhow::Error {
+    anyhow::Error::new(Usage(text.into()))
+}

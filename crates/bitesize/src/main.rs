@@ -1,1 +1,81 @@
-fn main() {}
+//! The command line. Each subcommand is a file of `cmd`: its arguments, and `run`.
+#![forbid(unsafe_code)]
+
+mod args;
+mod cmd;
+
+use bitesize::console::{self, Console, Interrupted, Verbosity};
+use bitesize::{Ending, Usage};
+use clap::Parser;
+use std::process::ExitCode;
+
+/// Fits a trained convolutional network into a microcontroller's FLASH and RAM: 2, 4 or 8 bits for every tensor, as
+/// integer-only C that is proven to compute what the host says.
+#[derive(Parser)]
+#[command(version, about, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: cmd::Command,
+    /// Tell details too: which rewrites were applied, and why others were not
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    verbose: bool,
+    /// Tell warnings and errors only
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Threads to compute with; results do not depend on it [default: one for each core]
+    #[arg(long, global = true, value_name = "N")]
+    threads: Option<usize>,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done and fits, 1 failed, 2 wrong usage, 3 does not fit, 4 verification found a \
+                          mismatch, 130 interrupted (go on with --resume)";
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let verbosity = match (cli.quiet, cli.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (_, true) => Verbosity::Verbose,
+        _ => Verbosity::Normal,
+    };
+    stop_on_ctrl_c();
+    use_threads(cli.threads);
+    match cli.command.run(&Console::new(verbosity)) {
+        Ok(Ending::Done) => ExitCode::SUCCESS,
+        Ok(Ending::DoesNotFit) => ExitCode::from(3),
+        Ok(Ending::Mismatch) => ExitCode::from(4),
+        Err(error) => fail(&error),
+    }
+}
+
+/// Tells the error as one chain, each cause behind a colon.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    if error.is::<Interrupted>() {
+        eprintln!("interrupted; the same command with --resume goes on");
+        return ExitCode::from(130);
+    }
+    eprintln!("error: {error:#}");
+    ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+}
+
+/// The first Ctrl-C asks the run to stop and leave a folder that can be resumed, the second ends it at once.
+fn stop_on_ctrl_c() {
+    let handler = || {
+        if console::stop_requested() {
+            std::process::exit(130);
+        }
+        eprintln!("stopping ...");
+        console::request_stop();
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        eprintln!("warning: Ctrl-C will end the run at once: {error}");
+    }
+}
+
+fn use_threads(threads: Option<usize>) {
+    if let Some(threads) = threads {
+        let built = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+        if let Err(error) = built {
+            eprintln!("warning: --threads {threads} has no effect: {error}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Groups of arguments that several subcommands share.
+
+use anyhow::Context as _;
+use bitesize::data::preprocess::PerChannel;
+use bitesize::data::{Channels, PreprocessFile};
+use bitesize::platform::Platform;
+use bitesize::usage;
+use bitesize_ir::size::parse_size;
+use bitesize_ir::target::Budget;
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+/// How stored values become the network's: a file, and flags that go before it.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Preprocessing: value = (pixel * scale - mean) / std")]
+pub(crate) struct PreprocessArgs {
+    /// TOML file with the settings below (docs/formats.md)
+    #[arg(long, value_name = "FILE")]
+    preprocess: Option<PathBuf>,
+    /// Factor on the 0..255 pixel
+    #[arg(long)]
+    scale: Option<f64>,
+    /// One number, or one for each channel
+    #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
+    mean: Option<Vec<f64>>,
+    /// One number, or one for each channel
+    #[arg(long, value_delimiter = ',')]
+    std: Option<Vec<f64>>,
+    /// Resize images to this height and width, antialiased bilinear
+    #[arg(long, value_name = "HxW", value_parser = parse_pair)]
+    size: Option<[usize; 2]>,
+    /// Centre crop before resizing: the share of each side that is kept
+    #[arg(long, value_name = "SHARE")]
+    crop_fraction: Option<f64>,
+    /// Cut a centre square first
+    #[arg(long)]
+    keep_aspect: bool,
+    /// The network's channels: rgb, bgr or gray
+    #[arg(long, value_parser = parse_channels)]
+    channels: Option<Channels>,
+    /// Added to every label, for networks with a background class
+    #[arg(long, value_name = "N")]
+    label_offset: Option<usize>,
+}
+
+fn parse_pair(text: &str) -> Result<[usize; 2], String> {
+    let pair = text.split_once('x').and_then(|(h, w)| Some([h.trim().parse().ok()?, w.trim().parse().ok()?]));
+    pair.ok_or_else(|| format!("`{text}` is not HEIGHTxWIDTH, as in 224x224"))
+}
+
+fn parse_channels(text: &str) -> Result<Channels, String> {
+    match text {
+        "rgb" => Ok(Channels::Rgb),
+        "bgr" => Ok(Channels::Bgr),
+        "gray" => Ok(Channels::Gray),
+        _ => Err(format!("`{text}` is none of rgb, bgr, gray")),
+    }
+}
+
+fn per_channel(values: &[f64]) -> PerChannel {
+    match values {
+        [one] => PerChannel::All(*one),
+        many => PerChannel::Each(many.to_vec()),
+    }
+}
+
+impl PreprocessArgs {
+    /// The file's settings with those of the flags in their place.
+    pub(crate) fn read(&self) -> anyhow::Result<PreprocessFile> {
+        let file = match &self.preprocess {
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read the preprocessing file `{}`", path.display()))?;
+                PreprocessFile::from_toml(&text).with_context(|| format!("`{}`", path.display()))?
+            }
+            None => PreprocessFile::default(),
+        };
+        Ok(file.overridden_by(PreprocessFile {
+            scale: self.scale,
+            mean: self.mean.as_deref().map(per_channel),
+            std: self.std.as_deref().map(per_channel),
+            size: self.size,
+            crop_fraction: self.crop_fraction,
+            keep_aspect: self.keep_aspect.then_some(true),
+            channels: self.channels,
+            label_offset: self.label_offset,
+        }))
+    }
+}
+
+/// What the package has to fit: a board, or two sizes.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Target")]
+pub(crate) struct TargetArgs {
+    /// A board that `bitesize boards` lists, or the path of a board file of your own
+    #[arg(long, value_name = "NAME|FILE", conflicts_with_all = ["flash", "ram", "core"])]
+    board: Option<String>,
+    /// FLASH for the package, as 512KiB
+    #[arg(long, value_name = "SIZE", requires = "ram", value_parser = parse_size)]
+    flash: Option<u64>,
+    /// RAM for arena and stack, as 96KiB
+    #[arg(long, value_name = "SIZE", requires = "flash", value_parser = parse_size)]
+    ram: Option<u64>,
+    /// The core that the sizes are for [default: cortex-m4]
+    #[arg(long, value_name = "CORE")]
+    core: Option<String>,
+}
+
+impl TargetArgs {
+    /// The platform asked for, `None` where nothing was.
+    pub(crate) fn platform(&self) -> anyhow::Result<Option<Platform>> {
+        match (&self.board, self.flash, self.ram) {
+            (Some(board), ..) => Platform::of_board(board).map(Some),
+            (None, Some(flash_bytes), Some(ram_bytes)) => {
+                Platform::of_sizes(Budget { flash_bytes, ram_bytes }, self.core.as_deref()).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The platform asked for.
+    pub(crate) fn required(&self) -> anyhow::Result<Platform> {
+        self.platform()?
+            .ok_or_else(|| usage("say what the network has to fit: --board NAME, or --flash SIZE with --ram SIZE"))
+    }
+
+    /// The core asked for.
+    pub(crate) fn core(&self) -> Option<&str> {
+        self.core.as_deref()
+    }
+}
+
+/// An absolute path, so that a run folder can be used from anywhere.
+pub(crate) fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("cannot use the path `{}`", path.display()))
+}

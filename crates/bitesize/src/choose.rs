@@ -1,0 +1,258 @@
+//! From a quantizer and a budget to the policy that is delivered: search, then the winner against every fitting
+//! baseline after the same final quantization.
+
+use crate::console::{Console, Interrupted, checkpoint, stop_requested};
+use crate::data::Batch;
+use crate::measure::{Candidate, share};
+use crate::quantize::Quantizer;
+use crate::run::{DIARY, RunFolder};
+use anyhow::{Context as _, anyhow};
+use bitesize_ir::{BitWidth, Policy};
+use bitesize_search::baselines::baselines;
+use bitesize_search::evaluate::{EvaluationError, Memo};
+use bitesize_search::feasibility::Diagnosis;
+use bitesize_search::problem::{Memory, Problem};
+use bitesize_search::record::{Record, Replay, diary_line, parse_diary};
+use bitesize_search::search::{Outcome, Settings, StopReason, Strategy, search};
+use std::fs::File;
+use std::io::Write as _;
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+/// What a search did, for the report.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SearchSummary {
+    /// The strategy's name.
+    pub strategy: &'static str,
+    /// Episodes run.
+    pub episodes: usize,
+    /// Different policies evaluated.
+    pub evaluations: usize,
+    /// Wall-clock time of this run's part.
+    pub seconds: f64,
+    /// Why it stopped.
+    pub stop_reason: &'static str,
+    /// Of its best policy, during the search.
+    pub reward: f64,
+}
+
+/// A policy after the final quantization.
+#[derive(Clone, Debug)]
+pub struct Finalist {
+    /// `search`, or the baseline's name.
+    pub name: String,
+    /// The widths.
+    pub policy: Policy,
+    /// Its bytes.
+    pub memory: Memory,
+    /// Whether it keeps both budgets.
+    pub fits: bool,
+    /// The quantized network; `None` where it does not fit.
+    pub candidate: Option<Candidate>,
+    /// Accuracy on the held-out split; `None` where it does not fit.
+    pub reward: Option<f64>,
+}
+
+/// What a search leads to.
+pub enum Choice {
+    /// A policy, and what it was compared with.
+    Chosen(Box<Chosen>),
+    /// No policy keeps both budgets.
+    DoesNotFit(Box<Diagnosis>),
+}
+
+/// The policy that is delivered.
+pub struct Chosen {
+    /// What the search did; `None` where the policy was given.
+    pub search: Option<SearchSummary>,
+    /// All of them; the first is the search's.
+    pub finalists: Vec<Finalist>,
+    /// Index of the one that is delivered.
+    pub best: usize,
+}
+
+/// What [`choose`] works with.
+pub struct Arena<'a> {
+    /// Network, core, budget.
+    pub problem: &'a Problem<'a>,
+    /// Makes models of policies.
+    pub quantizer: &'a Quantizer<'a>,
+    /// Held-out training samples.
+    pub reward: &'a Batch,
+    /// Where the diary is kept.
+    pub folder: &'a RunFolder,
+    /// Where progress is told.
+    pub console: &'a Console,
+}
+
+/// Searches, then compares the winner with every fitting baseline.
+///
+/// Where uniform 8 bits fits it is delivered whatever the others' rewards; else the highest reward after the final
+/// quantization, the search's own where several have it.
+///
+/// # Errors
+/// [`Interrupted`]; a diary of other settings or that cannot be written; a network that cannot be quantized.
+pub fn choose(arena: &Arena, strategy: Strategy, settings: &Settings) -> anyhow::Result<Choice> {
+    let start = Instant::now();
+    let (found, diary_seconds) = match run_search(arena, strategy, settings)? {
+        Outcome::Found(found) => (found, start.elapsed().as_secs_f64()),
+        Outcome::DoesNotFit(diagnosis) => return Ok(Choice::DoesNotFit(diagnosis)),
+        Outcome::Nothing(_) => return Err(Interrupted.into()),
+    };
+    if found.stop_reason == StopReason::Interrupted {
+        return Err(Interrupted.into());
+    }
+    let summary = SearchSummary {
+        strategy: strategy.name(),
+        episodes: found.episodes,
+        evaluations: found.evaluations,
+        seconds: diary_seconds,
+        stop_reason: found.stop_reason.name(),
+        reward: found.reward,
+    };
+    let mut finalists = vec![finalist(arena, "search", &found.policy, &[])?];
+    for baseline in baselines(arena.problem) {
+        let next = if baseline.fits {
+            finalist(arena, baseline.name, &baseline.policy, &finalists)?
+        } else {
+            Finalist {
+                name: baseline.name.into(),
+                policy: baseline.policy,
+                memory: baseline.memory,
+                fits: false,
+                candidate: None,
+                reward: None,
+            }
+        };
+        finalists.push(next);
+    }
+    let best = if found.stop_reason == StopReason::UniformFits { 0 } else { highest_reward(&finalists) };
+    Ok(Choice::Chosen(Box::new(Chosen { search: Some(summary), finalists, best })))
+}
+
+/// The policy that was given, quantized; it must fit.
+///
+/// # Errors
+/// [`Interrupted`]; a network that cannot be quantized.
+pub fn take(arena: &Arena, policy: &Policy) -> anyhow::Result<Chosen> {
+    let finalists = vec![finalist(arena, "policy", policy, &[])?];
+    Ok(Chosen { search: None, finalists, best: 0 })
+}
+
+fn highest_reward(finalists: &[Finalist]) -> usize {
+    let reward = |i: usize| finalists[i].reward.unwrap_or(-1.0);
+    (1..finalists.len()).fold(0, |best, i| if reward(i) > reward(best) { i } else { best })
+}
+
+/// Quantizes `policy` for delivery and takes its reward; from `others` where one has the same policy.
+fn finalist(arena: &Arena, name: &str, policy: &Policy, others: &[Finalist]) -> anyhow::Result<Finalist> {
+    checkpoint()?;
+    if let Some(same) = others.iter().find(|f| f.policy == *policy && f.candidate.is_some()) {
+        return Ok(Finalist { name: name.into(), ..same.clone() });
+    }
+    let candidate = arena.quantizer.sequential(name, policy)?;
+    let reward = share(candidate.hits(arena.reward)?, arena.reward.len());
+    Ok(Finalist {
+        name: name.into(),
+        policy: policy.clone(),
+        memory: arena.problem.memory(policy),
+        fits: true,
+        candidate: Some(candidate),
+        reward: Some(reward),
+    })
+}
+
+fn run_search(arena: &Arena, strategy: Strategy, settings: &Settings) -> anyhow::Result<Outcome> {
+    let path = arena.folder.join(DIARY);
+    let shown = path.display();
+    let mut diary = Diary::open(arena.folder)?;
+    let mut evaluator = |policy: &Policy| reward_of(arena, policy);
+    let mut rewards = Memo::resuming(&mut evaluator, diary.earlier());
+    let stage = arena.console.stage("search", settings.episodes);
+    let mut trouble: Option<anyhow::Error> = None;
+    let outcome = search(arena.problem, strategy, settings, &mut rewards, &mut |record| {
+        if let Err(error) = diary.add(record) {
+            trouble = Some(error.context(format!("cannot go on with `{shown}`")));
+            return ControlFlow::Break(StopReason::Interrupted);
+        }
+        stage.message(format_args!("best {:.4}", record.best_reward));
+        stage.set(record.episode + 1, settings.episodes);
+        if stop_requested() { ControlFlow::Break(StopReason::Interrupted) } else { ControlFlow::Continue(()) }
+    });
+    if let Some(error) = trouble {
+        return Err(error);
+    }
+    let outcome = outcome.map_err(|error| match error {
+        EvaluationError::Interrupted => Interrupted.into(),
+        EvaluationError::Failed(problem) => anyhow!("the search cannot evaluate a policy: {problem}"),
+    })?;
+    if let Outcome::Found(found) = &outcome {
+        let (episodes, reward) = (found.episodes, found.reward);
+        stage.finish(format_args!("{}, {episodes} episodes, reward {reward:.4}", strategy.name()));
+    }
+    Ok(outcome)
+}
+
+/// Accuracy of `policy` on the held-out split, by the quantization that caches.
+fn reward_of(arena: &Arena, policy: &Policy) -> Result<f64, EvaluationError> {
+    if stop_requested() {
+        return Err(EvaluationError::Interrupted);
+    }
+    let candidate = match arena.quantizer.fast(policy) {
+        Ok(candidate) => candidate,
+        Err(error) => {
+            arena.console.detail(format_args!("a policy is worth nothing: {error:#}"));
+            return Ok(0.0);
+        }
+    };
+    let hits = candidate.hits(arena.reward).map_err(|Interrupted| EvaluationError::Interrupted)?;
+    Ok(share(hits, arena.reward.len()))
+}
+
+/// `search.jsonl`: what an earlier run wrote, and where this one goes on.
+struct Diary {
+    file: File,
+    earlier: Vec<Record>,
+    replay: Replay,
+}
+
+impl Diary {
+    fn open(folder: &RunFolder) -> anyhow::Result<Self> {
+        let path = folder.join(DIARY);
+        let fail = || format!("cannot use the search's diary `{}`", path.display());
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(e) => return Err(e).with_context(fail),
+        };
+        let earlier = parse_diary(&text).with_context(fail)?;
+        let mut file = File::options().create(true).append(true).open(&path).with_context(fail)?;
+        // A line that was cut off goes before the next one comes.
+        let complete = text.rfind('\n').map_or(0, |end| end + 1);
+        file.set_len(complete as u64).with_context(fail)?;
+        file.flush().with_context(fail)?;
+        Ok(Self { file, replay: Replay::along(earlier.clone()), earlier })
+    }
+
+    fn earlier(&self) -> &[Record] {
+        &self.earlier
+    }
+
+    fn add(&mut self, record: &Record) -> anyhow::Result<()> {
+        if self.replay.is_new(record)? {
+            self.file.write_all(diary_line(record).as_bytes()).and_then(|()| self.file.flush())?;
+        }
+        Ok(())
+    }
+}
+
+/// `8/8`: weights, then activations.
+///
+/// # Errors
+/// A sentence saying what is accepted.
+pub fn parse_uniform(text: &str) -> Result<(BitWidth, BitWidth), String> {
+    let wrong = || format!("`{text}` is not W/A with 2, 4 or 8 bits each, as in 4/8");
+    let (weights, activations) = text.split_once('/').ok_or_else(wrong)?;
+    let width = |t: &str| t.trim().parse::<u8>().ok().and_then(|b| BitWidth::try_from(b).ok()).ok_or_else(wrong);
+    Ok((width(weights)?, width(activations)?))
+}

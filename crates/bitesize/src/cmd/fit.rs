@@ -1,0 +1,210 @@
+//! `bitesize fit`.
+
+use crate::args::{PreprocessArgs, TargetArgs, absolute};
+use anyhow::{Context as _, bail};
+use bitesize::choose::parse_uniform;
+use bitesize::console::{Console, Interrupted};
+use bitesize::inputs::{Inputs, Sources};
+use bitesize::run::config::{CalibrationConfig, DataConfig, ModelConfig, SearchConfig, VerifyConfig};
+use bitesize::run::{self, RunConfig, RunFolder};
+use bitesize::{Ending, usage};
+use bitesize_ir::{Policy, PolicySpace};
+use bitesize_search::problem::to_compact;
+use bitesize_train::{CalibrationSettings, RangeMethod};
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+/// The whole road.
+#[derive(Args)]
+pub(crate) struct FitArgs {
+    /// The network, float ONNX
+    #[arg(required_unless_present_any = ["resume", "config"])]
+    model: Option<PathBuf>,
+    /// Data for calibration and for judging policies: a folder of class folders, .npz, CIFAR-10 .bin, IDX
+    #[arg(long, value_name = "DATA", required_unless_present_any = ["resume", "config"])]
+    train: Option<PathBuf>,
+    /// Data for the final accuracy only; nothing is chosen by it
+    #[arg(long, value_name = "DATA")]
+    val: Option<PathBuf>,
+    /// The run folder: new or empty
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    search: SearchArgs,
+    /// Where all chance comes from
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    seed: u64,
+    /// Training samples for ranges, rounding and bias correction
+    #[arg(long, value_name = "N", default_value = "512", value_parser = at_least_one)]
+    calibration_samples: usize,
+    /// How activation ranges are chosen: min-error, min-max, or percentile:P with P from 50 to 100
+    #[arg(long, value_name = "METHOD", default_value = "min-error", value_parser = parse_ranges)]
+    ranges: RangeMethod,
+    /// Samples that verification runs on the host
+    #[arg(long, value_name = "N", default_value = "64", value_parser = at_least_one)]
+    host_samples: usize,
+    /// Samples that verification runs on each emulated core
+    #[arg(long, value_name = "N", default_value = "8", value_parser = at_least_one)]
+    qemu_samples: usize,
+    /// Go on with the interrupted run in the output folder
+    #[arg(long)]
+    resume: bool,
+    /// Take every setting from the config.toml of an earlier run
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "train", "resume"])]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    preprocess: PreprocessArgs,
+}
+
+/// How widths are chosen.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Search")]
+pub(crate) struct SearchArgs {
+    /// auto, rules or ddpg
+    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = parse_strategy)]
+    search: String,
+    /// Take these widths and search nothing: a policy file, or W/A as in 8/8
+    #[arg(long, value_name = "FILE|W/A", conflicts_with = "search")]
+    policy: Option<String>,
+    /// Episodes at most
+    #[arg(long, value_name = "N", default_value = "600", value_parser = at_least_one)]
+    episodes: usize,
+    /// Training samples held out to judge policies by
+    #[arg(long, value_name = "N", default_value = "512", value_parser = at_least_one)]
+    eval_samples: usize,
+    /// Stop after this many episodes without a new best
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    patience: Option<usize>,
+}
+
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least 1 is needed".into()),
+        Ok(n) => Ok(n),
+        Err(_) => Err(format!("`{text}` is not a number")),
+    }
+}
+
+fn parse_strategy(text: &str) -> Result<String, String> {
+    if text != "auto" {
+        text.parse::<bitesize_search::search::Strategy>()?;
+    }
+    Ok(text.to_owned())
+}
+
+fn parse_ranges(text: &str) -> Result<RangeMethod, String> {
+    let percentile = |p: &str| p.parse::<f64>().ok().filter(|p| (50.0..=100.0).contains(p));
+    match text.split_once(':') {
+        None if text == "min-error" => Ok(RangeMethod::MinError),
+        None if text == "min-max" => Ok(RangeMethod::MinMax),
+        Some(("percentile", p)) if percentile(p).is_some() => {
+            Ok(RangeMethod::Percentile(percentile(p).unwrap_or(100.0) / 100.0))
+        }
+        _ => Err(format!("`{text}` is none of min-error, min-max, percentile:P (as percentile:99.99)")),
+    }
+}
+
+impl SearchArgs {
+    /// The settings, with the policy's rows for `space`.
+    pub(crate) fn config(&self, space: &PolicySpace) -> anyhow::Result<SearchConfig> {
+        let policy = self.policy.as_deref().map(|text| read_policy(text, space)).transpose()?;
+        Ok(SearchConfig {
+            strategy: if policy.is_some() { "policy".into() } else { self.search.clone() },
+            policy: policy.as_ref().map(to_compact),
+            episodes: self.episodes,
+            eval_samples: self.eval_samples,
+            patience: self.patience,
+        })
+    }
+}
+
+/// A policy file, or `W/A`.
+fn read_policy(text: &str, space: &PolicySpace) -> anyhow::Result<Policy> {
+    let path = Path::new(text);
+    if path.is_file() {
+        let file = std::fs::read_to_string(path).with_context(|| format!("cannot read the policy `{text}`"))?;
+        return Policy::from_toml(&file, space).with_context(|| format!("cannot use the policy `{text}`"));
+    }
+    match parse_uniform(text) {
+        Ok((weights, activations)) => Ok(Policy::uniform(space, weights, activations)),
+        Err(problem) if text.contains(".toml") => Err(usage(format!("there is no policy file `{text}`; {problem}"))),
+        Err(problem) => Err(usage(problem)),
+    }
+}
+
+impl FitArgs {
+    pub(crate) fn run(self, console: &Console) -> anyhow::Result<Ending> {
+        let earlier = self.output.join(run::CONFIG);
+        let kept = if self.resume && earlier.is_file() { Some(read_config(&earlier)?) } else { None };
+        let (config, inputs) = match (&self.model, &self.config, &kept) {
+            (Some(model), ..) => self.new_config(model, console)?,
+            (None, Some(path), _) => with_inputs(read_config(path)?, console)?,
+            (None, None, Some(kept)) => with_inputs(kept.clone(), console)?,
+            (None, None, None) => {
+                bail!("there is no run to resume in `{}`: it has no {}", self.output.display(), run::CONFIG)
+            }
+        };
+        let mut folder = match &kept {
+            Some(kept) => {
+                if let Some(difference) = kept.first_difference(&config) {
+                    bail!(
+                        "`{}` holds a run with other settings, so it cannot be resumed with these: {difference}",
+                        self.output.display()
+                    );
+                }
+                RunFolder::open(&self.output)?
+            }
+            None => RunFolder::create(&self.output)?,
+        };
+        if folder.join(run::REPORT_JSON).is_file() {
+            console.note(format_args!("the run in `{}` is finished: nothing to do", self.output.display()));
+            return Ok(Ending::Done);
+        }
+        let ending = bitesize::fit::fit(&config, &inputs, &mut folder, console);
+        if matches!(&ending, Err(error) if error.is::<Interrupted>()) {
+            folder.keep();
+        }
+        ending
+    }
+
+    /// The settings that the flags say, checked against the network and the data.
+    fn new_config(&self, model: &Path, console: &Console) -> anyhow::Result<(RunConfig, Inputs)> {
+        let platform = self.target.required()?;
+        let preprocess = self.preprocess.read()?;
+        let train = self.train.as_deref().ok_or_else(|| usage("say which data to calibrate with: --train DATA"))?;
+        let sources = Sources { model, train: Some(train), val: self.val.as_deref(), preprocess: &preprocess };
+        let inputs = Inputs::open(sources, console)?;
+        let config = RunConfig {
+            version: env!("CARGO_PKG_VERSION").into(),
+            seed: self.seed,
+            model: ModelConfig { path: absolute(model)?, sha256: inputs.model.sha256.clone() },
+            data: DataConfig {
+                train: absolute(train)?,
+                train_samples: inputs.train.as_ref().map_or(0, |d| d.len()),
+                val: self.val.as_deref().map(absolute).transpose()?,
+            },
+            preprocess,
+            calibration: CalibrationConfig {
+                samples: self.calibration_samples,
+                ranges: CalibrationSettings { method: self.ranges, ..CalibrationSettings::default() },
+            },
+            target: Some(platform.name),
+            search: Some(self.search.config(&inputs.model.space)?),
+            verify: VerifyConfig { host_samples: self.host_samples, qemu_samples: self.qemu_samples },
+        };
+        Ok((config, inputs))
+    }
+}
+
+fn read_config(path: &Path) -> anyhow::Result<RunConfig> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read the settings `{}`", path.display()))?;
+    RunConfig::from_toml(&text).map_err(|e| anyhow::anyhow!("the settings `{}`: {e}", path.display()))
+}
+
+fn with_inputs(config: RunConfig, console: &Console) -> anyhow::Result<(RunConfig, Inputs)> {
+    let inputs = Inputs::of_run(&config, config.data.val.as_deref(), console)?;
+    Ok((config, inputs))
+}

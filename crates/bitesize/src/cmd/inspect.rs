@@ -1,0 +1,66 @@
+//! `bitesize inspect`.
+
+use crate::args::{PreprocessArgs, TargetArgs};
+use bitesize::console::Console;
+use bitesize::data::Preprocess;
+use bitesize::inspect::inspect;
+use bitesize::model::Model;
+use bitesize::platform::{DEFAULT_CORE, Platform};
+use bitesize::{Ending, usage};
+use bitesize_ir::target::Budget;
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+/// Shows what a network needs.
+#[derive(Args)]
+pub(crate) struct InspectArgs {
+    /// The network, float ONNX
+    model: PathBuf,
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    preprocess: PreprocessArgs,
+    /// What the network will be fed [default: pixels where it takes 3 channels, else real values]
+    #[arg(long, value_enum)]
+    input: Option<Feed>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the network will be fed.
+#[derive(Clone, Copy, ValueEnum, PartialEq, Eq)]
+enum Feed {
+    /// Raw u8 pixels, with the preprocessing in the first layer
+    Pixels,
+    /// Real values, quantized by the caller
+    Real,
+}
+
+impl InspectArgs {
+    pub(crate) fn run(self, console: &Console) -> anyhow::Result<Ending> {
+        let given = self.target.platform()?;
+        let budget_given = given.is_some();
+        let without_limit = Budget { flash_bytes: u64::MAX, ram_bytes: u64::MAX };
+        let platform = match given {
+            Some(platform) => platform,
+            None => Platform::of_sizes(without_limit, Some(self.target.core().unwrap_or(DEFAULT_CORE)))?,
+        };
+        let mut model = Model::load(&self.model, console)?;
+        let shape = model.network.shape(model.network.input);
+        let feed = self.input.unwrap_or(if shape.c == 3 { Feed::Pixels } else { Feed::Real });
+        let file = self.preprocess.read()?;
+        if feed == Feed::Pixels {
+            model.fold_preprocessing(&Preprocess::checked(&file, shape)?)?;
+        } else if file != Default::default() && self.input == Some(Feed::Real) {
+            return Err(usage("--input real takes no preprocessing: it happens before the network"));
+        }
+        let inspection = inspect(&model.network, &model.space, &platform, budget_given);
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&inspection)?);
+        } else {
+            print!("{inspection}");
+        }
+        Ok(if inspection.fits == Some(false) { Ending::DoesNotFit } else { Ending::Done })
+    }
+}

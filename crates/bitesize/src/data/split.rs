@@ -1,0 +1,66 @@
+//! Which training samples serve what.
+
+use super::{DataError, Dataset};
+use rand::SeedableRng as _;
+use rand::seq::SliceRandom as _;
+use rand_chacha::ChaCha8Rng;
+
+/// How many samples are wanted for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shares {
+    /// For the reward: accuracy of candidates.
+    pub reward: usize,
+    /// For ranges, rounding and bias correction.
+    pub calibration: usize,
+}
+
+/// Disjoint samples of a training set, by index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// Held out: nothing is fitted to them.
+    pub reward: Vec<usize>,
+    /// Ranges, rounding and bias correction; verification takes its samples from here too.
+    pub calibration: Vec<usize>,
+}
+
+impl Split {
+    /// Splits by label and seed. Where the data set is too small for both shares, each is cut in proportion.
+    ///
+    /// # Errors
+    /// Fewer than two samples.
+    pub fn of(data: &Dataset, shares: Shares, seed: u64) -> Result<Self, DataError> {
+        if data.len() < 2 {
+            let problem = "the training data needs at least two samples, one to calibrate and one to hold out";
+            return Err(DataError::unusable(data.path(), problem));
+        }
+        let order = stratified_order(data.labels(), seed);
+        let wanted = shares.reward + shares.calibration;
+        let reward = if wanted <= order.len() {
+            shares.reward
+        } else {
+            (order.len() * shares.reward / wanted).clamp(1, order.len() - 1)
+        };
+        let end = order.len().min(reward + shares.calibration);
+        Ok(Self { reward: order[..reward].to_vec(), calibration: order[reward..end].to_vec() })
+    }
+}
+
+/// All indices in a seeded order of which every prefix holds the classes in proportion.
+pub fn stratified_order(labels: &[usize], seed: u64) -> Vec<usize> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let classes = labels.iter().max().map_or(0, |m| m + 1);
+    let mut members = vec![Vec::new(); classes];
+    for (i, label) in labels.iter().enumerate() {
+        members[*label].push(i);
+    }
+    let mut ranked = Vec::with_capacity(labels.len());
+    for class in &mut members {
+        class.shuffle(&mut rng);
+        // A random phase for each class, so that classes with few samples do not all come at one place.
+        let phase: f64 = rand::RngExt::random(&mut rng);
+        let size = class.len() as f64;
+        ranked.extend(class.iter().enumerate().map(|(rank, i)| ((rank as f64 + phase) / size, *i)));
+    }
+    ranked.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    ranked.into_iter().map(|(_, i)| i).collect()
+}

@@ -1,0 +1,95 @@
+//! The C package: written, then proven.
+
+use crate::console::{Console, Interrupted, stop_requested};
+use crate::data::Batch;
+use crate::measure::Candidate;
+use crate::platform;
+use crate::run::config::VerifyConfig;
+use crate::run::{EXAMPLE, PACKAGE, RunFolder};
+use anyhow::Context as _;
+use bitesize_codegen::{EmitOptions, Figures, emit, emit_example};
+use bitesize_integer::Interpreter;
+use bitesize_ir::PolicySpace;
+use bitesize_ir::memory::{FlashUse, MemoryModel, RamUse, Widths};
+use bitesize_ir::target::CoreCosts;
+use bitesize_verify::{Cases, Job, Prediction, Progress, Runner, RunnerResult, Settings, VerifyError, verify};
+
+/// What every C name begins with.
+pub const PREFIX: &str = "model";
+
+/// Samples of the known-answer test beside the package.
+const KNOWN_ANSWERS: usize = 4;
+
+/// FLASH and RAM of a candidate on a core.
+pub fn memory_of(candidate: &Candidate, core: &CoreCosts) -> (FlashUse, RamUse) {
+    let network = &candidate.model.network;
+    let widths = Widths::of(network, &PolicySpace::of(network), &candidate.model.policy);
+    let model = MemoryModel::of(network, core);
+    (model.flash(&widths), model.ram(&widths))
+}
+
+/// Writes `package/` and `example/`.
+///
+/// # Errors
+/// A network that the C kernels cannot hold; a folder that cannot be written.
+pub fn write(candidate: &Candidate, core: &CoreCosts, samples: &Batch, folder: &RunFolder) -> anyhow::Result<()> {
+    let (flash, ram) = memory_of(candidate, core);
+    let figures = Figures { core: core.name.clone(), flash_bytes: flash.total, ram_bytes: ram.total };
+    let options = EmitOptions { prefix: PREFIX.into(), figures: Some(figures) };
+    let package = emit(&candidate.integers, &ram.plan, &options).context("cannot emit C")?;
+    let interpreter = Interpreter::new(&candidate.integers);
+    let answer = |input: Vec<u8>| {
+        let output = interpreter.run(&input);
+        (input, output)
+    };
+    let answers: Vec<_> = inputs(candidate, samples, KNOWN_ANSWERS).into_iter().map(answer).collect();
+    let example = emit_example(&candidate.integers, &answers, &options).context("cannot emit the known-answer test")?;
+    folder.write_tree(PACKAGE, &package.files)?;
+    folder.write_tree(EXAMPLE, &example.files)
+}
+
+/// The codes of the first `count` samples, one vector each.
+fn inputs(candidate: &Candidate, samples: &Batch, count: usize) -> Vec<Vec<u8>> {
+    let codes = candidate.input_codes(samples);
+    codes.chunks_exact(samples.shape.elements()).take(count).map(<[u8]>::to_vec).collect()
+}
+
+/// Runs `package/` of `folder` on the host and on emulated cores against the interpreter.
+///
+/// # Errors
+/// No samples; [`Interrupted`]. What concerns one runner is in its result.
+pub fn prove(
+    candidate: &Candidate,
+    core: &CoreCosts,
+    samples: &Batch,
+    folder: &RunFolder,
+    settings: (&VerifyConfig, u64),
+    console: &Console,
+) -> anyhow::Result<Vec<RunnerResult>> {
+    let (config, seed) = settings;
+    let count = config.host_samples.max(config.qemu_samples);
+    let cases = Cases::new(&candidate.integers, &inputs(candidate, samples, count), seed)?;
+    let mut jobs = Vec::new();
+    for runner in Runner::usual(&core.name) {
+        jobs.push(match runner.core() {
+            None => Job::host(config.host_samples),
+            Some(name) => {
+                let core = platform::core(name)?;
+                let (flash, ram) = memory_of(candidate, &core);
+                Job::emulated(runner, config.qemu_samples, &core, Some(Prediction::new(&flash, &ram, &core)))
+            }
+        });
+    }
+    let package = bitesize_verify::Package { folder: folder.join(PACKAGE), prefix: PREFIX.into() };
+    let tell = console.is_talkative();
+    let progress = move |event: Progress<'_>| {
+        if let (Progress::Finished(result), true) = (event, tell) {
+            eprintln!("verify: {}: {} ({:.1} s)", result.runner, result.status, result.elapsed.as_secs_f64());
+        }
+    };
+    let settings = Settings { cancelled: &stop_requested, progress: &progress, ..Settings::default() };
+    verify(&package, &cases, &jobs, &settings).map_err(|error| match error {
+        VerifyError::Interrupted => Interrupted.into(),
+        other => other.into(),
+    })
+}

@@ -1,0 +1,190 @@
+//! `report.md`.
+
+use super::Report;
+use bitesize_ir::size::format_size;
+use std::fmt::Write as _;
+
+fn percent(value: Option<f64>) -> String {
+    value.map_or("-".into(), |v| format!("{:.2} %", 100.0 * v))
+}
+
+fn number(value: Option<u64>) -> String {
+    value.map_or("-".into(), |v| v.to_string())
+}
+
+impl Report {
+    /// The text of `report.md`.
+    pub fn to_markdown(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = self.write_summary(&mut text);
+        let _ = self.write_details(&mut text);
+        text
+    }
+
+    /// The first part of the report: what a user wants to know first.
+    pub fn summary(&self) -> String {
+        let mut text = String::new();
+        let _ = self.write_summary(&mut text);
+        text
+    }
+
+    fn write_summary(&self, out: &mut String) -> std::fmt::Result {
+        let target = &self.target;
+        writeln!(out, "# {}\n", self.model.path)?;
+        let verdict = if self.fits { "fits" } else { "does not fit" };
+        writeln!(
+            out,
+            "The network {verdict} `{}` ({}): FLASH {}, RAM {}.\n",
+            target.name,
+            target.core,
+            format_size(target.flash_bytes),
+            format_size(target.ram_bytes)
+        )?;
+        if let (Some(flash), Some(ram)) = (&self.flash, &self.ram) {
+            let left = |limit: u64, used: u64| match limit.checked_sub(used) {
+                Some(left) => format!("{left} B left"),
+                None => format!("{} B too much", used - limit),
+            };
+            writeln!(out, "| memory | bytes | | of it |\n|---|---|---|---|")?;
+            writeln!(
+                out,
+                "| FLASH | {} | {} | weights {}, quantization {}, code {} |",
+                format_size(flash.total),
+                left(target.flash_bytes, flash.total),
+                flash.weights,
+                flash.quantization,
+                flash.code
+            )?;
+            writeln!(
+                out,
+                "| RAM | {} | {} | arena {} (scratch {}), stack {} |\n",
+                format_size(ram.total),
+                left(target.ram_bytes, ram.total),
+                ram.arena,
+                ram.scratch,
+                ram.stack
+            )?;
+        }
+        if let Some(accuracy) = &self.accuracy {
+            writeln!(
+                out,
+                "Accuracy (top-1, {} validation samples): float {}, integer {}.\n",
+                accuracy.samples,
+                percent(Some(accuracy.float)),
+                percent(accuracy.integer)
+            )?;
+        }
+        if let Some(chosen) = &self.chosen {
+            writeln!(out, "Delivered: the policy of `{chosen}`.\n")?;
+        }
+        self.write_verification(out)?;
+        self.write_diagnosis(out)
+    }
+
+    fn write_verification(&self, out: &mut String) -> std::fmt::Result {
+        let Some(rows) = &self.verification else { return Ok(()) };
+        writeln!(out, "| runner | result | samples | mismatches | instructions | stack | FLASH | RAM |")?;
+        writeln!(out, "|---|---|---|---|---|---|---|---|")?;
+        for r in rows {
+            writeln!(
+                out,
+                "| {} | {} | {} | {} | {} | {} | {} | {} |",
+                r.runner,
+                r.detail,
+                r.samples,
+                r.mismatches,
+                number(r.instructions),
+                number(r.stack_bytes),
+                number(r.flash_bytes),
+                number(r.ram_bytes)
+            )?;
+        }
+        writeln!(out)
+    }
+
+    fn write_diagnosis(&self, out: &mut String) -> std::fmt::Result {
+        let Some(d) = &self.diagnosis else { return Ok(()) };
+        let proof = if d.proved { "proved impossible" } else { "no policy found" };
+        writeln!(
+            out,
+            "Why not: {proof}. Least FLASH of any policy found {}, least RAM {}; together FLASH {} with RAM {} would do.\n",
+            format_size(d.least_flash_bytes),
+            format_size(d.least_ram_bytes),
+            format_size(d.would_do_flash_bytes),
+            format_size(d.would_do_ram_bytes)
+        )?;
+        writeln!(out, "RAM peaks during `{}` with:\n\n| tensor | bytes | bits |\n|---|---|---|", d.peak_node)?;
+        for (name, bytes, bits) in &d.peak_tensors {
+            writeln!(out, "| {name} | {bytes} | {bits} |")?;
+        }
+        let boards = if d.boards.is_empty() { "none of those known".to_owned() } else { d.boards.join(", ") };
+        writeln!(out, "\nBoards that would do: {boards}.\n")
+    }
+
+    fn write_details(&self, out: &mut String) -> std::fmt::Result {
+        if let Some(s) = &self.search {
+            writeln!(
+                out,
+                "## Search\n\n`{}`: {} episodes, {} policies evaluated, {:.1} s, stopped: {}; best reward {}.\n",
+                s.strategy,
+                s.episodes,
+                s.evaluations,
+                s.seconds,
+                s.stop_reason,
+                percent(Some(s.reward))
+            )?;
+        }
+        if let Some(rows) = &self.baselines {
+            writeln!(out, "| baseline | fits | reward | accuracy | FLASH | RAM |\n|---|---|---|---|---|---|")?;
+            for b in rows {
+                let fits = if b.fits { "yes" } else { "no" };
+                let (reward, accuracy) = (percent(b.reward), percent(b.accuracy));
+                writeln!(out, "| {} | {fits} | {reward} | {accuracy} | {} | {} |", b.name, b.flash_bytes, b.ram_bytes)?;
+            }
+            writeln!(out)?;
+        }
+        if let Some(rows) = &self.layers {
+            writeln!(out, "## Layers\n\nRAM is what is alive while the layer runs.\n")?;
+            writeln!(
+                out,
+                "| layer | operator | weights | output | MACs | FLASH | RAM |\n|---|---|---|---|---|---|---|"
+            )?;
+            for l in rows {
+                let weights = l.weight_bits.map_or("-".into(), |b| b.to_string());
+                let LayerReport { name, op, activation_bits, macs, flash_bytes, ram_bytes, .. } = l;
+                writeln!(
+                    out,
+                    "| {name} | {op} | {weights} | {activation_bits} | {macs} | {flash_bytes} | {ram_bytes} |"
+                )?;
+            }
+            writeln!(out)?;
+        }
+        if let Some(rows) = &self.tensors {
+            writeln!(out, "## Tensors at 8 bits\n\nSignal to quantization noise against float, 8 bits everywhere.\n")?;
+            writeln!(out, "| tensor | dB | |\n|---|---|---|")?;
+            for t in rows {
+                let db = t.sqnr_db.map_or("exact".into(), |v| format!("{v:.1}"));
+                writeln!(out, "| {} | {db} | {} |", t.name, t.reason.as_deref().unwrap_or_default())?;
+            }
+            writeln!(out)?;
+        }
+        writeln!(out, "## Made from\n")?;
+        let m = &self.model;
+        writeln!(out, "- model: {} (SHA-256 {}), {} parameters, {} MACs", m.path, m.sha256, m.parameters, m.macs)?;
+        if m.softmax_dropped {
+            writeln!(out, "- its final Softmax is left out: the class is the highest output all the same")?;
+        }
+        for line in &self.data {
+            writeln!(out, "- {line}")?;
+        }
+        writeln!(out, "- preprocessing: {}", self.preprocess)?;
+        writeln!(out, "- bitesize {}, seed {}; config.toml reproduces the run", self.version, self.seed)?;
+        for warning in &self.warnings {
+            writeln!(out, "- warning: {warning}")?;
+        }
+        Ok(())
+    }
+}
+
+use super::LayerReport;

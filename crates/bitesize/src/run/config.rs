@@ -1,0 +1,149 @@
+//! `config.toml`: everything that reproduces a run.
+
+use crate::data::PreprocessFile;
+use crate::platform::PlatformName;
+use bitesize_train::CalibrationSettings;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// The settings of a run, as they stand in `config.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// The version of bitesize.
+    pub version: String,
+    /// Where all chance comes from.
+    pub seed: u64,
+    /// The network.
+    pub model: ModelConfig,
+    /// The data.
+    pub data: DataConfig,
+    /// How stored values become the network's.
+    #[serde(default)]
+    pub preprocess: PreprocessFile,
+    /// How ranges are found.
+    pub calibration: CalibrationConfig,
+    /// What the package has to fit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<PlatformName>,
+    /// How widths are chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search: Option<SearchConfig>,
+    /// How the package is verified.
+    #[serde(default)]
+    pub verify: VerifyConfig,
+}
+
+/// The network's file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Of its bytes, in hexadecimal.
+    pub sha256: String,
+}
+
+/// The data sets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// For calibration and reward.
+    pub train: PathBuf,
+    /// Samples in it.
+    pub train_samples: usize,
+    /// For the final accuracy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub val: Option<PathBuf>,
+}
+
+/// How ranges are found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CalibrationConfig {
+    /// Samples of the training data, at most.
+    pub samples: usize,
+    /// How ranges are chosen on them.
+    #[serde(default)]
+    pub ranges: CalibrationSettings,
+}
+
+/// How widths are chosen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SearchConfig {
+    /// `auto`, the name of a strategy, or `policy` where the widths were given.
+    pub strategy: String,
+    /// The widths given, one word a row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// Episodes at most.
+    pub episodes: usize,
+    /// Training samples held out for the reward, at most.
+    pub eval_samples: usize,
+    /// Episodes without a new best after which to stop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
+}
+
+/// How the package is verified.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyConfig {
+    /// Samples on the host.
+    pub host_samples: usize,
+    /// Samples on each emulated core.
+    pub qemu_samples: usize,
+}
+
+impl Default for VerifyConfig {
+    fn default() -> Self {
+        Self { host_samples: 64, qemu_samples: 8 }
+    }
+}
+
+impl RunConfig {
+    /// Reads `config.toml`.
+    ///
+    /// # Errors
+    /// What is wrong, with the line; unknown keys are errors.
+    pub fn from_toml(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|e| e.to_string())
+    }
+
+    /// The text of `config.toml`.
+    pub fn to_toml(&self) -> String {
+        let body = toml::to_string(self).expect("settings are numbers, texts and tables");
+        format!("# Reproduces this run: bitesize fit --config config.toml -o ANOTHER_FOLDER\n{body}")
+    }
+
+    /// The first setting in which `self` and `other` differ so that results differ, named with both values.
+    pub fn first_difference(&self, other: &Self) -> Option<String> {
+        let flat = |config: &Self| {
+            let mut rows = Vec::new();
+            if let Ok(toml::Value::Table(table)) = toml::Value::try_from(config) {
+                flatten("", &table, &mut rows);
+            }
+            rows
+        };
+        let (mine, theirs) = (flat(self), flat(other));
+        let value = |rows: &[(String, String)], key: &str| {
+            rows.iter().find(|(k, _)| k == key).map_or("nothing".to_owned(), |(_, v)| v.clone())
+        };
+        let keys = mine.iter().chain(&theirs).map(|(k, _)| k);
+        // A file may have moved: what counts is its hash or its content.
+        let counts = |key: &&String| !matches!(key.as_str(), "model.path" | "data.train" | "data.val");
+        let mut differing = keys.filter(counts).filter(|k| value(&mine, k) != value(&theirs, k));
+        differing.next().map(|key| format!("`{key}` is {} there and {} now", value(&mine, key), value(&theirs, key)))
+    }
+}
+
+fn flatten(prefix: &str, table: &toml::Table, rows: &mut Vec<(String, String)>) {
+    for (key, value) in table {
+        let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        match value {
+            toml::Value::Table(inner) => flatten(&name, inner, rows),
+            other => rows.push((name, other.to_string())),
+        }
+    }
+}

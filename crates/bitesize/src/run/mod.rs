@@ -1,0 +1,28 @@
+//! The run folder and what lies in it: `config.toml`, `calibration.json`, `policy.toml`, `weights.safetensors`,
+//! `search.jsonl`, `report.md`, `report.json`, `package/`, `example/`.
+
+pub mod config;
+pub mod folder;
+pub mod weights;
+
+pub use config::RunConfig;
+pub use folder::RunFolder;
+
+/// Everything that reproduces the run.
+pub const CONFIG: &str = "config.toml";
+/// Ranges and encodings of every tensor.
+pub const CALIBRATION: &str = "calibration.json";
+/// The widths chosen.
+pub const POLICY: &str = "policy.toml";
+/// Weight levels, scales, biases and activation encodings.
+pub const WEIGHTS: &str = "weights.safetensors";
+/// One record an episode.
+pub const DIARY: &str = "search.jsonl";
+/// The report for people.
+pub const REPORT_MD: &str = "report.md";
+/// The report for programs.
+pub const REPORT_JSON: &str = "report.json";
+/// The C package.
+pub const PACKAGE: &str = "package";
+/// The known-answer test beside it.
+pub const EXAMPLE: &str = "example";

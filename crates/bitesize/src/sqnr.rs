@@ -1,0 +1,97 @@
+//! How near each tensor of an integer network comes to the float network's.
+
+use crate::console::checkpoint;
+use crate::data::Batch;
+use crate::measure::{Candidate, train_error};
+use bitesize_integer::Interpreter;
+use bitesize_train::FloatModel;
+
+/// Below this a tensor is named in a warning.
+pub const WARNING_DB: f64 = 20.0;
+
+/// Signal and error of one tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorQuality {
+    /// The tensor.
+    pub name: String,
+    /// `10 log10(sum of squares / sum of squared errors)`; infinite without error.
+    pub sqnr_db: f64,
+    /// Why it is below [`WARNING_DB`], where it is.
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Sums {
+    signal: f64,
+    error: f64,
+    largest: f64,
+    clipped: f64,
+    count: usize,
+}
+
+/// The quality of every tensor but the input, on all samples of `batch`.
+///
+/// # Errors
+/// [`crate::console::Interrupted`]; samples that the network does not take.
+pub fn qualities(candidate: &Candidate, batch: &Batch) -> anyhow::Result<Vec<TensorQuality>> {
+    let network = &candidate.model.network;
+    let mut sums = vec![Sums::default(); network.tensors.len()];
+    let interpreter = Interpreter::new(&candidate.integers);
+    for i in 0..batch.len() {
+        checkpoint()?;
+        let one = batch.slice(i..i + 1);
+        let float = FloatModel::new(network).forward_tensors(&one.samples()).map_err(train_error)?;
+        let codes = interpreter.run_tensors(&candidate.input_codes(&one));
+        for (t, sums) in sums.iter_mut().enumerate() {
+            let quant = candidate.model.activations[t];
+            let (lo, hi) = (quant.dequantize(0), quant.dequantize(quant.bits.max_code()));
+            for (real, code) in float[t].iter().map(|v| f64::from(*v)).zip(&codes[t]) {
+                let error = quant.dequantize(*code) - real;
+                sums.signal += real * real;
+                sums.error += error * error;
+                sums.largest = sums.largest.max(real.abs());
+                sums.clipped += (real - real.clamp(lo, hi)).powi(2);
+            }
+            sums.count += float[t].len();
+        }
+    }
+    let db = |s: &Sums| if s.error == 0.0 { f64::INFINITY } else { 10.0 * (s.signal / s.error).log10() };
+    let quality = |(t, s): (usize, &Sums)| {
+        let sqnr_db = db(s);
+        let low = sqnr_db < WARNING_DB || sqnr_db.is_nan();
+        TensorQuality {
+            name: network.tensors[t].name.clone(),
+            sqnr_db,
+            reason: low.then(|| reason(candidate, t, s, |i| db(&sums[i]))),
+        }
+    };
+    Ok(sums.iter().enumerate().filter(|(t, _)| *t != network.input.0).map(quality).collect())
+}
+
+/// The likeliest of a few reasons for a low quality.
+fn reason(candidate: &Candidate, tensor: usize, sums: &Sums, db: impl Fn(usize) -> f64) -> String {
+    let network = &candidate.model.network;
+    if sums.signal == 0.0 {
+        return "the float tensor is 0 everywhere on these samples".into();
+    }
+    let producer = network.nodes.iter().find(|n| n.output.0 == tensor);
+    let inputs = producer.map(|n| n.inputs.as_slice()).unwrap_or_default();
+    let from_pixels = |i: usize| i == network.input.0;
+    if let Some(input) = inputs.iter().map(|i| i.0).filter(|i| !from_pixels(*i)).find(|i| db(*i) < WARNING_DB + 3.0) {
+        return format!("it is made from `{}`, which has {:.1} dB itself", network.tensors[input].name, db(input));
+    }
+    if sums.clipped > 0.5 * sums.error {
+        return format!("values up to {:.3} lie outside the calibrated range", sums.largest);
+    }
+    let step = candidate.model.activations[tensor].scale;
+    let rms = (sums.signal / sums.count.max(1) as f64).sqrt();
+    if rms < 4.0 * step {
+        return format!(
+            "most values are small against the range: root mean square {:.2} steps of {step:.4}, largest {:.3}",
+            rms / step,
+            sums.largest
+        );
+    }
+    "the rounding errors of its layer's weights add up (few inputs, or weights of very different size in one channel)"
+        .into()
+}
