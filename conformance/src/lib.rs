@@ -4,7 +4,7 @@
 //! widths, odd geometries, numbers at the ends of what the arithmetic takes, and small networks of several layers. A case
 //! holds the quantized model, the integer network lowered from it and inputs. The runners are tests:
 //!
-//! - the golden interpreter against [`reference`], a second reading of `docs/numerics.md` as loops over indices;
+//! - the golden interpreter against [`mod@reference`], a second reading of `docs/numerics.md` as loops over indices;
 //! - the fake-quantized model against the reference: at most one code off, next to a tie;
 //! - lowering against real arithmetic ([`real`]);
 //! - the emitted C, on the host and on emulated Cortex-M, against the interpreter ([`batch`] puts all cases into one
