@@ -121,7 +121,8 @@ pub(crate) fn source(arrays: &[Array], names: &Names) -> String {
     let attribute = names.macro_name("WEIGHTS_ATTRIBUTE");
     c.comment(&format!(
         "The constant arrays of the network. Every one is a multiple of 4 bytes.\n\
-         Define {attribute} to place them: -D'{attribute}=__attribute__((section(\".psram\")))'."
+         Define {attribute} to place them:\n\
+         -D'{attribute}=__attribute__((section(\".psram\")))'"
     ));
     c.line("#include \"weights.h\"");
     c.blank();

@@ -75,7 +75,7 @@ fn main_c(names: &Names) -> String {
     let mut c = CWriter::new();
     let (count, input, output) = dimensions(names);
     c.comment(
-        "The known-answer test: exits with 0 where the package gives every expected byte, else with 1. It prints\n\
+        "The known-answer test: exits with 0 where the package gives every expected byte, else with 1. It prints \
          nothing, so that it runs wherever `main` does.",
     );
     c.line("#include \"known_answers.h\"");

@@ -39,28 +39,28 @@ fn introduction(network: &IntNetwork, figures: Option<&Figures>, names: &Names) 
     let mut text = format!("{}: an integer network in {} layers.\n\n", network.name, network.nodes.len());
     if network.input_is_pixels {
         text += &format!(
-            "Input: {} raw pixels of 8 bits (height x width x channels), 0..255, rows from the top, the channels of a\n\
-             pixel together. The preprocessing is part of the first layer: feed the bytes as they are.\n",
+            "Input: {} raw pixels of 8 bits (height x width x channels), 0..255, rows from the top, the channels of \
+             a pixel together. The preprocessing is part of the first layer: feed the bytes as they are.\n",
             input.shape
         );
     } else {
         text += &format!(
-            "Input: {} codes of 8 bits (height x width x channels), the channels of a pixel together. The code of a\n\
+            "Input: {} codes of 8 bits (height x width x channels), the channels of a pixel together. The code of a \
              real value x is round(x / scale) + zero, clamped to 0..255.\n",
             input.shape
         );
     }
     text += &format!(
-        "Output: {} codes of 8 bits, real = scale * (code - zero). As a classifier: the class is the lowest index of\n\
+        "Output: {} codes of 8 bits, real = scale * (code - zero). As a classifier: the class is the lowest index of \
          the highest code.\n",
         output.shape
     );
     if network.softmax_dropped {
-        text += "The model ended in a Softmax, which is dropped: it does not change which code is the highest.\n";
+        text += "A final Softmax was dropped: it would not change which code is the highest.\n";
     }
     text += &format!(
-        "\nUse: fill {input}(arena), call {run}(arena), read {output}(arena). Input and output lie in the arena, and\n\
-         {run} overwrites the input. Without threads of its own: one arena serves one call at a time.\n",
+        "\nUse: fill {input}(arena), call {run}(arena), read {output}(arena). Both lie in the arena, and {run} \
+         overwrites the input. Calls at the same time need an arena each.\n",
         input = names.function("input"),
         output = names.function("output"),
         run = names.function("run"),
@@ -97,9 +97,10 @@ fn arena_macros(c: &mut CWriter, plan: &MemoryPlan, names: &Names) {
     c.line(format!("#define {alignment} 4"));
     c.blank();
     c.comment(&format!(
-        "The package's own arena. Define {caller} for the whole package to bring one of your own instead: {bytes} bytes,\n\
-         aligned to {alignment}. Define {} to place the package's: -D'{0}=__attribute__((section(\".dtcm\")))'.",
-        names.macro_name("ARENA_ATTRIBUTE")
+        "The package's own arena. Define {caller} for the whole package to bring one of your own instead: {bytes} \
+         bytes, aligned to {alignment}. Define {attribute} to place the package's:\n\
+         -D'{attribute}=__attribute__((section(\".dtcm\")))'",
+        attribute = names.macro_name("ARENA_ATTRIBUTE")
     ));
     c.line(format!("#ifndef {caller}"));
     c.line(format!("extern uint8_t {}[{bytes}];", names.arena()));

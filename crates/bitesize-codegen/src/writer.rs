@@ -59,15 +59,16 @@ impl CWriter {
         self.text.push_str(text);
     }
 
-    /// A comment of one line, or of several with a star before each.
+    /// A comment; each line of `text` is a paragraph and is wrapped.
     pub(crate) fn comment(&mut self, text: &str) {
         let text = comment_text(text);
-        if !text.contains('\n') {
+        let room = COLUMNS - self.depth * INDENT.len() - "/*  */".len();
+        if !text.contains('\n') && text.len() <= room {
             self.line(format!("/* {text} */"));
             return;
         }
         self.line("/*");
-        for line in text.lines() {
+        for line in text.lines().flat_map(|paragraph| wrap(paragraph, room)) {
             self.line(format!(" * {line}").trim_end());
         }
         self.line(" */");
@@ -154,6 +155,23 @@ impl CWriter {
         self.depth -= 1;
         self.line("},");
     }
+}
+
+/// `paragraph` in lines of at most `columns` characters, but for words that are longer.
+fn wrap(paragraph: &str, columns: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in paragraph.split(' ') {
+        let line = lines.last_mut().expect("there is a line");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.len() + 1 + word.len() <= columns {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
 }
 
 fn scalar(value: &Value) -> String {
