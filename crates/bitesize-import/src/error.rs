@@ -12,7 +12,7 @@ pub enum ImportError {
     #[error("{0}")]
     Model(String),
     /// Nodes that are not supported and constants that cannot be read: all of them.
-    #[error("{} of the model not supported:{}", count(.0), list(.0))]
+    #[error("the model cannot be imported{}:{}", count(.0), list(.0))]
     Unsupported(Vec<Refusal>),
 }
 
@@ -41,8 +41,8 @@ impl fmt::Display for Refusal {
 
 fn count(refusals: &[Refusal]) -> String {
     match refusals.len() {
-        1 => "one part".into(),
-        n => format!("{n} parts"),
+        1 => String::new(),
+        n => format!(", for {n} reasons"),
     }
 }
 

@@ -21,18 +21,20 @@ pub(crate) fn import(
     external: &dyn Fn(&str) -> io::Result<Vec<u8>>,
     name: &str,
 ) -> Result<Imported, ImportError> {
-    let constants = read_constants(graph, external)?;
+    let (constants, mut refusals) = read_constants(graph, external);
     let mut furthest: Option<Refused> = None;
     for (shape, layout) in readings(graph, &constants) {
         match (Walk { graph, values: constants.clone() }).run(name, shape, layout) {
-            Ok(imported) => return Ok(imported),
+            Ok(imported) if refusals.is_empty() => return Ok(imported),
+            Ok(_) => {}
             Err(refused) if furthest.as_ref().is_none_or(|f| refused.understood > f.understood) => {
                 furthest = Some(refused);
             }
             Err(_) => {}
         }
     }
-    Err(ImportError::Unsupported(furthest.map(|f| f.refusals).unwrap_or_default()))
+    refusals.extend(furthest.into_iter().flat_map(|f| f.refusals));
+    Err(ImportError::Unsupported(refusals))
 }
 
 /// The ways of reading the input, the likeliest first: an image of 1 or 3 channels has them where that number
@@ -84,24 +86,21 @@ fn images_of_the_input(graph: &Graph, constants: &Values) -> Vec<[usize; 3]> {
     reshapes.filter_map(image).collect()
 }
 
-/// What a name stands for; `None` where its node was refused.
+/// What a name stands for; `None` where its node or constant was refused.
 type Values = HashMap<String, Option<Value>>;
 
-fn read_constants(graph: &Graph, external: &dyn Fn(&str) -> io::Result<Vec<u8>>) -> Result<Values, ImportError> {
+fn read_constants(graph: &Graph, external: &dyn Fn(&str) -> io::Result<Vec<u8>>) -> (Values, Vec<Refusal>) {
     let mut files = ExternalFiles::new(external);
     let mut values = Values::new();
     let mut refusals = Vec::new();
     let mut tensors: Vec<_> = graph.initializers.values().collect();
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
     for tensor in tensors {
-        match read_tensor(tensor, &mut files) {
-            Ok(constant) => {
-                values.insert(tensor.name.clone(), Some(Value::Constant(Rc::new(constant))));
-            }
-            Err(reason) => refusals.push(reason.at(&tensor.name, "constant")),
-        }
+        let constant = read_tensor(tensor, &mut files);
+        let value = constant.map(|c| Value::Constant(Rc::new(c)));
+        values.insert(tensor.name.clone(), value.map_err(|e| refusals.push(e.at(&tensor.name, "constant"))).ok());
     }
-    if refusals.is_empty() { Ok(values) } else { Err(ImportError::Unsupported(refusals)) }
+    (values, refusals)
 }
 
 /// What a walk came to that met obstacles.
@@ -180,6 +179,23 @@ impl Walk<'_> {
         }
     }
 
+    /// How the input is read, where that is not the usual order.
+    fn reading_note(&self, builder: &Builder, layout: &Layout) -> Vec<String> {
+        let shape = builder.shape(builder.network.input);
+        let dims = &self.graph.input.dims;
+        if dims.len() == 2 && shape.pixels() == 1 || Layout::channels_first(4, shape).as_ref() == Some(layout) {
+            return Vec::new();
+        }
+        vec![format!(
+            "the input `{}` {dims:?} is read as {} x {} pixels of {} {}",
+            self.graph.input.name,
+            shape.h,
+            shape.w,
+            shape.c,
+            if shape.c == 1 { "channel" } else { "channels" }
+        )]
+    }
+
     /// What stands for the output of a refused node, so that what follows can be checked too.
     fn stand_in(&self, proto: &NodeProto, builder: &Builder) -> Option<Value> {
         let inputs = proto.input.iter().filter_map(|name| self.values.get(name)?.as_ref());
@@ -203,7 +219,7 @@ impl Walk<'_> {
         input: Activation,
         mut refusals: Vec<Refusal>,
     ) -> Result<Imported, Vec<Refusal>> {
-        let mut notes = Vec::new();
+        let mut notes = self.reading_note(&builder, &input.layout);
         let output = match self.values.get(&self.graph.output) {
             Some(Some(Value::Activation(output))) => Some(output.clone()),
             Some(Some(Value::Constant(_))) => {
@@ -218,18 +234,7 @@ impl Walk<'_> {
             return Err(vec![Reason::new("the network has no layers").at(&self.graph.output, "output")]);
         }
         builder.network.output = output.tensor;
-        if let Some(softmax) = builder.softmax.take() {
-            if softmax.tensor != output.tensor || !builder.network.consumers(softmax.tensor).is_empty() {
-                let reason = Reason::new("it is not the end of the network");
-                let hint = "only a final Softmax can be left out: attention and gates are not supported";
-                return Err(vec![reason.hint(hint).at(&softmax.place, &softmax.operator)]);
-            }
-            builder.network.softmax_dropped = true;
-            notes.push(format!(
-                "the final {} `{}` is left out: the output is its input, the order of the classes is the same",
-                softmax.operator, softmax.place
-            ));
-        }
+        notes.extend(drop_softmax(&mut builder).map_err(|refusal| vec![refusal])?);
         let mut network = builder.network;
         // What only led to constants (as a Shape's input) is not needed.
         network.compact();
@@ -241,6 +246,22 @@ impl Walk<'_> {
             notes,
         })
     }
+}
+
+/// Checks that a Softmax that was left out is the end of the network, and says that it was.
+fn drop_softmax(builder: &mut Builder) -> Result<Option<String>, Refusal> {
+    let Some(softmax) = builder.softmax.take() else { return Ok(None) };
+    let network = &mut builder.network;
+    if softmax.tensor != network.output || !network.consumers(softmax.tensor).is_empty() {
+        let hint = "only a final Softmax can be left out: attention and gates are not supported";
+        let reason = Reason::new("it is not the end of the network").hint(hint);
+        return Err(reason.at(&softmax.place, &softmax.operator));
+    }
+    network.softmax_dropped = true;
+    Ok(Some(format!(
+        "the final {} `{}` is left out: the output is its input, the order of the classes is the same",
+        softmax.operator, softmax.place
+    )))
 }
 
 /// The names of the ONNX operators that are understood, sorted.

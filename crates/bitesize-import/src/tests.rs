@@ -170,17 +170,18 @@ fn products_along_the_last_axis_are_convolutions_at_each_pixel() {
 #[test]
 fn every_obstacle_is_listed() {
     Model::new(13, &[1, 3, 8, 8])
+        .floats("short", &[3], &[0.; 2])
         .floats("nan", &[2, 3, 1, 1], &[f32::NAN; 6])
-        .floats("w", &[2, 2, 1, 1], &[1.; 4])
         .ints("pads", &[0, 0, 1, 1, 0, 0, 1, 1])
         .node("Conv", &["x", "nan"], "conv1", &[])
         .node("Sigmoid", &["conv1"], "gate", &[])
         .node("Mul", &["conv1", "gate"], "swish", &[])
         .node("Pad", &["swish", "pads"], "padded", &[("mode", Text("edge"))])
         .node("FancyNorm", &["padded"], "normed", &[])
-        .node("Conv", &["normed", "w"], "y", &[("group", Int(3))])
+        .node("Add", &["normed", "short"], "y", &[])
         .check_refused(&[
-            "5 parts of the model",
+            "cannot be imported, for 6 reasons",
+            "constant `short`: it holds 2 values, its dimensions [3] ask for 3",
             "Conv `conv1`: its weights hold a NaN",
             "Sigmoid `gate`: the operator is not supported (train the network with Relu or Clip",
             "Mul `swish`: both inputs are activations",
@@ -299,4 +300,65 @@ fn cycles_and_names() {
     model.graph().node = later;
     assert_eq!(model.import().unwrap().network.nodes.len(), 2, "nodes in any order");
     Model::new(13, &[1, 4]).node("Add", &["x", "b"], "a", &[]).node("Relu", &["a"], "b", &[]).check_refused(&["cycle"]);
+}
+
+#[test]
+fn weights_beside_the_model() {
+    let model = |location: &str, offset: &str, length: &str| {
+        let mut model = Model::new(13, &[1, 2]).node("MatMul", &["x", "w"], "y", &[]);
+        let entry = |key: &str, value: &str| StringStringEntryProto { key: key.into(), value: value.into() };
+        model.graph().initializer.push(TensorProto {
+            name: "w".into(),
+            dims: vec![2, 1],
+            data_type: data_type::FLOAT,
+            data_location: 1,
+            external_data: vec![entry("location", location), entry("offset", offset), entry("length", length)],
+            ..Default::default()
+        });
+        let file = |asked: &str| {
+            assert_eq!(asked, "weights.bin", "only the named file is asked for");
+            Ok([7f32, 2.0, 3.0].iter().flat_map(|v| v.to_le_bytes()).collect())
+        };
+        import_onnx(&model.proto.encode_to_vec(), &file, "test")
+    };
+    let network = model("weights.bin", "4", "8").unwrap().network;
+    assert_eq!(run_float(&network, &[10., 1.]).pop().unwrap(), [23.]);
+    let refused = |location: &str, offset: &str, length: &str, word: &str| {
+        let error = model(location, offset, length).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+    };
+    refused("weights.bin", "8", "8", "has 12 bytes, too few");
+    refused("weights.bin", "18446744073709551615", "8", "too few");
+    refused("weights.bin", "-4", "8", "offset `-4`");
+    refused("weights.bin", "0", "12", "12 bytes of data");
+    for outside in ["/etc/weights.bin", "../weights.bin", "a/../../weights.bin", "c:\\weights.bin", ""] {
+        refused(outside, "4", "8", "outside the model's folder");
+    }
+}
+
+#[test]
+fn notes_say_what_is_not_in_the_network() {
+    let imported = Model::new(13, &[1, 8, 8, 3])
+        .node("Transpose", &["x"], "t", &[("perm", Ints(&[0, 3, 1, 2]))])
+        .node("GlobalAveragePool", &["t"], "mean", &[])
+        .node("Softmax", &["mean"], "p", &[("axis", Int(1))])
+        .node("Flatten", &["p"], "y", &[])
+        .import()
+        .unwrap();
+    assert!(imported.network.softmax_dropped);
+    assert_eq!(
+        imported.notes,
+        [
+            "the input `x` [1, 8, 8, 3] is read as 8 x 8 pixels of 3 channels",
+            "the final Softmax `p` is left out: the output is its input, the order of the classes is the same",
+        ]
+    );
+}
+
+#[test]
+fn the_table_of_operators_is_complete() {
+    let table = include_str!("../../../docs/import.md");
+    for name in crate::supported_operators() {
+        assert!(table.contains(&format!("`{name}`")), "docs/import.md lacks `{name}`");
+    }
 }
