@@ -6,7 +6,7 @@
 //! - [`shape`], [`op`], [`network`]: the float network: NHWC activations, OHWI weights, one input, one output.
 //! - [`rewrite`]: named rewrites in one visible list that bring an imported network into the form that is quantized.
 //! - [`policy`]: which widths a network has to be given, and a choice of them (`policy.toml`).
-//! - [`reference`]: the slow, obvious way to run a float network.
+//! - [`mod@reference`]: the slow, obvious way to run a float network.
 //! - [`grid`]: the quantization grids: levels, rounding, clamping. [`requantize`]: from scales to integers.
 //! - [`quantized`]: a network with its policy, activation scales and integer weights.
 //! - [`target`]: a board and what the kernels cost on its core. [`memory`]: the only place that counts bytes.
