@@ -5,6 +5,7 @@
 
 mod flash;
 mod kernels;
+mod picture;
 mod planner;
 mod ram;
 

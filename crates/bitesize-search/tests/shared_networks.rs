@@ -1,0 +1,127 @@
+//! The trained networks of `../shared/models` on measured kernel costs: the planner against its lower bound, what the
+//! networks need at least, and the time that it takes. Where that folder is not there (set `BITESIZE_SHARED` to its
+//! parent), the tests say so and do nothing.
+
+mod common;
+
+use bitesize_ir::memory::MemoryModel;
+use bitesize_ir::rewrite::rewrite;
+use bitesize_ir::target::{Budget, CoreCosts};
+use bitesize_ir::{BitWidth, Network};
+use bitesize_search::problem::{Side, set_width, width};
+use bitesize_search::{Diagnosis, Problem, Verdict, baselines};
+use common::space;
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const WITHOUT_LIMIT: Budget = Budget { flash_bytes: u64::MAX, ram_bytes: u64::MAX };
+
+/// Every float network of the folder, rewritten, by name.
+fn networks() -> Vec<(String, Network)> {
+    let shared = std::env::var_os("BITESIZE_SHARED")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
+    let Ok(entries) = std::fs::read_dir(shared.join("models")) else {
+        eprintln!("SKIPPED: no folder {}/models", shared.display());
+        return Vec::new();
+    };
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("a folder's entry").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "onnx"));
+    paths.sort();
+    let read = |path: PathBuf| {
+        let name = path.file_stem().expect("a file").to_string_lossy().into_owned();
+        let bytes = std::fs::read(&path).expect("a readable file");
+        let none = |_: &str| Err(std::io::ErrorKind::NotFound.into());
+        let imported = bitesize_import::import_onnx(&bytes, &none, &name).expect("a supported network");
+        (name, rewrite(imported.network).expect("a legal network").0)
+    };
+    paths.into_iter().map(read).collect()
+}
+
+fn cortex_m4() -> CoreCosts {
+    CoreCosts::from_toml(include_str!("../../../targets/cores/cortex-m4.toml")).expect("a core file")
+}
+
+fn random_policy(problem: &Problem, rng: &mut impl Rng) -> bitesize_ir::Policy {
+    let mut policy = problem.uniform(BitWidth::B8);
+    for row in 0..policy.rows.len() {
+        for side in [Side::Weights, Side::Activations] {
+            if width(&policy, row, side).is_some() {
+                set_width(&mut policy, row, side, BitWidth::ALL[rng.random_range(0..3)]);
+            }
+        }
+    }
+    policy
+}
+
+/// The arena is the largest sum of live buffers: at 8, 4 and 2 bits and at a thousand random policies.
+#[test]
+fn arenas_reach_the_lower_bound() {
+    let core = cortex_m4();
+    for (name, network) in networks() {
+        let space = space(&network);
+        let problem = Problem::new(&network, &space, &core, WITHOUT_LIMIT);
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let random = (0..1000).map(|_| random_policy(&problem, &mut rng)).collect::<Vec<_>>();
+        let mut above = 0;
+        for policy in BitWidth::ALL.map(|bits| problem.uniform(bits)).iter().chain(&random) {
+            let plan = problem.model().ram(&problem.widths(policy)).plan;
+            above += usize::from(plan.arena_bytes != plan.lower_bound);
+        }
+        let uniform = BitWidth::ALL.map(|bits| problem.memory(&problem.uniform(bits)));
+        println!("{name}: {above} of 1003 plans above the bound, at 2, 4 and 8 bits {uniform:?}");
+        assert_eq!(above, 0, "{name}");
+    }
+}
+
+/// A budget below the least is answered in under a second, with the least of each; one that fits has a policy.
+#[test]
+fn what_does_not_fit_is_diagnosed_at_once() {
+    let core = cortex_m4();
+    for (name, network) in networks() {
+        let space = space(&network);
+        let problem = Problem::new(&network, &space, &core, WITHOUT_LIMIT);
+        let full = problem.memory(&problem.uniform(BitWidth::B8));
+        for share in [1, 20, 30, 40, 50, 60, 80] {
+            let budget =
+                Budget { flash_bytes: full.flash_bytes * share / 100, ram_bytes: full.ram_bytes * share / 100 };
+            let problem = problem.with_budget(budget);
+            let start = Instant::now();
+            let diagnosis = Diagnosis::of(&problem);
+            let taken = start.elapsed();
+            println!("{name} at {share} %: {taken:?}\n{diagnosis}");
+            assert!(taken < Duration::from_secs(1), "{name} at {share} % took {taken:?}");
+            let fitting = baselines(&problem).into_iter().filter(|baseline| baseline.fits).count();
+            match &diagnosis.verdict {
+                Verdict::Fits(policy) => assert!(problem.fits(policy)),
+                Verdict::Impossible | Verdict::NotFound => assert_eq!(fitting, 0, "{name} at {share} %"),
+            }
+            let would_do = diagnosis.would_do;
+            let enough = Budget { flash_bytes: would_do.flash_bytes, ram_bytes: would_do.ram_bytes };
+            let verdict = Diagnosis::of(&problem.with_budget(enough)).verdict;
+            assert!(matches!(verdict, Verdict::Fits(_)), "{name} at {share} %: the budget named does not do");
+        }
+    }
+}
+
+/// Thousands of policies are counted in a search.
+#[test]
+fn a_policy_is_counted_in_microseconds() {
+    let core = cortex_m4();
+    for (name, network) in networks() {
+        let space = space(&network);
+        let problem = Problem::new(&network, &space, &core, WITHOUT_LIMIT);
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let policies: Vec<_> = (0..200).map(|_| random_policy(&problem, &mut rng)).collect();
+        let start = Instant::now();
+        let total: u64 = policies.iter().map(|policy| problem.memory(policy).ram_bytes).sum();
+        let each = start.elapsed() / 200;
+        let start = Instant::now();
+        let model = MemoryModel::of(&network, &core);
+        println!("{name}: {each:?} a policy, {:?} a model, {total} bytes", start.elapsed());
+        drop(model);
+        // Ten times what it takes on an idle machine: this guards against a blow-up, not against noise.
+        assert!(each < Duration::from_millis(1), "{name}: {each:?}");
+    }
+}
