@@ -5,6 +5,7 @@
 //! some operator reads as numbers: what a clamp cuts off does not count.
 
 use crate::engine::{self, Event};
+use crate::kernels;
 use crate::{Progress, Samples, TrainError};
 use bitesize_ir::policy::{Policy, PolicySpace};
 use bitesize_ir::{ActivationQuant, BitWidth, InputEncoding, Network, TensorId};
@@ -154,11 +155,16 @@ fn find_bounds(
             engine::run(network, samples.range(range).to_real(network), count, &mut |event| {
                 if let Event::Tensor { id, values } = event {
                     let (lo, hi, finite) = &mut lane[id.0];
-                    for value in values {
-                        *lo = lo.min(*value);
-                        *hi = hi.max(*value);
-                    }
-                    *finite &= values.iter().all(|v| v.is_finite());
+                    kernels::vectorized(
+                        #[inline(always)]
+                        || {
+                            for value in values {
+                                *lo = if value < lo { *value } else { *lo };
+                                *hi = if value > hi { *value } else { *hi };
+                                *finite &= value.is_finite();
+                            }
+                        },
+                    );
                 }
             });
         },

@@ -132,9 +132,17 @@ impl NodeRunner {
         Ok(Self { kind, zero: f64::from(output.zero), lo: f64::from(lo), hi: f64::from(hi) })
     }
 
+    /// `floor(zero + value + 0.5)` between the bounds.
+    #[inline(always)]
     fn code(&self, value: f64) -> u8 {
-        // Both bounds are codes, so truncation is the floor and fits.
-        (value + self.zero + 0.5).max(self.lo).min(self.hi) as i32 as u8
+        // Adding 2^52 rounds to a whole number, which then lies in the low bits: the floor without a library call.
+        const WHOLE: f64 = (1u64 << 52) as f64;
+        let value = value + self.zero + 0.5;
+        let value = if value > self.lo { value } else { self.lo };
+        let value = if value < self.hi { value } else { self.hi };
+        let near = value + WHOLE;
+        let floor = if near - WHOLE > value { near - 1.0 } else { near };
+        floor.to_bits() as u8
     }
 
     /// The codes of the node's output.
@@ -147,14 +155,18 @@ impl NodeRunner {
                 let linear = Linear::of(op).expect("the runner was made for a layer with weights");
                 let zeros = vec![0.0; constants.bias.len()];
                 let sums = linear.sums(&image, output, &constants.levels, &zeros);
-                let channels = constants.bias.iter().zip(&constants.factors);
-                let requantize = |pixel: &[f32], out: &mut [u8]| {
-                    for ((sum, out), (bias, factor)) in pixel.iter().zip(out).zip(channels.clone()) {
-                        *out = self.code((f64::from(*sum) + bias) * factor);
-                    }
-                };
                 let mut codes = vec![0; sums.len()];
-                sums.chunks_exact(output.c).zip(codes.chunks_exact_mut(output.c)).for_each(|(s, o)| requantize(s, o));
+                kernels::vectorized(
+                    #[inline(always)]
+                    || {
+                        for (sums, codes) in sums.chunks_exact(output.c).zip(codes.chunks_exact_mut(output.c)) {
+                            let (bias, factors) = (&constants.bias[..output.c], &constants.factors[..output.c]);
+                            for c in 0..output.c {
+                                codes[c] = self.code((f64::from(sums[c]) + bias[c]) * factors[c]);
+                            }
+                        }
+                    },
+                );
                 codes
             }
             (NodeKind::Add { integers, zeros }, _) => {

@@ -1,6 +1,6 @@
 //! What a layer's inputs look like, as its weights see them: how often, their mean, their second moments.
 
-use crate::kernels::{Image, Linear, for_each_tap};
+use crate::kernels::{Image, Linear, for_each_tap, vectorized};
 use bitesize_ir::requantize::WeightLayout;
 use bitesize_ir::{Op, Shape};
 use faer::{Accum, MatMut, MatRef, Par};
@@ -108,21 +108,26 @@ impl Moments {
         taps_of(&mut |to, tap, from| inside[to].push((tap, from)));
         let mut sums = vec![0f32; taps * c];
         let mut products = vec![0f32; taps * taps * c];
-        for image in input.values.chunks_exact(input.shape.elements()) {
-            for inside in &inside {
-                for (i, (tap, from)) in inside.iter().enumerate() {
-                    let values = &image[from * c..][..c];
-                    sums[tap * c..][..c].iter_mut().zip(values).for_each(|(sum, x)| *sum += x);
-                    for (other, other_from) in &inside[i..] {
-                        let others = &image[other_from * c..][..c];
-                        let products = &mut products[(tap * taps + other) * c..][..c];
-                        for ((product, x), y) in products.iter_mut().zip(values).zip(others) {
-                            *product += x * y;
+        vectorized(
+            #[inline(always)]
+            || {
+                for image in input.values.chunks_exact(input.shape.elements()) {
+                    for inside in &inside {
+                        for (i, (tap, from)) in inside.iter().enumerate() {
+                            let values = &image[from * c..][..c];
+                            sums[tap * c..][..c].iter_mut().zip(values).for_each(|(sum, x)| *sum += x);
+                            for (other, other_from) in &inside[i..] {
+                                let others = &image[other_from * c..][..c];
+                                let products = &mut products[(tap * taps + other) * c..][..c];
+                                for ((product, x), y) in products.iter_mut().zip(values).zip(others) {
+                                    *product += x * y;
+                                }
+                            }
                         }
                     }
                 }
-            }
-        }
+            },
+        );
         self.sums.iter_mut().zip(&sums).for_each(|(total, x)| *total += f64::from(*x));
         self.products.iter_mut().zip(&products).for_each(|(total, x)| *total += f64::from(*x));
     }

@@ -3,6 +3,7 @@
 //! All of it minimises `e' H e` for each output channel, where `e` is the error of its weights and `H` the covariance
 //! of their inputs: the variance of the output's error. (Its mean is the business of the bias.)
 
+use crate::kernels::vectorized;
 use bitesize_ir::BitWidth;
 use bitesize_ir::grid::WeightGrid;
 use faer::prelude::*;
@@ -21,6 +22,7 @@ impl Levels {
         Self { lowest: grid.lowest().into(), highest: grid.highest().into(), step: grid.step().into() }
     }
 
+    #[inline(always)]
     fn nearest(self, x: f64) -> f64 {
         let index = ((x - self.lowest) / self.step + 0.5).floor();
         self.lowest + self.step * index.max(0.0).min((self.highest - self.lowest) / self.step)
@@ -92,6 +94,7 @@ impl Curvature {
 
     /// Rounds from the last position to the first, each weight shifted by what the errors so far ask of it. Returns
     /// the levels and `e' H e`.
+    #[inline(always)]
     fn compensate(&self, weights: &[f64], scale: f64, levels: Levels) -> (Vec<f64>, f64) {
         let length = self.length();
         let mut errors = vec![0.0; length];
@@ -110,12 +113,14 @@ impl Curvature {
     }
 
     /// `H v`.
+    #[inline(always)]
     fn times(&self, v: &[f64]) -> Vec<f64> {
         self.form.chunks_exact(self.length()).map(|row| dot(row, v)).collect()
     }
 }
 
 /// A sum of products in eight lanes, so that the compiler can use vector registers.
+#[inline(always)]
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     let mut lanes = [0.0; 8];
     let (a_chunks, b_chunks) = (a.chunks_exact(8), b.chunks_exact(8));
@@ -153,6 +158,14 @@ const DEAD_SCALE: f64 = 1e-30;
 
 /// Quantizes the weights of one output channel.
 pub(crate) fn quantize_row(curvature: &Curvature, weights: &[f64], levels: Levels, effort: Effort) -> Row {
+    vectorized(
+        #[inline(always)]
+        || quantize_row_plainly(curvature, weights, levels, effort),
+    )
+}
+
+#[inline(always)]
+fn quantize_row_plainly(curvature: &Curvature, weights: &[f64], levels: Levels, effort: Effort) -> Row {
     let length = weights.len();
     let magnitude = weights.iter().fold(0.0, |max: f64, w| max.max(w.abs()));
     if magnitude < DEAD_SCALE {
@@ -182,6 +195,7 @@ pub(crate) fn quantize_row(curvature: &Curvature, weights: &[f64], levels: Level
 }
 
 /// The scale of least error by the diagonal of the form, each weight rounded to the nearest level.
+#[inline(always)]
 fn diagonal_scale(curvature: &Curvature, weights: &[f64], levels: Levels, candidates: usize) -> f64 {
     let error = |scale: f64| -> f64 {
         let inverse = 1.0 / scale;
@@ -204,6 +218,7 @@ fn diagonal_scale(curvature: &Curvature, weights: &[f64], levels: Levels, candid
 }
 
 /// Alternates the best scale for the levels and the best level for each weight, all others fixed.
+#[inline(always)]
 fn refine(curvature: &Curvature, weights: &[f64], levels: Levels, rounds: usize, scale: &mut f64, rounded: &mut [f64]) {
     if rounds == 0 {
         return;
