@@ -71,6 +71,16 @@ pub struct Chosen {
     pub best: usize,
 }
 
+impl Chosen {
+    /// The quantized network that is delivered.
+    ///
+    /// # Errors
+    /// It was never quantized (a fault of bitesize).
+    pub fn delivered(&self) -> anyhow::Result<&Candidate> {
+        self.finalists[self.best].candidate.as_ref().context("the policy delivered was never quantized")
+    }
+}
+
 /// What [`choose`] works with.
 pub struct Arena<'a> {
     /// Network, core, budget.

@@ -13,7 +13,7 @@
 //! let console = Console::new(Verbosity::Normal);
 //! let inputs = Inputs::of_run(&config, config.data.val.as_deref(), &console)?;
 //! let mut folder = RunFolder::create("out".as_ref())?;
-//! let ending = bitesize::fit::fit(&config, &inputs, &mut folder, &console)?;
+//! let ending = bitesize::fit(&config, &inputs, &mut folder, &console)?;
 //! # Ok(()) }
 //! ```
 //!
@@ -21,14 +21,14 @@
 //! and counts bytes, `bitesize-train` calibrates and quantizes, `bitesize-search` chooses, `bitesize-integer` lowers and
 //! interprets, `bitesize-codegen` emits, `bitesize-verify` proves.
 //!
-//! In reading order: [`fit`] (the pipeline on a page), [`inputs`], [`data`], [`model`], [`platform`], [`quantize`],
+//! In reading order: [`fit()`] (the pipeline on a page), [`stages`], [`inputs`], [`data`], [`model`], [`platform`], [`quantize`],
 //! [`measure`], [`choose`], [`package`], [`sqnr`], [`report`], [`run`] (the run folder), [`inspect`], [`console`].
 #![forbid(unsafe_code)]
 
 pub mod choose;
 pub mod console;
 pub mod data;
-pub mod fit;
+mod fit;
 pub mod inputs;
 pub mod inspect;
 pub mod measure;
@@ -39,6 +39,9 @@ pub mod quantize;
 pub mod report;
 pub mod run;
 pub mod sqnr;
+pub mod stages;
+
+pub use fit::fit;
 
 /// How a command ended that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -162,7 +162,7 @@ impl FitArgs {
             console.note(format_args!("the run in `{}` is finished: nothing to do", self.output.display()));
             return Ok(Ending::Done);
         }
-        let ending = bitesize::fit::fit(&config, &inputs, &mut folder, console);
+        let ending = bitesize::fit(&config, &inputs, &mut folder, console);
         if matches!(&ending, Err(error) if error.is::<Interrupted>()) {
             folder.keep();
         }

@@ -1,6 +1,6 @@
 //! `report.md`.
 
-use super::Report;
+use super::{LayerReport, Report};
 use bitesize_ir::size::format_size;
 use std::fmt::Write as _;
 
@@ -186,5 +186,3 @@ impl Report {
         Ok(())
     }
 }
-
-use super::LayerReport;

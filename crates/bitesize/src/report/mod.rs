@@ -3,13 +3,14 @@
 mod markdown;
 
 use crate::choose::{Chosen, SearchSummary};
+use crate::inputs::Inputs;
 use crate::measure::Accuracies;
 use crate::platform::Platform;
 use crate::sqnr::TensorQuality;
+use bitesize_ir::Network;
 use bitesize_ir::memory::{FlashUse, RamUse, Widths};
-use bitesize_ir::{Network, PolicySpace};
 use bitesize_search::feasibility::{Diagnosis, Verdict};
-use bitesize_verify::{RunnerResult, Status};
+use bitesize_verify::RunnerResult;
 use serde::{Deserialize, Serialize};
 
 /// The number of the schema of `report.json`.
@@ -207,8 +208,9 @@ pub struct TensorReport {
 }
 
 impl Report {
-    /// A report of a network and a target, everything else still to come.
-    pub fn new(seed: u64, model: &crate::model::Model, platform: &Platform) -> Self {
+    /// A report of a network, its data and a target, everything else still to come.
+    pub fn new(seed: u64, inputs: &Inputs, platform: &Platform) -> Self {
+        let model = &inputs.model;
         let network = &model.network;
         let target = &platform.name;
         Self {
@@ -240,8 +242,8 @@ impl Report {
             chosen: None,
             diagnosis: None,
             tensors: None,
-            data: Vec::new(),
-            preprocess: String::new(),
+            data: inputs.echo.clone(),
+            preprocess: inputs.preprocess.describe(),
             warnings: Vec::new(),
         }
     }
@@ -349,6 +351,15 @@ impl Report {
         });
     }
 
+    /// Reads the text of `report.json`.
+    ///
+    /// # Errors
+    /// What is wrong, with the line; another schema.
+    pub fn from_json(text: &str) -> Result<Self, String> {
+        let report: Self = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        if report.schema == SCHEMA { Ok(report) } else { Err(format!("its schema is {}, not {SCHEMA}", report.schema)) }
+    }
+
     /// The text of `report.json`.
     pub fn to_json(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).expect("a report holds texts and finite numbers");
@@ -360,14 +371,4 @@ impl Report {
     pub fn is_refuted(&self) -> bool {
         self.verification.iter().flatten().any(|v| v.status == "mismatch" || v.status == "failed")
     }
-}
-
-/// Whether some runner found the package wrong.
-pub fn is_refuted(results: &[RunnerResult]) -> bool {
-    results.iter().any(|r| matches!(r.status, Status::Mismatch(_) | Status::Failed { .. }))
-}
-
-/// Widths of every tensor and weight at `policy`.
-pub fn widths(network: &Network, space: &PolicySpace, policy: &bitesize_ir::Policy) -> Widths {
-    Widths::of(network, space, policy)
 }

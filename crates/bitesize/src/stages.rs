@@ -1,0 +1,341 @@
+//! The steps of a run. [`crate::fit`] calls them one after the other; the other commands call one each.
+
+use crate::choose::{Arena, Choice, Chosen, choose, take};
+use crate::console::{Console, checkpoint};
+use crate::data::{Batch, Dataset, Shares, Split};
+use crate::inputs::Inputs;
+use crate::measure::{Candidate, accuracies, float_hits, share};
+use crate::model::Model;
+use crate::platform::{Platform, PlatformName};
+use crate::quantize::{Quantizer, calibrate};
+use crate::report::Report;
+use crate::run::{self, RunConfig, RunFolder, weights};
+use crate::{package, sqnr};
+use anyhow::Context as _;
+use bitesize_ir::memory::Widths;
+use bitesize_ir::{BitWidth, Policy};
+use bitesize_search::ddpg::DdpgSettings;
+use bitesize_search::feasibility::Diagnosis;
+use bitesize_search::problem::{Problem, from_compact};
+use bitesize_search::search::{Settings, Strategy};
+use bitesize_train::Calibration;
+use bitesize_verify::{RunnerResult, boards};
+
+/// Images on which each tensor is compared with the float network.
+const QUALITY_SAMPLES: usize = 16;
+
+/// What every step works with.
+pub struct Run<'a> {
+    /// The settings.
+    pub config: &'a RunConfig,
+    /// The network and the data.
+    pub inputs: &'a Inputs,
+    /// Where results go.
+    pub folder: &'a RunFolder,
+    /// Where progress is told.
+    pub console: &'a Console,
+    /// What the package has to fit.
+    pub platform: &'a Platform,
+}
+
+/// Training samples that serve one purpose each.
+pub struct Samples {
+    /// Ranges, rounding and bias correction; known answers and verification.
+    pub calibration: Batch,
+    /// Held out, to judge policies by.
+    pub reward: Batch,
+}
+
+impl Samples {
+    /// Those that `config` asks for.
+    ///
+    /// # Errors
+    /// No training data, too little of it, or some that cannot be read.
+    pub fn of(config: &RunConfig, inputs: &Inputs) -> anyhow::Result<Self> {
+        let train = training_data(inputs)?;
+        let eval_samples = config.search.as_ref().map_or(0, |s| s.eval_samples);
+        let shares = Shares { reward: eval_samples, calibration: config.calibration.samples };
+        let split = Split::of(train, shares, config.seed)?;
+        Ok(Self { calibration: train.load(&split.calibration)?, reward: train.load(&split.reward)? })
+    }
+}
+
+fn training_data(inputs: &Inputs) -> anyhow::Result<&Dataset> {
+    inputs.train.as_ref().context("no training data is given: pass --train")
+}
+
+/// What the run of `config` has to fit.
+///
+/// # Errors
+/// No target, or one whose core nothing is known of.
+pub fn platform_of(config: &RunConfig) -> anyhow::Result<Platform> {
+    let target: PlatformName =
+        config.target.clone().context("no target is given: pass --board, or --flash and --ram")?;
+    Platform::named(target)
+}
+
+fn strategy_of(config: &RunConfig) -> anyhow::Result<Strategy> {
+    let name = config.search.as_ref().map_or("auto", |s| s.strategy.as_str());
+    // The quick strategy stands in for a choice between strategies.
+    if name == "auto" { Ok(Strategy::Rules) } else { name.parse().map_err(crate::usage) }
+}
+
+fn search_settings(config: &RunConfig, reference_accuracy: f64) -> Settings {
+    let search = config.search.as_ref();
+    Settings {
+        episodes: search.map_or(1, |s| s.episodes),
+        patience: search.and_then(|s| s.patience),
+        seed: config.seed,
+        reference_accuracy,
+        ddpg: DdpgSettings::default(),
+    }
+}
+
+/// The widths that were given instead of a search.
+///
+/// # Errors
+/// Widths of another network.
+pub fn given_policy(config: &RunConfig, inputs: &Inputs) -> anyhow::Result<Option<Policy>> {
+    let Some(text) = config.search.as_ref().and_then(|s| s.policy.as_deref()) else { return Ok(None) };
+    from_compact(text, &inputs.model.space)
+        .map(Some)
+        .map_err(|e| anyhow::anyhow!("the policy in {} does not match the network: {e}", run::CONFIG))
+}
+
+/// Why nothing fits, or the policy given does not; `None` where all is well.
+pub fn misfit(problem: &Problem, given: Option<&Policy>) -> Option<Diagnosis> {
+    match given {
+        Some(policy) if problem.fits(policy) => None,
+        Some(_) => Some(Diagnosis::of(problem)),
+        None if problem.fits(&problem.uniform(BitWidth::B8)) => None,
+        None => Some(Diagnosis::of(problem)).filter(|d| d.fitting().is_none()),
+    }
+}
+
+/// The boards on which some policy of the problem's network fits.
+pub fn boards_that_would_do(problem: &Problem) -> Vec<String> {
+    let fits = |target: &bitesize_ir::target::Target| {
+        let Some(core) = boards::core(&target.core) else { return false };
+        let other = Problem::new(problem.network(), problem.space(), &core, target.budget());
+        other.fits(&other.uniform(BitWidth::B8)) || Diagnosis::of(&other).fitting().is_some()
+    };
+    boards::all().into_iter().filter(fits).map(|target| target.name).collect()
+}
+
+/// Tells why nothing fits, or the policy given does not, and what would do; adds it to the report.
+pub fn tell_misfit(diagnosis: &Diagnosis, given: Option<&Policy>, problem: &Problem, report: &mut Report) {
+    let boards = boards_that_would_do(problem);
+    let what = if given.is_some() { "the given policy does not fit" } else { "no policy was found that fits" };
+    eprintln!("does not fit: {what} the budget.\n{diagnosis}");
+    if let Some(policy) = given {
+        let memory = problem.memory(policy);
+        let [flash, ram] = [memory.flash_bytes, memory.ram_bytes].map(bitesize_ir::size::format_size);
+        eprintln!("the given policy takes FLASH {flash}, RAM {ram}");
+        let widths = problem.widths(policy);
+        report.add_memory(problem.network(), &widths, &problem.model().flash(&widths), &problem.model().ram(&widths));
+    }
+    eprintln!(
+        "boards that would do: {}",
+        if boards.is_empty() { "none of those known".into() } else { boards.join(", ") }
+    );
+    report.add_diagnosis(diagnosis, boards);
+}
+
+/// The calibration that the folder holds, or a new one, which is kept there.
+///
+/// # Errors
+/// A damaged file; a float network that overflows on the samples; [`crate::console::Interrupted`].
+pub fn calibrated(run: &Run, samples: &Batch) -> anyhow::Result<Calibration> {
+    calibrate_into(run.config, run.inputs, samples, run.folder, run.console)
+}
+
+/// As [`calibrated`], for a run that has no target yet.
+///
+/// # Errors
+/// As [`calibrated`].
+pub fn calibrate_into(
+    config: &RunConfig,
+    inputs: &Inputs,
+    samples: &Batch,
+    folder: &RunFolder,
+    console: &Console,
+) -> anyhow::Result<Calibration> {
+    let path = folder.join(run::CALIBRATION);
+    if let Ok(text) = std::fs::read_to_string(&path) {
+        return serde_json::from_str(&text)
+            .with_context(|| format!("`{}` is damaged: remove it, and it is made again", path.display()));
+    }
+    let calibration = calibrate(&inputs.model.network, samples, &config.calibration.ranges, console)?;
+    folder.write(run::CALIBRATION, serde_json::to_string_pretty(&calibration)?.as_bytes())?;
+    Ok(calibration)
+}
+
+/// What choosing led to.
+pub enum Decision {
+    /// This is delivered.
+    Delivered(Box<Chosen>),
+    /// Nothing fits.
+    DoesNotFit(Box<Diagnosis>),
+}
+
+/// Searches (or takes the widths that were given), quantizes for delivery, keeps policy and weights, and adds all of it
+/// to the report.
+///
+/// # Errors
+/// A network that cannot be quantized; a folder that cannot be written; [`crate::console::Interrupted`].
+pub fn decide(run: &Run, problem: &Problem, samples: &Samples, report: &mut Report) -> anyhow::Result<Decision> {
+    let Run { config, inputs, folder, console, .. } = *run;
+    let network = &inputs.model.network;
+    let given = given_policy(config, inputs)?;
+    let calibration = calibrated(run, &samples.calibration)?;
+    let reference = share(float_hits(network, &samples.reward)?, samples.reward.len());
+    console.note(format_args!("float accuracy on {} held-out training samples: {reference:.4}", samples.reward.len()));
+    warn_of_chance(reference, inputs, console);
+    let quantizer = Quantizer::prepare(network, &samples.calibration, calibration, console)?;
+    let arena = Arena { problem, quantizer: &quantizer, reward: &samples.reward, folder, console };
+    let chosen = match &given {
+        Some(policy) => take(&arena, policy)?,
+        None => match choose(&arena, strategy_of(config)?, &search_settings(config, reference))? {
+            Choice::Chosen(chosen) => *chosen,
+            Choice::DoesNotFit(diagnosis) => return Ok(Decision::DoesNotFit(diagnosis)),
+        },
+    };
+    let candidate = chosen.delivered()?;
+    report.fits = true;
+    report.add_choice(&chosen);
+    let (flash, ram) = package::memory_of(candidate, &run.platform.core);
+    let widths = Widths::of(network, &inputs.model.space, &candidate.model.policy);
+    report.add_memory(network, &widths, &flash, &ram);
+    qualities(&chosen, problem, &quantizer, &samples.calibration, report, console)?;
+    keep_weights(candidate, inputs, folder)?;
+    Ok(Decision::Delivered(Box::new(chosen)))
+}
+
+/// Quantizes `policy` for delivery.
+///
+/// # Errors
+/// As [`decide`].
+pub fn quantize_for(run: &Run, policy: &Policy, samples: &Batch) -> anyhow::Result<Candidate> {
+    let calibration = calibrated(run, samples)?;
+    let quantizer = Quantizer::prepare(&run.inputs.model.network, samples, calibration, run.console)?;
+    let candidate = quantizer.sequential("policy", policy)?;
+    keep_weights(&candidate, run.inputs, run.folder)?;
+    Ok(candidate)
+}
+
+/// The quantized network that the folder holds.
+///
+/// # Errors
+/// None there, or one of another network.
+pub fn kept_candidate(inputs: &Inputs, folder: &RunFolder) -> anyhow::Result<Candidate> {
+    let path = folder.join(run::WEIGHTS);
+    let shown = path.display();
+    let bytes = std::fs::read(&path)
+        .with_context(|| format!("cannot read `{shown}`: run `bitesize search` or `bitesize fit` first"))?;
+    let Model { network, space, sha256, .. } = &inputs.model;
+    let model = weights::from_bytes(&bytes, network, space, sha256)
+        .map_err(|problem| anyhow::anyhow!("`{shown}`: {problem}"))?;
+    Candidate::new(model)
+}
+
+/// The package's proof, added to the report.
+///
+/// # Errors
+/// No samples; [`crate::console::Interrupted`].
+pub fn prove(
+    run: &Run,
+    candidate: &Candidate,
+    samples: &Batch,
+    report: &mut Report,
+) -> anyhow::Result<Vec<RunnerResult>> {
+    let settings = (&run.config.verify, run.config.seed);
+    let results = package::prove(candidate, &run.platform.core, samples, run.folder, settings, run.console)?;
+    report.add_verification(&results);
+    Ok(results)
+}
+
+/// Writes both forms of the report.
+///
+/// # Errors
+/// A folder that cannot be written.
+pub fn write_report(report: &mut Report, folder: &RunFolder, console: &Console) -> anyhow::Result<()> {
+    let new = console.warnings().into_iter().filter(|w| !report.warnings.contains(w)).collect::<Vec<_>>();
+    report.warnings.extend(new);
+    folder.write(run::REPORT_MD, report.to_markdown().as_bytes())?;
+    folder.write(run::REPORT_JSON, report.to_json().as_bytes())
+}
+
+/// A network that is not better than guessing has most likely been fed wrongly.
+fn warn_of_chance(accuracy: f64, inputs: &Inputs, console: &Console) {
+    let network = &inputs.model.network;
+    let chance = 1.0 / network.shape(network.output).elements() as f64;
+    if accuracy < 2.0 * chance {
+        console.warn(format_args!(
+            "the float network classifies {:.1} % of held-out samples, hardly better than guessing: check the \
+             preprocessing ({}), the channel order and the class order",
+            100.0 * accuracy,
+            inputs.preprocess.describe()
+        ));
+    }
+}
+
+/// Every tensor at 8 bits everywhere against float; warnings where one is poor.
+fn qualities(
+    chosen: &Chosen,
+    problem: &Problem,
+    quantizer: &Quantizer,
+    samples: &Batch,
+    report: &mut Report,
+    console: &Console,
+) -> anyhow::Result<()> {
+    let uniform = problem.uniform(BitWidth::B8);
+    let delivered = chosen.finalists.iter().find(|f| f.policy == uniform).and_then(|f| f.candidate.as_ref());
+    let fast;
+    let candidate = match delivered {
+        Some(candidate) => candidate,
+        None => {
+            fast = quantizer.fast(&uniform)?;
+            &fast
+        }
+    };
+    let qualities = sqnr::qualities(candidate, &samples.slice(0..samples.len().min(QUALITY_SAMPLES)))?;
+    for q in &qualities {
+        if let Some(reason) = &q.reason {
+            console.warn(format_args!("tensor `{}` has {:.1} dB at 8 bits: {reason}", q.name, q.sqnr_db));
+        }
+    }
+    report.add_qualities(&qualities);
+    Ok(())
+}
+
+/// Writes the widths and the weights of what is delivered.
+fn keep_weights(candidate: &Candidate, inputs: &Inputs, folder: &RunFolder) -> anyhow::Result<()> {
+    folder.write(run::POLICY, candidate.model.policy.to_toml().as_bytes())?;
+    folder.write(run::WEIGHTS, &weights::to_bytes(&candidate.model, &inputs.model.sha256)?)
+}
+
+/// Accuracy on the validation data, of everything at once, added to the report; nothing is chosen by it.
+///
+/// # Errors
+/// Data that cannot be read; [`crate::console::Interrupted`].
+pub fn measure(
+    val: &Dataset,
+    inputs: &Inputs,
+    chosen: &Chosen,
+    report: &mut Report,
+    console: &Console,
+) -> anyhow::Result<()> {
+    checkpoint()?;
+    let mut measured: Vec<usize> = Vec::new();
+    for (i, finalist) in chosen.finalists.iter().enumerate() {
+        let wanted = finalist.candidate.is_some() && (i == chosen.best || i > 0);
+        let new = measured.iter().all(|m| chosen.finalists[*m].policy != finalist.policy);
+        if wanted && new {
+            measured.push(i);
+        }
+    }
+    let candidates: Vec<&Candidate> = measured.iter().filter_map(|i| chosen.finalists[*i].candidate.as_ref()).collect();
+    let accuracies = accuracies(val, Some(&inputs.model.network), &candidates, console)?;
+    report.add_accuracies(&accuracies, chosen, &measured);
+    Ok(())
+}
