@@ -16,7 +16,7 @@ BITESIZE_INLINE void bitesize_average_pool(const bitesize_average_pool_layer *la
     for (y = 0; y < window->out_h; y++) {
         for (x = 0; x < window->out_w; x++) {
             const bitesize_patch patch = bitesize_patch_at(window, input, y, x, pixel_bytes);
-            const uint32_t count = patch.rows * patch.columns;
+            const uint32_t count = (patch.rows.end - patch.rows.first) * (patch.columns.end - patch.columns.first);
             const bitesize_average_factor *factor = layer->factors;
             const bitesize_average_factor *const last = factor + layer->factor_count - 1;
             bitesize_writer writer = bitesize_writer_at(output, 0, output_bits);
@@ -28,9 +28,9 @@ BITESIZE_INLINE void bitesize_average_pool(const bitesize_average_pool_layer *la
                 uint32_t rows;
                 uint32_t columns;
                 int32_t sum = -(int32_t)count * layer->zero_in;
-                for (rows = patch.rows; rows != 0u; rows--) {
+                for (rows = patch.rows.end - patch.rows.first; rows != 0u; rows--) {
                     const uint8_t *at = row;
-                    for (columns = patch.columns; columns != 0u; columns--) {
+                    for (columns = patch.columns.end - patch.columns.first; columns != 0u; columns--) {
                         sum += bitesize_code(at, (c * input_bits) & 7u, input_bits);
                         at += patch.column_step;
                     }

@@ -17,9 +17,9 @@ BITESIZE_INLINE void bitesize_max_pool(const bitesize_max_pool_layer *layer, uin
                 uint32_t rows;
                 uint32_t columns;
                 int32_t largest = 0;
-                for (rows = patch.rows; rows != 0u; rows--) {
+                for (rows = patch.rows.end - patch.rows.first; rows != 0u; rows--) {
                     const uint8_t *at = row;
-                    for (columns = patch.columns; columns != 0u; columns--) {
+                    for (columns = patch.columns.end - patch.columns.first; columns != 0u; columns--) {
                         const int32_t code = bitesize_code(at, (c * bits) & 7u, bits);
                         largest = code > largest ? code : largest;
                         at += patch.column_step;

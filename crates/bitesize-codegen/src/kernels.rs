@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 const LAYERS: &str = include_str!("../../../runtime/layers.h");
 const COMMON: &str = include_str!("../../../runtime/common.h");
 const ROWS: &str = include_str!("../../../runtime/rows.h");
-const POOL: &str = include_str!("../../../runtime/pool.h");
+const WINDOW: &str = include_str!("../../../runtime/window.h");
 const CONV2D: &str = include_str!("../../../runtime/conv2d.h");
 const DEPTHWISE_CONV2D: &str = include_str!("../../../runtime/depthwise_conv2d.h");
 const FULLY_CONNECTED: &str = include_str!("../../../runtime/fully_connected.h");
@@ -52,12 +52,12 @@ pub(crate) fn node_keys(network: &IntNetwork, node: &IntNode) -> Vec<KernelKey> 
 fn templates(kind: KernelKind) -> &'static [&'static str] {
     match kind {
         KernelKind::Conv2d => &[ROWS, CONV2D],
-        KernelKind::DepthwiseConv2d => &[ROWS, DEPTHWISE_CONV2D],
+        KernelKind::DepthwiseConv2d => &[ROWS, WINDOW, DEPTHWISE_CONV2D],
         KernelKind::FullyConnected => &[ROWS, FULLY_CONNECTED],
         KernelKind::Add => &[ADD],
         KernelKind::Concat => &[CONCAT],
-        KernelKind::MaxPool => &[POOL, MAX_POOL],
-        KernelKind::AveragePool => &[POOL, AVERAGE_POOL],
+        KernelKind::MaxPool => &[WINDOW, MAX_POOL],
+        KernelKind::AveragePool => &[WINDOW, AVERAGE_POOL],
         KernelKind::Clamp => &[CLAMP],
         KernelKind::Pad => &[PAD],
     }

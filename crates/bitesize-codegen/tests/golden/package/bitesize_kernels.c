@@ -400,6 +400,35 @@ BITESIZE_INLINE void bitesize_conv2d(const bitesize_conv2d_layer *layer, uint8_t
     }
 }
 
+/* Windows whose channels are computed one by one: pools and depthwise convolution. */
+
+/* The taps of one window that fall into the image, and where the first of them reads. */
+typedef struct {
+    const uint8_t *input;
+    bitesize_span rows;
+    bitesize_span columns;
+    uint32_t row_step;
+    uint32_t column_step;
+} bitesize_patch;
+
+BITESIZE_INLINE bitesize_patch bitesize_patch_at(const bitesize_window *window, const uint8_t *input, uint32_t y,
+                                                 uint32_t x, uint32_t pixel_bytes)
+{
+    const int32_t top = (int32_t)(y * window->stride_h) - window->pad_top;
+    const int32_t left = (int32_t)(x * window->stride_w) - window->pad_left;
+    bitesize_patch patch;
+    uint32_t first_y;
+    uint32_t first_x;
+    patch.rows = bitesize_clip(top, window->kernel_h, window->dilation_h, window->in_h);
+    patch.columns = bitesize_clip(left, window->kernel_w, window->dilation_w, window->in_w);
+    first_y = (uint32_t)top + patch.rows.first * window->dilation_h;
+    first_x = (uint32_t)left + patch.columns.first * window->dilation_w;
+    patch.input = input + (first_y * window->in_w + first_x) * pixel_bytes;
+    patch.row_step = (uint32_t)window->dilation_h * window->in_w * pixel_bytes;
+    patch.column_step = window->dilation_w * pixel_bytes;
+    return patch;
+}
+
 /* The sums of neighbouring channels; only `a` is used where a single one is computed. */
 typedef struct {
     int32_t a;
@@ -407,38 +436,6 @@ typedef struct {
     int32_t c;
     int32_t d;
 } bitesize_quad;
-
-/* The window of one output pixel: the taps that fall into the image, and where the first of them reads. */
-typedef struct {
-    const uint8_t *input;
-    const uint8_t *padding;
-    bitesize_span rows;
-    bitesize_span columns;
-    uint32_t row_step;
-    uint32_t column_step;
-} bitesize_place;
-
-BITESIZE_INLINE bitesize_place bitesize_place_at(const bitesize_window *window, const uint8_t *input, uint32_t y,
-                                                 uint32_t x, uint32_t pixel_bytes)
-{
-    const int32_t top = (int32_t)(y * window->stride_h) - window->pad_top;
-    const int32_t left = (int32_t)(x * window->stride_w) - window->pad_left;
-    bitesize_place place;
-    uint32_t first_y;
-    uint32_t first_x;
-    place.rows = bitesize_clip(top, window->kernel_h, window->dilation_h, window->in_h);
-    place.columns = bitesize_clip(left, window->kernel_w, window->dilation_w, window->in_w);
-    if (place.columns.first == place.columns.end) {
-        place.rows.end = place.rows.first;
-    }
-    first_y = (uint32_t)top + place.rows.first * window->dilation_h;
-    first_x = (uint32_t)left + place.columns.first * window->dilation_w;
-    place.input = input + (first_y * window->in_w + first_x) * pixel_bytes;
-    place.padding = 0;
-    place.row_step = (uint32_t)window->dilation_h * window->in_w * pixel_bytes;
-    place.column_step = window->dilation_w * pixel_bytes;
-    return place;
-}
 
 /* Adds the products of `count` channels (1 or 4) at one tap. */
 BITESIZE_INLINE void bitesize_tap(bitesize_quad *quad, const uint8_t *code, const uint8_t *weight,
@@ -458,34 +455,37 @@ BITESIZE_INLINE void bitesize_tap(bitesize_quad *quad, const uint8_t *code, cons
 
 /*
  * Sums one window for `count` channels (1 or 4) from channel `c` on. Four channels from a multiple of four
- * start on a byte at every width. `place.padding` holds the padding in the packed form of the input.
+ * start on a byte at every width. `padding` holds their padding codes in the packed form of the input.
  */
-BITESIZE_INLINE bitesize_quad bitesize_taps(const bitesize_depthwise_conv2d_layer *layer, const bitesize_place *place,
-                                            uint32_t c, uint32_t count, uint32_t input_bits, uint32_t weight_bits)
+BITESIZE_INLINE bitesize_quad bitesize_taps(const bitesize_depthwise_conv2d_layer *layer, const bitesize_patch *patch,
+                                            const uint8_t *padding, uint32_t c, uint32_t count, uint32_t input_bits,
+                                            uint32_t weight_bits)
 {
     const uint32_t kernel_h = layer->window.kernel_h;
     const uint32_t kernel_w = layer->window.kernel_w;
     const uint32_t tap_bytes = bitesize_row_bytes(layer->channels, weight_bits);
     const uint32_t code_shift = count == 4u ? 0u : (c * input_bits) & 7u;
     const uint32_t level_shift = count == 4u ? 0u : (c * weight_bits) & 7u;
-    const uint8_t *row = place->input + ((c * input_bits) >> 3);
+    const uint8_t *row = patch->input + ((c * input_bits) >> 3);
     const uint8_t *weight = layer->weights.values + ((c * weight_bits) >> 3);
+    /* Without a column in the image, no row has any. */
+    const uint32_t rows_end = patch->columns.first < patch->columns.end ? patch->rows.end : 0u;
     uint32_t tap_y;
     bitesize_quad quad = {0, 0, 0, 0};
     for (tap_y = 0; tap_y < kernel_h; tap_y++) {
-        const int inside = tap_y >= place->rows.first && tap_y < place->rows.end;
+        const int inside = tap_y >= patch->rows.first && tap_y < rows_end;
         uint32_t tap_x = 0;
         while (tap_x < kernel_w) {
             /* A run of taps in the image or in the padding. */
-            const uint8_t *code = place->padding;
+            const uint8_t *code = padding;
             uint32_t step = 0;
             uint32_t end = kernel_w;
-            if (inside && tap_x == place->columns.first) {
+            if (inside && tap_x == patch->columns.first) {
                 code = row;
-                step = place->column_step;
-                end = place->columns.end;
-            } else if (inside && tap_x < place->columns.first) {
-                end = place->columns.first;
+                step = patch->column_step;
+                end = patch->columns.end;
+            } else if (inside && tap_x < patch->columns.first) {
+                end = patch->columns.first;
             }
             for (; tap_x < end; tap_x++) {
                 bitesize_tap(&quad, code, weight, code_shift, level_shift, count, input_bits, weight_bits);
@@ -494,7 +494,7 @@ BITESIZE_INLINE bitesize_quad bitesize_taps(const bitesize_depthwise_conv2d_laye
             }
         }
         if (inside) {
-            row += place->row_step;
+            row += patch->row_step;
         }
     }
     return quad;
@@ -518,22 +518,22 @@ BITESIZE_INLINE void bitesize_depthwise_conv2d(const bitesize_depthwise_conv2d_l
     for (y = 0; y < window->out_h; y++) {
         for (x = 0; x < window->out_w; x++) {
             bitesize_writer writer = bitesize_writer_at(output, 0, output_bits);
-            bitesize_place place = bitesize_place_at(window, input, y, x, pixel_bytes);
+            const bitesize_patch patch = bitesize_patch_at(window, input, y, x, pixel_bytes);
             for (c = 0; c < channels;) {
                 /* In memory, so that one copy of the code below serves all four. */
                 int32_t sums[4];
                 const uint32_t count = c + 4u <= channels ? 4u : 1u;
                 const uint32_t end = c + count;
+                const uint8_t *const padding = input_bits == 8u && layer->padding != 0 ? layer->padding + c : fills;
                 bitesize_quad quad;
                 uint32_t i = 0;
-                place.padding = input_bits == 8u && layer->padding != 0 ? layer->padding + c : fills;
                 if (count == 4u) {
-                    quad = bitesize_taps(layer, &place, c, 4, input_bits, weight_bits);
+                    quad = bitesize_taps(layer, &patch, padding, c, 4, input_bits, weight_bits);
                     sums[1] = quad.b;
                     sums[2] = quad.c;
                     sums[3] = quad.d;
                 } else {
-                    quad = bitesize_taps(layer, &place, c, 1, input_bits, weight_bits);
+                    quad = bitesize_taps(layer, &patch, padding, c, 1, input_bits, weight_bits);
                 }
                 sums[0] = quad.a;
                 for (; c < end; c++) {
@@ -638,33 +638,6 @@ BITESIZE_INLINE void bitesize_concat(const bitesize_concat_layer *layer, uint8_t
     }
 }
 
-/* The part of one pool window that lies in the image. */
-typedef struct {
-    const uint8_t *input;
-    uint32_t rows;
-    uint32_t columns;
-    uint32_t row_step;
-    uint32_t column_step;
-} bitesize_patch;
-
-BITESIZE_INLINE bitesize_patch bitesize_patch_at(const bitesize_window *window, const uint8_t *input, uint32_t y,
-                                                 uint32_t x, uint32_t pixel_bytes)
-{
-    const int32_t top = (int32_t)(y * window->stride_h) - window->pad_top;
-    const int32_t left = (int32_t)(x * window->stride_w) - window->pad_left;
-    const bitesize_span rows = bitesize_clip(top, window->kernel_h, window->dilation_h, window->in_h);
-    const bitesize_span columns = bitesize_clip(left, window->kernel_w, window->dilation_w, window->in_w);
-    const uint32_t first_y = (uint32_t)top + rows.first * window->dilation_h;
-    const uint32_t first_x = (uint32_t)left + columns.first * window->dilation_w;
-    bitesize_patch patch;
-    patch.rows = rows.end - rows.first;
-    patch.columns = columns.end - columns.first;
-    patch.column_step = window->dilation_w * pixel_bytes;
-    patch.row_step = (uint32_t)window->dilation_h * window->in_w * pixel_bytes;
-    patch.input = input + (first_y * window->in_w + first_x) * pixel_bytes;
-    return patch;
-}
-
 BITESIZE_INLINE void bitesize_average_pool(const bitesize_average_pool_layer *layer, uint8_t *arena,
                                            uint32_t input_bits, uint32_t output_bits)
 {
@@ -683,7 +656,7 @@ BITESIZE_INLINE void bitesize_average_pool(const bitesize_average_pool_layer *la
     for (y = 0; y < window->out_h; y++) {
         for (x = 0; x < window->out_w; x++) {
             const bitesize_patch patch = bitesize_patch_at(window, input, y, x, pixel_bytes);
-            const uint32_t count = patch.rows * patch.columns;
+            const uint32_t count = (patch.rows.end - patch.rows.first) * (patch.columns.end - patch.columns.first);
             const bitesize_average_factor *factor = layer->factors;
             const bitesize_average_factor *const last = factor + layer->factor_count - 1;
             bitesize_writer writer = bitesize_writer_at(output, 0, output_bits);
@@ -695,9 +668,9 @@ BITESIZE_INLINE void bitesize_average_pool(const bitesize_average_pool_layer *la
                 uint32_t rows;
                 uint32_t columns;
                 int32_t sum = -(int32_t)count * layer->zero_in;
-                for (rows = patch.rows; rows != 0u; rows--) {
+                for (rows = patch.rows.end - patch.rows.first; rows != 0u; rows--) {
                     const uint8_t *at = row;
-                    for (columns = patch.columns; columns != 0u; columns--) {
+                    for (columns = patch.columns.end - patch.columns.first; columns != 0u; columns--) {
                         sum += bitesize_code(at, (c * input_bits) & 7u, input_bits);
                         at += patch.column_step;
                     }
