@@ -262,6 +262,63 @@ pub(crate) fn drawn(seed: u64, depth: usize) -> Drawn {
     draw.finish()
 }
 
+/// A network that calls every kernel whose input has `input` bits and whose weights or second input have `second`.
+///
+/// Every branch ends in a convolution to one pixel; a concatenation and a fully connected layer join them.
+pub(crate) fn every_kernel(input: BitWidth, second: BitWidth) -> Drawn {
+    let seed = u64::from(input.bits()) * 16 + u64::from(second.bits());
+    let mut draw = Draw::new(seed, Shape::new(5, 6, 3), seed % 2 == 0);
+    // The widths of the outputs and weights of the nodes, by tensor; 8 bits where nothing is said.
+    let mut chosen: Vec<(TensorId, BitWidth)> = Vec::new();
+    let mut say = |tensor: TensorId, bits: BitWidth| chosen.push((tensor, bits));
+    let pixelwise = Window::of([1, 1]);
+    let padded = Window { pads: Pads { top: 1, left: 0, bottom: 1, right: 2 }, ..Window::of([3, 3]) };
+    let first = draw.conv(TensorId(0), 5, 1, padded);
+    say(first, input);
+    let other = draw.conv(TensorId(0), 5, 1, padded);
+    say(other, second);
+    let vector = draw.conv(first, 7, 1, Window::of([5, 6]));
+    say(vector, input);
+    let mut ends = Vec::new();
+    for output in BitWidth::ALL {
+        let strided = Window { stride: [2, 1], dilation: [1, 2], ..padded };
+        let pointwise = draw.conv(first, 9, 1, pixelwise);
+        let made = [
+            draw.conv(first, 6, 1, strided),
+            pointwise,
+            draw.depthwise(first, padded),
+            draw.fully_connected(vector, 5),
+            draw.push(Op::Add(Clamp::NONE), &[first, other]),
+            draw.push(Op::Concat, &[first, other, first]),
+            draw.average(first, padded, false),
+            draw.average(first, padded, true),
+        ];
+        made.iter().for_each(|tensor| say(*tensor, output));
+        ends.extend(made);
+    }
+    ends.push(draw.push(Op::MaxPool(padded), &[first]));
+    ends.push(draw.push(Op::Clamp(Clamp { lo: -1.0, hi: 2.0 }), &[first]));
+    ends.push(draw.push(Op::Pad(Pads { top: 2, left: 1, bottom: 0, right: 1 }), &[first]));
+    let pixels: Vec<TensorId> = ends
+        .into_iter()
+        .map(|end| {
+            let shape = draw.shape(end);
+            draw.conv(end, 2, 1, Window::of([shape.h, shape.w]))
+        })
+        .collect();
+    let joined = draw.push(Op::Concat, &pixels);
+    draw.fully_connected(joined, 4);
+    let space = PolicySpace::of(&draw.network);
+    let mut policy = Policy::uniform(&space, second, BitWidth::B8);
+    for (row, choice) in space.rows.iter().zip(&mut policy.rows) {
+        let output = draw.network.node(row.node).output;
+        if let Some((_, bits)) = chosen.iter().find(|(tensor, _)| *tensor == output) {
+            choice.activations = choice.activations.map(|_| *bits);
+        }
+    }
+    draw.finish_with(policy)
+}
+
 /// Multipliers that lowering seldom makes: negative ones, shifts of 32 and less, zero.
 pub(crate) fn harden(network: &mut IntNetwork, seed: u64) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
