@@ -4,9 +4,11 @@ use anyhow::Context as _;
 use bitesize::data::preprocess::PerChannel;
 use bitesize::data::{Channels, PreprocessFile};
 use bitesize::platform::Platform;
+use bitesize::run::config::CalibrationConfig;
 use bitesize::usage;
 use bitesize_ir::size::parse_size;
 use bitesize_ir::target::Budget;
+use bitesize_train::{CalibrationSettings, RangeMethod};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -127,6 +129,52 @@ impl TargetArgs {
     /// The core asked for.
     pub(crate) fn core(&self) -> Option<&str> {
         self.core.as_deref()
+    }
+}
+
+/// How ranges are found.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Calibration")]
+pub(crate) struct CalibrationArgs {
+    /// Where all chance comes from
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    pub(crate) seed: u64,
+    /// Training samples for ranges, rounding and bias correction
+    #[arg(long, value_name = "N", default_value = "512", value_parser = at_least_one)]
+    calibration_samples: usize,
+    /// How activation ranges are chosen: min-error, min-max, or percentile:P with P from 50 to 100
+    #[arg(long, value_name = "METHOD", default_value = "min-error", value_parser = parse_ranges)]
+    ranges: RangeMethod,
+}
+
+impl CalibrationArgs {
+    /// As `config.toml` keeps them.
+    pub(crate) fn config(&self) -> CalibrationConfig {
+        CalibrationConfig {
+            samples: self.calibration_samples,
+            ranges: CalibrationSettings { method: self.ranges, ..CalibrationSettings::default() },
+        }
+    }
+}
+
+/// A number of at least 1.
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least 1 is needed".into()),
+        Ok(n) => Ok(n),
+        Err(_) => Err(format!("`{text}` is not a number")),
+    }
+}
+
+fn parse_ranges(text: &str) -> Result<RangeMethod, String> {
+    let percentile = |p: &str| p.parse::<f64>().ok().filter(|p| (50.0..=100.0).contains(p));
+    match text.split_once(':') {
+        None if text == "min-error" => Ok(RangeMethod::MinError),
+        None if text == "min-max" => Ok(RangeMethod::MinMax),
+        Some(("percentile", p)) if percentile(p).is_some() => {
+            Ok(RangeMethod::Percentile(percentile(p).unwrap_or(100.0) / 100.0))
+        }
+        _ => Err(format!("`{text}` is none of min-error, min-max, percentile:P (as percentile:99.99)")),
     }
 }
 

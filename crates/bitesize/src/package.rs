@@ -18,7 +18,7 @@ use bitesize_verify::{Cases, Job, Prediction, Progress, Runner, RunnerResult, Se
 pub const PREFIX: &str = "model";
 
 /// Samples of the known-answer test beside the package.
-const KNOWN_ANSWERS: usize = 4;
+pub const KNOWN_ANSWERS: usize = 4;
 
 /// FLASH and RAM of a candidate on a core.
 pub fn memory_of(candidate: &Candidate, core: &CoreCosts) -> (FlashUse, RamUse) {

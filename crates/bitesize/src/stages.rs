@@ -52,12 +52,25 @@ impl Samples {
     /// # Errors
     /// No training data, too little of it, or some that cannot be read.
     pub fn of(config: &RunConfig, inputs: &Inputs) -> anyhow::Result<Self> {
+        let split = split(config, inputs)?;
         let train = training_data(inputs)?;
-        let eval_samples = config.search.as_ref().map_or(0, |s| s.eval_samples);
-        let shares = Shares { reward: eval_samples, calibration: config.calibration.samples };
-        let split = Split::of(train, shares, config.seed)?;
         Ok(Self { calibration: train.load(&split.calibration)?, reward: train.load(&split.reward)? })
     }
+}
+
+/// The first `count` of the calibration samples that `config` asks for, or as many as there are.
+///
+/// # Errors
+/// As [`Samples::of`].
+pub fn first_samples(config: &RunConfig, inputs: &Inputs, count: usize) -> anyhow::Result<Batch> {
+    let split = split(config, inputs)?;
+    Ok(training_data(inputs)?.load(&split.calibration[..count.min(split.calibration.len())])?)
+}
+
+fn split(config: &RunConfig, inputs: &Inputs) -> anyhow::Result<Split> {
+    let reward = config.search.as_ref().map_or(0, |s| s.eval_samples);
+    let shares = Shares { reward, calibration: config.calibration.samples };
+    Ok(Split::of(training_data(inputs)?, shares, config.seed)?)
 }
 
 fn training_data(inputs: &Inputs) -> anyhow::Result<&Dataset> {

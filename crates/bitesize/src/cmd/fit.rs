@@ -1,16 +1,16 @@
 //! `bitesize fit`.
 
-use crate::args::{PreprocessArgs, TargetArgs, absolute};
+use super::{keep_if_interrupted, read_config};
+use crate::args::{CalibrationArgs, PreprocessArgs, TargetArgs, absolute, at_least_one};
 use anyhow::{Context as _, bail};
 use bitesize::choose::parse_uniform;
-use bitesize::console::{Console, Interrupted};
+use bitesize::console::Console;
 use bitesize::inputs::{Inputs, Sources};
-use bitesize::run::config::{CalibrationConfig, DataConfig, ModelConfig, SearchConfig, VerifyConfig};
+use bitesize::run::config::{DataConfig, ModelConfig, SearchConfig, VerifyConfig};
 use bitesize::run::{self, RunConfig, RunFolder};
 use bitesize::{Ending, usage};
 use bitesize_ir::{Policy, PolicySpace};
 use bitesize_search::problem::to_compact;
-use bitesize_train::{CalibrationSettings, RangeMethod};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -33,15 +33,8 @@ pub(crate) struct FitArgs {
     target: TargetArgs,
     #[command(flatten)]
     search: SearchArgs,
-    /// Where all chance comes from
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
-    seed: u64,
-    /// Training samples for ranges, rounding and bias correction
-    #[arg(long, value_name = "N", default_value = "512", value_parser = at_least_one)]
-    calibration_samples: usize,
-    /// How activation ranges are chosen: min-error, min-max, or percentile:P with P from 50 to 100
-    #[arg(long, value_name = "METHOD", default_value = "min-error", value_parser = parse_ranges)]
-    ranges: RangeMethod,
+    #[command(flatten)]
+    calibration: CalibrationArgs,
     /// Samples that verification runs on the host
     #[arg(long, value_name = "N", default_value = "64", value_parser = at_least_one)]
     host_samples: usize,
@@ -79,31 +72,11 @@ pub(crate) struct SearchArgs {
     patience: Option<usize>,
 }
 
-pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("at least 1 is needed".into()),
-        Ok(n) => Ok(n),
-        Err(_) => Err(format!("`{text}` is not a number")),
-    }
-}
-
 fn parse_strategy(text: &str) -> Result<String, String> {
     if text != "auto" {
         text.parse::<bitesize_search::search::Strategy>()?;
     }
     Ok(text.to_owned())
-}
-
-fn parse_ranges(text: &str) -> Result<RangeMethod, String> {
-    let percentile = |p: &str| p.parse::<f64>().ok().filter(|p| (50.0..=100.0).contains(p));
-    match text.split_once(':') {
-        None if text == "min-error" => Ok(RangeMethod::MinError),
-        None if text == "min-max" => Ok(RangeMethod::MinMax),
-        Some(("percentile", p)) if percentile(p).is_some() => {
-            Ok(RangeMethod::Percentile(percentile(p).unwrap_or(100.0) / 100.0))
-        }
-        _ => Err(format!("`{text}` is none of min-error, min-max, percentile:P (as percentile:99.99)")),
-    }
 }
 
 impl SearchArgs {
@@ -163,9 +136,7 @@ impl FitArgs {
             return Ok(Ending::Done);
         }
         let ending = bitesize::fit(&config, &inputs, &mut folder, console);
-        if matches!(&ending, Err(error) if error.is::<Interrupted>()) {
-            folder.keep();
-        }
+        keep_if_interrupted(&ending, &mut folder);
         ending
     }
 
@@ -178,7 +149,7 @@ impl FitArgs {
         let inputs = Inputs::open(sources, console)?;
         let config = RunConfig {
             version: env!("CARGO_PKG_VERSION").into(),
-            seed: self.seed,
+            seed: self.calibration.seed,
             model: ModelConfig { path: absolute(model)?, sha256: inputs.model.sha256.clone() },
             data: DataConfig {
                 train: absolute(train)?,
@@ -186,22 +157,13 @@ impl FitArgs {
                 val: self.val.as_deref().map(absolute).transpose()?,
             },
             preprocess,
-            calibration: CalibrationConfig {
-                samples: self.calibration_samples,
-                ranges: CalibrationSettings { method: self.ranges, ..CalibrationSettings::default() },
-            },
+            calibration: self.calibration.config(),
             target: Some(platform.name),
             search: Some(self.search.config(&inputs.model.space)?),
             verify: VerifyConfig { host_samples: self.host_samples, qemu_samples: self.qemu_samples },
         };
         Ok((config, inputs))
     }
-}
-
-fn read_config(path: &Path) -> anyhow::Result<RunConfig> {
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("cannot read the settings `{}`", path.display()))?;
-    RunConfig::from_toml(&text).map_err(|e| anyhow::anyhow!("the settings `{}`: {e}", path.display()))
 }
 
 fn with_inputs(config: RunConfig, console: &Console) -> anyhow::Result<(RunConfig, Inputs)> {

@@ -1,12 +1,21 @@
 //! The subcommands, one file each.
 
 mod boards;
+mod calibrate;
+mod emit;
+mod eval;
 mod fit;
 mod inspect;
+mod search;
+mod verify;
 
+use anyhow::Context as _;
 use bitesize::Ending;
-use bitesize::console::Console;
+use bitesize::console::{Console, Interrupted};
+use bitesize::report::Report;
+use bitesize::run::{self, RunConfig, RunFolder};
 use clap::Subcommand;
+use std::path::Path;
 
 /// What to do.
 #[derive(Subcommand)]
@@ -14,9 +23,19 @@ pub(crate) enum Command {
     /// The whole road: calibrate, search, quantize, emit C, verify it
     Fit(Box<fit::FitArgs>),
     /// Show layers, FLASH and RAM at each width, and which boards would do; needs no data
-    Inspect(inspect::InspectArgs),
+    Inspect(Box<inspect::InspectArgs>),
     /// List the boards and cores that are known
     Boards(boards::BoardsArgs),
+    /// Find the range of every tensor and start a run folder with them
+    Calibrate(Box<calibrate::CalibrateArgs>),
+    /// Choose widths for the run in a folder and quantize the network for delivery
+    Search(Box<search::SearchCommandArgs>),
+    /// Write the C package of the run in a folder
+    Emit(emit::EmitArgs),
+    /// Prove that the package of the run in a folder computes what the host says
+    Verify(verify::VerifyArgs),
+    /// Measure accuracy: of an ONNX file in float, of a run folder in float and integer
+    Eval(Box<eval::EvalArgs>),
 }
 
 impl Command {
@@ -26,6 +45,43 @@ impl Command {
             Self::Fit(args) => args.run(console),
             Self::Inspect(args) => args.run(console),
             Self::Boards(args) => args.run(),
+            Self::Calibrate(args) => args.run(console),
+            Self::Search(args) => args.run(console),
+            Self::Emit(args) => args.run(console),
+            Self::Verify(args) => args.run(console),
+            Self::Eval(args) => args.run(console),
         }
+    }
+}
+
+/// Reads the settings of a run.
+fn read_config(path: &Path) -> anyhow::Result<RunConfig> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read the settings `{}`", path.display()))?;
+    RunConfig::from_toml(&text).map_err(|e| anyhow::anyhow!("the settings `{}`: {e}", path.display()))
+}
+
+/// Opens the run folder `path` with its settings.
+fn open_run(path: &Path) -> anyhow::Result<(RunFolder, RunConfig)> {
+    let folder = RunFolder::open(path)?;
+    let config = read_config(&folder.join(run::CONFIG))?;
+    Ok((folder, config))
+}
+
+/// The report of the run in `folder`, where it has one.
+fn read_report(folder: &RunFolder) -> anyhow::Result<Option<Report>> {
+    let path = folder.join(run::REPORT_JSON);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Report::from_json(&text)
+            .map(Some)
+            .map_err(|e| anyhow::anyhow!("`{}` cannot be used: {e}; remove it to go on", path.display())),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Keeps what was written where the run was interrupted.
+fn keep_if_interrupted(ending: &anyhow::Result<Ending>, folder: &mut RunFolder) {
+    if matches!(ending, Err(error) if error.is::<Interrupted>()) {
+        folder.keep();
     }
 }

@@ -24,7 +24,8 @@ pub struct Split {
 }
 
 impl Split {
-    /// Splits by label and seed. Where the data set is too small for both shares, each is cut in proportion.
+    /// Splits by label and seed: calibration takes at most half, the reward comes from the rest. Which samples calibrate
+    /// does not depend on how many judge.
     ///
     /// # Errors
     /// Fewer than two samples.
@@ -34,14 +35,9 @@ impl Split {
             return Err(DataError::unusable(data.path(), problem));
         }
         let order = stratified_order(data.labels(), seed);
-        let wanted = shares.reward + shares.calibration;
-        let reward = if wanted <= order.len() {
-            shares.reward
-        } else {
-            (order.len() * shares.reward / wanted).clamp(1, order.len() - 1)
-        };
-        let end = order.len().min(reward + shares.calibration);
-        Ok(Self { reward: order[..reward].to_vec(), calibration: order[reward..end].to_vec() })
+        let calibration = shares.calibration.min(order.len() / 2);
+        let end = order.len().min(calibration + shares.reward);
+        Ok(Self { calibration: order[..calibration].to_vec(), reward: order[calibration..end].to_vec() })
     }
 }
 

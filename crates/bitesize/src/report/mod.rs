@@ -310,6 +310,11 @@ impl Report {
         }
     }
 
+    /// Adds accuracies of float and of what is delivered.
+    pub fn set_accuracy(&mut self, samples: usize, float: f64, integer: Option<f64>) {
+        self.accuracy = Some(AccuracyReport { metric: "top1".into(), samples, float, integer });
+    }
+
     /// Adds what the runners found.
     pub fn add_verification(&mut self, results: &[RunnerResult]) {
         let row = |r: &RunnerResult| VerificationReport {

@@ -1,0 +1,51 @@
+//! `bitesize emit`.
+
+use super::open_run;
+use anyhow::Context as _;
+use bitesize::Ending;
+use bitesize::console::Console;
+use bitesize::inputs::Inputs;
+use bitesize::stages::{self, Run, Samples};
+use bitesize::{package, run};
+use bitesize_ir::Policy;
+use clap::Args;
+use std::path::PathBuf;
+
+/// Writes the package.
+#[derive(Args)]
+pub(crate) struct EmitArgs {
+    /// The run folder, as `bitesize search` leaves it
+    folder: PathBuf,
+}
+
+impl EmitArgs {
+    pub(crate) fn run(self, console: &Console) -> anyhow::Result<Ending> {
+        let (folder, config) = open_run(&self.folder)?;
+        let inputs = Inputs::of_run(&config, None, console)?;
+        let platform = stages::platform_of(&config)?;
+        let mut candidate = stages::kept_candidate(&inputs, &folder)?;
+
+        let path = folder.join(run::POLICY);
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        let policy = Policy::from_toml(&text, &inputs.model.space)
+            .with_context(|| format!("cannot use `{}`", path.display()))?;
+        if policy != candidate.model.policy {
+            console.note(format_args!("{} was changed: the network is quantized anew", path.display()));
+            let run = Run { config: &config, inputs: &inputs, folder: &folder, console, platform: &platform };
+            candidate = stages::quantize_for(&run, &policy, &Samples::of(&config, &inputs)?.calibration)?;
+        }
+        let samples = stages::first_samples(&config, &inputs, package::KNOWN_ANSWERS)?;
+        package::write(&candidate, &platform.core, &samples, &folder)?;
+        let (flash, ram) = package::memory_of(&candidate, &platform.core);
+        println!("{}", folder.join(run::PACKAGE).display());
+        let budget = platform.budget();
+        if flash.total > budget.flash_bytes || ram.total > budget.ram_bytes {
+            eprintln!(
+                "does not fit: the package takes FLASH {} B of {} B and RAM {} B of {} B",
+                flash.total, budget.flash_bytes, ram.total, budget.ram_bytes
+            );
+            return Ok(Ending::DoesNotFit);
+        }
+        Ok(Ending::Done)
+    }
+}

@@ -1,0 +1,86 @@
+//! `bitesize search`.
+
+use super::{fit::SearchArgs, open_run};
+use crate::args::TargetArgs;
+use anyhow::bail;
+use bitesize::Ending;
+use bitesize::console::Console;
+use bitesize::inputs::Inputs;
+use bitesize::report::Report;
+use bitesize::run;
+use bitesize::stages::{self, Decision, Run, Samples};
+use bitesize_search::problem::Problem;
+use clap::Args;
+use std::path::PathBuf;
+
+/// Chooses widths.
+#[derive(Args)]
+pub(crate) struct SearchCommandArgs {
+    /// The run folder, as `bitesize calibrate` leaves it
+    folder: PathBuf,
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    search: SearchArgs,
+    /// Go on with the interrupted search in the folder
+    #[arg(long)]
+    resume: bool,
+}
+
+impl SearchCommandArgs {
+    pub(crate) fn run(self, console: &Console) -> anyhow::Result<Ending> {
+        let (folder, earlier) = open_run(&self.folder)?;
+        let inputs = Inputs::of_run(&earlier, None, console)?;
+        let mut config = earlier.clone();
+        if let Some(platform) = self.target.platform()? {
+            config.target = Some(platform.name);
+        }
+        let platform = match &config.target {
+            Some(_) => stages::platform_of(&config)?,
+            None => self.target.required()?,
+        };
+        let asked = self.search.config(&inputs.model.space)?;
+        if !self.resume || config.search.is_none() {
+            config.search = Some(asked);
+        }
+        if folder.join(run::DIARY).is_file() {
+            match earlier.first_difference(&config) {
+                Some(difference) => bail!(
+                    "`{}` holds a search with other settings: {difference}; remove {} to search anew",
+                    self.folder.display(),
+                    run::DIARY
+                ),
+                None if !self.resume => bail!(
+                    "`{}` holds a search already: pass --resume to go on with it, or remove {} to search anew",
+                    self.folder.display(),
+                    run::DIARY
+                ),
+                None => {}
+            }
+        }
+        folder.write(run::CONFIG, config.to_toml().as_bytes())?;
+
+        let run = Run { config: &config, inputs: &inputs, folder: &folder, console, platform: &platform };
+        let (network, space) = (&inputs.model.network, &inputs.model.space);
+        let problem = Problem::new(network, space, &platform.core, platform.budget());
+        let mut report = Report::new(config.seed, &inputs, &platform);
+        let given = stages::given_policy(&config, &inputs)?;
+        let ending = match stages::misfit(&problem, given.as_ref()) {
+            Some(diagnosis) => Decision::DoesNotFit(Box::new(diagnosis)),
+            None => stages::decide(&run, &problem, &Samples::of(&config, &inputs)?, &mut report)?,
+        };
+        let ending = match ending {
+            Decision::Delivered(chosen) => {
+                println!("{}", chosen.delivered()?.model.policy);
+                Ending::Done
+            }
+            Decision::DoesNotFit(diagnosis) => {
+                stages::tell_misfit(&diagnosis, given.as_ref(), &problem, &mut report);
+                Ending::DoesNotFit
+            }
+        };
+        inputs.tell_skipped(console);
+        stages::write_report(&mut report, &folder, console)?;
+        Ok(ending)
+    }
+}

@@ -1,0 +1,59 @@
+//! `bitesize verify`.
+
+use super::{open_run, read_report};
+use crate::args::at_least_one;
+use bitesize::Ending;
+use bitesize::console::Console;
+use bitesize::inputs::Inputs;
+use bitesize::report::Report;
+use bitesize::stages::{self, Run};
+use clap::Args;
+use std::path::PathBuf;
+
+/// Proves the package.
+#[derive(Args)]
+pub(crate) struct VerifyArgs {
+    /// The run folder, as `bitesize emit` or `bitesize fit` leaves it
+    folder: PathBuf,
+    /// Training data to take samples from [default: that of the run]
+    #[arg(long, value_name = "DATA")]
+    train: Option<PathBuf>,
+    /// Samples on the host [default: that of the run]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    host_samples: Option<usize>,
+    /// Samples on each emulated core [default: that of the run]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    qemu_samples: Option<usize>,
+}
+
+impl VerifyArgs {
+    pub(crate) fn run(self, console: &Console) -> anyhow::Result<Ending> {
+        let (folder, mut config) = open_run(&self.folder)?;
+        if let Some(train) = &self.train {
+            config.data.train = train.clone();
+        }
+        config.verify.host_samples = self.host_samples.unwrap_or(config.verify.host_samples);
+        config.verify.qemu_samples = self.qemu_samples.unwrap_or(config.verify.qemu_samples);
+        let inputs = Inputs::of_run(&config, None, console)?;
+        let platform = stages::platform_of(&config)?;
+        let candidate = stages::kept_candidate(&inputs, &folder)?;
+        let count = config.verify.host_samples.max(config.verify.qemu_samples);
+        let samples = stages::first_samples(&config, &inputs, count)?;
+        let run = Run { config: &config, inputs: &inputs, folder: &folder, console, platform: &platform };
+
+        let earlier = read_report(&folder)?;
+        let has_report = earlier.is_some();
+        let mut report = earlier.unwrap_or_else(|| Report::new(config.seed, &inputs, &platform));
+        let results = stages::prove(&run, &candidate, &samples, &mut report)?;
+        for result in &results {
+            println!(
+                "{:<8} {}, {} samples, {} mismatches",
+                result.runner, result.status, result.samples, result.mismatches
+            );
+        }
+        if has_report {
+            stages::write_report(&mut report, &folder, console)?;
+        }
+        Ok(if report.is_refuted() { Ending::Mismatch } else { Ending::Done })
+    }
+}
