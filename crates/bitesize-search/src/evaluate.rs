@@ -57,13 +57,16 @@ impl<'a> Memo<'a> {
     /// The reward of `policy`, from memory where it is there.
     ///
     /// # Errors
-    /// Those of the evaluator.
+    /// Those of the evaluator; a reward outside 0..=1.
     pub fn reward(&mut self, policy: &Policy) -> Result<f64, EvaluationError> {
         let key = to_compact(policy);
         let reward = match self.known.get(&key) {
             Some(reward) => *reward,
             None => self.evaluator.reward(policy)?,
         };
+        if !(0.0..=1.0).contains(&reward) {
+            return Err(EvaluationError::Failed(format!("the reward {reward} of policy `{key}` is not in 0..=1")));
+        }
         self.known.insert(key.clone(), reward);
         self.asked.insert(key);
         Ok(reward)

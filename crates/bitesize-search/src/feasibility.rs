@@ -355,12 +355,8 @@ impl fmt::Display for Diagnosis {
             };
             format!("{} ({proof})", format_size(least.bytes))
         };
-        writeln!(
-            f,
-            "budget       FLASH {}, RAM {}",
-            format_size(self.budget.flash_bytes),
-            format_size(self.budget.ram_bytes)
-        )?;
+        let limit = |bytes| if bytes == u64::MAX { "without limit".to_owned() } else { format_size(bytes) };
+        writeln!(f, "budget       FLASH {}, RAM {}", limit(self.budget.flash_bytes), limit(self.budget.ram_bytes))?;
         writeln!(f, "least FLASH  {}", line(&self.least_flash))?;
         writeln!(f, "least RAM    {}", line(&self.least_ram))?;
         let verdict = match self.verdict {

@@ -60,7 +60,7 @@ pub fn parse_diary(text: &str) -> Result<Vec<Record>, DiaryError> {
 
 /// `record` as one line of a diary, with its line break.
 pub fn diary_line(record: &Record) -> String {
-    let mut line = serde_json::to_string(record).expect("a record has only text and numbers, and no NaN");
+    let mut line = serde_json::to_string(record).expect("text and numbers always have a JSON form");
     line.push('\n');
     line
 }

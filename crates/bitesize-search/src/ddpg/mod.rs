@@ -159,8 +159,12 @@ fn act(
     (policy, transitions)
 }
 
-/// A sample of the normal distribution round `mean` (in 0..=1), cut off at 0 and 1.
+/// A sample of the normal distribution round `mean` (in 0..=1), cut off at 0 and 1; of the uniform one where `mean` is
+/// not a number, so that an actor that has diverged (with other rates, say) explores again.
 fn truncated_normal(mean: f64, sigma: f64, rng: &mut impl Rng) -> f64 {
+    if mean.is_nan() {
+        return rng.random_range(0.0..1.0);
+    }
     // With the mean inside, two of five samples or more are too when sigma is at most 1, so this ends soon.
     loop {
         let deviation: f64 = StandardNormal.sample(rng);
@@ -313,5 +317,72 @@ impl<'a> Agent<'a> {
         let of_actions = of_input.slice_axis(Axis(1), Slice::from(STATE..));
         let of_output = &of_actions * &actions.mapv(|a| a * (1.0 - a));
         self.actor.learn(&pass, of_output, self.settings.tau);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exploration_ends_the_same_in_short_and_long_runs() {
+        let settings = DdpgSettings::default();
+        let sigma = |episode, episodes| match Exploration::of(&settings, episode, episodes) {
+            Exploration::WarmUp => None,
+            Exploration::Sigma(sigma) => Some(sigma),
+        };
+        assert_eq!(sigma(19, 600), None);
+        assert_eq!(sigma(20, 600), Some(0.5));
+        assert_eq!(sigma(19, 20), None);
+        let haq = 0.5 * 0.99f64.powi(300);
+        assert!((sigma(320, 600).expect("after warm-up") - haq).abs() < 1e-12, "HAQ's own run is not stretched");
+        let [short, long] = [sigma(60, 100), sigma(310, 600)].map(|sigma| sigma.expect("after warm-up"));
+        assert!((short - long).abs() < 1e-12, "half way: {short} and {long}");
+    }
+
+    /// A normal distribution round 0.5 that is cut off at one standard deviation has 0.5396 of that left as its own.
+    #[test]
+    fn actions_stay_inside_and_spread_as_they_should() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let samples: Vec<f64> = (0..20_000).map(|_| truncated_normal(0.5, 0.5, &mut rng)).collect();
+        assert!(samples.iter().all(|sample| (0.0..=1.0).contains(sample)));
+        let mean = samples.iter().sum::<f64>() / 20_000.0;
+        let deviation = (samples.iter().map(|sample| (sample - mean).powi(2)).sum::<f64>() / 20_000.0).sqrt();
+        // Four standard errors of 20,000 samples.
+        assert!((mean - 0.5).abs() < 0.008, "{mean}");
+        assert!((deviation - 0.5 * 0.5396).abs() < 0.006, "{deviation}");
+        assert!((0.0..=1.0).contains(&truncated_normal(f64::NAN, 0.5, &mut rng)));
+    }
+
+    #[test]
+    fn the_replay_forgets_the_oldest() {
+        let transition =
+            |reward| Transition { state: [0.0; STATE], action: 0.0, reward, next: [0.0; STATE], done: true };
+        let mut replay = Replay { capacity: 3, transitions: Vec::new(), oldest: 0 };
+        for reward in 0..5u8 {
+            replay.push(transition(f32::from(reward)));
+        }
+        let mut rewards: Vec<f32> = replay.transitions.iter().map(|t| t.reward).collect();
+        rewards.sort_by(f32::total_cmp);
+        assert_eq!(rewards, [2.0, 3.0, 4.0]);
+    }
+
+    /// Two actions that end the episode at once: the critic learns that 1 is worth more than 0, and the actor goes there.
+    #[test]
+    fn the_agent_finds_the_better_action() {
+        let settings = DdpgSettings { hidden: 32, ..DdpgSettings::default() };
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let mut agent = Agent::new(&settings, 4, &mut rng);
+        let before = agent.action([0.5; STATE]);
+        for _ in 0..256 {
+            let action = rng.random_range(0.0..1.0);
+            let state = [0.5; STATE];
+            agent.replay.push(Transition { state, action, reward: action, next: [0.0; STATE], done: true });
+        }
+        for _ in 0..1000 {
+            agent.update(&mut rng);
+        }
+        let after = agent.action([0.5; STATE]);
+        assert!(after > before.max(0.75), "{before} became {after}");
     }
 }
