@@ -175,3 +175,43 @@ fn lifetimes(network: &Network) -> Vec<(usize, usize)> {
     alive[network.output.0].1 = network.nodes.len().saturating_sub(1);
     alive
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::Clamp;
+    use crate::{InputEncoding, Tensor};
+
+    /// `nodes` by what they read; node `i` writes tensor `i + 1`. Expected: first and last step of each tensor.
+    fn check(nodes: &[&[usize]], output: usize, expected: &[(usize, usize)]) {
+        let tensor = |i: usize| Tensor { name: format!("t{i}"), shape: Shape::new(2, 2, 4) };
+        let node = |(i, inputs): (usize, &&[usize])| Node {
+            name: format!("n{i}"),
+            op: if inputs.len() == 2 { Op::Add(Clamp::NONE) } else { Op::Clamp(Clamp::RELU) },
+            inputs: inputs.iter().map(|id| TensorId(*id)).collect(),
+            output: TensorId(i + 1),
+        };
+        let network = Network {
+            name: "test".into(),
+            tensors: (0..=nodes.len()).map(tensor).collect(),
+            nodes: nodes.iter().enumerate().map(node).collect(),
+            input: TensorId(0),
+            output: TensorId(output),
+            input_encoding: InputEncoding::Real,
+            softmax_dropped: false,
+        };
+        network.verify().expect("a legal network");
+        assert_eq!(lifetimes(&network), expected, "{nodes:?}");
+    }
+
+    #[test]
+    fn tensors_live_from_their_writer_to_their_last_reader() {
+        check(&[&[0], &[1], &[2]], 3, &[(0, 0), (0, 1), (1, 2), (2, 2)]);
+        // A residual waits for the addition, the input for one that comes late.
+        check(&[&[0], &[1], &[2, 1], &[3, 0]], 4, &[(0, 3), (0, 2), (1, 2), (2, 3), (3, 3)]);
+        // An output that is read on the way is kept until the end.
+        check(&[&[0], &[1], &[2]], 1, &[(0, 0), (0, 2), (1, 2), (2, 2)]);
+        // A tensor read twice by one node, and a network of one node.
+        check(&[&[0, 0]], 1, &[(0, 0), (0, 0)]);
+    }
+}
