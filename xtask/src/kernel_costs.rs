@@ -2,7 +2,8 @@
 //!
 //! Every kernel instance is compiled alone; its sections and its stack frame are its cost. Descriptors are measured by
 //! `sizeof`, calls and entry points on emitted packages of 0 to [`MOST_CALLS`] layers. The meaning of every field is in
-//! `docs/adding-a-target.md`. With `--check` nothing is written: the files must already say what is measured.
+//! `docs/adding-a-target.md`. With `--check` nothing is written: the files must already say what is measured. With
+//! `--measure NAME COMPILER FLAG...` the file of another core or compiler is printed.
 
 use crate::objects::{Object, compile};
 use bitesize_codegen::{EmitOptions, emit, instances, layer_type};
@@ -43,9 +44,17 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let check = match arguments {
         [] => false,
         [flag] if flag == "--check" => true,
-        other => return Err(format!("kernel-costs takes `--check` or nothing, found `{}`", other.join(" "))),
+        [flag, name, compiler, flags @ ..] if flag == "--measure" => {
+            let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+            print!("{}", to_toml(&measure(name, compiler, &flags)?));
+            return Ok(());
+        }
+        other => {
+            let found = other.join(" ");
+            return Err(format!("it takes nothing, `--check` or `--measure NAME COMPILER FLAG...`, found `{found}`"));
+        }
     };
-    let version = compiler_version()?;
+    let version = compiler_version(COMPILER)?;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../targets/cores");
     for (name, flags) in CORES {
         let path = folder.join(format!("{name}.toml"));
@@ -57,7 +66,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
                 continue;
             }
         }
-        let costs = measure(name, flags, &version)?;
+        let costs = measure(name, COMPILER, flags)?;
         if check {
             compare(&text()?, &to_toml(&costs), &path)?;
         } else {
@@ -83,15 +92,17 @@ fn compare(written: &str, measured: &str, path: &Path) -> Result<(), String> {
     Err(format!("{} is out of date:\n{}\nrun `cargo xtask kernel-costs`", path.display(), different.join("\n")))
 }
 
-fn compiler_version() -> Result<String, String> {
-    let output = Command::new(COMPILER).arg("--version").output();
-    let output = output.map_err(|e| format!("cannot run {COMPILER} ({e}); install the package gcc-arm-none-eabi"))?;
+fn compiler_version(compiler: &str) -> Result<String, String> {
+    let output = Command::new(compiler).arg("--version").output();
+    let output =
+        output.map_err(|e| format!("cannot run {compiler} ({e}); {COMPILER} is in the package gcc-arm-none-eabi"))?;
     let text = String::from_utf8_lossy(&output.stdout);
-    text.lines().next().map(|line| line.trim().to_owned()).ok_or_else(|| format!("{COMPILER} does not say what it is"))
+    text.lines().next().map(|line| line.trim().to_owned()).ok_or_else(|| format!("{compiler} does not say what it is"))
 }
 
 /// A compiler for one core, in a folder of its own.
 struct Core<'a> {
+    compiler: &'a str,
     flags: &'a [&'a str],
     folder: PathBuf,
 }
@@ -100,13 +111,13 @@ impl Core<'_> {
     fn compile(&self, files: &[(&str, &str)], source: &str) -> Result<Object, String> {
         let mut flags: Vec<&str> = COMMON_FLAGS.to_vec();
         flags.extend(self.flags);
-        compile(COMPILER, &flags, files, source, &self.folder)
+        compile(self.compiler, &flags, files, source, &self.folder)
     }
 }
 
-fn measure(name: &str, flags: &[&str], version: &str) -> Result<CoreCosts, String> {
+fn measure(name: &str, compiler: &str, flags: &[&str]) -> Result<CoreCosts, String> {
     let folder = std::env::temp_dir().join(format!("bitesize-kernel-costs-{}-{name}", std::process::id()));
-    let core = Core { flags, folder };
+    let core = Core { compiler, flags, folder };
     let kernels: Result<BTreeMap<String, KernelCost>, String> =
         KernelKey::all().into_par_iter().map(|key| Ok((key.name(), kernel(&core, key)?))).collect();
     let kernels = kernels?;
@@ -116,7 +127,7 @@ fn measure(name: &str, flags: &[&str], version: &str) -> Result<CoreCosts, Strin
     let layer = |kind: KernelKind| LayerCost { descriptor_bytes: descriptors[&kind], call_bytes: calls.each };
     Ok(CoreCosts {
         name: name.into(),
-        compiler: version.into(),
+        compiler: compiler_version(compiler)?,
         flags: flags.iter().map(ToString::to_string).collect(),
         base_code_bytes: calls.base,
         base_stack_bytes: calls.stack,
