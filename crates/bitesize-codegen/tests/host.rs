@@ -98,3 +98,74 @@ fn requantization_by_the_high_word_is_the_rule() {
         common::compiler::run(&folder.0, "./test", &[]);
     }
 }
+
+/// Writes a slice of every start and length into a row of ones.
+const SLICES: &str = r#"
+#include <stdint.h>
+#include "common.h"
+
+#define CHECK(bits) if (!check(bits)) { return bits; }
+
+BITESIZE_INLINE int check(uint32_t bits)
+{
+    uint32_t first;
+    uint32_t count;
+    for (first = 0; first < 9u; first++) {
+        for (count = 0; count < 9u; count++) {
+            uint8_t row[20];
+            uint32_t at;
+            uint32_t i;
+            bitesize_writer writer;
+            bitesize_reader reader;
+            for (i = 0; i < 20u; i++) {
+                row[i] = 0xFF;
+            }
+            writer = bitesize_writer_at(row, first, bits);
+            for (i = 0; i < count; i++) {
+                bitesize_write(&writer, (int32_t)(i & 2u), bits);
+            }
+            bitesize_write_end(&writer, bits);
+            reader = bitesize_reader_at(row, first, bits);
+            for (i = 0; i < count; i++) {
+                if (bitesize_read(&reader, bits) != (int32_t)(i & 2u)) {
+                    return 0;
+                }
+            }
+            for (at = 0; at < 160u; at++) {
+                const uint32_t bit = (uint32_t)(row[at >> 3] >> (at & 7u)) & 1u;
+                const uint32_t start = first * bits;
+                const uint32_t end = (first + count) * bits;
+                /* Kept below the slice; 0 up to the end of its last byte; kept from there on. */
+                if (at < start && bit != 1u) {
+                    return 0;
+                }
+                if (at >= end && at < ((end + 7u) & ~7u) && bit != 0u) {
+                    return 0;
+                }
+                if (at >= ((end + 7u) & ~7u) && bit != 1u) {
+                    return 0;
+                }
+            }
+        }
+    }
+    return 1;
+}
+
+int main(void)
+{
+    CHECK(2)
+    CHECK(4)
+    CHECK(8)
+    return 0;
+}
+"#;
+
+#[test]
+fn a_slice_of_a_row_leaves_its_neighbours_alone() {
+    let folder = common::compiler::Folder::new("slices");
+    std::fs::write(folder.0.join("test.c"), SLICES).expect("the temporary folder can be written");
+    let runtime = concat!("-I", env!("CARGO_MANIFEST_DIR"), "/../../runtime");
+    let flags = [&SANITIZED[..], &[runtime, "-o", "test", "test.c"]].concat();
+    common::compiler::run(&folder.0, "cc", &flags);
+    common::compiler::run(&folder.0, "./test", &[]);
+}
