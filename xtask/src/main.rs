@@ -4,6 +4,7 @@
 mod kernel_costs;
 mod kernel_speed;
 mod objects;
+mod results;
 
 use std::process::ExitCode;
 
@@ -16,6 +17,7 @@ const COMMANDS: &[Row] = &[
         "measure the kernels and write targets/cores/*.toml; with --check, compare only",
         kernel_costs::run,
     ),
+    ("results", "run fit on the reference networks and write the tables of docs/results.md", results::run),
     ("kernel-speed", "count the kernels' instructions for each multiply-accumulate", kernel_speed::run),
 ];
 

@@ -1,0 +1,157 @@
+//! Rules of the house that the compiler does not enforce: which crate may depend on which, where floats and files may
+//! appear, and that nothing loose is left behind.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// All files below `folder` with one of the `endings`, sorted, build products left out.
+fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(at) = open.pop() {
+        for entry in fs::read_dir(&at).unwrap_or_else(|e| panic!("{}: {e}", at.display())) {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                if !(name == "target" || name.starts_with('.')) {
+                    open.push(path);
+                }
+            } else if endings.iter().any(|ending| name.ends_with(ending)) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The part of a source file before its tests module, with comments cut.
+fn code_of(path: &Path) -> Vec<(usize, String)> {
+    let text = fs::read_to_string(path).unwrap();
+    text.lines()
+        .enumerate()
+        .take_while(|(_, line)| !line.starts_with("#[cfg(test)]"))
+        .map(|(i, line)| (i + 1, line.split("//").next().unwrap().to_owned()))
+        .collect()
+}
+
+/// Every line of the crates' sources (tests left out) that holds one of `words` as a whole word.
+fn lines_with(folders: &[&str], words: &[&str], allowed: &[&str]) -> Vec<String> {
+    let mut hits = Vec::new();
+    for folder in folders {
+        for path in files(&root().join(folder), &[".rs"]) {
+            let shown = path.strip_prefix(root()).unwrap().display().to_string();
+            if allowed.iter().any(|a| shown.ends_with(a)) || shown.ends_with("tests.rs") {
+                continue;
+            }
+            for (number, line) in code_of(&path) {
+                let mut tokens = line.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
+                if tokens.any(|token| {
+                    words.contains(&token) || words.iter().any(|w| w.contains(':') && token.starts_with(w))
+                }) {
+                    hits.push(format!("{shown}:{number}: {}", line.trim()));
+                }
+            }
+        }
+    }
+    hits
+}
+
+#[test]
+fn crates_depend_only_on_what_the_architecture_allows() {
+    let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
+        ("bitesize-ir", &[][..]),
+        ("bitesize-import", &["bitesize-ir"]),
+        ("bitesize-train", &["bitesize-ir"]),
+        ("bitesize-integer", &["bitesize-ir"]),
+        ("bitesize-search", &["bitesize-ir"]),
+        ("bitesize-codegen", &["bitesize-ir", "bitesize-integer"]),
+        ("bitesize-verify", &["bitesize-ir", "bitesize-integer", "bitesize-codegen"]),
+    ]);
+    for (name, may) in allowed {
+        let manifest = fs::read_to_string(root().join("crates").join(name).join("Cargo.toml")).unwrap();
+        let manifest: toml::Table = manifest.parse().unwrap();
+        let Some(dependencies) = manifest.get("dependencies").and_then(|d| d.as_table()) else { continue };
+        for dependency in dependencies.keys().filter(|d| d.starts_with("bitesize") || *d == "burn") {
+            let fine = may.contains(&dependency.as_str()) || (name == "bitesize-train" && dependency == "burn");
+            assert!(fine, "{name} must not depend on {dependency}: see ARCHITECTURE.md");
+        }
+    }
+}
+
+#[test]
+fn the_integer_path_has_no_floats_outside_lowering() {
+    let hits = lines_with(&["crates/bitesize-integer/src"], &["f32", "f64"], &["lower.rs"]);
+    assert!(hits.is_empty(), "floats in the integer path:\n{}", hits.join("\n"));
+}
+
+#[test]
+fn the_runtime_has_no_floats_no_heap_and_no_stdio() {
+    for path in files(&root().join("runtime"), &[".c", ".h"]) {
+        for (number, line) in code_of(&path) {
+            for word in ["float", "double", "malloc", "free", "printf", "stdio", "math.h"] {
+                let found =
+                    line.split(|c: char| !(c.is_alphanumeric() || c == '.' || c == '_')).any(|token| token == word);
+                assert!(!found, "{}:{number}: `{word}` in the runtime", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn only_the_outer_crates_touch_files_and_processes() {
+    let inner = ["ir", "import", "train", "integer", "search", "codegen"].map(|c| format!("crates/bitesize-{c}/src"));
+    let folders: Vec<&str> = inner.iter().map(String::as_str).collect();
+    let hits = lines_with(&folders, &["std::fs", "std::process", "std::env", "std::net", "std::time"], &[]);
+    assert!(hits.is_empty(), "files, processes or clocks in a pure crate:\n{}", hits.join("\n"));
+}
+
+#[test]
+fn nothing_loose_is_left_behind() {
+    // Spelled in parts so that this file does not name them itself.
+    let words = [["TO", "DO"], ["FIX", "ME"], ["XX", "X"]].map(|parts| parts.concat());
+    let macros = [["todo", "!("], ["unimplemented", "!("], ["dbg", "!("], ["#[ign", "ore"]].map(|parts| parts.concat());
+    for path in files(&root(), &[".rs", ".c", ".h", ".sh", ".toml"]) {
+        let text = fs::read_to_string(&path).unwrap();
+        for (i, line) in text.lines().enumerate() {
+            let loose = line.split(|c: char| !c.is_alphanumeric()).any(|token| words.iter().any(|w| w == token))
+                || macros.iter().any(|m| line.contains(m.as_str()));
+            assert!(!loose, "{}:{}: {}", path.display(), i + 1, line.trim());
+        }
+    }
+}
+
+#[test]
+fn no_file_is_named_for_a_width() {
+    for path in files(&root().join("crates"), &[".rs"]).into_iter().chain(files(&root().join("runtime"), &[".c", ".h"]))
+    {
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let width = ["2bit", "4bit", "8bit", "_s8", "_s4", "_u8", "_u4", "_u2", "int8", "int4"]
+            .iter()
+            .any(|w| name.contains(w));
+        assert!(!width, "{}: bit widths are values, not part of a file name", path.display());
+    }
+}
+
+#[test]
+fn relative_links_in_the_documentation_lead_somewhere() {
+    for path in files(&root(), &[".md"]) {
+        let text = fs::read_to_string(&path).unwrap();
+        for part in text.split("](").skip(1) {
+            let target = part.split([')', '#', ' ']).next().unwrap();
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            assert!(
+                path.parent().unwrap().join(target).exists(),
+                "{}: the link to `{target}` leads nowhere",
+                path.display()
+            );
+        }
+    }
+}
