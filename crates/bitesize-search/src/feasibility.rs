@@ -21,7 +21,7 @@ use bitesize_ir::memory::{Widths, kernel_keys, packed_weight_bytes, scratch_byte
 use bitesize_ir::size::format_size;
 use bitesize_ir::target::{Budget, KernelKey};
 use bitesize_ir::{BitWidth, Policy};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 /// The least of one kind of memory over all policies.
@@ -328,8 +328,12 @@ fn nearest(problem: &Problem, of_least_ram: &Policy) -> (Policy, Memory) {
     }
     let excess = |policy: &Policy| problem.memory(policy).excess(budget);
     let mut best: Option<(f64, Policy)> = None;
-    for start in &starts {
-        for complete in [with_weights_of_least_flash, with_weights_of_least_stack] {
+    for complete in [with_weights_of_least_flash, with_weights_of_least_stack] {
+        let mut completed: Vec<Policy> = starts.iter().map(|start| complete(problem, start)).collect();
+        // Tight budgets bring several starts to the same widths.
+        let mut seen = HashSet::new();
+        completed.retain(|policy| seen.insert(policy.clone()));
+        for start in &completed {
             if best.as_ref().is_some_and(|(excess, _)| *excess == 0.0) {
                 break;
             }

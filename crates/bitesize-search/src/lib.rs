@@ -28,8 +28,8 @@
 //! the settings (with the seed) and the rewards, so a search resumes by running again with the rewards that its diary
 //! knows ([`Memo::resuming`]), and chance is the same for any number of threads.
 //!
-//! In reading order: [`problem`], [`evaluate`], [`record`], [`search`]; the strategies [`rules`] and [`ddpg`], with
-//! [`enforce`], which brings any policy under the budgets; [`baselines`], which every search is compared with; and
+//! In reading order: [`problem`], [`evaluate`], [`record`], [`mod@search`]; the strategies [`rules`] and [`ddpg`], with
+//! [`enforce`], which brings any policy under the budgets; [`mod@baselines`], which every search is compared with; and
 //! [`feasibility`], which says what no policy can go below.
 #![forbid(unsafe_code)]
 
