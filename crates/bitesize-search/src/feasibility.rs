@@ -138,6 +138,18 @@ impl Peak {
     }
 }
 
+/// A policy that keeps both budgets, wherever [`Diagnosis::fitting`] has one, in less time: for where all that
+/// matters is whether there is one.
+pub fn fitting_policy(problem: &Problem) -> Option<Policy> {
+    let budget = problem.budget();
+    if budget.flash_bytes < flash_lower_bound(problem) || budget.ram_bytes < ram_lower_bound(problem) {
+        return None;
+    }
+    least_flash_that_fits(problem, &starts(problem))
+        .or_else(|| Some(nearest(problem, &least_ram(problem).policy)).filter(|(_, memory)| memory.fits(budget)))
+        .map(|(policy, _)| policy)
+}
+
 /// `policy` with the weight widths of least FLASH for its activation widths (exact), the wider where it costs nothing.
 pub fn with_weights_of_least_flash(problem: &Problem, policy: &Policy) -> Policy {
     with_best_weights(problem, policy, |key, packed| problem.model().kernel(key).code_bytes + packed)
@@ -312,20 +324,25 @@ fn ram_lower_bound(problem: &Problem) -> u64 {
     arena.max().unwrap_or(0) as u64 + problem.model().base_stack_bytes() + stack.max().unwrap_or(0)
 }
 
+/// Of `starts`, each with the weights of least FLASH, the one of least FLASH that keeps both budgets; and its bytes.
+fn least_flash_that_fits(problem: &Problem, starts: &[Policy]) -> Option<(Policy, Memory)> {
+    starts
+        .iter()
+        .map(|start| with_weights_of_least_flash(problem, start))
+        .map(|policy| (problem.memory(&policy), policy))
+        .filter(|(memory, _)| memory.fits(problem.budget()))
+        .min_by_key(|(memory, _)| memory.flash_bytes)
+        .map(|(memory, policy)| (policy, memory))
+}
+
 /// The policy of least FLASH among those that keep both budgets, or else the one that comes nearest; and its bytes.
 fn nearest(problem: &Problem, of_least_ram: &Policy) -> (Policy, Memory) {
     let mut starts = starts(problem);
     starts.push(of_least_ram.clone());
-    let budget = problem.budget();
-    let fitting = starts
-        .iter()
-        .map(|start| with_weights_of_least_flash(problem, start))
-        .map(|policy| (problem.memory(&policy), policy))
-        .filter(|(memory, _)| memory.fits(budget))
-        .min_by_key(|(memory, _)| memory.flash_bytes);
-    if let Some((memory, policy)) = fitting {
-        return (policy, memory);
+    if let Some(found) = least_flash_that_fits(problem, &starts) {
+        return found;
     }
+    let budget = problem.budget();
     let excess = |policy: &Policy| problem.memory(policy).excess(budget);
     let mut best: Option<(f64, Policy)> = None;
     for complete in [with_weights_of_least_flash, with_weights_of_least_stack] {

@@ -5,7 +5,7 @@ mod common;
 use bitesize_ir::target::{Budget, CoreCosts};
 use bitesize_ir::{BitWidth, Network, Policy, Shape, TensorId};
 use bitesize_search::enforce::enforce;
-use bitesize_search::feasibility::with_weights_of_least_flash;
+use bitesize_search::feasibility::{fitting_policy, with_weights_of_least_flash};
 use bitesize_search::problem::{Side, from_compact, set_width, to_compact, width};
 use bitesize_search::rules::cut_by_rules;
 use bitesize_search::{Diagnosis, Memory, Problem, Verdict, baselines};
@@ -218,6 +218,9 @@ proptest! {
                 }
                 (None, verdict) => assert!(!matches!(verdict, Verdict::Fits(_))),
             }
+            let quick = fitting_policy(problem);
+            assert_eq!(quick.is_some(), diagnosis.fitting().is_some());
+            assert!(quick.is_none_or(|policy| problem.fits(&policy)));
             if let Some(policy) = cut_by_rules(problem) {
                 assert!(problem.fits(&policy));
                 assert_ne!(diagnosis.verdict, Verdict::Impossible);
