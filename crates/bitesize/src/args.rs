@@ -20,7 +20,7 @@ pub(crate) struct PreprocessArgs {
     #[arg(long, value_name = "FILE")]
     preprocess: Option<PathBuf>,
     /// Factor on the 0..255 pixel
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     scale: Option<f64>,
     /// One number, or one for each channel
     #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]

@@ -29,6 +29,12 @@ pub(crate) struct FitArgs {
     /// The run folder: new or empty
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
+    /// Go on with the interrupted run in the output folder
+    #[arg(long)]
+    resume: bool,
+    /// Take every setting from the config.toml of an earlier run
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "train", "resume"])]
+    config: Option<PathBuf>,
     #[command(flatten)]
     target: TargetArgs,
     #[command(flatten)]
@@ -36,17 +42,11 @@ pub(crate) struct FitArgs {
     #[command(flatten)]
     calibration: CalibrationArgs,
     /// Samples that verification runs on the host
-    #[arg(long, value_name = "N", default_value = "64", value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value = "64", value_parser = at_least_one, help_heading = "Verification")]
     host_samples: usize,
     /// Samples that verification runs on each emulated core
-    #[arg(long, value_name = "N", default_value = "8", value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value = "8", value_parser = at_least_one, help_heading = "Verification")]
     qemu_samples: usize,
-    /// Go on with the interrupted run in the output folder
-    #[arg(long)]
-    resume: bool,
-    /// Take every setting from the config.toml of an earlier run
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "train", "resume"])]
-    config: Option<PathBuf>,
     #[command(flatten)]
     preprocess: PreprocessArgs,
 }

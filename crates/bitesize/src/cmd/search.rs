@@ -44,18 +44,15 @@ impl SearchCommandArgs {
             config.search = Some(asked);
         }
         if folder.join(run::DIARY).is_file() {
-            match earlier.first_difference(&config) {
-                Some(difference) => bail!(
-                    "`{}` holds a search with other settings: {difference}; remove {} to search anew",
-                    self.folder.display(),
-                    run::DIARY
-                ),
-                None if !self.resume => bail!(
+            if !self.resume {
+                bail!(
                     "`{}` holds a search already: pass --resume to go on with it, or remove {} to search anew",
                     self.folder.display(),
                     run::DIARY
-                ),
-                None => {}
+                );
+            }
+            if let Some(difference) = earlier.first_difference(&config) {
+                bail!("`{}` holds a search with other settings: {difference}", self.folder.display());
             }
         }
         folder.write(run::CONFIG, config.to_toml().as_bytes())?;

@@ -1,15 +1,28 @@
 //! `weights.safetensors`: the integer weights, their scales and biases, and the encodings of all activations.
 //!
 //! For each row with weights `NAME.levels` (i8, in the float weights' layout), `NAME.scales` and `NAME.bias` (f64, one for
-//! each output channel); for each tensor `activation.NAME` (f64: scale, zero point, bits). The metadata holds the format's
-//! number, the version of bitesize, the model's SHA-256 and the policy.
+//! each output channel); for each tensor `activation.NAME` (f64: scale, zero point, bits). The metadata has one entry
+//! `bitesize`, a JSON text with the form's name, the version, the model's SHA-256 and the policy.
 
 use bitesize_ir::{ActivationQuant, BitWidth, Network, Policy, PolicySpace, QuantizedModel, WeightQuant};
 use bitesize_search::problem::{from_compact, to_compact};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 const FORMAT: &str = "bitesize-weights-1";
+
+/// The key of the metadata, whose value is [`About`] in JSON.
+const ENTRY: &str = "bitesize";
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct About {
+    format: String,
+    version: String,
+    model_sha256: String,
+    policy: String,
+}
 
 /// The file's bytes for `model`, which comes from the file with `model_sha256`.
 ///
@@ -34,12 +47,14 @@ pub fn to_bytes(model: &QuantizedModel, model_sha256: &str) -> anyhow::Result<Ve
         let size = if *dtype == Dtype::I8 { 1 } else { 8 };
         views.push((name.clone(), TensorView::new(*dtype, vec![bytes.len() / size], bytes)?));
     }
-    let metadata = HashMap::from([
-        ("format".to_owned(), FORMAT.to_owned()),
-        ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-        ("model_sha256".to_owned(), model_sha256.to_owned()),
-        ("policy".to_owned(), to_compact(&model.policy)),
-    ]);
+    let about = About {
+        format: FORMAT.into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        model_sha256: model_sha256.into(),
+        policy: to_compact(&model.policy),
+    };
+    // One entry, because several would be written in an order that changes from run to run.
+    let metadata = HashMap::from([(ENTRY.to_owned(), serde_json::to_string(&about)?)]);
     Ok(safetensors::serialize(views, Some(metadata))?)
 }
 
@@ -55,15 +70,15 @@ pub fn from_bytes(
 ) -> Result<QuantizedModel, String> {
     let damaged = |e: safetensors::SafeTensorError| format!("not a safetensors file, or a damaged one: {e}");
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
-    let metadata = header.metadata().clone().unwrap_or_default();
-    let entry = |key: &str| metadata.get(key).map(String::as_str).unwrap_or_default();
-    if entry("format") != FORMAT {
-        return Err(format!("its format is `{}`, this version reads `{FORMAT}`", entry("format")));
+    let entry = header.metadata().as_ref().and_then(|m| m.get(ENTRY)).map(String::as_str).unwrap_or_default();
+    let about: About = serde_json::from_str(entry).map_err(|_| format!("it is not of the form `{FORMAT}`"))?;
+    if about.format != FORMAT {
+        return Err(format!("its form is `{}`, this version reads `{FORMAT}`", about.format));
     }
-    if entry("model_sha256") != model_sha256 {
+    if about.model_sha256 != model_sha256 {
         return Err("it was made from another model file (the SHA-256 differs)".into());
     }
-    let policy = from_compact(entry("policy"), space)?;
+    let policy = from_compact(&about.policy, space)?;
     let file = Reader(SafeTensors::deserialize(bytes).map_err(damaged)?);
     let activations = network.tensors.iter().map(|t| file.activation(&t.name)).collect::<Result<_, _>>()?;
     let weights =

@@ -1,0 +1,169 @@
+//! Measures post-training quantization: `cargo run --release -p bitesize --example ptq_study -- NETWORK...`
+//!
+//! `NETWORK` is the name of a file in `models/` of the folder that `BITESIZE_SHARED` names (`../shared` beside the
+//! workspace where it is not set); its data are found by its name, those of Fashion-MNIST where the distribution's
+//! package `dataset-fashion-mnist` puts them. Calibration uses training images without their labels; accuracy is on the
+//! whole test set, by the fake-quantized model.
+//!
+//! `IMAGES` (512) is the number of calibration images, `POLICIES` a comma-separated choice of rows; `FAST=1` also
+//! measures the models that a search sees; the other settings are named in `settings`.
+
+use bitesize::console::{Console, Verbosity};
+use bitesize::data::split::stratified_order;
+use bitesize::data::{Batch, Dataset, Preprocess, PreprocessFile, Request, Role};
+use bitesize::model::Model;
+use bitesize_ir::{BitWidth, Network, Op, Policy, PolicySpace, QuantizedModel};
+use bitesize_train::{
+    CalibrationSettings, FakeQuantModel, FloatModel, Ptq, PtqSettings, Rounding, Samples, accuracy, calibrate,
+};
+use std::error::Error;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let shared = std::env::var_os("BITESIZE_SHARED")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
+    let images: usize = setting("IMAGES").map_or(Ok(512), |v| v.parse())?;
+    for name in std::env::args().skip(1) {
+        let subject = Subject::read(&shared, &name, images)?;
+        study(&name, &subject.network, &subject.calibration.samples(), &subject.test)?;
+    }
+    Ok(())
+}
+
+fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// A network with its images.
+struct Subject {
+    network: Network,
+    calibration: Batch,
+    test: Batch,
+}
+
+impl Subject {
+    fn read(shared: &Path, name: &str, images: usize) -> Result<Self, Box<dyn Error>> {
+        let file = shared.join("models").join(name);
+        let mut model = Model::load(&file.with_extension("onnx"), &Console::new(Verbosity::Quiet))?;
+        let preprocess = PreprocessFile::from_toml(&std::fs::read_to_string(file.with_extension("toml"))?)?;
+        let preprocess = Preprocess::checked(&preprocess, model.network.shape(model.network.input))?;
+        let data = shared.join("data");
+        let (train, test) = match name {
+            _ if name.starts_with("imagenet") => (data.join("imagenet/calibration"), data.join("imagenet/val")),
+            _ if name.starts_with("mlperf_kws") => (data.join("kws/train.npz"), data.join("kws/val.npz")),
+            _ if name.starts_with("fashion") => {
+                let folder = PathBuf::from("/usr/share/datasets/fashion-mnist");
+                (folder.clone(), folder)
+            }
+            _ => (data.join("cifar10/train"), data.join("cifar10/test")),
+        };
+        let request = Request {
+            shape: model.network.shape(model.network.input),
+            outputs: model.network.shape(model.network.output).c,
+            preprocess: &preprocess,
+            classes: None,
+        };
+        let train = Dataset::open(&train, Role::Train, &request)?;
+        let test = Dataset::open(&test, Role::Val, &request)?;
+        if train.is_pixels() {
+            model.fold_preprocessing(&preprocess)?;
+        }
+        let order = stratified_order(train.labels(), 0);
+        Ok(Self {
+            network: model.network,
+            calibration: train.load(&order[..images.min(order.len())])?,
+            test: test.load(&(0..test.len()).collect::<Vec<_>>())?,
+        })
+    }
+}
+
+/// The policies of the table: weights and activations everywhere, and `inner`: 2-bit weights except in depthwise
+/// layers and in the first and the last layer, which have 8.
+fn policies(network: &Network) -> Vec<(&'static str, Policy)> {
+    use BitWidth::{B2, B4, B8};
+    let space = PolicySpace::of(network);
+    let mut inner = Policy::uniform(&space, B2, B8);
+    let layers: Vec<usize> = (0..space.rows.len()).filter(|i| space.rows[*i].weights).collect();
+    for (place, &row) in layers.iter().enumerate() {
+        let depthwise = matches!(network.node(space.rows[row].node).op, Op::DepthwiseConv2d(_));
+        if place == 0 || place + 1 == layers.len() || depthwise {
+            inner.rows[row].weights = Some(B8);
+        }
+    }
+    let uniform = |weights, activations| Policy::uniform(&space, weights, activations);
+    vec![
+        ("W8A8", uniform(B8, B8)),
+        ("W4A8", uniform(B4, B8)),
+        ("W2A8", uniform(B2, B8)),
+        ("inner", inner),
+        ("W8A4", uniform(B8, B4)),
+        ("W4A4", uniform(B4, B4)),
+        ("W8A2", uniform(B8, B2)),
+        ("W4A2", uniform(B4, B2)),
+    ]
+}
+
+fn study(name: &str, network: &Network, images: &Samples<'_>, test: &Batch) -> Result<(), Box<dyn Error>> {
+    let go = &mut |_, _| ControlFlow::Continue(());
+    let test_images = test.samples();
+    let start = Instant::now();
+    let output = FloatModel::new(network).forward(&test_images, go)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let top1 = 100.0 * accuracy(&output, network.shape(network.output).c, &test.labels);
+    let speed = network.macs() as f64 * test.labels.len() as f64 / seconds / 1e9;
+    println!("{name}: float {top1:.2} ({seconds:.1} s, {speed:.0} GMAC/s)");
+
+    let start = Instant::now();
+    let calibration = calibrate(network, images, &CalibrationSettings::default(), go)?;
+    let calibrated = start.elapsed().as_secs_f64();
+    let settings = settings()?;
+    let nearest = PtqSettings { rounding: Rounding::Nearest, ..settings.clone() };
+    let compensated = Ptq::prepare(network, images, calibration.clone(), settings, go)?;
+    println!("  calibrated in {calibrated:.1} s, prepared in {:.1} s", start.elapsed().as_secs_f64() - calibrated);
+    let nearest = Ptq::prepare(network, images, calibration, nearest, go)?;
+    let chosen = setting("POLICIES");
+    for (label, policy) in policies(network) {
+        if chosen.as_ref().is_some_and(|chosen| !chosen.split(',').any(|c| c == label)) {
+            continue;
+        }
+        print!("  {label:<6}");
+        for (method, ptq) in [("nearest", &nearest), ("compensated", &compensated)] {
+            if setting("FAST").is_some() {
+                let top1 = evaluate(&ptq.quantize_fast(&policy), &test_images, &test.labels)?;
+                print!("  {method} from float inputs {top1:.2}");
+            }
+            let start = Instant::now();
+            let model = ptq.quantize_sequential(&policy, images, go)?;
+            let seconds = start.elapsed().as_secs_f64();
+            print!("  {method} {:.2} ({seconds:.1} s)", evaluate(&model, &test_images, &test.labels)?);
+        }
+        println!();
+    }
+    Ok(())
+}
+
+fn settings() -> Result<PtqSettings, Box<dyn Error>> {
+    let mut settings = PtqSettings::default();
+    let number = |name: &str| setting(name).map(|v| v.parse::<f64>()).transpose();
+    if let Some(value) = number("DAMPING")? {
+        settings.damping = value;
+    }
+    if let Some(value) = number("CAUTION")? {
+        settings.caution = value;
+    }
+    if let Some(value) = number("ROUNDS")? {
+        settings.refinement_rounds = value as usize;
+    }
+    if let Some(value) = number("SCALES")? {
+        settings.compensated_candidates = value as usize;
+    }
+    Ok(settings)
+}
+
+fn evaluate(model: &QuantizedModel, images: &Samples<'_>, labels: &[usize]) -> Result<f64, Box<dyn Error>> {
+    let codes = FakeQuantModel::new(model)?.forward(images, &mut |_, _| ControlFlow::Continue(()))?;
+    let output: Vec<f32> = codes.into_iter().map(f32::from).collect();
+    Ok(100.0 * accuracy(&output, model.network.shape(model.network.output).c, labels))
+}

@@ -1,0 +1,94 @@
+//! The steps as commands of their own, and what needs no data.
+
+use super::{Example, fit_args, run, scratch};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+#[test]
+fn inspect_needs_no_data() {
+    let example = Example::new();
+    let ran = run(&["inspect", &example.model]).expect(0, &[]);
+    for word in ["conv2d", "uniform 8 bits", "uniform 2 bits", "least of any policy", "stm32h743", "peak at"] {
+        assert!(ran.out.contains(word), "{word}\n{}", ran.out);
+    }
+    let json = |args: &[&str]| -> Value { serde_json::from_str(&run(args).out).unwrap() };
+    let told = json(&["inspect", &example.model, "--json", "--flash", "1MiB", "--ram", "1MiB"]);
+    assert_eq!((&told["fits"], &told["parameters"]), (&true.into(), &55450.into()));
+    assert!(told["uniform"][0]["flash_bytes"].as_u64() > told["uniform"][2]["flash_bytes"].as_u64());
+    run(&["inspect", &example.model, "--flash", "9KiB", "--ram", "1KiB"]).expect(3, &[]);
+    run(&["inspect", &example.model, "--board", "nrf52840"]).expect(0, &[]);
+}
+
+#[test]
+fn boards_are_listed() {
+    let ran = run(&["boards"]).expect(0, &[]);
+    assert!(ran.out.contains("rp2040") && ran.out.contains("cortex-m0plus"), "{}", ran.out);
+    let list: Value = serde_json::from_str(&run(&["boards", "--json"]).out).unwrap();
+    assert_eq!(list.as_array().unwrap().len(), 12);
+}
+
+#[test]
+fn the_steps_make_what_fit_makes() {
+    let (folder, out) = scratch();
+    let example = Example::new();
+    let target = ["--flash", "44KiB", "--ram", "9KiB"];
+    run(&fit_args(&out, &example, &target)).expect(0, &[]);
+
+    let steps = folder.path().join("steps").display().to_string();
+    let calibrate = ["calibrate", &example.model, "--train", &example.train, "--preprocess", &example.preprocess];
+    run(&[&calibrate[..], &["-o", &steps, "--calibration-samples", "64"]].concat()).expect(0, &[]);
+    run(&["search", &steps]).expect(2, &["--board"]);
+    run(&[&["search", &steps, "--eval-samples", "64"], &target[..]].concat()).expect(0, &[]);
+    run(&["search", &steps]).expect(1, &["--resume"]);
+    run(&["emit", &steps]).expect(0, &[]);
+    let verified = run(&["verify", &steps, "--host-samples", "3", "--qemu-samples", "1"]).expect(0, &[]);
+    assert!(verified.out.contains("host-c") && verified.out.contains("passed"), "{}", verified.out);
+    run(&["eval", &steps]).expect(2, &["--val"]);
+    let told = run(&["eval", &steps, "--val", &example.val, "--json"]).expect(0, &[]);
+    let told: Value = serde_json::from_str(&told.out).unwrap();
+    assert!(told["integer"].as_f64().unwrap() > 0.5 && told["samples"] == 1000, "{told}");
+    for name in ["policy.toml", "weights.safetensors", "search.jsonl", "package/weights.c", "package/model.c"] {
+        let read = |folder: &str| fs::read(Path::new(folder).join(name)).unwrap();
+        assert!(read(&steps) == read(&out), "{name}");
+    }
+    let report: Value = serde_json::from_slice(&fs::read(Path::new(&steps).join("report.json")).unwrap()).unwrap();
+    assert_eq!(report["verification"][0]["samples"], 3);
+    assert_eq!(report["accuracy"]["integer"], told["integer"]);
+}
+
+#[test]
+fn float_accuracy_of_a_model() {
+    let example = Example::new();
+    let args = ["eval", &example.model, "--val", &example.val, "--preprocess", &example.preprocess, "--json"];
+    let told: Value = serde_json::from_str(&run(&args).expect(0, &[]).out).unwrap();
+    assert!((told["float"].as_f64().unwrap() - 0.92).abs() < 0.005, "{told}");
+    run(&["eval", &example.model]).expect(2, &["--val"]);
+    run(&["verify", "not/there"]).expect(1, &["not a run folder"]);
+}
+
+#[test]
+fn a_damaged_package_is_found_and_a_changed_model_refused() {
+    let (folder, out) = scratch();
+    let mut example = Example::new();
+    let model = folder.path().join("model.onnx");
+    fs::copy(&example.model, &model).unwrap();
+    example.model = model.display().to_string();
+    run(&fit_args(&out, &example, &["--flash", "200KiB", "--ram", "64KiB", "--policy", "8/8"])).expect(0, &[]);
+    run(&["verify", &out, "--host-samples", "0"]).expect(2, &["at least 1"]);
+
+    let path = Path::new(&out).join("package/weights.c");
+    let text = fs::read_to_string(&path).unwrap();
+    let start = text.find('{').unwrap();
+    let digit = start + text[start..].find(|c: char| c.is_ascii_digit() && c != '0').unwrap();
+    let damaged: String =
+        text.char_indices().map(|(i, c)| if i == digit { if c == '1' { '2' } else { '1' } } else { c }).collect();
+    fs::write(&path, damaged).unwrap();
+    let ran = run(&["verify", &out]).expect(4, &[]);
+    assert!(ran.out.contains("mismatch"), "{}", ran.out);
+
+    let mut bytes = fs::read(&model).unwrap();
+    bytes.extend([0x72, 0x00]);
+    fs::write(&model, bytes).unwrap();
+    run(&["verify", &out]).expect(1, &["SHA-256"]);
+}
