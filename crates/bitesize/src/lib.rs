@@ -4,8 +4,7 @@
 //! The library is the command line without its flags:
 //!
 //! ```no_run
-//! # fn main() -> anyhow::Result<()> {
-//! # let config: bitesize::run::RunConfig = unimplemented!();
+//! # fn run(config: bitesize::run::RunConfig) -> anyhow::Result<()> {
 //! use bitesize::console::{Console, Verbosity};
 //! use bitesize::inputs::Inputs;
 //! use bitesize::run::RunFolder;
