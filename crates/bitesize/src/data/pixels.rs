@@ -49,7 +49,8 @@ pub(super) fn transform(
         size = cut(side, side);
     }
     if let Some(fraction) = preprocess.crop_fraction {
-        let keep = |side: usize| ((side as f64 * fraction).round() as usize).max(1);
+        // Halves to even, as Python rounds, in which most networks' preprocessing was written.
+        let keep = |side: usize| ((side as f64 * fraction).round_ties_even() as usize).max(1);
         cut(keep(size.0), keep(size.1));
     }
     let pixels = crop(&pixels, stored, [top, left], [h, w]);
