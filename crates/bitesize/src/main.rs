@@ -23,8 +23,8 @@ struct Cli {
     #[arg(short, long, global = true)]
     quiet: bool,
     /// Threads to compute with; results do not depend on it [default: one for each core]
-    #[arg(long, global = true, value_name = "N")]
-    threads: Option<usize>,
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done and fits, 1 failed, 2 wrong usage, 3 does not fit, 4 verification found a \
@@ -71,9 +71,9 @@ fn stop_on_ctrl_c() {
     }
 }
 
-fn use_threads(threads: Option<usize>) {
+fn use_threads(threads: Option<u16>) {
     if let Some(threads) = threads {
-        let built = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+        let built = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
         if let Err(error) = built {
             eprintln!("warning: --threads {threads} has no effect: {error}");
         }
