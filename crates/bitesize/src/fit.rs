@@ -51,5 +51,5 @@ fn steps(config: &RunConfig, inputs: &Inputs, folder: &RunFolder, console: &Cons
     inputs.tell_skipped(console);
     stages::write_report(&mut report, folder, console)?;
     print!("{}", report.summary());
-    Ok(if report.is_refuted() { Ending::Mismatch } else { Ending::Done })
+    Ok(report.ending())
 }

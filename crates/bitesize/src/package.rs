@@ -1,6 +1,6 @@
 //! The C package: written, then proven.
 
-use crate::console::{Console, Interrupted, stop_requested};
+use crate::console::{Console, Interrupted, checkpoint, stop_requested};
 use crate::data::Batch;
 use crate::measure::Candidate;
 use crate::platform;
@@ -88,8 +88,11 @@ pub fn prove(
         }
     };
     let settings = Settings { cancelled: &stop_requested, progress: &progress, ..Settings::default() };
-    verify(&package, &cases, &jobs, &settings).map_err(|error| match error {
+    let results = verify(&package, &cases, &jobs, &settings).map_err(|error| match error {
         VerifyError::Interrupted => Interrupted.into(),
-        other => other.into(),
-    })
+        other => anyhow::Error::from(other),
+    })?;
+    // Ctrl-C reaches the compilers and emulators too: what they then report is no finding.
+    checkpoint()?;
+    Ok(results)
 }

@@ -1,6 +1,6 @@
 //! `bitesize fit`.
 
-use super::{keep_if_interrupted, read_config};
+use super::{keep_if_interrupted, read_config, read_report};
 use crate::args::{CalibrationArgs, PreprocessArgs, TargetArgs, absolute, at_least_one};
 use anyhow::{Context as _, bail};
 use bitesize::choose::parse_uniform;
@@ -131,9 +131,9 @@ impl FitArgs {
             }
             None => RunFolder::create(&self.output)?,
         };
-        if folder.join(run::REPORT_JSON).is_file() {
+        if let Some(report) = read_report(&folder)? {
             console.note(format_args!("the run in `{}` is finished: nothing to do", self.output.display()));
-            return Ok(Ending::Done);
+            return Ok(report.ending());
         }
         let ending = bitesize::fit(&config, &inputs, &mut folder, console);
         keep_if_interrupted(&ending, &mut folder);

@@ -19,6 +19,10 @@ fn typed<T: ReadableElement>(archive: &mut Archive, path: &Path, name: &str) -> 
     }
 }
 
+fn widened<T: Copy + Into<W>, W>(value: &T) -> W {
+    (*value).into()
+}
+
 /// The first of several element types that the array has, converted.
 macro_rules! first_of {
     ($archive:expr, $path:expr, $name:expr, $into:expr, $($t:ty),+) => {{
@@ -32,7 +36,7 @@ macro_rules! first_of {
 
 fn labels(archive: &mut Archive, path: &Path) -> Result<Vec<i64>, DataError> {
     let found: Option<(Vec<usize>, Vec<i64>)> =
-        first_of!(archive, path, "y", |v| i64::from(*v), i64, i32, u8, i8, i16, u16, u32);
+        first_of!(archive, path, "y", widened::<_, i64>, i64, i32, u8, i8, i16, u16, u32);
     let Some((shape, labels)) = found else {
         return Err(DataError::unusable(path, "array `y` must hold integers"));
     };
@@ -62,7 +66,7 @@ pub(super) fn read(path: &Path, request: &Request) -> Result<Raw, DataError> {
             (x.shape()[0], Source::Images { shape, pixels: x.iter().copied().collect() })
         }
         None => {
-            let found: Option<(Vec<usize>, Vec<f64>)> = first_of!(&mut archive, path, "x", |v| f64::from(*v), f32, f64);
+            let found: Option<(Vec<usize>, Vec<f64>)> = first_of!(&mut archive, path, "x", widened::<_, f64>, f32, f64);
             let Some((sizes, values)) = found else {
                 return Err(DataError::unusable(path, "array `x` must hold u8, f32 or f64"));
             };

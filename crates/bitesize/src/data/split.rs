@@ -60,3 +60,32 @@ pub fn stratified_order(labels: &[usize], seed: u64) -> Vec<usize> {
     ranked.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     ranked.into_iter().map(|(_, i)| i).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_prefix_holds_the_classes_in_proportion(
+            labels in prop::collection::vec(0usize..5, 1..400),
+            seed in any::<u64>(),
+            share in 0.0f64..=1.0,
+        ) {
+            let order = stratified_order(&labels, seed);
+            let mut sorted = order.clone();
+            sorted.sort_unstable();
+            prop_assert_eq!(sorted, (0..labels.len()).collect::<Vec<_>>());
+            let prefix = &order[..(share * labels.len() as f64) as usize];
+            for class in 0..5 {
+                let all = labels.iter().filter(|l| **l == class).count() as f64;
+                let found = prefix.iter().filter(|i| labels[**i] == class).count() as f64;
+                let expected = all * prefix.len() as f64 / labels.len() as f64;
+                // Each class's phase moves it by less than one sample, and the prefix's end by less than one a class.
+                prop_assert!((found - expected).abs() < 2.0 + 4.0 * all / labels.len() as f64, "{found} of {expected}");
+            }
+            prop_assert_eq!(&order, &stratified_order(&labels, seed));
+        }
+    }
+}

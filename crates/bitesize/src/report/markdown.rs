@@ -126,7 +126,7 @@ impl Report {
         if let Some(s) = &self.search {
             writeln!(
                 out,
-                "## Search\n\n`{}`: {} episodes, {} policies evaluated, {:.1} s, stopped: {}; best reward {}.\n",
+                "## Search\n\n`{}`: episodes {}, policies evaluated {}, {:.1} s, stopped: {}; best reward {}.\n",
                 s.strategy,
                 s.episodes,
                 s.evaluations,
@@ -145,7 +145,11 @@ impl Report {
             writeln!(out)?;
         }
         if let Some(rows) = &self.layers {
-            writeln!(out, "## Layers\n\nRAM is what is alive while the layer runs.\n")?;
+            writeln!(
+                out,
+                "## Layers\n\nFLASH is weights, constants and call; kernels, which layers share, are not in it. RAM is what is alive while \
+                 the layer runs.\n"
+            )?;
             writeln!(
                 out,
                 "| layer | operator | weights | output | MACs | FLASH | RAM |\n|---|---|---|---|---|---|---|"

@@ -2,6 +2,7 @@
 
 mod markdown;
 
+use crate::Ending;
 use crate::choose::{Chosen, SearchSummary};
 use crate::inputs::Inputs;
 use crate::measure::Accuracies;
@@ -372,8 +373,15 @@ impl Report {
         text
     }
 
-    /// Whether some runner found the package wrong.
-    pub fn is_refuted(&self) -> bool {
-        self.verification.iter().flatten().any(|v| v.status == "mismatch" || v.status == "failed")
+    /// How the run ended that made it.
+    pub fn ending(&self) -> Ending {
+        let refuted = |v: &VerificationReport| v.status == "mismatch" || v.status == "failed";
+        if !self.fits {
+            Ending::DoesNotFit
+        } else if self.verification.iter().flatten().any(refuted) {
+            Ending::Mismatch
+        } else {
+            Ending::Done
+        }
     }
 }

@@ -177,7 +177,7 @@ mod tests {
             assert_eq!(fs::read_to_string(path.join("tree/a/b.c")).unwrap(), "y");
             drop(folder);
             assert_eq!(path.exists(), exists, "{name}");
-            assert_eq!(root.path().join("not").exists(), false);
+            assert!(!root.path().join("not").exists());
         }
     }
 

@@ -1,0 +1,66 @@
+//! Networks that do not lie in the repository: `BITESIZE_SHARED` names their folder.
+
+use bitesize::console::{Console, Verbosity};
+use bitesize::data::{Batch, Dataset, Preprocess, PreprocessFile, Request, Role, Values};
+use bitesize::model::Model;
+use bitesize::quantize::{Quantizer, calibrate};
+use bitesize::sqnr::{WARNING_DB, qualities};
+use bitesize_ir::{BitWidth, Policy, Shape};
+use bitesize_train::CalibrationSettings;
+use rand::{RngExt as _, SeedableRng as _};
+use std::path::{Path, PathBuf};
+
+fn shared(name: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("BITESIZE_SHARED")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
+    let path = folder.join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    eprintln!("SKIPPED: `{}` is not there; BITESIZE_SHARED names the folder", path.display());
+    None
+}
+
+/// Every tensor of the network with the worst dead channels, at 8 bits, on `batch`: the lowest dB with its tensor.
+#[track_caller]
+fn check_vww(model: &Path, batch: &Batch) {
+    let console = Console::new(Verbosity::Quiet);
+    let mut vww = Model::load(model, &console).unwrap();
+    let file = PreprocessFile::from_toml("scale = 0.00392156862745098").unwrap();
+    vww.fold_preprocessing(&Preprocess::checked(&file, batch.shape).unwrap()).unwrap();
+    let calibration = calibrate(&vww.network, batch, &CalibrationSettings::default(), &console).unwrap();
+    let quantizer = Quantizer::prepare(&vww.network, batch, calibration, &console).unwrap();
+    let policy = Policy::uniform(&vww.space, BitWidth::B8, BitWidth::B8);
+    let candidate = quantizer.sequential("uniform-8", &policy).unwrap();
+    let qualities = qualities(&candidate, &batch.slice(0..batch.len().min(16))).unwrap();
+    for tensor in &qualities {
+        eprintln!("{:<60} {:>6.1} dB {}", tensor.name, tensor.sqnr_db, tensor.reason.as_deref().unwrap_or_default());
+        let low = tensor.sqnr_db < WARNING_DB;
+        assert_eq!(low, tensor.reason.is_some());
+    }
+    let low = qualities.iter().filter(|t| t.sqnr_db < WARNING_DB).count();
+    assert_eq!(low, 0, "tensors below {WARNING_DB} dB");
+}
+
+#[test]
+fn every_tensor_of_vww_keeps_20_db_at_8_bits_on_noise() {
+    let Some(model) = shared("models/mlperf_vww_mobilenet_v1.onnx") else { return };
+    let shape = Shape::new(96, 96, 3);
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
+    let pixels = (0..64 * shape.elements()).map(|_| rng.random::<u8>()).collect();
+    check_vww(&model, &Batch { values: Values::Pixels(pixels), labels: vec![0; 64], shape });
+}
+
+#[test]
+fn every_tensor_of_vww_keeps_20_db_at_8_bits_on_photographs() {
+    let Some(model) = shared("models/mlperf_vww_mobilenet_v1.onnx") else { return };
+    let Some(data) = shared("data/imagenet/calibration") else { return };
+    let shape = Shape::new(96, 96, 3);
+    let file = PreprocessFile { size: Some([96, 96]), ..PreprocessFile::default() };
+    let preprocess = Preprocess::checked(&file, shape).unwrap();
+    // The labels are those of another task and not used.
+    let request = Request { shape, outputs: usize::MAX, preprocess: &preprocess, classes: None };
+    let data = Dataset::open(&data, Role::Train, &request).unwrap();
+    let spread: Vec<usize> = (0..256).map(|i| i * data.len() / 256).collect();
+    check_vww(&model, &data.load(&spread).unwrap());
+}
