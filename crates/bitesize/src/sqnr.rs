@@ -76,8 +76,9 @@ fn reason(candidate: &Candidate, tensor: usize, sums: &Sums, db: impl Fn(usize) 
     }
     let producer = network.nodes.iter().find(|n| n.output.0 == tensor);
     let inputs = producer.map(|n| n.inputs.as_slice()).unwrap_or_default();
-    let from_pixels = |i: usize| i == network.input.0;
-    if let Some(input) = inputs.iter().map(|i| i.0).filter(|i| !from_pixels(*i)).find(|i| db(*i) < WARNING_DB + 3.0) {
+    let measured = inputs.iter().map(|i| i.0).filter(|i| *i != network.input.0);
+    let worst = measured.min_by(|a, b| db(*a).total_cmp(&db(*b)));
+    if let Some(input) = worst.filter(|i| db(*i) < WARNING_DB) {
         return format!("it is made from `{}`, which has {:.1} dB itself", network.tensors[input].name, db(input));
     }
     if sums.clipped > 0.5 * sums.error {
@@ -92,6 +93,8 @@ fn reason(candidate: &Candidate, tensor: usize, sums: &Sums, db: impl Fn(usize) 
             sums.largest
         );
     }
-    "the rounding errors of its layer's weights add up (few inputs, or weights of very different size in one channel)"
-        .into()
+    let before = worst.map_or(String::new(), |i| {
+        format!(" and the noise of what it is made from (`{}` has {:.1} dB)", network.tensors[i].name, db(i))
+    });
+    format!("the rounding errors of its layer's weights{before} add up")
 }

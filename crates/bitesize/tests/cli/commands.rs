@@ -67,6 +67,19 @@ fn float_accuracy_of_a_model() {
     run(&["verify", "not/there"]).expect(1, &["not a run folder"]);
 }
 
+/// `text` with the number `nth` (from 0) behind `marker` changed by `change`.
+fn damaged(text: &str, marker: &str, nth: usize, change: impl Fn(i64) -> i64) -> String {
+    let is_number = |c: char| c.is_ascii_digit() || c == '-';
+    let mut end = text.find(marker).expect("the marker is there") + marker.len();
+    let mut start = end;
+    for _ in 0..=nth {
+        start = end + text[end..].find(is_number).expect("a number follows");
+        end = start + text[start..].find(|c| !is_number(c)).expect("the number ends");
+    }
+    let value: i64 = text[start..end].parse().expect("a number");
+    format!("{}{}{}", &text[..start], change(value), &text[end..])
+}
+
 #[test]
 fn a_damaged_package_is_found_and_a_changed_model_refused() {
     let (folder, out) = scratch();
@@ -77,15 +90,23 @@ fn a_damaged_package_is_found_and_a_changed_model_refused() {
     run(&fit_args(&out, &example, &["--flash", "200KiB", "--ram", "64KiB", "--policy", "8/8"])).expect(0, &[]);
     run(&["verify", &out, "--host-samples", "0"]).expect(2, &["at least 1"]);
 
-    let path = Path::new(&out).join("package/weights.c");
-    let text = fs::read_to_string(&path).unwrap();
-    let start = text.find('{').unwrap();
-    let digit = start + text[start..].find(|c: char| c.is_ascii_digit() && c != '0').unwrap();
-    let damaged: String =
-        text.char_indices().map(|(i, c)| if i == digit { if c == '1' { '2' } else { '1' } } else { c }).collect();
-    fs::write(&path, damaged).unwrap();
-    let ran = run(&["verify", &out]).expect(4, &[]);
-    assert!(ran.out.contains("mismatch"), "{}", ran.out);
+    let package = Path::new(&out).join("package");
+    type Change = fn(i64) -> i64;
+    // The first number behind an array's name is its length; a channel is its bias, then its multiplier.
+    let cases: [(&str, &str, usize, Change); 3] = [
+        ("weights.c", "model_weights_0[", 1, |weight| weight ^ 0x80),
+        ("weights.c", "model_channels_0[", 2, |multiplier| multiplier / 2),
+        ("model.c", ".zero = ", 0, |zero| zero + 5),
+    ];
+    for (file, marker, nth, change) in cases {
+        let path = package.join(file);
+        let whole = fs::read_to_string(&path).unwrap();
+        fs::write(&path, damaged(&whole, marker, nth, change)).unwrap();
+        let ran = run(&["verify", &out]).expect(4, &[]);
+        assert!(ran.out.contains("mismatch"), "{marker}: {}", ran.out);
+        fs::write(&path, whole).unwrap();
+    }
+    run(&["verify", &out]).expect(0, &[]);
 
     let mut bytes = fs::read(&model).unwrap();
     bytes.extend([0x72, 0x00]);
