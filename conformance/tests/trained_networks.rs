@@ -14,6 +14,7 @@ use bitesize::quantize::{Quantizer, calibrate};
 use bitesize::sqnr::{TensorQuality, WARNING_DB, qualities};
 use bitesize_codegen::{EmitOptions, emit};
 use bitesize_integer::{Interpreter, top1};
+use bitesize_ir::requantize::WeightLayout;
 use bitesize_ir::{BitWidth, Network, Policy, PolicySpace};
 use bitesize_train::{CalibrationSettings, FloatModel};
 use rand::{RngExt as _, SeedableRng as _};
@@ -80,6 +81,25 @@ impl VisualWakeWords {
         Self { model, preprocess }
     }
 
+    /// How many output channels have only weights below a millionth of their layer's largest, how many there are, and
+    /// the least weight that is not 0.
+    fn dead_channels(&self) -> (usize, usize, f32) {
+        let (mut dead, mut all, mut least) = (0, 0, f32::INFINITY);
+        for op in self.model.network.nodes.iter().map(|node| &node.op) {
+            let (Some(layout), Some(parameters)) = (WeightLayout::of(op), op.parameters()) else { continue };
+            let mut largest = vec![0f32; layout.out_channels()];
+            for (i, weight) in parameters.weights.iter().enumerate() {
+                let of_channel = &mut largest[layout.out_channel(i)];
+                *of_channel = of_channel.max(weight.abs());
+                least = if *weight == 0.0 { least } else { least.min(weight.abs()) };
+            }
+            let of_layer = largest.iter().copied().fold(0.0, f32::max);
+            dead += largest.iter().filter(|l| **l < 1e-6 * of_layer).count();
+            all += largest.len();
+        }
+        (dead, all, least)
+    }
+
     /// Every `step`-th image from the `first` on, stretched to the network's size.
     fn images(&self, shared: &Path, first: usize, step: usize) -> Batch {
         let shape = self.model.network.shape(self.model.network.input);
@@ -115,6 +135,9 @@ impl VisualWakeWords {
 fn tensors_of_visual_wake_words_on_images() {
     let Some(shared) = shared("tensors_of_visual_wake_words_on_images") else { return };
     let network = VisualWakeWords::load(&shared);
+    let (dead, all, least) = network.dead_channels();
+    println!("{dead} of {all} channels are dead; the least weight is {least:e}");
+    assert!(dead > 0, "this network is here for its dead channels");
     let low = network.check("images", &network.images(&shared, 0, 8), &network.images(&shared, 4, 8));
     assert!(low.is_empty(), "below {WARNING_DB} dB: {low:#?}");
 }
