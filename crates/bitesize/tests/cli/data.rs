@@ -160,3 +160,27 @@ fn cropping_and_resizing_are_those_of_pil() {
         assert!(largest <= Some(1), "{stored:?} to {size:?}: {largest:?}");
     }
 }
+
+#[test]
+fn classes_are_ordered_by_the_file_or_by_the_union_of_folders() {
+    let check = |folders: [&[&str]; 2], file: Option<&str>, expected: Result<&[&str], &str>| {
+        let (root, _) = scratch();
+        let halves = ["train", "val"].map(|half| root.path().join(half));
+        for (half, classes) in halves.iter().zip(folders) {
+            for class in classes {
+                fs::create_dir_all(half.join(class)).unwrap();
+            }
+        }
+        if let Some(text) = file {
+            fs::write(root.path().join("classes.txt"), text).unwrap();
+        }
+        let found = bitesize::data::class_order(&[&halves[0], &halves[1]]);
+        match expected {
+            Ok(classes) => assert_eq!(found.unwrap().unwrap(), classes),
+            Err(words) => assert!(found.unwrap_err().to_string().contains(words)),
+        }
+    };
+    check([&["cat", "dog"], &["ant", "dog"]], None, Ok(&["ant", "cat", "dog"]));
+    check([&["cat", "dog"], &["dog"]], Some("dog\nrat\n\n cat \n"), Ok(&["dog", "rat", "cat"]));
+    check([&["cat"], &["cat"]], Some("cat\ndog\ncat\n"), Err("named twice"));
+}
