@@ -178,7 +178,14 @@ fn parse_ranges(text: &str) -> Result<RangeMethod, String> {
     }
 }
 
-/// An absolute path, so that a run folder can be used from anywhere.
+/// An absolute path, so that a run folder can be used from anywhere; it must be UTF-8, as the settings are.
 pub(crate) fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
-    std::path::absolute(path).with_context(|| format!("cannot use the path `{}`", path.display()))
+    let path = std::path::absolute(path).with_context(|| format!("cannot use the path `{}`", path.display()))?;
+    if path.to_str().is_none() {
+        return Err(usage(format!(
+            "the path `{}` is not UTF-8, so config.toml cannot keep it: rename it, or use a link",
+            path.display()
+        )));
+    }
+    Ok(path)
 }

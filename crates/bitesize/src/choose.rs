@@ -32,7 +32,7 @@ pub struct SearchSummary {
     pub seconds: f64,
     /// Why it stopped.
     pub stop_reason: &'static str,
-    /// Of its best policy, during the search.
+    /// Of its best policy after the final quantization, as the baselines' rewards are.
     pub reward: f64,
 }
 
@@ -112,15 +112,15 @@ pub fn choose(arena: &Arena, strategy: Strategy, settings: &Settings) -> anyhow:
     if found.stop_reason == StopReason::Interrupted {
         return Err(Interrupted.into());
     }
+    let mut finalists = vec![finalist(arena, "search", &found.policy, &[])?];
     let summary = SearchSummary {
         strategy: strategy.name(),
         episodes: found.episodes,
         evaluations: found.evaluations,
         seconds: diary_seconds,
         stop_reason: found.stop_reason.name(),
-        reward: found.reward,
+        reward: finalists[0].reward.unwrap_or(found.reward),
     };
-    let mut finalists = vec![finalist(arena, "search", &found.policy, &[])?];
     for baseline in baselines(arena.problem) {
         let next = if baseline.fits {
             finalist(arena, baseline.name, &baseline.policy, &finalists)?
@@ -241,6 +241,7 @@ impl Diary {
         let complete = text.rfind('\n').map_or(0, |end| end + 1);
         file.set_len(complete as u64).with_context(fail)?;
         file.flush().with_context(fail)?;
+        folder.owns(DIARY);
         Ok(Self { file, replay: Replay::along(earlier.clone()), earlier })
     }
 

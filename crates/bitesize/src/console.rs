@@ -3,7 +3,7 @@
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::cell::Cell;
 use std::fmt::Display;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -33,6 +33,33 @@ pub fn checkpoint() -> Result<(), Interrupted> {
     if stop_requested() { Err(Interrupted) } else { Ok(()) }
 }
 
+/// Writes to stdout. Where nobody reads it any more, as behind `| head`, the rest is dropped and the run goes on.
+pub fn print(text: std::fmt::Arguments) {
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = out.write_fmt(text).and_then(|()| out.flush())
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        print_error(format_args!("warning: cannot write to stdout: {error}\n"));
+    }
+}
+
+/// Writes to stderr; where that fails there is nobody to tell.
+pub fn print_error(text: std::fmt::Arguments) {
+    let _ = std::io::stderr().write_fmt(text);
+}
+
+/// As `println!`, but a closed pipe is no panic.
+#[macro_export]
+macro_rules! out_line {
+    ($($text:tt)*) => { $crate::console::print(format_args!("{}\n", format_args!($($text)*))) };
+}
+
+/// As `eprintln!`, but a closed pipe is no panic.
+#[macro_export]
+macro_rules! err_line {
+    ($($text:tt)*) => { $crate::console::print_error(format_args!("{}\n", format_args!($($text)*))) };
+}
+
 /// How much is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
@@ -60,21 +87,21 @@ impl Console {
     /// Tells something that every user should read.
     pub fn note(&self, text: impl Display) {
         if self.verbosity >= Verbosity::Normal {
-            eprintln!("{text}");
+            crate::err_line!("{text}");
         }
     }
 
     /// Tells something that is asked for with `-v`.
     pub fn detail(&self, text: impl Display) {
         if self.verbosity >= Verbosity::Verbose {
-            eprintln!("{text}");
+            crate::err_line!("{text}");
         }
     }
 
     /// Tells something that may be wrong; it is kept for the report too.
     pub fn warn(&self, text: impl Display) {
         let text = text.to_string();
-        eprintln!("warning: {text}");
+        crate::err_line!("warning: {text}");
         self.warnings.borrow_mut().push(text);
     }
 
@@ -127,7 +154,7 @@ impl Stage {
             let elapsed = self.start.elapsed();
             let left = elapsed.mul_f64((total.saturating_sub(done)) as f64 / done.max(1) as f64);
             let message = self.bar.message();
-            eprintln!(
+            crate::err_line!(
                 "{}: {done}/{total}, {} s, about {} s left {message}",
                 self.what,
                 elapsed.as_secs(),
@@ -154,7 +181,7 @@ impl Stage {
         self.bar.finish_and_clear();
         let shown = self.plain || !self.bar.is_hidden();
         if shown {
-            eprintln!("{}: {text} ({:.1} s)", self.what, self.start.elapsed().as_secs_f64());
+            crate::err_line!("{}: {text} ({:.1} s)", self.what, self.start.elapsed().as_secs_f64());
         }
     }
 }

@@ -50,6 +50,6 @@ fn steps(config: &RunConfig, inputs: &Inputs, folder: &RunFolder, console: &Cons
     stages::prove(&run, candidate, &samples.calibration, &mut report)?;
     inputs.tell_skipped(console);
     stages::write_report(&mut report, folder, console)?;
-    print!("{}", report.summary());
+    crate::console::print(format_args!("{}", report.summary()));
     Ok(report.ending())
 }

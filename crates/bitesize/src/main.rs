@@ -6,7 +6,7 @@ mod cmd;
 
 use bitesize::console::{self, Console, Interrupted, Verbosity};
 use bitesize::{Ending, Usage};
-use clap::Parser;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use std::process::ExitCode;
 
 /// Fits a trained convolutional network into a microcontroller's FLASH and RAM: 2, 4 or 8 bits for every tensor, as
@@ -31,7 +31,9 @@ const EXIT_CODES: &str = "Exit codes: 0 done and fits, 1 failed, 2 wrong usage, 
                           mismatch, 130 interrupted (go on with --resume)";
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let mut command = Cli::command();
+    let matches = command.get_matches_mut();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let verbosity = match (cli.quiet, cli.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Verbose,
@@ -39,21 +41,26 @@ fn main() -> ExitCode {
     };
     stop_on_ctrl_c();
     use_threads(cli.threads);
-    match cli.command.run(&Console::new(verbosity)) {
+    let resumes = cli.command.has_resume();
+    let result = cmd::refuse_ignored(&command, &matches).and_then(|()| cli.command.run(&Console::new(verbosity)));
+    match result {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::DoesNotFit) => ExitCode::from(3),
         Ok(Ending::Mismatch) => ExitCode::from(4),
-        Err(error) => fail(&error),
+        Err(error) => fail(&error, resumes),
     }
 }
 
 /// Tells the error as one chain, each cause behind a colon.
-fn fail(error: &anyhow::Error) -> ExitCode {
+fn fail(error: &anyhow::Error, resumes: bool) -> ExitCode {
     if error.is::<Interrupted>() {
-        eprintln!("interrupted; the same command with --resume goes on");
+        bitesize::err_line!(
+            "{}",
+            if resumes { "interrupted; the same command with --resume goes on" } else { "interrupted" }
+        );
         return ExitCode::from(130);
     }
-    eprintln!("error: {error:#}");
+    bitesize::err_line!("error: {error:#}");
     ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
 }
 
@@ -63,11 +70,11 @@ fn stop_on_ctrl_c() {
         if console::stop_requested() {
             std::process::exit(130);
         }
-        eprintln!("stopping ...");
+        bitesize::err_line!("stopping ...");
         console::request_stop();
     };
     if let Err(error) = ctrlc::set_handler(handler) {
-        eprintln!("warning: Ctrl-C will end the run at once: {error}");
+        bitesize::err_line!("warning: Ctrl-C will end the run at once: {error}");
     }
 }
 
@@ -75,7 +82,7 @@ fn use_threads(threads: Option<u16>) {
     if let Some(threads) = threads {
         let built = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
         if let Err(error) = built {
-            eprintln!("warning: --threads {threads} has no effect: {error}");
+            bitesize::err_line!("warning: --threads {threads} has no effect: {error}");
         }
     }
 }

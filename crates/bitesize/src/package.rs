@@ -84,7 +84,7 @@ pub fn prove(
     let tell = console.is_talkative();
     let progress = move |event: Progress<'_>| {
         if let (Progress::Finished(result), true) = (event, tell) {
-            eprintln!("verify: {}: {} ({:.1} s)", result.runner, result.status, result.elapsed.as_secs_f64());
+            crate::err_line!("verify: {}: {} ({:.1} s)", result.runner, result.status, result.elapsed.as_secs_f64());
         }
     };
     let settings = Settings { cancelled: &stop_requested, progress: &progress, ..Settings::default() };

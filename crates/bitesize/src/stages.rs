@@ -139,15 +139,15 @@ pub fn boards_that_would_do(problem: &Problem) -> Vec<String> {
 pub fn tell_misfit(diagnosis: &Diagnosis, given: Option<&Policy>, problem: &Problem, report: &mut Report) {
     let boards = boards_that_would_do(problem);
     let what = if given.is_some() { "the given policy does not fit" } else { "no policy was found that fits" };
-    eprintln!("does not fit: {what} the budget.\n{diagnosis}");
+    crate::err_line!("does not fit: {what} the budget.\n{diagnosis}");
     if let Some(policy) = given {
         let memory = problem.memory(policy);
         let [flash, ram] = [memory.flash_bytes, memory.ram_bytes].map(bitesize_ir::size::format_size);
-        eprintln!("the given policy takes FLASH {flash}, RAM {ram}");
+        crate::err_line!("the given policy takes FLASH {flash}, RAM {ram}");
         let widths = problem.widths(policy);
         report.add_memory(problem.network(), &widths, &problem.model().flash(&widths), &problem.model().ram(&widths));
     }
-    eprintln!(
+    crate::err_line!(
         "boards that would do: {}",
         if boards.is_empty() { "none of those known".into() } else { boards.join(", ") }
     );
@@ -264,6 +264,9 @@ pub fn prove(
     let settings = (&run.config.verify, run.config.seed);
     let results = package::prove(candidate, &run.platform.core, samples, run.folder, settings, run.console)?;
     report.add_verification(&results);
+    if report.verification.iter().flatten().all(|v| v.status == "not run") {
+        run.console.warn("no runner could be started, so nothing is proven about the package");
+    }
     Ok(results)
 }
 

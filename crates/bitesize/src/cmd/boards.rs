@@ -24,20 +24,20 @@ impl BoardsArgs {
                     "flash_bytes": budget.flash_bytes, "ram_bytes": budget.ram_bytes,
                 })
             };
-            println!("{}", serde_json::to_string_pretty(&boards.iter().map(row).collect::<Vec<_>>())?);
+            bitesize::out_line!("{}", serde_json::to_string_pretty(&boards.iter().map(row).collect::<Vec<_>>())?);
             return Ok(Ending::Done);
         }
-        println!("{:<12} {:<13} {:>24} {:>24}  what it is", "board", "core", "FLASH", "RAM");
+        bitesize::out_line!("{:<12} {:<13} {:>24} {:>24}  what it is", "board", "core", "FLASH", "RAM");
         for b in &boards {
             let (flash, ram) = (format_size(b.budget().flash_bytes), format_size(b.budget().ram_bytes));
-            println!("{:<12} {:<13} {flash:>24} {ram:>24}  {}", b.name, b.core, b.description);
+            bitesize::out_line!("{:<12} {:<13} {flash:>24} {ram:>24}  {}", b.name, b.core, b.description);
         }
-        println!(
+        bitesize::out_line!(
             "\nFLASH and RAM: the largest region of each, less what is reserved. A file of your own: --board FILE"
         );
-        println!("\n{:<13} compiler of its kernel costs", "core");
+        bitesize::out_line!("\n{:<13} compiler of its kernel costs", "core");
         for core in boards::cores() {
-            println!("{:<13} {}", core.name, core.compiler);
+            bitesize::out_line!("{:<13} {}", core.name, core.compiler);
         }
         Ok(Ending::Done)
     }

@@ -65,7 +65,7 @@ fn steps(config: &RunConfig, inputs: &Inputs, folder: &RunFolder, console: &Cons
     let samples = first_samples(config, inputs, config.calibration.samples)?;
     let calibration = calibrate_into(config, inputs, &samples, folder, console)?;
     inputs.tell_skipped(console);
-    print!("{}", table(&calibration));
+    bitesize::console::print(format_args!("{}", table(&calibration)));
     Ok(Ending::Done)
 }
 

@@ -1,13 +1,15 @@
 //! `bitesize emit`.
 
-use super::open_run;
+use super::{open_run, read_report};
 use anyhow::Context as _;
 use bitesize::Ending;
 use bitesize::console::Console;
 use bitesize::inputs::Inputs;
+use bitesize::model::Model;
 use bitesize::stages::{self, Run, Samples};
 use bitesize::{package, run};
 use bitesize_ir::Policy;
+use bitesize_ir::memory::Widths;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -29,20 +31,34 @@ impl EmitArgs {
         let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
         let policy = Policy::from_toml(&text, &inputs.model.space)
             .with_context(|| format!("cannot use `{}`", path.display()))?;
-        if policy != candidate.model.policy {
+        let changed = policy != candidate.model.policy;
+        if changed {
             console.note(format_args!("{} was changed: the network is quantized anew", path.display()));
             let run = Run { config: &config, inputs: &inputs, folder: &folder, console, platform: &platform };
             candidate = stages::quantize_for(&run, &policy, &Samples::of(&config, &inputs)?.calibration)?;
         }
+        let (flash, ram) = package::memory_of(&candidate, &platform.core);
+        let budget = platform.budget();
+        let fits = flash.total <= budget.flash_bytes && ram.total <= budget.ram_bytes;
+        if let Some(mut report) = read_report(&folder)? {
+            if changed {
+                report.forget_delivered();
+            }
+            let Model { network, space, .. } = &inputs.model;
+            report.fits = fits;
+            report.add_memory(network, &Widths::of(network, space, &policy), &flash, &ram);
+            stages::write_report(&mut report, &folder, console)?;
+        }
         let samples = stages::first_samples(&config, &inputs, package::KNOWN_ANSWERS)?;
         package::write(&candidate, &platform.core, &samples, &folder)?;
-        let (flash, ram) = package::memory_of(&candidate, &platform.core);
-        println!("{}", folder.join(run::PACKAGE).display());
-        let budget = platform.budget();
-        if flash.total > budget.flash_bytes || ram.total > budget.ram_bytes {
-            eprintln!(
+        bitesize::out_line!("{}", folder.join(run::PACKAGE).display());
+        if !fits {
+            bitesize::err_line!(
                 "does not fit: the package takes FLASH {} B of {} B and RAM {} B of {} B",
-                flash.total, budget.flash_bytes, ram.total, budget.ram_bytes
+                flash.total,
+                budget.flash_bytes,
+                ram.total,
+                budget.ram_bytes
             );
             return Ok(Ending::DoesNotFit);
         }

@@ -35,12 +35,12 @@ impl EvalArgs {
                 "metric": "top1", "samples": measured.samples, "float": measured.float,
                 "integer": measured.integer.first(),
             });
-            println!("{}", serde_json::to_string_pretty(&json)?);
+            bitesize::out_line!("{}", serde_json::to_string_pretty(&json)?);
         } else {
-            println!("top-1 on {} samples", measured.samples);
+            bitesize::out_line!("top-1 on {} samples", measured.samples);
             let rows = [("float", measured.float), ("integer", measured.integer.first().copied())];
             for (name, value) in rows.into_iter().filter_map(|(name, value)| Some((name, value?))) {
-                println!("{name:<8} {:.2} %", 100.0 * value);
+                bitesize::out_line!("{name:<8} {:.2} %", 100.0 * value);
             }
         }
         Ok(Ending::Done)

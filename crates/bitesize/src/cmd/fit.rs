@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use bitesize::choose::parse_uniform;
 use bitesize::console::Console;
 use bitesize::inputs::{Inputs, Sources};
+use bitesize::report::Report;
 use bitesize::run::config::{DataConfig, ModelConfig, SearchConfig, VerifyConfig};
 use bitesize::run::{self, RunConfig, RunFolder};
 use bitesize::{Ending, usage};
@@ -131,7 +132,9 @@ impl FitArgs {
             }
             None => RunFolder::create(&self.output)?,
         };
-        if let Some(report) = read_report(&folder)? {
+        let finished =
+            |report: &Report| !report.fits || report.verification.is_some() && folder.join(run::PACKAGE).is_dir();
+        if let Some(report) = read_report(&folder)?.filter(finished) {
             console.note(format_args!("the run in `{}` is finished: nothing to do", self.output.display()));
             return Ok(report.ending());
         }

@@ -57,9 +57,9 @@ impl InspectArgs {
         }
         let inspection = inspect(&model.network, &model.space, &platform, budget_given);
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&inspection)?);
+            bitesize::out_line!("{}", serde_json::to_string_pretty(&inspection)?);
         } else {
-            print!("{inspection}");
+            bitesize::console::print(format_args!("{inspection}"));
         }
         Ok(if inspection.fits == Some(false) { Ending::DoesNotFit } else { Ending::Done })
     }

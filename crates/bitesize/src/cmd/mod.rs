@@ -14,7 +14,9 @@ use bitesize::Ending;
 use bitesize::console::{Console, Interrupted};
 use bitesize::report::Report;
 use bitesize::run::{self, RunConfig, RunFolder};
-use clap::Subcommand;
+use bitesize::usage;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Subcommand};
 use std::path::Path;
 
 /// What to do.
@@ -39,6 +41,11 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Whether it goes on with an interrupted run where `--resume` is given.
+    pub(crate) fn has_resume(&self) -> bool {
+        matches!(self, Self::Fit(_) | Self::Search(_))
+    }
+
     /// Runs it.
     pub(crate) fn run(self, console: &Console) -> anyhow::Result<Ending> {
         match self {
@@ -51,6 +58,40 @@ impl Command {
             Self::Verify(args) => args.run(console),
             Self::Eval(args) => args.run(console),
         }
+    }
+}
+
+/// Refuses flags beside `--config` or `--resume` that would have no effect, since every setting comes from a file.
+///
+/// # Errors
+/// The first of them.
+pub(crate) fn refuse_ignored(command: &clap::Command, matches: &ArgMatches) -> anyhow::Result<()> {
+    let Some((name, matches)) = matches.subcommand() else { return Ok(()) };
+    let Some(command) = command.find_subcommand(name) else { return Ok(()) };
+    let given: Vec<&clap::Arg> = command
+        .get_arguments()
+        .filter(|a| matches.ids().any(|id| id == a.get_id()))
+        .filter(|a| matches.value_source(a.get_id().as_str()) == Some(ValueSource::CommandLine))
+        .collect();
+    let has = |id: &str| given.iter().any(|a| a.get_id() == id);
+    let (source, ignored): (&str, fn(&str) -> bool) = match name {
+        "fit" if has("config") => ("--config", |id| id != "config"),
+        "fit" if has("resume") && !has("model") => ("--resume without a model", |id| id != "resume"),
+        "search" if has("resume") => {
+            ("--resume", |id| ["search", "policy", "episodes", "eval_samples", "patience"].contains(&id))
+        }
+        _ => return Ok(()),
+    };
+    let harmless = ["output", "verbose", "quiet", "threads"];
+    let flag = |a: &&clap::Arg| {
+        let id = a.get_id().as_str();
+        (ignored(id) && !harmless.contains(&id)).then(|| a.get_long().unwrap_or(id).to_owned())
+    };
+    match given.iter().find_map(flag) {
+        Some(flag) => {
+            Err(usage(format!("{source} takes every setting from the run's config.toml: leave out --{flag}")))
+        }
+        None => Ok(()),
     }
 }
 

@@ -68,7 +68,7 @@ impl SearchCommandArgs {
         };
         let ending = match ending {
             Decision::Delivered(chosen) => {
-                println!("{}", chosen.delivered()?.model.policy);
+                bitesize::out_line!("{}", chosen.delivered()?.model.policy);
                 Ending::Done
             }
             Decision::DoesNotFit(diagnosis) => {

@@ -2,10 +2,12 @@
 
 use super::{open_run, read_report};
 use crate::args::at_least_one;
+use anyhow::bail;
 use bitesize::Ending;
 use bitesize::console::Console;
 use bitesize::inputs::Inputs;
 use bitesize::report::Report;
+use bitesize::run;
 use bitesize::stages::{self, Run};
 use clap::Args;
 use std::path::PathBuf;
@@ -29,6 +31,9 @@ pub(crate) struct VerifyArgs {
 impl VerifyArgs {
     pub(crate) fn run(self, console: &Console) -> anyhow::Result<Ending> {
         let (folder, mut config) = open_run(&self.folder)?;
+        if !folder.join(run::PACKAGE).is_dir() {
+            bail!("`{}` holds no {}: run `bitesize emit` first", self.folder.display(), run::PACKAGE);
+        }
         if let Some(train) = &self.train {
             config.data.train = train.clone();
         }
@@ -39,6 +44,13 @@ impl VerifyArgs {
         let candidate = stages::kept_candidate(&inputs, &folder)?;
         let count = config.verify.host_samples.max(config.verify.qemu_samples);
         let samples = stages::first_samples(&config, &inputs, count)?;
+        let asked = self.host_samples.max(self.qemu_samples).unwrap_or(0);
+        if asked > samples.len() {
+            console.warn(format_args!(
+                "{asked} samples are asked for, but the run calibrates with {}: no more are verified",
+                samples.len()
+            ));
+        }
         let run = Run { config: &config, inputs: &inputs, folder: &folder, console, platform: &platform };
 
         let earlier = read_report(&folder)?;
@@ -46,9 +58,12 @@ impl VerifyArgs {
         let mut report = earlier.unwrap_or_else(|| Report::new(config.seed, &inputs, &platform));
         let results = stages::prove(&run, &candidate, &samples, &mut report)?;
         for result in &results {
-            println!(
+            bitesize::out_line!(
                 "{:<8} {}, {} samples, {} mismatches",
-                result.runner, result.status, result.samples, result.mismatches
+                result.runner,
+                result.status,
+                result.samples,
+                result.mismatches
             );
         }
         if has_report {

@@ -173,8 +173,8 @@ impl Dataset {
     /// Opens a data set in whichever format `path` holds.
     ///
     /// # Errors
-    /// Nothing readable there, a label outside `0..outputs`, or samples of another shape than the network's (image
-    /// files are only looked at when they are loaded).
+    /// Nothing readable there, a label outside `0..outputs`, or samples of another shape than the network's (of
+    /// image files only the headers are read, and only where nothing resizes them).
     pub fn open(path: &Path, role: Role, request: &Request) -> Result<Self, DataError> {
         let raw = read(path, role, request)?;
         let labels = checked_labels(path, &raw, request)?;
@@ -183,6 +183,9 @@ impl Dataset {
         }
         if let Source::Images { shape, .. } = &raw.source {
             request.preprocess.check_stored(*shape).map_err(|problem| DataError::unusable(path, problem))?;
+        }
+        if let (Source::Files(files), false) = (&raw.source, request.preprocess.resize) {
+            check_sizes(files, request.preprocess)?;
         }
         Ok(Self {
             path: path.to_owned(),
@@ -363,6 +366,16 @@ fn read(path: &Path, role: Role, request: &Request) -> Result<Raw, DataError> {
         "the folder holds no data: expected class folders with jpg or png files, CIFAR-10 .bin files, or IDX files \
          (images and labels)",
     ))
+}
+
+/// Refuses the first image file whose size does not become the network's; those without a header are skipped later.
+fn check_sizes(files: &[PathBuf], preprocess: &Preprocess) -> Result<(), DataError> {
+    let wrong = |path: &PathBuf| {
+        let [h, w] = pixels::dimensions(path).filter(|sides| !sides.contains(&0))?;
+        let problem = preprocess.check_stored(Shape::new(h, w, 3)).err()?;
+        Some(DataError::unusable(path, problem))
+    };
+    files.par_iter().find_map_first(wrong).map_or(Ok(()), Err)
 }
 
 /// The labels with their offset, each below the number of outputs.

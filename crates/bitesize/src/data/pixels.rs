@@ -9,6 +9,9 @@ use fast_image_resize as resize;
 /// # Errors
 /// Why it cannot be decoded.
 pub(super) fn decode(bytes: &[u8]) -> Result<(Vec<u8>, Shape), String> {
+    if bytes.starts_with(&[0xff, 0xd8]) && !jpeg_is_whole(bytes) {
+        return Err("the JPEG is cut off: its end marker is missing".into());
+    }
     let image = image::load_from_memory(bytes).map_err(|e| e.to_string())?;
     let (h, w) = (image.height() as usize, image.width() as usize);
     if h == 0 || w == 0 {
@@ -20,6 +23,31 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(Vec<u8>, Shape), String> {
     } else {
         (image.into_rgb8().into_raw(), Shape::new(h, w, 3))
     })
+}
+
+/// Whether a JPEG has an end marker behind its pixels: decoders fill what is missing with gray.
+fn jpeg_is_whole(bytes: &[u8]) -> bool {
+    let mut at = 2;
+    while let Some(&[0xff, marker, high, low]) = bytes.get(at..at + 4) {
+        if marker == 0xff {
+            // A fill byte.
+            at += 1;
+            continue;
+        }
+        at += 2 + usize::from(u16::from_be_bytes([high, low]));
+        // In the pixels behind the start of the scan, 0xff is followed by 0 or by a marker.
+        if marker == 0xda {
+            return bytes.get(at..).is_some_and(|rest| rest.windows(2).any(|pair| pair == [0xff, 0xd9]));
+        }
+    }
+    false
+}
+
+/// Height and width of an image file by its header; `None` where it has none that can be read.
+pub(super) fn dimensions(path: &std::path::Path) -> Option<[usize; 2]> {
+    let reader = image::ImageReader::open(path).ok()?.with_guessed_format().ok()?;
+    let (w, h) = reader.into_dimensions().ok()?;
+    Some([h as usize, w as usize])
 }
 
 /// Brings an image of shape `stored` (HWC; 3 channels are RGB) to the network's `shape`: channels first, then the centre
@@ -36,33 +64,10 @@ pub(super) fn transform(
     preprocess.check_stored(stored)?;
     let pixels = convert_channels(pixels, stored, preprocess.channels);
     let stored = Shape::new(stored.h, stored.w, shape.c);
-    let (mut top, mut left, mut h, mut w) = (0, 0, stored.h, stored.w);
-    let mut cut = |height: usize, width: usize| {
-        top += (h - height) / 2;
-        left += (w - width) / 2;
-        (h, w) = (height, width);
-        (height, width)
-    };
-    let mut size = (stored.h, stored.w);
-    if preprocess.keep_aspect {
-        let side = size.0.min(size.1);
-        size = cut(side, side);
-    }
-    if let Some(fraction) = preprocess.crop_fraction {
-        // Halves to even, as Python rounds, in which most networks' preprocessing was written.
-        let keep = |side: usize| ((side as f64 * fraction).round_ties_even() as usize).max(1);
-        cut(keep(size.0), keep(size.1));
-    }
-    let pixels = crop(&pixels, stored, [top, left], [h, w]);
+    let (at, [h, w]) = preprocess.window(stored);
+    let pixels = crop(&pixels, stored, at, [h, w]);
     if (h, w) == (shape.h, shape.w) {
         return Ok(pixels);
-    }
-    if !preprocess.resize {
-        return Err(format!(
-            "the cropped image is {h}x{w} (height x width), but the network takes {}x{} and no resizing is given: set \
-             size = [{}, {}] in the preprocessing file",
-            shape.h, shape.w, shape.h, shape.w
-        ));
     }
     resize_bilinear(pixels, [h, w], shape)
 }

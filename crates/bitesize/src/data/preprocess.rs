@@ -184,6 +184,9 @@ impl Preprocess {
     /// # Errors
     /// A sentence saying why not and what to do.
     pub(super) fn check_stored(&self, stored: Shape) -> Result<(), String> {
+        if stored.h == 0 || stored.w == 0 || stored.c == 0 {
+            return Err(format!("the image has no pixels: it is {}x{}x{}", stored.h, stored.w, stored.c));
+        }
         let cropped = self.crop_fraction.is_some() || self.keep_aspect;
         if !self.resize && !cropped && (stored.h, stored.w) != (self.shape.h, self.shape.w) {
             let (h, w) = (self.shape.h, self.shape.w);
@@ -193,10 +196,39 @@ impl Preprocess {
                 stored.h, stored.w
             ));
         }
-        if self.channels.is_none() && stored.c != self.shape.c {
+        let (_, [h, w]) = self.window(stored);
+        if !self.resize && (h, w) != (self.shape.h, self.shape.w) {
+            return Err(format!(
+                "the cropped image is {h}x{w} (height x width), but the network takes {}x{} and no resizing is given: \
+                 set size = [{}, {}] in the preprocessing file",
+                self.shape.h, self.shape.w, self.shape.h, self.shape.w
+            ));
+        }
+        // Between gray and colour there is a conversion.
+        let converted = self.channels.is_some() && matches!(stored.c, 1 | 3);
+        if stored.c != self.shape.c && !converted {
             return Err(format!("the image has {} channels, but the network takes {}", stored.c, self.shape.c));
         }
         Ok(())
+    }
+
+    /// What the centre square and the centre crop leave of an image of shape `stored`: top and left, height and width.
+    pub(super) fn window(&self, stored: Shape) -> ([usize; 2], [usize; 2]) {
+        let (mut at, mut size) = ([0, 0], [stored.h, stored.w]);
+        let mut cut = |keep: [usize; 2]| {
+            at = [at[0] + (size[0] - keep[0]) / 2, at[1] + (size[1] - keep[1]) / 2];
+            size = keep;
+        };
+        let mut sides = [stored.h, stored.w];
+        if self.keep_aspect {
+            sides = [stored.h.min(stored.w); 2];
+            cut(sides);
+        }
+        if let Some(fraction) = self.crop_fraction {
+            // Halves to even, as Python rounds, in which most networks' preprocessing was written.
+            cut(sides.map(|side| ((side as f64 * fraction).round_ties_even() as usize).max(1)));
+        }
+        (at, size)
     }
 
     /// `(pixel * 0.0039 - mean [..]) / std [..], centre crop 0.875, resized to 224x224, rgb, label offset 1`.

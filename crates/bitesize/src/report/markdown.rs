@@ -105,10 +105,27 @@ impl Report {
 
     fn write_diagnosis(&self, out: &mut String) -> std::fmt::Result {
         let Some(d) = &self.diagnosis else { return Ok(()) };
-        let proof = if d.proved { "proved impossible" } else { "no policy found" };
+        // The memory of a run that found nothing is that of the policy given to it.
+        if let (Some(flash), Some(ram), Some(layers)) = (&self.flash, &self.ram, &self.layers) {
+            write!(
+                out,
+                "The given policy does not fit: it takes FLASH {}, RAM {}",
+                format_size(flash.total),
+                format_size(ram.total)
+            )?;
+            match layers.iter().max_by_key(|l| l.ram_bytes) {
+                Some(peak) => writeln!(out, "; its RAM peaks during `{}` with {} B.\n", peak.name, peak.ram_bytes)?,
+                None => writeln!(out, ".\n")?,
+            }
+        }
+        let why = match (&self.layers, d.proved) {
+            (_, true) => "proved impossible for any policy",
+            (Some(_), false) => "the given policy does not fit",
+            (None, false) => "no policy found",
+        };
         writeln!(
             out,
-            "Why not: {proof}. Least FLASH of any policy found {}, least RAM {}; together FLASH {} with RAM {} would do.\n",
+            "Why not: {why}. Least FLASH of any policy found {}, least RAM {}; together FLASH {} with RAM {} would do.\n",
             format_size(d.least_flash_bytes),
             format_size(d.least_ram_bytes),
             format_size(d.would_do_flash_bytes),

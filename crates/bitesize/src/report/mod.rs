@@ -270,6 +270,15 @@ impl Report {
         self.layers = Some(network.nodes.iter().enumerate().map(layer).collect());
     }
 
+    /// Takes away what was found out about the policy delivered, since another one is delivered now.
+    pub fn forget_delivered(&mut self) {
+        self.accuracy = None;
+        self.tune = None;
+        self.verification = None;
+        self.diagnosis = None;
+        self.chosen = Some("policy".into());
+    }
+
     /// Adds what was chosen and what it was compared with.
     pub fn add_choice(&mut self, chosen: &Chosen) {
         self.chosen = Some(chosen.finalists[chosen.best].name.clone());

@@ -108,7 +108,26 @@ impl RunConfig {
     /// # Errors
     /// What is wrong, with the line; unknown keys are errors.
     pub fn from_toml(text: &str) -> Result<Self, String> {
-        toml::from_str(text).map_err(|e| e.to_string())
+        let config: Self = toml::from_str(text).map_err(|e| e.to_string())?;
+        config.check_counts()?;
+        Ok(config)
+    }
+
+    /// Refuses what the flags refuse too.
+    fn check_counts(&self) -> Result<(), String> {
+        let search = self.search.as_ref();
+        let counts = [
+            ("calibration.samples", Some(self.calibration.samples)),
+            ("search.episodes", search.map(|s| s.episodes)),
+            ("search.eval_samples", search.map(|s| s.eval_samples)),
+            ("search.patience", search.and_then(|s| s.patience)),
+            ("verify.host_samples", Some(self.verify.host_samples)),
+            ("verify.qemu_samples", Some(self.verify.qemu_samples)),
+        ];
+        match counts.iter().find(|(_, count)| *count == Some(0)) {
+            Some((key, _)) => Err(format!("`{key}` is 0: at least 1 is needed")),
+            None => Ok(()),
+        }
     }
 
     /// The text of `config.toml`.

@@ -1,14 +1,16 @@
 //! The run folder: nothing half-written gets a final name, and a run that fails leaves no trace.
 
 use anyhow::{Context as _, bail};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// A folder that a run writes into.
 ///
 /// Files are written beside their place and renamed. Where the folder was new or empty and [`Self::keep`] is not called,
-/// dropping it takes away everything again.
+/// dropping it takes away what this run wrote, and nothing else.
 pub struct RunFolder {
     path: PathBuf,
     /// The uppermost folder that this run made.
@@ -16,6 +18,8 @@ pub struct RunFolder {
     /// Whether it was new or empty.
     fresh: bool,
     kept: bool,
+    /// Every file that this run made, relative to the folder.
+    written: Mutex<Vec<PathBuf>>,
 }
 
 impl RunFolder {
@@ -40,7 +44,7 @@ impl RunFolder {
             }
             Err(e) => return Err(e).with_context(|| format!("cannot use {}", what())),
         };
-        let folder = Self { path: path.to_owned(), made, fresh: true, kept: false };
+        let folder = Self { path: path.to_owned(), made, fresh: true, kept: false, written: Mutex::default() };
         folder.probe()?;
         Ok(folder)
     }
@@ -53,7 +57,7 @@ impl RunFolder {
         if !path.join(super::CONFIG).is_file() {
             bail!("`{}` is not a run folder: it has no {}", path.display(), super::CONFIG);
         }
-        Ok(Self { path: path.to_owned(), made: None, fresh: false, kept: true })
+        Ok(Self { path: path.to_owned(), made: None, fresh: false, kept: true, written: Mutex::default() })
     }
 
     /// Whether it can be written to, found out before hours of work.
@@ -84,6 +88,7 @@ impl RunFolder {
         file.write_all(bytes).and_then(|()| file.as_file().sync_all()).with_context(fail)?;
         readable(file.path()).with_context(fail)?;
         file.persist(self.join(name)).map_err(|e| e.error).with_context(fail)?;
+        self.owns(name);
         Ok(())
     }
 
@@ -110,7 +115,15 @@ impl RunFolder {
         fs::rename(folder.path(), &place).with_context(fail)?;
         // The folder has moved away from under its guard.
         let _ = folder.keep();
+        for (path, _) in files {
+            self.owns(Path::new(name).join(path));
+        }
         Ok(())
+    }
+
+    /// Notes that this run made the file `name`, so that it goes where the run fails.
+    pub fn owns(&self, name: impl Into<PathBuf>) {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).push(name.into());
     }
 
     /// Keeps everything written: the run is done, or can be resumed.
@@ -124,13 +137,20 @@ impl Drop for RunFolder {
         if self.kept || !self.fresh {
             return;
         }
-        // Nothing can be done here about what cannot be removed.
-        if let Some(made) = &self.made {
-            let _ = fs::remove_dir_all(made);
-        } else if let Ok(entries) = fs::read_dir(&self.path) {
-            for entry in entries.flatten() {
-                let path = entry.path();
-                let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        // Nothing can be done here about what cannot be removed; a folder that holds something of others stays.
+        let written = std::mem::take(self.written.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let mut folders = BTreeSet::new();
+        for file in &written {
+            let _ = fs::remove_file(self.path.join(file));
+            folders.extend(file.ancestors().skip(1).filter(|a| !a.as_os_str().is_empty()));
+        }
+        // A folder comes before those in it.
+        for folder in folders.into_iter().rev() {
+            let _ = fs::remove_dir(self.path.join(folder));
+        }
+        if let (Some(made), Ok(path)) = (&self.made, std::path::absolute(&self.path)) {
+            for folder in path.ancestors().take_while(|a| a.starts_with(made)) {
+                let _ = fs::remove_dir(folder);
             }
         }
     }
@@ -178,6 +198,28 @@ mod tests {
             drop(folder);
             assert_eq!(path.exists(), exists, "{name}");
             assert!(!root.path().join("not").exists());
+        }
+    }
+
+    #[test]
+    fn a_failed_run_leaves_what_others_put_there() {
+        let root = tempfile::tempdir().unwrap();
+        for exists in [true, false] {
+            let above = root.path().join(format!("above-{exists}"));
+            let path = above.join("out");
+            if exists {
+                fs::create_dir_all(&path).unwrap();
+            }
+            let folder = RunFolder::create(&path).unwrap();
+            folder.write("mine", b"x").unwrap();
+            folder.write_tree("tree", &[("a/b.c".into(), "y".into())]).unwrap();
+            let others = [above.join("note"), path.join("note"), path.join("tree/note")];
+            for other in &others {
+                fs::write(other, "z").unwrap();
+            }
+            drop(folder);
+            assert!(others.iter().all(|o| o.is_file()));
+            assert!(!path.join("mine").exists() && !path.join("tree/a").exists());
         }
     }
 

@@ -4,6 +4,7 @@ mod bad_input;
 mod commands;
 mod data;
 mod fit;
+mod hostile;
 mod resume;
 
 use std::path::{Path, PathBuf};
