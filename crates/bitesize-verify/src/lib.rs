@@ -5,14 +5,16 @@
 //! read from the linked image, its stack from a painted one, and its instructions from SysTick.
 //!
 //! ```no_run
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let (network, samples): (bitesize_integer::IntNetwork, Vec<Vec<u8>>) = unimplemented!();
-//! # let core: bitesize_ir::target::CoreCosts = unimplemented!();
+//! # fn prove(
+//! #     network: &bitesize_integer::IntNetwork,
+//! #     samples: &[Vec<u8>],
+//! #     core: &bitesize_ir::target::CoreCosts,
+//! # ) -> Result<(), Box<dyn std::error::Error>> {
 //! use bitesize_verify::{Cases, Job, Package, Runner, Settings, verify};
 //!
 //! let package = Package { folder: "out/package".into(), prefix: "model".into() };
-//! let cases = Cases::new(&network, &samples, 0)?;
-//! let jobs = [Job::host(64), Job::emulated(Runner::named("qemu-m4").unwrap(), 8, &core, None)];
+//! let cases = Cases::new(network, samples, 0)?;
+//! let jobs = [Job::host(64), Job::emulated(Runner::named("qemu-m4").unwrap(), 8, core, None)];
 //! for result in verify(&package, &cases, &jobs, &Settings::default())? {
 //!     println!("{}: {}", result.runner, result.status);
 //! }
