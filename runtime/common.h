@@ -13,9 +13,8 @@
 typedef char bitesize_right_shift_keeps_the_sign[((-3) >> 1) == -2 ? 1 : -1];
 typedef char bitesize_conversion_wraps[(int32_t)0xFFFFFFFEu == -2 ? 1 : -1];
 
-/* The level of 2-bit weight code c is BITESIZE_LEVEL_STEP_2 * c + BITESIZE_LEVEL_LOWEST_2. */
-#define BITESIZE_LEVEL_STEP_2 2
-#define BITESIZE_LEVEL_LOWEST_2 (-3)
+/* The level of 2-bit weight code c is c + BITESIZE_LEVEL_LOWEST_2. */
+#define BITESIZE_LEVEL_LOWEST_2 (-2)
 
 BITESIZE_INLINE uint32_t bitesize_row_bytes(uint32_t elements, uint32_t bits)
 {
@@ -37,7 +36,7 @@ BITESIZE_INLINE int32_t bitesize_level(const uint8_t *byte, uint32_t shift, uint
     if (bits == 4u) {
         return (int32_t)((uint32_t)*byte << (28u - shift)) >> 28;
     }
-    return BITESIZE_LEVEL_STEP_2 * bitesize_code(byte, shift, bits) + BITESIZE_LEVEL_LOWEST_2;
+    return bitesize_code(byte, shift, bits) + BITESIZE_LEVEL_LOWEST_2;
 }
 
 /* Reads the codes of a row one after another. */

@@ -81,8 +81,8 @@ BITESIZE_INLINE bitesize_pair bitesize_dot_2(const bitesize_vector *vector, cons
         codes++;
         shift += 2u;
     }
-    sums.a = BITESIZE_LEVEL_STEP_2 * sums.a + BITESIZE_LEVEL_LOWEST_2 * vector->sum;
-    sums.b = BITESIZE_LEVEL_STEP_2 * sums.b + BITESIZE_LEVEL_LOWEST_2 * vector->sum;
+    sums.a += BITESIZE_LEVEL_LOWEST_2 * vector->sum;
+    sums.b += BITESIZE_LEVEL_LOWEST_2 * vector->sum;
     return sums;
 }
 

@@ -132,10 +132,13 @@ impl Builder {
         let (channels, count) = (layout.out_channels(), op.parameters().map_or(0, |p| p.weights.len()));
         let source = self.activations[input.0];
         let base = self.rng.random_range(-10.0..-2f64).exp2() * style.spread.shrink();
-        let scales: Vec<f64> = (0..channels).map(|_| base * self.rng.random_range(-2.0..0f64).exp2()).collect();
+        let mut scales: Vec<f64> = (0..channels).map(|_| base * self.rng.random_range(-2.0..0f64).exp2()).collect();
+        if weight_bits == BitWidth::B2 {
+            scales.iter_mut().skip(1).step_by(2).for_each(|scale| *scale = -*scale);
+        }
         let grid = WeightGrid::of(weight_bits);
         let highest = f64::from(grid.highest());
-        let largest_scale = scales.iter().copied().fold(0.0, f64::max);
+        let largest_scale = scales.iter().fold(0.0, |max: f64, scale| max.max(scale.abs()));
         let step = source.scale * largest_scale;
         let products =
             (count as f64 / channels as f64).sqrt() * 0.6 * highest * 0.6 * f64::from(source.bits.max_code());
@@ -149,7 +152,7 @@ impl Builder {
             if dead(c) { 0 } else { self.level(grid, style.fill, i) }
         });
         let levels: Vec<i8> = levels.collect();
-        let limit = |c: usize| 2f64.powi(30) * source.scale * scales[c];
+        let limit = |c: usize| 2f64.powi(30) * source.scale * scales[c].abs();
         let biases = (0..channels).map(|c| {
             let sign = if c % 2 == 0 { 1.0 } else { -1.0 };
             match style.bias {

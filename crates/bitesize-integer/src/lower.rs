@@ -3,6 +3,7 @@
 
 use crate::network::{IntNetwork, IntNode, IntOp, IntTensor, IntWeights, Rescale};
 use crate::verify::InvalidIntNetwork;
+use bitesize_ir::grid::WeightGrid;
 use bitesize_ir::memory::{Widths, average_pool_counts};
 use bitesize_ir::network::InvalidNetwork;
 use bitesize_ir::requantize::{
@@ -204,7 +205,7 @@ fn check_weights(name: &str, op: &Op, layout: WeightLayout, weights: &WeightQuan
     if (weights.levels.len(), weights.scales.len(), weights.bias.len()) != (count, channels, channels) {
         return Err(wrong(name, format!("{} levels, not {count}, or not {channels} scales", weights.levels.len())));
     }
-    if let Some(channel) = weights.scales.iter().position(|s| !(s.is_finite() && *s > 0.0)) {
+    if let Some(channel) = weights.scales.iter().position(|s| !WeightGrid::of(weights.bits).takes_scale(*s)) {
         return Err(wrong(name, format!("the scale of channel {channel} is {}", weights.scales[channel])));
     }
     if let Some(channel) = weights.bias.iter().position(|b| !b.is_finite()) {

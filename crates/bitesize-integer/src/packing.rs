@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(pack_rows(&[1, 2, 3, 0, 3, 1], 3, BitWidth::B2), [0b11_10_01, 0b01_11_00]);
         assert_eq!(pack_rows(&[1, 15, 7], 3, BitWidth::B4), [0xf1, 0x07]);
         assert_eq!(pack_rows(&[1, 255], 1, BitWidth::B8), [1, 255]);
-        let weights = IntWeights { bits: BitWidth::B2, levels: vec![-3, -1, 1, 3] };
+        let weights = IntWeights { bits: BitWidth::B2, levels: vec![-2, -1, 0, 1] };
         assert_eq!(pack_weights(&weights, 4), [0b11_10_01_00, 0, 0, 0]);
         let weights = IntWeights { bits: BitWidth::B4, levels: vec![-8, -1, 7] };
         assert_eq!(pack_weights(&weights, 3), [0xf8, 0x07, 0, 0]);

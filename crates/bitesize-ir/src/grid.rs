@@ -80,18 +80,23 @@ impl fmt::Display for BitWidth {
 pub struct WeightGrid {
     lowest: i8,
     highest: i8,
-    step: i8,
     bits: u8,
 }
 
 impl WeightGrid {
-    /// The grid of `width`: 8 bits -127..=127, 4 bits -8..=7, 2 bits -3, -1, 1, 3 (the half-step grid).
+    /// The grid of `width`: 8 bits -127..=127, 4 bits -8..=7, 2 bits -2..=1. Scales are positive at 8 and 4 bits; at 2,
+    /// where the grid is lopsided, a channel's scale may be negative.
     pub fn of(width: BitWidth) -> Self {
         match width {
-            BitWidth::B8 => Self { lowest: -127, highest: 127, step: 1, bits: 8 },
-            BitWidth::B4 => Self { lowest: -8, highest: 7, step: 1, bits: 4 },
-            BitWidth::B2 => Self { lowest: -3, highest: 3, step: 2, bits: 2 },
+            BitWidth::B8 => Self { lowest: -127, highest: 127, bits: 8 },
+            BitWidth::B4 => Self { lowest: -8, highest: 7, bits: 4 },
+            BitWidth::B2 => Self { lowest: -2, highest: 1, bits: 2 },
         }
+    }
+
+    /// Whether a channel's scale may be `scale`: finite, not 0, and positive except at 2 bits.
+    pub fn takes_scale(self, scale: f64) -> bool {
+        scale.is_finite() && (scale > 0.0 || (scale < 0.0 && self.bits == 2))
     }
 
     /// The lowest level.
@@ -104,50 +109,38 @@ impl WeightGrid {
         self.highest
     }
 
-    /// Distance between neighbouring levels: 1, or 2 on the half-step grid.
-    pub fn step(self) -> i8 {
-        self.step
-    }
-
     /// Every level, lowest first.
     pub fn levels(self) -> impl Iterator<Item = i8> {
-        (self.lowest..=self.highest).step_by(self.step as usize)
+        self.lowest..=self.highest
     }
 
     /// The level nearest to `x` (in units of the scale); halves go up, what lies outside is clamped, NaN gives the
     /// lowest level.
     pub fn nearest(self, x: f64) -> i8 {
-        let step = f64::from(self.step);
-        let index = ((x - f64::from(self.lowest)) / step + 0.5).floor();
-        let last = f64::from((i16::from(self.highest) - i16::from(self.lowest)) / i16::from(self.step));
-        // `as` saturates and maps NaN to 0, which is the lowest level.
-        let index = index.clamp(0.0, last) as i16;
-        (i16::from(self.lowest) + index * i16::from(self.step)) as i8
+        if x.is_nan() {
+            return self.lowest;
+        }
+        (x + 0.5).floor().clamp(f64::from(self.lowest), f64::from(self.highest)) as i8
     }
 
     /// Whether `level` is one of the grid's.
     pub fn contains(self, level: i8) -> bool {
         (self.lowest..=self.highest).contains(&level)
-            && (i16::from(level) - i16::from(self.lowest)) % i16::from(self.step) == 0
     }
 
-    /// The packed code of a level, in the low bits: two's complement at 8 and 4 bits, `(level + 3) / 2` at 2.
+    /// The packed code of a level, in the low bits: two's complement at 8 and 4 bits, `level + 2` at 2.
     pub fn code(self, level: i8) -> u8 {
         debug_assert!(self.contains(level));
-        if self.step == 1 {
-            level as u8 & (((1u16 << self.bits) - 1) as u8)
-        } else {
-            ((level - self.lowest) / self.step) as u8
-        }
+        if self.bits == 2 { (level - self.lowest) as u8 } else { level as u8 & (((1u16 << self.bits) - 1) as u8) }
     }
 
     /// The level of a packed code (the inverse of [`Self::code`]).
     pub fn level(self, code: u8) -> i8 {
-        if self.step == 1 {
+        if self.bits == 2 {
+            self.lowest + code as i8
+        } else {
             let shift = 8 - self.bits;
             ((code << shift) as i8) >> shift
-        } else {
-            self.lowest + self.step * code as i8
         }
     }
 }
@@ -171,7 +164,7 @@ mod tests {
     #[test]
     fn halves_go_up_and_the_outside_is_clamped() {
         let grid = WeightGrid::of(BitWidth::B2);
-        assert_eq!([-9.0, -2.0, 0.0, 2.0, 99.0].map(|x| grid.nearest(x)), [-3, -1, 1, 3, 3]);
+        assert_eq!([-9.0, -0.5, 0.4, 0.5, 99.0].map(|x| grid.nearest(x)), [-2, 0, 0, 1, 1]);
         let grid = WeightGrid::of(BitWidth::B4);
         assert_eq!([-9.0, -0.5, 0.5, f64::NAN, f64::INFINITY].map(|x| grid.nearest(x)), [-8, 0, 1, -8, 7]);
     }

@@ -48,7 +48,7 @@ pub struct WeightQuant {
     pub bits: BitWidth,
     /// Levels of [`crate::grid::WeightGrid`], in the layout of the operator's float weights.
     pub levels: Vec<i8>,
-    /// One for each output channel, positive and finite: `weight = scale * level`.
+    /// One for each output channel, as [`crate::grid::WeightGrid::takes_scale`] says: `weight = scale * level`.
     pub scales: Vec<f64>,
     /// One for each output channel, real-valued.
     pub bias: Vec<f64>,

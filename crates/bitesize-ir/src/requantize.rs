@@ -199,7 +199,7 @@ impl LayerIntegers {
     ///
     /// The accumulator shift `f` is the least in 0..=15 that brings every live channel's `|M|` to 2^-8 or below, or
     /// else the largest for which `2^30 + (255 * sum|w| << f) < 2^31`. A channel whose bias would then pass 2^30 gets
-    /// the scale at which it is 2^30; an all-zero channel with zero bias gets the multiplier 0.
+    /// a scale of the magnitude at which it is 2^30; an all-zero channel with zero bias gets the multiplier 0.
     ///
     /// # Errors
     /// [`Unrepresentable`] where the layer does not fit the arithmetic at `f = 0`.
@@ -220,10 +220,11 @@ impl LayerIntegers {
         }
         // A channel whose bias already passes the limit at f = 0 has weights that do not matter beside it: it is not
         // live, and its scale is replaced below.
-        let live = |c: usize| sums[c] > 0 && weights.bias[c].abs() <= BIAS_LIMIT * input.scale * weights.scales[c];
+        let live =
+            |c: usize| sums[c] > 0 && weights.bias[c].abs() <= BIAS_LIMIT * input.scale * weights.scales[c].abs();
         let largest_factor = (0..channels)
             .filter(|&c| live(c))
-            .map(|c| input.scale * weights.scales[c] / output_scale)
+            .map(|c| input.scale * weights.scales[c].abs() / output_scale)
             .fold(0.0, f64::max);
         let wanted = (0..=MAX_ACC_SHIFT).find(|&f| largest_factor * 2f64.powi(-i32::from(f)) <= 2f64.powi(-8));
         let possible = (0..=MAX_ACC_SHIFT).rev().find(|&f| sums.iter().all(|&s| fits(s, f))).unwrap_or(0);
@@ -235,8 +236,8 @@ impl LayerIntegers {
         let mut grown = vec![false; channels];
         for c in 0..channels {
             let least = weights.bias[c].abs() / (input.scale * unit_factor * BIAS_LIMIT);
-            if scales[c] < least {
-                scales[c] = least;
+            if scales[c].abs() < least {
+                scales[c] = least.copysign(scales[c]);
                 grown[c] = true;
             }
         }
@@ -254,15 +255,7 @@ impl LayerIntegers {
                 zero_part[c] += f64::from(*level) * input.zero(layout.in_channel(i));
             }
         }
-        // Re-rounding on the half-step grid, which has no zero, can make a channel's levels larger.
-        let mut after = vec![0i64; channels];
-        for (i, level) in levels.iter().enumerate() {
-            after[layout.out_channel(i)] += i64::from(level.unsigned_abs());
-        }
-        if let Some(channel) = (0..channels).find(|&c| !fits(after[c], acc_shift)) {
-            return Err(Unrepresentable::Accumulator { channel, sum: after[channel] });
-        }
-
+        // The grids hold 0, so a level that is rounded again at a larger scale never grows: the sums still bound them.
         let mut integers = Self {
             levels,
             scales,
@@ -280,7 +273,7 @@ impl LayerIntegers {
             let folded = round_half_up(pure - shifted_zeros);
             // Only pixel offsets far outside 0..=255 come here: other zero points are codes.
             if folded.abs() >= 2.0 * BIAS_LIMIT {
-                return Err(Unrepresentable::Accumulator { channel: c, sum: after[c] });
+                return Err(Unrepresentable::Accumulator { channel: c, sum: sums[c] });
             }
             integers.bias.push(folded as i32);
             let dead = sums[c] == 0 && weights.bias[c] == 0.0;

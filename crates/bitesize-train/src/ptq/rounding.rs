@@ -8,24 +8,24 @@ use bitesize_ir::BitWidth;
 use bitesize_ir::grid::WeightGrid;
 use faer::prelude::*;
 
-/// Levels an equal step apart.
+/// The whole numbers of a range.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Levels {
     lowest: f64,
     highest: f64,
-    step: f64,
+    /// Whether the scale may be negative.
+    signed: bool,
 }
 
 impl Levels {
     pub(crate) fn of(bits: BitWidth) -> Self {
         let grid = WeightGrid::of(bits);
-        Self { lowest: grid.lowest().into(), highest: grid.highest().into(), step: grid.step().into() }
+        Self { lowest: grid.lowest().into(), highest: grid.highest().into(), signed: grid.takes_scale(-1.0) }
     }
 
     #[inline(always)]
     fn nearest(self, x: f64) -> f64 {
-        let index = ((x - self.lowest) / self.step + 0.5).floor();
-        self.lowest + self.step * index.max(0.0).min((self.highest - self.lowest) / self.step)
+        (x + 0.5).floor().max(self.lowest).min(self.highest)
     }
 }
 
@@ -156,47 +156,64 @@ pub(crate) struct Row {
 /// The scale of a channel whose weights are all zero: so small that whatever the levels are, they add nothing.
 const DEAD_SCALE: f64 = 1e-30;
 
-/// Quantizes the weights of one output channel.
+/// Quantizes the weights of one output channel. Where the scale may be negative, both signs are tried.
 pub(crate) fn quantize_row(curvature: &Curvature, weights: &[f64], levels: Levels, effort: Effort) -> Row {
-    vectorized(
-        #[inline(always)]
-        || quantize_row_plainly(curvature, weights, levels, effort),
-    )
-}
-
-#[inline(always)]
-fn quantize_row_plainly(curvature: &Curvature, weights: &[f64], levels: Levels, effort: Effort) -> Row {
-    let length = weights.len();
     let magnitude = weights.iter().fold(0.0, |max: f64, w| max.max(w.abs()));
     if magnitude < DEAD_SCALE {
-        return Row { levels: vec![levels.nearest(0.0) as i8; length], scale: DEAD_SCALE };
+        return Row { levels: vec![0; weights.len()], scale: DEAD_SCALE };
     }
-    // In units of the largest weight, so that no square underflows.
-    let ordered: Vec<f64> = curvature.order.iter().map(|k| weights[*k] / magnitude).collect();
-    let base = diagonal_scale(curvature, &ordered, levels, effort.scale_candidates);
-    let (mut scale, mut rounded) = (base, ordered.iter().map(|w| levels.nearest(w / base)).collect::<Vec<f64>>());
-    if effort.compensate {
-        let mut least = f64::INFINITY;
-        let half = effort.compensated_candidates / 2;
-        for i in 0..2 * half + 1 {
-            let candidate = base * (1.0 + 0.07 * (i as f64 - half as f64));
-            let (found, error) = curvature.compensate(&ordered, candidate, levels);
-            if error < least {
-                (scale, rounded, least) = (candidate, found, error);
-            }
+    let signs: &[f64] = if levels.signed { &[1.0, -1.0] } else { &[1.0] };
+    let mut best = Fit { rounded: Vec::new(), scale: 0.0, error: f64::INFINITY };
+    for sign in signs {
+        // In units of the largest weight, so that no square underflows.
+        let ordered: Vec<f64> = curvature.order.iter().map(|k| sign * weights[*k] / magnitude).collect();
+        let found = vectorized(
+            #[inline(always)]
+            || fit(curvature, &ordered, levels, effort),
+        );
+        if found.error < best.error {
+            best = Fit { scale: sign * found.scale, ..found };
         }
-        refine(curvature, &ordered, levels, effort.rounds, &mut scale, &mut rounded);
     }
-    let mut out = vec![0; length];
-    for (p, level) in rounded.iter().enumerate() {
+    let mut out = vec![0; weights.len()];
+    for (p, level) in best.rounded.iter().enumerate() {
         out[curvature.order[p]] = *level as i8;
     }
-    Row { levels: out, scale: scale * magnitude }
+    Row { levels: out, scale: best.scale * magnitude }
 }
 
-/// The scale of least error by the diagonal of the form, each weight rounded to the nearest level.
+/// Levels and a positive scale for weights in the order of a curvature.
+struct Fit {
+    rounded: Vec<f64>,
+    scale: f64,
+    /// By the whole form where errors are compensated, else by its diagonal.
+    error: f64,
+}
+
 #[inline(always)]
-fn diagonal_scale(curvature: &Curvature, weights: &[f64], levels: Levels, candidates: usize) -> f64 {
+fn fit(curvature: &Curvature, weights: &[f64], levels: Levels, effort: Effort) -> Fit {
+    let (base, error) = diagonal_scale(curvature, weights, levels, effort.scale_candidates);
+    if !effort.compensate {
+        return Fit { rounded: weights.iter().map(|w| levels.nearest(w / base)).collect(), scale: base, error };
+    }
+    let mut best = Fit { rounded: Vec::new(), scale: base, error: f64::INFINITY };
+    let half = effort.compensated_candidates / 2;
+    for i in 0..2 * half + 1 {
+        let scale = base * (1.0 + 0.07 * (i as f64 - half as f64));
+        let (rounded, error) = curvature.compensate(weights, scale, levels);
+        if error < best.error {
+            best = Fit { rounded, scale, error };
+        }
+    }
+    refine(curvature, weights, levels, effort.rounds, &mut best.scale, &mut best.rounded);
+    let errors: Vec<f64> = weights.iter().zip(&best.rounded).map(|(w, level)| w - best.scale * level).collect();
+    best.error = dot(&errors, &curvature.times(&errors));
+    best
+}
+
+/// The scale of least error by the diagonal of the form, each weight rounded to the nearest level, and that error.
+#[inline(always)]
+fn diagonal_scale(curvature: &Curvature, weights: &[f64], levels: Levels, candidates: usize) -> (f64, f64) {
     let error = |scale: f64| -> f64 {
         let inverse = 1.0 / scale;
         let part = |(p, w): (usize, &f64)| {
@@ -205,7 +222,7 @@ fn diagonal_scale(curvature: &Curvature, weights: &[f64], levels: Levels, candid
         };
         weights.iter().enumerate().map(part).sum()
     };
-    let largest = 1.1 / levels.highest;
+    let largest = 1.1 / levels.highest.min(-levels.lowest);
     let mut best = (largest, f64::INFINITY);
     for i in 0..candidates {
         let scale = largest * (1.0 - 0.85 * i as f64 / candidates as f64);
@@ -214,7 +231,7 @@ fn diagonal_scale(curvature: &Curvature, weights: &[f64], levels: Levels, candid
             best = (scale, error);
         }
     }
-    best.0
+    best
 }
 
 /// Alternates the best scale for the levels and the best level for each weight, all others fixed.

@@ -131,7 +131,7 @@ impl Reader<'_> {
             && scales.len() == parameters.bias.len()
             && bias.len() == parameters.bias.len();
         let values_fit = levels.iter().all(|l| grid.contains(*l))
-            && scales.iter().all(|s| s.is_finite() && *s > 0.0)
+            && scales.iter().all(|s| grid.takes_scale(*s))
             && bias.iter().all(|b| b.is_finite());
         if lengths_fit && values_fit {
             Ok(Some(WeightQuant { bits, levels, scales, bias }))

@@ -16,12 +16,12 @@ const uint8_t model_known_inputs[MODEL_KNOWN_ANSWERS][MODEL_INPUT_BYTES] = {
 
 const uint8_t model_known_outputs[MODEL_KNOWN_ANSWERS][MODEL_OUTPUT_BYTES] = {
     {
-        207,194,166,
+        205,167,166,
     },
     {
-        225,175,240,
+        207,189,255,
     },
     {
-        207,194,166,
+        205,167,166,
     },
 };

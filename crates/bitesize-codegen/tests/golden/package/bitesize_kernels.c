@@ -16,9 +16,8 @@
 typedef char bitesize_right_shift_keeps_the_sign[((-3) >> 1) == -2 ? 1 : -1];
 typedef char bitesize_conversion_wraps[(int32_t)0xFFFFFFFEu == -2 ? 1 : -1];
 
-/* The level of 2-bit weight code c is BITESIZE_LEVEL_STEP_2 * c + BITESIZE_LEVEL_LOWEST_2. */
-#define BITESIZE_LEVEL_STEP_2 2
-#define BITESIZE_LEVEL_LOWEST_2 (-3)
+/* The level of 2-bit weight code c is c + BITESIZE_LEVEL_LOWEST_2. */
+#define BITESIZE_LEVEL_LOWEST_2 (-2)
 
 BITESIZE_INLINE uint32_t bitesize_row_bytes(uint32_t elements, uint32_t bits)
 {
@@ -40,7 +39,7 @@ BITESIZE_INLINE int32_t bitesize_level(const uint8_t *byte, uint32_t shift, uint
     if (bits == 4u) {
         return (int32_t)((uint32_t)*byte << (28u - shift)) >> 28;
     }
-    return BITESIZE_LEVEL_STEP_2 * bitesize_code(byte, shift, bits) + BITESIZE_LEVEL_LOWEST_2;
+    return bitesize_code(byte, shift, bits) + BITESIZE_LEVEL_LOWEST_2;
 }
 
 /* Reads the codes of a row one after another. */
@@ -276,8 +275,8 @@ BITESIZE_INLINE bitesize_pair bitesize_dot_2(const bitesize_vector *vector, cons
         codes++;
         shift += 2u;
     }
-    sums.a = BITESIZE_LEVEL_STEP_2 * sums.a + BITESIZE_LEVEL_LOWEST_2 * vector->sum;
-    sums.b = BITESIZE_LEVEL_STEP_2 * sums.b + BITESIZE_LEVEL_LOWEST_2 * vector->sum;
+    sums.a += BITESIZE_LEVEL_LOWEST_2 * vector->sum;
+    sums.b += BITESIZE_LEVEL_LOWEST_2 * vector->sum;
     return sums;
 }
 

@@ -15,7 +15,7 @@ MODEL_ARENA_ATTRIBUTE BITESIZE_WORD_ALIGNED uint8_t model_arena[MODEL_ARENA_BYTE
 static const bitesize_conv2d_layer model_layer_0 = {
     .weights = {
         .values = model_weights_0, .channels = model_channels_0, .shifts = model_shifts_0,
-        .acc_shift = 2, .zero = 3, .lowest = 0, .highest = 15,
+        .acc_shift = 4, .zero = 3, .lowest = 0, .highest = 15,
     },
     .window = {
         .in_h = 4, .in_w = 4, .out_h = 2, .out_w = 2, .kernel_h = 3, .kernel_w = 3, .stride_h = 2,
