@@ -142,12 +142,18 @@ impl Peak {
 /// matters is whether there is one.
 pub fn fitting_policy(problem: &Problem) -> Option<Policy> {
     let budget = problem.budget();
-    if budget.flash_bytes < flash_lower_bound(problem) || budget.ram_bytes < ram_lower_bound(problem) {
+    if is_proved_impossible(problem) {
         return None;
     }
     least_flash_that_fits(problem, &starts(problem))
         .or_else(|| Some(nearest(problem, &least_ram(problem).policy)).filter(|(_, memory)| memory.fits(budget)))
         .map(|(policy, _)| policy)
+}
+
+/// Whether a budget is below what any policy needs: where this is false there may be a policy all the same.
+pub fn is_proved_impossible(problem: &Problem) -> bool {
+    let budget = problem.budget();
+    budget.flash_bytes < flash_lower_bound(problem) || budget.ram_bytes < ram_lower_bound(problem)
 }
 
 /// `policy` with the weight widths of least FLASH for its activation widths (exact), the wider where it costs nothing.

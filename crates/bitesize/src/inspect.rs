@@ -4,7 +4,7 @@ use bitesize_ir::memory::{FlashUse, RamUse};
 use bitesize_ir::size::format_size;
 use bitesize_ir::target::Target;
 use bitesize_ir::{BitWidth, Network, PolicySpace};
-use bitesize_search::feasibility::Diagnosis;
+use bitesize_search::feasibility::{Diagnosis, fitting_policy, is_proved_impossible};
 use bitesize_search::problem::Problem;
 use bitesize_verify::boards;
 use serde::Serialize;
@@ -144,15 +144,12 @@ fn board(network: &Network, space: &PolicySpace, target: &Target) -> Option<Boar
     let problem = Problem::new(network, space, &core, budget);
     let uniform_bits: Vec<u8> =
         WIDTHS.into_iter().filter(|bits| problem.fits(&problem.uniform(*bits))).map(BitWidth::bits).collect();
-    let mixed = if uniform_bits.is_empty() {
-        use bitesize_search::feasibility::Verdict;
-        match Diagnosis::of(&problem).verdict {
-            Verdict::Fits(_) => Some(true),
-            Verdict::Impossible => Some(false),
-            Verdict::NotFound => None,
-        }
-    } else {
+    let mixed = if !uniform_bits.is_empty() || fitting_policy(&problem).is_some() {
         Some(true)
+    } else if is_proved_impossible(&problem) {
+        Some(false)
+    } else {
+        None
     };
     Some(Board {
         name: target.name.clone(),

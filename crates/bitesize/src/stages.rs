@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use bitesize_ir::memory::Widths;
 use bitesize_ir::{BitWidth, Policy};
 use bitesize_search::ddpg::DdpgSettings;
-use bitesize_search::feasibility::Diagnosis;
+use bitesize_search::feasibility::{Diagnosis, fitting_policy};
 use bitesize_search::problem::{Problem, from_compact};
 use bitesize_search::search::{Settings, Strategy};
 use bitesize_train::Calibration;
@@ -121,7 +121,8 @@ pub fn misfit(problem: &Problem, given: Option<&Policy>) -> Option<Diagnosis> {
         Some(policy) if problem.fits(policy) => None,
         Some(_) => Some(Diagnosis::of(problem)),
         None if problem.fits(&problem.uniform(BitWidth::B8)) => None,
-        None => Some(Diagnosis::of(problem)).filter(|d| d.fitting().is_none()),
+        None if fitting_policy(problem).is_some() => None,
+        None => Some(Diagnosis::of(problem)),
     }
 }
 
@@ -130,7 +131,7 @@ pub fn boards_that_would_do(problem: &Problem) -> Vec<String> {
     let fits = |target: &bitesize_ir::target::Target| {
         let Some(core) = boards::core(&target.core) else { return false };
         let other = Problem::new(problem.network(), problem.space(), &core, target.budget());
-        other.fits(&other.uniform(BitWidth::B8)) || Diagnosis::of(&other).fitting().is_some()
+        other.fits(&other.uniform(BitWidth::B8)) || fitting_policy(&other).is_some()
     };
     boards::all().into_iter().filter(fits).map(|target| target.name).collect()
 }

@@ -1,16 +1,12 @@
 //! What `fit` makes, and that nothing but its inputs decides it.
 
-use super::{Example, assert_same, command, fit_args, run, scratch, tree};
+use super::{Example, assert_same, command, fit_args, report, run, scratch, tree};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A budget that uniform 8 bits does not keep.
 const TIGHT: [&str; 4] = ["--flash", "44KiB", "--ram", "9KiB"];
-
-fn report(out: &str) -> Value {
-    serde_json::from_slice(&fs::read(Path::new(out).join("report.json")).unwrap()).unwrap()
-}
 
 /// The files that may not differ between runs of the same inputs: the policy, the C, the weights, the diary.
 fn products(out: &str) -> Vec<(PathBuf, Vec<u8>)> {

@@ -1,7 +1,8 @@
 //! What a careless or hostile user does: closed pipes, truncated images, flags that contradict, edited files.
 
-use super::{Example, class_folders, command, fit_args, png, run, scratch};
+use super::{Example, class_folders, command, fit_args, npz, png, report, run, scratch};
 use std::fs;
+use std::path::Path;
 use std::process::Stdio;
 
 const BOARD: [&str; 4] = ["--flash", "200KiB", "--ram", "64KiB"];
@@ -68,4 +69,112 @@ fn steps_done_one_by_one_keep_the_report_true() {
     assert!(after["flash"]["weights"].as_u64() < before["flash"]["weights"].as_u64());
     run(&["eval", &out, "--val", &example.val]).expect(0, &[]);
     assert!(report()["accuracy"]["integer"].is_number());
+}
+
+#[test]
+fn an_npz_with_other_channels_is_refused() {
+    let (folder, out) = scratch();
+    let path = folder.path().join("data.npz");
+    let example = Example { train: path.display().to_string(), ..Example::new() };
+    let check = |shape: [usize; 4], real: bool, words: &[&str]| {
+        let x = ndarray::Array4::from_elem(shape, 7u8);
+        if real {
+            npz(&path, &x.mapv(f32::from), vec![1u8; shape[0]]);
+        } else {
+            npz(&path, &x, vec![1u8; shape[0]]);
+        }
+        run(&fit_args(&out, &example, &BOARD)).expect(1, words);
+        assert!(!Path::new(&out).exists());
+    };
+    check([4, 28, 28, 4], false, &["data.npz", "has 4 channels", "takes 1"]);
+    check([4, 28, 28, 2], false, &["data.npz", "has 2 channels", "takes 1"]);
+    check([4, 28, 28, 3], true, &["data.npz", "shape 28x28x3", "takes 28x28x1"]);
+}
+
+#[test]
+fn a_truncated_jpeg_is_skipped_counted_and_reported() {
+    let (folder, out) = scratch();
+    let data = folder.path().join("data");
+    class_folders(&data, 4, 28);
+    let gray = image::GrayImage::from_fn(28, 28, |x, y| image::Luma([(x * 9 + y * 5) as u8]));
+    let (whole, cut) = (data.join("3/whole.jpg"), data.join("3/cut.jpg"));
+    gray.save(&whole).unwrap();
+    let bytes = fs::read(&whole).unwrap();
+    // Decoders fill the missing rows with gray.
+    fs::write(&cut, &bytes[..bytes.len() * 3 / 4]).unwrap();
+    let example = Example { train: data.display().to_string(), ..Example::new() };
+    run(&fit_args(&out, &example, &[&BOARD[..], &["--policy", "8/8"]].concat()))
+        .expect(0, &["1 of 42 images", "cut.jpg", "cut off"]);
+    assert!(fs::read_to_string(format!("{out}/report.md")).unwrap().contains("1 of 42 images"));
+}
+
+#[test]
+fn counts_of_zero_in_the_settings_are_refused() {
+    let (folder, out) = scratch();
+    let example = Example::new();
+    let more = ["--policy", "8/8", "--patience", "5"];
+    run(&fit_args(&out, &example, &[&BOARD[..], &more].concat())).expect(0, &[]);
+    let text = fs::read_to_string(format!("{out}/config.toml")).unwrap();
+    let path = folder.path().join("edited.toml").display().to_string();
+    let again = folder.path().join("again").display().to_string();
+    let keys = ["samples", "episodes", "eval_samples", "patience", "host_samples", "qemu_samples"];
+    for key in keys {
+        let line = text.lines().find(|l| l.starts_with(&format!("{key} = "))).expect(key);
+        fs::write(&path, text.replace(line, &format!("{key} = 0"))).unwrap();
+        run(&["fit", "--config", &path, "-o", &again]).expect(1, &["edited.toml", key, "at least 1"]);
+        assert!(!Path::new(&again).exists());
+    }
+}
+
+#[test]
+fn a_given_policy_that_does_not_fit_is_answered_in_the_report() {
+    let (_folder, out) = scratch();
+    let example = Example::new();
+    let more = ["--flash", "40KiB", "--ram", "64KiB", "--policy", "8/8"];
+    run(&fit_args(&out, &example, &more)).expect(3, &["the given policy does not fit"]);
+    let told = report(&out);
+    assert_eq!((&told["fits"], &told["diagnosis"]["proved"]), (&false.into(), &false.into()));
+    assert!(told["flash"]["total"].as_u64() > Some(40 * 1024));
+    let text = fs::read_to_string(format!("{out}/report.md")).unwrap();
+    for words in ["Why not: the given policy does not fit", "B too much", "Boards that would do: "] {
+        assert!(text.contains(words), "{words}\n{text}");
+    }
+}
+
+#[test]
+fn fit_finishes_what_calibrate_and_search_began() {
+    let (folder, out) = scratch();
+    let example = Example::new();
+    let budget = ["--flash", "44KiB", "--ram", "9KiB"];
+    let calibrate = ["calibrate", &example.model, "--train", &example.train, "--preprocess", &example.preprocess];
+    run(&[&calibrate[..], &["-o", &out, "--calibration-samples", "64"]].concat()).expect(0, &[]);
+    run(&[&["search", &out, "--eval-samples", "64"], &budget[..]].concat()).expect(0, &[]);
+    let kept = ["calibration.json", "search.jsonl", "policy.toml", "weights.safetensors"];
+    let read = |folder: &str| kept.map(|name| fs::read(Path::new(folder).join(name)).unwrap());
+    let before = read(&out);
+    run(&["fit", "--resume", "-o", &out]).expect(0, &["verify:"]);
+    assert!(read(&out) == before);
+    assert_eq!(report(&out)["verification"][0]["status"], "passed");
+    run(&["fit", "--resume", "-o", &out]).expect(0, &["finished"]);
+
+    let whole = folder.path().join("whole").display().to_string();
+    run(&fit_args(&whole, &example, &budget)).expect(0, &[]);
+    assert!(read(&whole) == before, "the steps make what fit makes");
+}
+
+#[test]
+fn the_reported_reward_is_that_of_what_would_be_delivered() {
+    let (_folder, out) = scratch();
+    let example = Example::new();
+    let mut args = vec!["fit", &example.model, "--train", &example.train, "--preprocess", &example.preprocess];
+    args.extend(["-o", &out, "--flash", "42KiB", "--ram", "8KiB", "--search", "rules"]);
+    args.extend(["--calibration-samples", "64", "--host-samples", "1", "--qemu-samples", "1"]);
+    run(&args).expect(0, &[]);
+    let told = report(&out);
+    let baselines = told["baselines"].as_array().unwrap();
+    let rules = baselines.iter().find(|b| b["name"] == "rules").unwrap();
+    assert_eq!(told["search"]["reward"], rules["reward"]);
+    let diary = fs::read_to_string(format!("{out}/search.jsonl")).unwrap();
+    let quick: serde_json::Value = serde_json::from_str(diary.lines().last().unwrap()).unwrap();
+    assert_ne!(told["search"]["reward"], quick["reward"], "the quick quantization gives another network");
 }

@@ -123,6 +123,23 @@ fn assert_same(left: &[(PathBuf, Vec<u8>)], right: &[(PathBuf, Vec<u8>)], what: 
     assert!(differing.is_empty(), "{what}: {differing:?} differ");
 }
 
+/// The run's `report.json`.
+fn report(out: &str) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(Path::new(out).join("report.json")).expect("a report")).expect("JSON")
+}
+
+/// An `.npz` of `x` and `y`.
+fn npz<T, L>(path: &Path, x: &ndarray::Array4<T>, y: Vec<L>)
+where
+    T: ndarray_npy::WritableElement,
+    L: ndarray_npy::WritableElement,
+{
+    let mut writer = ndarray_npy::NpzWriter::new(std::fs::File::create(path).expect("a file"));
+    writer.add_array("x", x).expect("x is written");
+    writer.add_array("y", &ndarray::Array1::from_vec(y)).expect("y is written");
+    writer.finish().expect("the archive is written");
+}
+
 /// A gray png with a pattern that depends on `seed`.
 fn png(path: &Path, side: u32, seed: u32) {
     let image = image::GrayImage::from_fn(side, side, |x, y| image::Luma([((x * 7 + y * 13 + seed * 29) % 256) as u8]));
