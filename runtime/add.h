@@ -1,5 +1,5 @@
 BITESIZE_INLINE void bitesize_add(const bitesize_add_layer *layer, uint8_t *arena, uint32_t bits_a,
-                                  uint32_t bits_b, uint32_t output_bits)
+    uint32_t bits_b, uint32_t output_bits)
 {
     const int32_t factor_a = layer->factor_a;
     const int32_t factor_b = layer->factor_b;

@@ -1,5 +1,5 @@
 BITESIZE_INLINE void bitesize_average_pool(const bitesize_average_pool_layer *layer, uint8_t *arena,
-                                           uint32_t input_bits, uint32_t output_bits)
+    uint32_t input_bits, uint32_t output_bits)
 {
     const bitesize_window *const window = &layer->window;
     const uint32_t channels = layer->channels;
@@ -37,7 +37,7 @@ BITESIZE_INLINE void bitesize_average_pool(const bitesize_average_pool_layer *la
                     row += patch.row_step;
                 }
                 bitesize_write(&writer, bitesize_requantize(sum, factor->multiplier, factor->shift, range),
-                               output_bits);
+                    output_bits);
             }
             bitesize_write_end(&writer, output_bits);
             output += bitesize_row_bytes(channels, output_bits);

@@ -173,7 +173,7 @@ typedef struct {
 } bitesize_span;
 
 BITESIZE_INLINE bitesize_span bitesize_clip(int32_t start, uint32_t taps, uint32_t dilation,
-                                            uint32_t size)
+    uint32_t size)
 {
     bitesize_span span;
     span.first = 0;

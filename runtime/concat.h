@@ -1,6 +1,6 @@
 /* Copies one input into its slice of the output's channels. The slices are written in ascending order. */
 BITESIZE_INLINE void bitesize_concat(const bitesize_concat_layer *layer, uint8_t *arena, uint32_t input_bits,
-                                     uint32_t output_bits)
+    uint32_t output_bits)
 {
     const int32_t multiplier = layer->multiplier;
     const int32_t shift = layer->shift;

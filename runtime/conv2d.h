@@ -1,6 +1,6 @@
 /* Copies the codes under one window of one group into bytes; outside the image they are the padding's. */
 BITESIZE_INLINE void bitesize_gather(const bitesize_conv2d_layer *layer, const uint8_t *input, uint8_t *codes,
-                                     int32_t top, int32_t left, uint32_t first, uint32_t input_bits)
+    int32_t top, int32_t left, uint32_t first, uint32_t input_bits)
 {
     const bitesize_window *const window = &layer->window;
     const uint32_t channels = layer->in_per_group;
@@ -32,7 +32,7 @@ BITESIZE_INLINE void bitesize_gather(const bitesize_conv2d_layer *layer, const u
 }
 
 BITESIZE_INLINE void bitesize_conv2d(const bitesize_conv2d_layer *layer, uint8_t *arena, uint32_t input_bits,
-                                     uint32_t weight_bits, uint32_t output_bits)
+    uint32_t weight_bits, uint32_t output_bits)
 {
     const bitesize_weights *const weights = &layer->weights;
     const bitesize_window *const window = &layer->window;

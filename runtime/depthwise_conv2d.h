@@ -8,8 +8,8 @@ typedef struct {
 
 /* Adds the products of `count` channels (1 or 4) at one tap. */
 BITESIZE_INLINE void bitesize_tap(bitesize_quad *quad, const uint8_t *code, const uint8_t *weight,
-                                  uint32_t code_shift, uint32_t level_shift, uint32_t count, uint32_t input_bits,
-                                  uint32_t weight_bits)
+    uint32_t code_shift, uint32_t level_shift, uint32_t count, uint32_t input_bits,
+    uint32_t weight_bits)
 {
     quad->a += bitesize_code(code, code_shift, input_bits) * bitesize_level(weight, level_shift, weight_bits);
     if (count == 4u) {
@@ -27,8 +27,8 @@ BITESIZE_INLINE void bitesize_tap(bitesize_quad *quad, const uint8_t *code, cons
  * start on a byte at every width. `padding` holds their padding codes in the packed form of the input.
  */
 BITESIZE_INLINE bitesize_quad bitesize_taps(const bitesize_depthwise_conv2d_layer *layer, const bitesize_patch *patch,
-                                            const uint8_t *padding, uint32_t c, uint32_t count, uint32_t input_bits,
-                                            uint32_t weight_bits)
+    const uint8_t *padding, uint32_t c, uint32_t count, uint32_t input_bits,
+    uint32_t weight_bits)
 {
     const uint32_t kernel_h = layer->window.kernel_h;
     const uint32_t kernel_w = layer->window.kernel_w;
@@ -70,7 +70,7 @@ BITESIZE_INLINE bitesize_quad bitesize_taps(const bitesize_depthwise_conv2d_laye
 }
 
 BITESIZE_INLINE void bitesize_depthwise_conv2d(const bitesize_depthwise_conv2d_layer *layer, uint8_t *arena,
-                                               uint32_t input_bits, uint32_t weight_bits, uint32_t output_bits)
+    uint32_t input_bits, uint32_t weight_bits, uint32_t output_bits)
 {
     const bitesize_weights *const weights = &layer->weights;
     const bitesize_window *const window = &layer->window;

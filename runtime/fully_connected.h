@@ -1,5 +1,5 @@
 BITESIZE_INLINE void bitesize_fully_connected(const bitesize_fully_connected_layer *layer, uint8_t *arena,
-                                              uint32_t input_bits, uint32_t weight_bits, uint32_t output_bits)
+    uint32_t input_bits, uint32_t weight_bits, uint32_t output_bits)
 {
     const bitesize_weights *const weights = &layer->weights;
     const uint8_t *const input = arena + layer->input;

@@ -87,7 +87,7 @@ BITESIZE_INLINE bitesize_pair bitesize_dot_2(const bitesize_vector *vector, cons
 }
 
 BITESIZE_INLINE bitesize_pair bitesize_dot(const bitesize_vector *vector, const uint8_t *a, const uint8_t *b,
-                                           uint32_t weight_bits)
+    uint32_t weight_bits)
 {
     if (weight_bits == 8u) {
         return bitesize_dot_8(vector, a, b);
@@ -114,8 +114,8 @@ BITESIZE_INLINE int32_t bitesize_rescale(const bitesize_weights *weights, uint32
 
 /* Writes the output channels `first..end` of one vector, two at a time so that they share its loads. */
 BITESIZE_INLINE void bitesize_rows(const bitesize_weights *weights, const bitesize_vector *vector,
-                                   bitesize_span channels, bitesize_writer *writer, uint32_t weight_bits,
-                                   uint32_t output_bits)
+    bitesize_span channels, bitesize_writer *writer, uint32_t weight_bits,
+    uint32_t output_bits)
 {
     const uint32_t row_bytes = bitesize_row_bytes(vector->length, weight_bits);
     const uint8_t *row = weights->values + channels.first * row_bytes;

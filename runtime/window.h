@@ -10,7 +10,7 @@ typedef struct {
 } bitesize_patch;
 
 BITESIZE_INLINE bitesize_patch bitesize_patch_at(const bitesize_window *window, const uint8_t *input, uint32_t y,
-                                                 uint32_t x, uint32_t pixel_bytes)
+    uint32_t x, uint32_t pixel_bytes)
 {
     const int32_t top = (int32_t)(y * window->stride_h) - window->pad_top;
     const int32_t left = (int32_t)(x * window->stride_w) - window->pad_left;

@@ -15,6 +15,9 @@ use std::fmt::Write as _;
 /// Bytes before a case's input: its number, low byte first, and what its arena is filled with before.
 const HEAD: usize = 3;
 
+/// Prefix of the batch and of the kernels that its cases share.
+const PREFIX: &str = "batch";
+
 /// Cases as one package, with the prefix `batch`.
 pub struct Batch<'a> {
     cases: &'a [Case],
@@ -39,7 +42,7 @@ impl<'a> Batch<'a> {
             let network = &case.model.network;
             let widths = Widths::of(network, &PolicySpace::of(network), &case.model.policy);
             let plan = ram(network, &widths, core).plan;
-            let options = EmitOptions { prefix: format!("c{i}"), ..EmitOptions::default() };
+            let options = EmitOptions { prefix: format!("c{i}"), shared_kernels: Some(PREFIX.into()), figures: None };
             let package = emit(&case.int, &plan, &options).unwrap_or_else(|error| panic!("{}: {error}", case.name));
             body += &one_unit(&package, &format!("c{i}"));
             keys.extend(kernel_keys(&case.int));
@@ -50,7 +53,6 @@ impl<'a> Batch<'a> {
         }
         let input_bytes = HEAD + cases.iter().map(|case| bytes(case, case.int.input)).max().unwrap_or(0);
         let output_bytes = cases.iter().map(|case| bytes(case, case.int.output)).max().unwrap_or(0);
-        let (kernels_header, kernels) = instances(&keys);
         let header = HEADER
             .replace("@INPUT_BYTES@", &input_bytes.to_string())
             .replace("@OUTPUT_BYTES@", &output_bytes.to_string());
@@ -58,13 +60,9 @@ impl<'a> Batch<'a> {
             .replace("@BODY@", &body)
             .replace("@TABLE@", table.trim_end())
             .replace("@COUNT@", &cases.len().to_string());
-        let files = [
-            ("batch.h", header),
-            ("batch.c", source),
-            ("bitesize_kernels.h", kernels_header),
-            ("bitesize_kernels.c", kernels),
-        ];
-        Self { cases, files: files.map(|(path, text)| (path.into(), text)).to_vec(), input_bytes, output_bytes }
+        let mut files = vec![("batch.h".into(), header), ("batch.c".into(), source)];
+        files.extend(instances(&keys, PREFIX));
+        Self { cases, files, input_bytes, output_bytes }
     }
 
     /// Every input of every case, as the batch takes it.
@@ -99,7 +97,7 @@ impl<'a> Batch<'a> {
 
 /// A package's header and sources one after another, without includes of each other.
 fn one_unit(package: &Package, prefix: &str) -> String {
-    let files = [format!("{prefix}.h"), "weights.h".into(), "weights.c".into(), format!("{prefix}.c")];
+    let files = [".h", "_weights.h", "_weights.c", ".c"].map(|file| format!("{prefix}{file}"));
     let text = |path: &String| package.file(path).unwrap_or_else(|| panic!("the package has no {path}"));
     let lines = files.iter().flat_map(|path| text(path).lines()).filter(|line| !line.starts_with("#include \""));
     lines.fold(String::new(), |all, line| all + line + "\n")
@@ -124,7 +122,7 @@ void batch_run(void *arena);
 
 const SOURCE: &str = "\
 #include \"batch.h\"
-#include \"bitesize_kernels.h\"
+#include \"batch_kernels.h\"
 #include <string.h>
 
 @BODY@

@@ -21,6 +21,9 @@ use std::process::Command;
 
 const COMPILER: &str = "arm-none-eabi-gcc";
 
+/// Of the names of what is compiled alone.
+const PREFIX: &str = "cost";
+
 /// The cores, and what the compiler is told for each.
 const CORES: [(&str, &[&str]); 4] = [
     ("cortex-m0plus", &["-mcpu=cortex-m0plus", "-mthumb", "-O2"]),
@@ -138,9 +141,9 @@ fn measure(name: &str, compiler: &str, flags: &[&str]) -> Result<CoreCosts, Stri
 
 /// Compiles one kernel alone. It must need nothing but itself, and no variables.
 fn kernel(core: &Core, key: KernelKey) -> Result<KernelCost, String> {
-    let (header, source) = instances(&BTreeSet::from([key]));
+    let [(header_name, header), (_, source)] = instances(&BTreeSet::from([key]), PREFIX);
     let file = format!("{}.c", key.name());
-    let object = core.compile(&[("bitesize_kernels.h", &header), (&file, &source)], &file)?;
+    let object = core.compile(&[(&header_name, &header), (&file, &source)], &file)?;
     if !object.undefined.is_empty() {
         return Err(format!("{} calls {}, whose stack and size are unknown", key.name(), object.undefined.join(", ")));
     }
@@ -154,13 +157,13 @@ fn kernel(core: &Core, key: KernelKey) -> Result<KernelCost, String> {
 
 /// `sizeof` of each kind's descriptor on the core.
 fn descriptors(core: &Core) -> Result<BTreeMap<KernelKind, u64>, String> {
-    let (header, _) = instances(&BTreeSet::new());
-    let mut source = String::from("#include \"bitesize_kernels.h\"\n");
+    let [(header_name, header), _] = instances(&BTreeSet::new(), PREFIX);
+    let mut source = format!("#include \"{header_name}\"\n");
     for kind in KernelKind::ALL {
-        let (name, kind) = (kind.name(), layer_type(kind));
+        let (name, kind) = (kind.name(), layer_type(kind, PREFIX));
         let _ = writeln!(source, "extern const {kind} descriptor_{name};\nconst {kind} descriptor_{name};");
     }
-    let object = core.compile(&[("bitesize_kernels.h", &header), ("descriptors.c", &source)], "descriptors.c")?;
+    let object = core.compile(&[(&header_name, &header), ("descriptors.c", &source)], "descriptors.c")?;
     let bytes = |kind: KernelKind| {
         let symbol = format!("descriptor_{}", kind.name());
         object.symbol_bytes.get(&symbol).copied().ok_or_else(|| format!("{symbol} was not compiled"))
@@ -185,9 +188,7 @@ fn calls(core: &Core) -> Result<Calls, String> {
             let package =
                 emit(&clamps(layers), &clamp_plan(layers), &EmitOptions::default()).map_err(|e| e.to_string())?;
             let mut files: Vec<(&str, &str)> = Vec::new();
-            for name in ["model.h", "weights.h", "bitesize_kernels.h"] {
-                files.push((name, package.file(name).ok_or_else(|| format!("the package lacks {name}"))?));
-            }
+            files.extend(package.files.iter().filter(|(name, _)| name.ends_with(".h")).map(|(n, t)| (&**n, &**t)));
             let file = format!("model_{layers}.c");
             files.push((&file, package.file("model.c").ok_or("the package lacks model.c")?));
             Ok((layers, core.compile(&files, &file)?))

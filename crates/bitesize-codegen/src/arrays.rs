@@ -88,43 +88,38 @@ fn factors(node: &IntNode, multipliers: &[(usize, Multiplier)]) -> Result<Vec<(u
 }
 
 /// The type, name and length of an array.
-fn declaration(array: &Array) -> String {
+fn declaration(array: &Array, names: &Names) -> String {
     let (kind, length) = match &array.numbers {
         Numbers::Bytes(bytes) => ("uint8_t", bytes.len()),
         Numbers::Channels(channels) => ("bitesize_channel", channels.len()),
         Numbers::Factors(factors) => ("bitesize_average_factor", factors.len()),
     };
-    format!("const {kind} {}[{length}]", array.name)
+    format!("const {} {}[{length}]", names.kernels().of_runtime(kind), array.name)
 }
 
 /// `weights.h`: declarations for the package itself.
 pub(crate) fn header(arrays: &[Array], names: &Names) -> String {
     let mut c = CWriter::new();
-    let guard = names.macro_name("WEIGHTS_H");
     c.comment("The constant arrays of the network, for the package itself.");
-    c.line(format!("#ifndef {guard}"));
-    c.line(format!("#define {guard}"));
-    c.blank();
-    c.line("#include \"bitesize_kernels.h\"");
-    c.blank();
-    for array in arrays {
-        c.line(format!("extern {};", declaration(array)));
-    }
-    c.blank();
-    c.line("#endif");
+    c.header(&names.macro_name("WEIGHTS_H"), &format!("\"{}\"", names.kernels().header()), |c| {
+        for array in arrays {
+            c.line(format!("extern {};", declaration(array, names)));
+        }
+    });
     c.finish()
 }
 
-/// `weights.c`.
+/// `weights.c`: the definitions.
 pub(crate) fn source(arrays: &[Array], names: &Names) -> String {
     let mut c = CWriter::new();
     let attribute = names.macro_name("WEIGHTS_ATTRIBUTE");
+    let aligned = names.kernels().of_runtime("BITESIZE_WORD_ALIGNED");
     c.comment(&format!(
         "The constant arrays of the network. Every one is a multiple of 4 bytes.\n\
          Define {attribute} to place them:\n\
          -D'{attribute}=__attribute__((section(\".psram\")))'"
     ));
-    c.line("#include \"weights.h\"");
+    c.line(format!("#include \"{}\"", names.weights_header()));
     c.blank();
     c.line(format!("#ifndef {attribute}"));
     c.line(format!("#define {attribute}"));
@@ -134,7 +129,7 @@ pub(crate) fn source(arrays: &[Array], names: &Names) -> String {
         if !array.comment.is_empty() {
             c.comment(&array.comment);
         }
-        let declaration = format!("{attribute} BITESIZE_WORD_ALIGNED {}", declaration(array));
+        let declaration = format!("{attribute} {aligned} {}", declaration(array, names));
         match &array.numbers {
             Numbers::Bytes(bytes) => c.array(&declaration, bytes),
             Numbers::Channels(channels) => {

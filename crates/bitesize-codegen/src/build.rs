@@ -5,27 +5,36 @@ use crate::names::Names;
 const LICENSE_MIT: &str = include_str!("../../../LICENSE-MIT");
 const LICENSE_APACHE: &str = include_str!("../../../LICENSE-APACHE");
 
-pub(crate) fn files(names: &Names) -> Vec<(String, String)> {
-    let license = "The kernels (bitesize_kernels.h, bitesize_kernels.c) are licensed under either of the MIT licence\n\
-                   (LICENSE-MIT) or the Apache License, Version 2.0 (LICENSE-APACHE), at your option. The rest of this\n\
-                   folder is generated from your model and carries no licence of its own.\n";
+/// `own_kernels`: whether the kernels lie in the package.
+pub(crate) fn files(names: &Names, own_kernels: bool) -> Vec<(String, String)> {
+    let license = format!(
+        "The kernels ({}, {}) are licensed under either of the MIT licence\n\
+         (LICENSE-MIT) or the Apache License, Version 2.0 (LICENSE-APACHE), at your option. The rest of this\n\
+         folder is generated from your model and carries no licence of its own.\n",
+        names.kernels().header(),
+        names.kernels().source()
+    );
     vec![
-        ("CMakeLists.txt".into(), cmake(names)),
-        ("LICENSE".into(), license.into()),
+        ("CMakeLists.txt".into(), cmake(names, own_kernels)),
+        ("LICENSE".into(), license),
         ("LICENSE-MIT".into(), LICENSE_MIT.into()),
         ("LICENSE-APACHE".into(), LICENSE_APACHE.into()),
     ]
 }
 
-fn cmake(names: &Names) -> String {
+fn cmake(names: &Names, own_kernels: bool) -> String {
+    let mut sources = vec![names.source(), names.weights_source()];
+    if own_kernels {
+        sources.push(names.kernels().source());
+    }
     format!(
         "cmake_minimum_required(VERSION 3.13)\n\
          project({prefix} C)\n\
          \n\
-         add_library({prefix} STATIC {source} weights.c bitesize_kernels.c)\n\
+         add_library({prefix} STATIC {sources})\n\
          target_include_directories({prefix} PUBLIC ${{CMAKE_CURRENT_SOURCE_DIR}})\n\
          set_target_properties({prefix} PROPERTIES C_STANDARD 99 C_STANDARD_REQUIRED ON)\n",
         prefix = names.prefix(),
-        source = names.source(),
+        sources = sources.join(" "),
     )
 }

@@ -44,17 +44,12 @@ fn header(samples: usize, names: &Names) -> String {
     let mut c = CWriter::new();
     let (count, input, output) = dimensions(names);
     c.comment("Inputs, and the outputs that the package must give for them.");
-    c.line("#ifndef KNOWN_ANSWERS_H");
-    c.line("#define KNOWN_ANSWERS_H");
-    c.blank();
-    c.line(format!("#include \"{}\"", names.header()));
-    c.blank();
-    c.line(format!("#define {count} {samples}"));
-    c.blank();
-    c.line(format!("extern const uint8_t {}[{count}][{input}];", names.known_inputs()));
-    c.line(format!("extern const uint8_t {}[{count}][{output}];", names.known_outputs()));
-    c.blank();
-    c.line("#endif");
+    c.header(&names.macro_name("KNOWN_ANSWERS_H"), &format!("\"{}\"", names.header()), |c| {
+        c.line(format!("#define {count} {samples}"));
+        c.blank();
+        c.line(format!("extern const uint8_t {}[{count}][{input}];", names.known_inputs()));
+        c.line(format!("extern const uint8_t {}[{count}][{output}];", names.known_outputs()));
+    });
     c.finish()
 }
 

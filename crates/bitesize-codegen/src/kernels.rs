@@ -1,6 +1,6 @@
 //! The kernels that a network calls, and the two files that hold them.
 
-use crate::names;
+use crate::names::KernelNames;
 use crate::writer::CWriter;
 use bitesize_integer::{IntNetwork, IntNode, IntOp};
 use bitesize_ir::grid::BitWidth;
@@ -70,70 +70,63 @@ fn widths(key: KernelKey) -> Vec<BitWidth> {
     [Some(key.input), key.second, output].into_iter().flatten().collect()
 }
 
-fn signature(key: KernelKey) -> String {
-    format!("void {}(const {} *layer, uint8_t *arena)", names::kernel(key), names::layer_type(key.kind))
+fn signature(key: KernelKey, names: &KernelNames) -> String {
+    format!("void {}(const {} *layer, uint8_t *arena)", names.kernel(key), names.layer_type(key.kind))
 }
 
-/// `bitesize_kernels.h`: descriptors, and the kernels in `keys`.
-pub(crate) fn header(keys: &BTreeSet<KernelKey>) -> String {
+const TITLE: &str = "The integer kernels that the network calls. SPDX-License-Identifier: MIT OR Apache-2.0";
+
+/// The kernels' header: descriptors, and the kernels in `keys`.
+pub(crate) fn header(keys: &BTreeSet<KernelKey>, names: &KernelNames) -> String {
     let mut c = CWriter::new();
-    c.comment("The integer kernels that the network calls. SPDX-License-Identifier: MIT OR Apache-2.0");
-    c.line("#ifndef BITESIZE_KERNELS_H");
-    c.line("#define BITESIZE_KERNELS_H");
-    c.blank();
-    c.line("#include <stdint.h>");
-    c.blank();
-    c.line("#ifdef __cplusplus");
-    c.line("extern \"C\" {");
-    c.line("#endif");
-    c.blank();
-    c.verbatim(LAYERS);
-    c.blank();
-    c.comment("The numbers in a name are the widths of the input, of the weights or second input, and of the output.");
-    for key in keys {
-        c.line(format!("{};", signature(*key)));
-    }
-    c.blank();
-    c.line("#ifdef __cplusplus");
-    c.line("}");
-    c.line("#endif");
-    c.blank();
-    c.line("#endif");
+    c.comment(TITLE);
+    c.header(&names.of_runtime("BITESIZE_KERNELS_H"), "<stdint.h>", |c| {
+        c.verbatim(&names.of_runtime(LAYERS));
+        c.blank();
+        c.comment(
+            "The numbers in a name are the widths of the input, of the weights or second input, and of the output.",
+        );
+        for key in keys {
+            c.line(format!("{};", signature(*key, names)));
+        }
+    });
     c.finish()
 }
 
-/// `bitesize_kernels.c`: the templates that `keys` need, and an instance for each.
-pub(crate) fn source(keys: &BTreeSet<KernelKey>) -> String {
+/// The kernels' source: the templates that `keys` need, and an instance for each.
+pub(crate) fn source(keys: &BTreeSet<KernelKey>, names: &KernelNames) -> String {
     let mut c = CWriter::new();
-    c.comment("The integer kernels that the network calls. SPDX-License-Identifier: MIT OR Apache-2.0");
-    c.line("#include \"bitesize_kernels.h\"");
+    c.comment(TITLE);
+    c.line(format!("#include \"{}\"", names.header()));
     c.blank();
-    c.verbatim(COMMON);
+    c.verbatim(&names.of_runtime(COMMON));
     let mut written: Vec<&str> = Vec::new();
     for template in keys.iter().flat_map(|key| templates(key.kind)) {
         if !written.contains(template) {
             written.push(template);
             c.blank();
-            c.verbatim(template);
+            c.verbatim(&names.of_runtime(template));
         }
     }
     for key in keys {
         c.blank();
         let widths: Vec<String> = widths(*key).iter().map(ToString::to_string).collect();
-        let call = format!("{}(layer, arena, {});", names::template(key.kind), widths.join(", "));
-        c.block(&signature(*key), |c| c.line(call));
+        let call = format!("{}(layer, arena, {});", names.template(key.kind), widths.join(", "));
+        c.block(&signature(*key, names), |c| c.line(call));
     }
     c.finish()
 }
 
-/// The header and source of a package that calls just the kernels in `keys`: what `cargo xtask kernel-costs` compiles.
-pub fn instances(keys: &BTreeSet<KernelKey>) -> (String, String) {
-    (header(keys), source(keys))
+/// The kernels in `keys` as two files, header and source, whose names all begin with `prefix`: for packages emitted
+/// with [`shared_kernels`](crate::EmitOptions::shared_kernels), and for measuring what a kernel costs.
+pub fn instances(keys: &BTreeSet<KernelKey>, prefix: &str) -> [(String, String); 2] {
+    let names = KernelNames::new(prefix);
+    [(names.header(), header(keys, &names)), (names.source(), source(keys, &names))]
 }
 
-/// The C type of the descriptor of a kind.
-pub fn layer_type(kind: KernelKind) -> String {
-    names::layer_type(kind)
+/// The C type of the descriptor of a kind, among kernels of `prefix`.
+pub fn layer_type(kind: KernelKind, prefix: &str) -> String {
+    KernelNames::new(prefix).layer_type(kind)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::EmitError;
 use crate::kernels::node_keys;
-use crate::names::{self, Names};
+use crate::names::Names;
 use crate::writer::Value;
 use bitesize_integer::{IntNetwork, IntNode, IntOp, Rescale};
 use bitesize_ir::TensorId;
@@ -34,9 +34,9 @@ pub(crate) fn layers(network: &IntNetwork, plan: &MemoryPlan, names: &Names) -> 
         for (part, key) in keys.into_iter().enumerate() {
             layers.push(Layer {
                 comment: format!("{}: {}", node.name, network.tensor(node.output).shape),
-                kind: names::layer_type(key.kind),
+                kind: names.kernels().layer_type(key.kind),
                 name: names.layer(id.0, several.then_some(part)),
-                kernel: names::kernel(key),
+                kernel: names.kernels().kernel(key),
                 fields: context.fields(part)?,
             });
         }
@@ -230,7 +230,7 @@ impl Context<'_> {
     fn scratch(&self) -> Result<Value, EmitError> {
         match self.plan.scratch[self.index] {
             Some(offset) => self.long("its scratch's offset", offset),
-            None => Ok(Value::name("BITESIZE_NO_SCRATCH")),
+            None => Ok(Value::name(self.names.kernels().of_runtime("BITESIZE_NO_SCRATCH"))),
         }
     }
 

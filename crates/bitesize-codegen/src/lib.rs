@@ -35,6 +35,7 @@ mod names;
 mod writer;
 
 pub use kernels::{instances, kernel_keys, layer_type};
+pub use names::check_name;
 
 use bitesize_integer::IntNetwork;
 use bitesize_ir::memory::MemoryPlan;
@@ -43,15 +44,18 @@ use names::Names;
 /// What a package is called and what its header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EmitOptions {
-    /// Prefix of every C name and name of the header: `model` gives `model.h` and `model_run`. A C identifier.
+    /// Prefix of every C name and file: `kws` gives `kws.h` and `kws_run`. [`check_name`] says what it may be.
     pub prefix: String,
+    /// `None`: the package has kernels of its own, under its own prefix. Otherwise the prefix of kernels that lie
+    /// elsewhere ([`instances`] writes them), so that packages emitted by one version can have them in common.
+    pub shared_kernels: Option<String>,
     /// Figures for a comment of the header.
     pub figures: Option<Figures>,
 }
 
 impl Default for EmitOptions {
     fn default() -> Self {
-        Self { prefix: "model".into(), figures: None }
+        Self { prefix: names::DEFAULT.into(), shared_kernels: None, figures: None }
     }
 }
 
@@ -88,9 +92,14 @@ impl Package {
 /// Why a network cannot be emitted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EmitError {
-    /// The prefix is no C identifier.
-    #[error("`{0}` cannot prefix C names: use letters, digits and underscores, a letter first")]
-    Prefix(String),
+    /// No package can be called that.
+    #[error("`{name}` cannot be the name of a package: {reason}")]
+    Name {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// A number is larger than its field in the descriptor.
     #[error("`{node}`: {what} is {value}, and the C kernels take at most {limit}")]
     TooLarge {
@@ -126,21 +135,22 @@ pub enum EmitError {
 /// The package of `network`, whose tensors lie as `plan` says.
 ///
 /// # Errors
-/// [`EmitError`]: a prefix that is no identifier, a plan that is not the network's, a dimension that does not fit.
+/// [`EmitError`]: a name that no package can have, a plan that is not the network's, a dimension that does not fit.
 pub fn emit(network: &IntNetwork, plan: &MemoryPlan, options: &EmitOptions) -> Result<Package, EmitError> {
-    let names = Names::new(&options.prefix)?;
+    let names = Names::new(&options.prefix, options.shared_kernels.as_deref())?;
     check_plan(network, plan)?;
     let layers = layers::layers(network, plan, &names)?;
     let arrays = arrays::arrays(network, &names)?;
     let mut files = vec![
         (names.header(), model::header(network, plan, options, &names)),
         (names.source(), model::source(network, plan, &layers, &names)),
-        ("weights.h".into(), arrays::header(&arrays, &names)),
-        ("weights.c".into(), arrays::source(&arrays, &names)),
-        ("bitesize_kernels.h".into(), kernels::header(&kernel_keys(network))),
-        ("bitesize_kernels.c".into(), kernels::source(&kernel_keys(network))),
+        (names.weights_header(), arrays::header(&arrays, &names)),
+        (names.weights_source(), arrays::source(&arrays, &names)),
     ];
-    files.extend(build::files(&names));
+    if options.shared_kernels.is_none() {
+        files.extend(instances(&kernel_keys(network), names.prefix()));
+    }
+    files.extend(build::files(&names, options.shared_kernels.is_none()));
     Ok(Package::of(files))
 }
 
@@ -148,13 +158,13 @@ pub fn emit(network: &IntNetwork, plan: &MemoryPlan, options: &EmitOptions) -> R
 /// exits with 0 where every byte is equal. It lies in a folder beside `package`.
 ///
 /// # Errors
-/// [`EmitError`]: a prefix that is no identifier, no samples, a sample of the wrong length.
+/// [`EmitError`]: a name that no package can have, no samples, a sample of the wrong length.
 pub fn emit_example(
     network: &IntNetwork,
     samples: &[(Vec<u8>, Vec<u8>)],
     options: &EmitOptions,
 ) -> Result<Package, EmitError> {
-    let names = Names::new(&options.prefix)?;
+    let names = Names::new(&options.prefix, None)?;
     example::check(network, samples)?;
     Ok(Package::of(example::files(samples, &names)))
 }

@@ -11,26 +11,13 @@ use bitesize_ir::requantize::Multiplier;
 /// `model.h`: what the firmware needs to know.
 pub(crate) fn header(network: &IntNetwork, plan: &MemoryPlan, options: &EmitOptions, names: &Names) -> String {
     let mut c = CWriter::new();
-    let guard = names.macro_name("H");
     c.comment(&introduction(network, options.figures.as_ref(), names));
-    c.line(format!("#ifndef {guard}"));
-    c.line(format!("#define {guard}"));
-    c.blank();
-    c.line("#include <stdint.h>");
-    c.blank();
-    c.line("#ifdef __cplusplus");
-    c.line("extern \"C\" {");
-    c.line("#endif");
-    c.blank();
-    tensor_macros(&mut c, names, "INPUT", network.tensor(network.input), network.input_scale);
-    tensor_macros(&mut c, names, "OUTPUT", network.tensor(network.output), network.output_scale);
-    arena_macros(&mut c, plan, names);
-    entry_points(&mut c, names);
-    c.line("#ifdef __cplusplus");
-    c.line("}");
-    c.line("#endif");
-    c.blank();
-    c.line("#endif");
+    c.header(&names.macro_name("H"), "<stdint.h>", |c| {
+        tensor_macros(c, names, "INPUT", network.tensor(network.input), network.input_scale);
+        tensor_macros(c, names, "OUTPUT", network.tensor(network.output), network.output_scale);
+        arena_macros(c, plan, names);
+        entry_points(c, names);
+    });
     c.finish()
 }
 
@@ -117,7 +104,6 @@ fn entry_points(c: &mut CWriter, names: &Names) {
     c.blank();
     c.comment("Runs the network.");
     c.line(format!("void {}(void *arena);", names.function("run")));
-    c.blank();
 }
 
 /// `model.c`: descriptors and calls.
@@ -126,8 +112,8 @@ pub(crate) fn source(network: &IntNetwork, plan: &MemoryPlan, layers: &[Layer], 
     c.comment(&format!("{}: one descriptor a layer, and the calls in order.", network.name));
     c.line(format!("#include \"{}\"", names.header()));
     c.blank();
-    c.line("#include \"bitesize_kernels.h\"");
-    c.line("#include \"weights.h\"");
+    c.line(format!("#include \"{}\"", names.kernels().header()));
+    c.line(format!("#include \"{}\"", names.weights_header()));
     c.blank();
     own_arena(&mut c, names);
     for layer in layers {
@@ -164,7 +150,8 @@ fn own_arena(c: &mut CWriter, names: &Names) {
     c.line(format!("#define {attribute}"));
     c.line("#endif");
     c.line(format!(
-        "{attribute} BITESIZE_WORD_ALIGNED uint8_t {}[{}];",
+        "{attribute} {} uint8_t {}[{}];",
+        names.kernels().of_runtime("BITESIZE_WORD_ALIGNED"),
         names.arena(),
         names.macro_name("ARENA_BYTES")
     ));

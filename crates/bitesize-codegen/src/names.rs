@@ -1,26 +1,80 @@
-//! Every C name of a package.
+//! Every C name and file name of a package, and what a package may be called.
 
 use crate::EmitError;
 use bitesize_ir::op::KernelKind;
 use bitesize_ir::target::KernelKey;
 
+/// The package that keeps the short file names.
+pub(crate) const DEFAULT: &str = "model";
+
+/// What a name may have, so that the longest name made from it stays below the 63 characters that C99 tells apart.
+const LONGEST: usize = 31;
+
+/// Words of C (up to C23) and of C++ that somebody might call a network.
+const KEYWORDS: &str = "alignas alignof auto bool break case catch char class const constexpr continue default delete \
+    do double else enum explicit export extern false float for friend goto if inline int long main mutable namespace \
+    new nullptr operator private protected public register restrict return short signed sizeof static static_assert \
+    struct switch template this thread_local throw true try typedef typeid typename typeof union unsigned using virtual \
+    void volatile while";
+
+/// `NAME.h` would hide these from the whole firmware.
+const STANDARD_HEADERS: &str = "assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal \
+    stdalign stdarg stdatomic stdbit stdbool stdckdint stddef stdint stdio stdlib stdnoreturn string strings tgmath \
+    threads time uchar unistd wchar wctype";
+
+/// Targets that CMake has already, and libraries that every firmware links by these names.
+const CMAKE_TARGETS: &str = "all clean depend edit_cache help install list_install_components package package_source \
+    rebuild_cache test zero_check c m gcc g nosys";
+
+/// Whether `name` can be what a package is called: a C identifier of at most 31 ASCII letters, digits and underscores,
+/// a letter first, that collides with nothing which every firmware has, nor with another file of a package.
+///
+/// # Errors
+/// [`EmitError::Name`], with the reason.
+pub fn check_name(name: &str) -> Result<(), EmitError> {
+    let lower = name.to_ascii_lowercase();
+    let listed = |words: &str| words.split_whitespace().any(|word| word == lower);
+    let reason = if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        || !name.starts_with(|c: char| c.is_ascii_alphabetic())
+    {
+        "use letters, digits and underscores, a letter first"
+    } else if name.len() > LONGEST {
+        "use at most 31 characters"
+    } else if lower.starts_with("bitesize") {
+        "names that begin with `bitesize` are reserved"
+    } else if listed(KEYWORDS) {
+        "it is a word of C or C++"
+    } else if listed(STANDARD_HEADERS) {
+        "its header would hide one of the C library's"
+    } else if listed(CMAKE_TARGETS) {
+        "CMake or the linker gives this name a meaning of its own"
+    } else if ["weights", "kernels"].iter().any(|file| lower == *file || lower.ends_with(&format!("_{file}")))
+        || lower == "known_answers"
+    {
+        "it is that of another file of a package"
+    } else {
+        return Ok(());
+    };
+    Err(EmitError::Name { name: name.into(), reason })
+}
+
 /// The names that carry a package's prefix.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
     prefix: String,
+    kernels: KernelNames,
 }
 
 impl Names {
-    pub(crate) fn new(prefix: &str) -> Result<Self, EmitError> {
-        let letters = prefix.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        let starts = prefix.chars().next().is_some_and(|c| c.is_ascii_alphabetic());
-        // `bitesize_kernels` and `weights` are the other files and `bitesize_...` the kernels' names.
-        let free = !prefix.to_ascii_lowercase().starts_with("bitesize") && !prefix.eq_ignore_ascii_case("weights");
-        if letters && starts && free && !is_keyword(prefix) {
-            Ok(Self { prefix: prefix.into() })
-        } else {
-            Err(EmitError::Prefix(prefix.into()))
-        }
+    /// The names of package `prefix`, which calls the kernels of `kernels`, its own where that is `None`.
+    pub(crate) fn new(prefix: &str, kernels: Option<&str>) -> Result<Self, EmitError> {
+        check_name(prefix)?;
+        Ok(Self { prefix: prefix.into(), kernels: KernelNames::new(kernels.unwrap_or(prefix)) })
+    }
+
+    /// The names of the kernels that it calls.
+    pub(crate) fn kernels(&self) -> &KernelNames {
+        &self.kernels
     }
 
     /// The library's name.
@@ -34,6 +88,18 @@ impl Names {
 
     pub(crate) fn source(&self) -> String {
         format!("{}.c", self.prefix)
+    }
+
+    pub(crate) fn weights_header(&self) -> String {
+        format!("{}.h", self.weights_file())
+    }
+
+    pub(crate) fn weights_source(&self) -> String {
+        format!("{}.c", self.weights_file())
+    }
+
+    fn weights_file(&self) -> String {
+        if self.prefix == DEFAULT { "weights".into() } else { format!("{}_weights", self.prefix) }
     }
 
     /// `MODEL_ARENA_BYTES` for `ARENA_BYTES`.
@@ -58,7 +124,7 @@ impl Names {
         }
     }
 
-    /// A constant array of a node: `model_bias_3`.
+    /// A constant array of a node: `model_shifts_3`.
     pub(crate) fn array(&self, what: &str, node: usize) -> String {
         format!("{}_{what}_{node}", self.prefix)
     }
@@ -72,24 +138,49 @@ impl Names {
     }
 }
 
-/// The function that computes `key`.
-pub(crate) fn kernel(key: KernelKey) -> String {
-    format!("bitesize_{}", key.name())
+/// The names of kernels, their descriptors and their files.
+#[derive(Clone, Debug)]
+pub(crate) struct KernelNames {
+    prefix: String,
 }
 
-/// The template that it is an instance of.
-pub(crate) fn template(kind: KernelKind) -> String {
-    format!("bitesize_{}", kind.name())
-}
+impl KernelNames {
+    pub(crate) fn new(prefix: &str) -> Self {
+        Self { prefix: prefix.into() }
+    }
 
-/// The type of its descriptor.
-pub(crate) fn layer_type(kind: KernelKind) -> String {
-    format!("bitesize_{}_layer", kind.name())
-}
+    pub(crate) fn header(&self) -> String {
+        format!("{}.h", self.file())
+    }
 
-fn is_keyword(name: &str) -> bool {
-    const KEYWORDS: &str = "auto break case char const continue default do double else enum extern float for goto if \
-        inline int long register restrict return short signed sizeof static struct switch typedef union unsigned void \
-        volatile while main";
-    KEYWORDS.split_whitespace().any(|keyword| keyword == name)
+    pub(crate) fn source(&self) -> String {
+        format!("{}.c", self.file())
+    }
+
+    fn file(&self) -> String {
+        let prefix = if self.prefix == DEFAULT { "bitesize" } else { &self.prefix };
+        format!("{prefix}_kernels")
+    }
+
+    /// The function that computes `key`.
+    pub(crate) fn kernel(&self, key: KernelKey) -> String {
+        format!("{}_{}", self.prefix, key.name())
+    }
+
+    /// The template that it is an instance of.
+    pub(crate) fn template(&self, kind: KernelKind) -> String {
+        format!("{}_{}", self.prefix, kind.name())
+    }
+
+    /// The type of its descriptor.
+    pub(crate) fn layer_type(&self, kind: KernelKind) -> String {
+        format!("{}_{}_layer", self.prefix, kind.name())
+    }
+
+    /// A type or macro of `runtime/` by the name that it has there, or a whole text with such names.
+    pub(crate) fn of_runtime(&self, text: &str) -> String {
+        // Upper case first: it leaves nothing behind that the second step could take for a name.
+        text.replace("BITESIZE_", &format!("{}_", self.prefix.to_ascii_uppercase()))
+            .replace("bitesize_", &format!("{}_", self.prefix))
+    }
 }

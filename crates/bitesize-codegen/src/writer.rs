@@ -74,6 +74,26 @@ impl CWriter {
         self.line(" */");
     }
 
+    /// `body` behind an include guard and `#include INCLUDED`, with C linkage in C++.
+    pub(crate) fn header(&mut self, guard: &str, included: &str, body: impl FnOnce(&mut Self)) {
+        self.line(format!("#ifndef {guard}"));
+        self.line(format!("#define {guard}"));
+        self.blank();
+        self.line(format!("#include {included}"));
+        self.blank();
+        self.line("#ifdef __cplusplus");
+        self.line("extern \"C\" {");
+        self.line("#endif");
+        self.blank();
+        body(self);
+        self.blank();
+        self.line("#ifdef __cplusplus");
+        self.line("}");
+        self.line("#endif");
+        self.blank();
+        self.line("#endif");
+    }
+
     /// `head`, then `body` between braces.
     pub(crate) fn block(&mut self, head: &str, body: impl FnOnce(&mut Self)) {
         self.line(head);

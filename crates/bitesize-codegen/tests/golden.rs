@@ -81,8 +81,11 @@ fn check_builds(folder: &Folder, expected: u8) {
     if installed("c++") {
         let headers = "#include \"model.h\"\n#include \"bitesize_kernels.h\"\n#include \"weights.h\"\n";
         std::fs::write(folder.0.join("headers.cpp"), headers).expect("the temporary folder can be written");
-        let flags = ["-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Werror", "-Ipackage", "-fsyntax-only"];
-        run(&folder.0, "c++", &[&flags[..], &["headers.cpp"]].concat());
+        let flags = ["-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Wshadow", "-Wundef", "-Wold-style-cast"];
+        for standard in ["-std=c++98", "-std=c++20"] {
+            let rest = ["-Wno-long-long", "-Werror", "-Ipackage", "-fsyntax-only", "headers.cpp"];
+            run(&folder.0, "c++", &[&[standard][..], &flags, &rest].concat());
+        }
     }
     if installed("cmake") {
         run(&folder.0, "cmake", &["-S", "example", "-B", "build"]);

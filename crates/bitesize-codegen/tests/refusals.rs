@@ -2,7 +2,7 @@
 
 mod common;
 
-use bitesize_codegen::{EmitOptions, emit, emit_example};
+use bitesize_codegen::{EmitOptions, check_name, emit, emit_example, instances, kernel_keys};
 use bitesize_integer::IntOp;
 use bitesize_ir::memory::{MemoryPlan, ram};
 use bitesize_ir::{Shape, TensorId};
@@ -27,9 +27,23 @@ fn check(words: &str, damage: impl Fn(&mut Drawn, &mut MemoryPlan, &mut EmitOpti
 }
 
 #[test]
-fn prefixes_are_identifiers_of_their_own() {
-    for prefix in ["", "2x", "a-b", "_x", "for", "weights", "bitesize", "Bitesize_x", "m\u{f6}del"] {
-        check("cannot prefix C names", |_, _, options| options.prefix = prefix.into());
+fn names_are_identifiers_of_their_own() {
+    for (reason, names) in [
+        ("a letter first", &["", "2x", "a-b", "_x", "m\u{f6}del", "a b"][..]),
+        ("at most 31", &["a_name_of_thirty_two_characters_"]),
+        ("reserved", &["bitesize", "Bitesize_x"]),
+        ("a word of C", &["for", "class", "nullptr"]),
+        ("hide one of the C library's", &["math", "String", "stdint"]),
+        ("a meaning of its own", &["test", "all", "m"]),
+        ("another file", &["weights", "kernels", "kws_weights", "kws_kernels", "known_answers"]),
+    ] {
+        for name in names {
+            check(reason, |_, _, options| options.prefix = (*name).into());
+            assert!(check_name(name).is_err());
+        }
+    }
+    for name in ["model", "kws", "Net_2", "a_name_of_thirty_one_characters", "keyword", "tests"] {
+        assert_eq!(check_name(name), Ok(()));
     }
 }
 
@@ -64,16 +78,34 @@ fn samples_have_the_networks_lengths() {
 }
 
 #[test]
-fn one_network_gives_one_text_and_the_prefix_is_everywhere() {
+fn one_network_gives_one_text_and_the_name_is_everywhere() {
     let drawn = drawn(5, 6);
-    let emitted = || emit(&drawn.integer, &plan(&drawn), &options("tiny_net")).expect("it can be emitted");
-    assert_eq!(emitted(), emitted());
-    let package = emitted();
-    for name in ["tiny_net.h", "tiny_net.c", "weights.c"] {
-        let text = package.file(name).expect("the package has it");
-        assert!(!text.contains("model_") && !text.contains("MODEL_"), "{name}");
+    let emitted = |name: &str| emit(&drawn.integer, &plan(&drawn), &options(name)).expect("it can be emitted");
+    assert_eq!(emitted("model"), emitted("model"));
+    let package = emitted("tiny_net");
+    let paths: Vec<&str> = package.files.iter().map(|(path, _)| path.as_str()).collect();
+    let own = ["tiny_net.c", "tiny_net.h", "tiny_net_kernels.c", "tiny_net_kernels.h", "tiny_net_weights.c"];
+    assert_eq!(paths[..4], ["CMakeLists.txt", "LICENSE", "LICENSE-APACHE", "LICENSE-MIT"]);
+    assert_eq!(paths[4..], [&own[..], &["tiny_net_weights.h"]].concat());
+    for (path, text) in &package.files {
+        assert!(text.ends_with('\n'), "{path}");
+        let foreign = ["model_", "MODEL_", "bitesize", "BITESIZE"].iter().find(|word| text.contains(*word));
+        assert!(path.starts_with("LICENSE-") || foreign.is_none(), "{path} speaks of `{foreign:?}`");
     }
-    assert!(package.files.iter().all(|(_, text)| text.ends_with('\n')));
+}
+
+#[test]
+fn shared_kernels_are_left_out() {
+    let drawn = drawn(5, 6);
+    let options = EmitOptions { shared_kernels: Some("common".into()), ..options("tiny") };
+    let package = emit(&drawn.integer, &plan(&drawn), &options).expect("it can be emitted");
+    let [(header, _), (source, text)] = instances(&kernel_keys(&drawn.integer), "common");
+    assert_eq!((header.as_str(), source.as_str()), ("common_kernels.h", "common_kernels.c"));
+    assert!(package.files.iter().all(|(path, text)| !path.contains("_kernels") && !text.contains("tiny_kernels")));
+    for call in package.file("tiny.c").expect("it is there").lines().filter(|line| line.ends_with(", bytes);")) {
+        let kernel = call.trim_start().split('(').next().expect("a call has a name");
+        assert!(text.contains(&format!("void {kernel}(const")), "{kernel}");
+    }
 }
 
 #[test]

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What the emitted C has to be free of, on every compiler.
-const WARNINGS: [&str; 6] = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Werror"];
+#[rustfmt::skip]
+const WARNINGS: [&str; 8] =
+    ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wundef", "-Werror"];
 
 /// An emitted package.
 #[derive(Clone, Debug, PartialEq, Eq)]

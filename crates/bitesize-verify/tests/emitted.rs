@@ -5,18 +5,10 @@ mod common;
 use bitesize_ir::BitWidth;
 use bitesize_verify::{Cases, Job, Package, Runner, RunnerResult, Settings, Status, verify};
 use common::Example;
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 
 /// Images of noise.
 fn cases(example: &Example) -> Cases {
-    let mut rng = ChaCha8Rng::seed_from_u64(5);
-    let image = |_| {
-        let mut image = vec![0; 8 * 8 * 3];
-        rng.fill_bytes(&mut image);
-        image
-    };
-    Cases::new(&example.integer, &(0..4).map(image).collect::<Vec<_>>(), 1).unwrap()
+    Cases::new(example.integer(), &example.images(4)[..4], 1).unwrap()
 }
 
 fn run(example: &Example, package: &Package, runners: &[Runner]) -> Vec<RunnerResult> {

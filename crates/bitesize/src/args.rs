@@ -166,6 +166,12 @@ pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A name that a package can have.
+pub(crate) fn package_name(text: &str) -> Result<String, String> {
+    bitesize_codegen::check_name(text).map_err(|e| e.to_string())?;
+    Ok(text.to_owned())
+}
+
 fn parse_ranges(text: &str) -> Result<RangeMethod, String> {
     let percentile = |p: &str| p.parse::<f64>().ok().filter(|p| (50.0..=100.0).contains(p));
     match text.split_once(':') {

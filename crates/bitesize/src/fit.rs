@@ -24,7 +24,7 @@ fn steps(config: &RunConfig, inputs: &Inputs, folder: &RunFolder, console: &Cons
     let run = Run { config, inputs, folder, console, platform: &platform };
     let model = &inputs.model;
     let problem = Problem::new(&model.network, &model.space, &platform.core, platform.budget());
-    let mut report = Report::new(config.seed, inputs, &platform);
+    let mut report = Report::new(config, inputs, &platform);
     folder.write(run::CONFIG, config.to_toml().as_bytes())?;
 
     let given = stages::given_policy(config, inputs)?;
@@ -43,7 +43,7 @@ fn steps(config: &RunConfig, inputs: &Inputs, folder: &RunFolder, console: &Cons
         }
     };
     let candidate = chosen.delivered()?;
-    package::write(candidate, &platform.core, &samples.calibration, folder)?;
+    package::write(candidate, &platform.core, &config.package.name, &samples.calibration, folder)?;
     if let Some(val) = &inputs.val {
         stages::measure(val, inputs, &chosen, &mut report, console)?;
     }

@@ -4,8 +4,7 @@ use crate::console::{Console, Interrupted, checkpoint, stop_requested};
 use crate::data::Batch;
 use crate::measure::Candidate;
 use crate::platform;
-use crate::run::config::VerifyConfig;
-use crate::run::{EXAMPLE, PACKAGE, RunFolder};
+use crate::run::{EXAMPLE, PACKAGE, RunConfig, RunFolder};
 use anyhow::Context as _;
 use bitesize_codegen::{EmitOptions, Figures, emit, emit_example};
 use bitesize_integer::Interpreter;
@@ -13,9 +12,6 @@ use bitesize_ir::PolicySpace;
 use bitesize_ir::memory::{FlashUse, MemoryModel, RamUse, Widths};
 use bitesize_ir::target::CoreCosts;
 use bitesize_verify::{Cases, Job, Prediction, Progress, Runner, RunnerResult, Settings, VerifyError, verify};
-
-/// What every C name begins with.
-pub const PREFIX: &str = "model";
 
 /// Samples of the known-answer test beside the package.
 pub const KNOWN_ANSWERS: usize = 4;
@@ -28,14 +24,20 @@ pub fn memory_of(candidate: &Candidate, core: &CoreCosts) -> (FlashUse, RamUse) 
     (model.flash(&widths), model.ram(&widths))
 }
 
-/// Writes `package/` and `example/`.
+/// Writes `package/`, called `name`, and `example/`.
 ///
 /// # Errors
 /// A network that the C kernels cannot hold; a folder that cannot be written.
-pub fn write(candidate: &Candidate, core: &CoreCosts, samples: &Batch, folder: &RunFolder) -> anyhow::Result<()> {
+pub fn write(
+    candidate: &Candidate,
+    core: &CoreCosts,
+    name: &str,
+    samples: &Batch,
+    folder: &RunFolder,
+) -> anyhow::Result<()> {
     let (flash, ram) = memory_of(candidate, core);
     let figures = Figures { core: core.name.clone(), flash_bytes: flash.total, ram_bytes: ram.total };
-    let options = EmitOptions { prefix: PREFIX.into(), figures: Some(figures) };
+    let options = EmitOptions { prefix: name.into(), figures: Some(figures), ..EmitOptions::default() };
     let package = emit(&candidate.integers, &ram.plan, &options).context("cannot emit C")?;
     let interpreter = Interpreter::new(&candidate.integers);
     let answer = |input: Vec<u8>| {
@@ -63,24 +65,24 @@ pub fn prove(
     core: &CoreCosts,
     samples: &Batch,
     folder: &RunFolder,
-    settings: (&VerifyConfig, u64),
+    config: &RunConfig,
     console: &Console,
 ) -> anyhow::Result<Vec<RunnerResult>> {
-    let (config, seed) = settings;
-    let count = config.host_samples.max(config.qemu_samples);
-    let cases = Cases::new(&candidate.integers, &inputs(candidate, samples, count), seed)?;
+    let counts = &config.verify;
+    let count = counts.host_samples.max(counts.qemu_samples);
+    let cases = Cases::new(&candidate.integers, &inputs(candidate, samples, count), config.seed)?;
     let mut jobs = Vec::new();
     for runner in Runner::usual(&core.name) {
         jobs.push(match runner.core() {
-            None => Job::host(config.host_samples),
+            None => Job::host(counts.host_samples),
             Some(name) => {
                 let core = platform::core(name)?;
                 let (flash, ram) = memory_of(candidate, &core);
-                Job::emulated(runner, config.qemu_samples, &core, Some(Prediction::new(&flash, &ram, &core)))
+                Job::emulated(runner, counts.qemu_samples, &core, Some(Prediction::new(&flash, &ram, &core)))
             }
         });
     }
-    let package = bitesize_verify::Package { folder: folder.join(PACKAGE), prefix: PREFIX.into() };
+    let package = bitesize_verify::Package { folder: folder.join(PACKAGE), prefix: config.package.name.clone() };
     let tell = console.is_talkative();
     let progress = move |event: Progress<'_>| {
         if let (Progress::Finished(result), true) = (event, tell) {

@@ -262,8 +262,7 @@ pub fn prove(
     samples: &Batch,
     report: &mut Report,
 ) -> anyhow::Result<Vec<RunnerResult>> {
-    let settings = (&run.config.verify, run.config.seed);
-    let results = package::prove(candidate, &run.platform.core, samples, run.folder, settings, run.console)?;
+    let results = package::prove(candidate, &run.platform.core, samples, run.folder, run.config, run.console)?;
     report.add_verification(&results);
     if report.verification.iter().flatten().all(|v| v.status == "not run") {
         run.console.warn("no runner could be started, so nothing is proven about the package");

@@ -7,7 +7,12 @@ use bitesize_ir::memory::MemoryPlan;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-pub(crate) const WARNINGS: [&str; 6] = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Werror"];
+/// What emitted C has to be free of.
+#[rustfmt::skip]
+pub(crate) const WARNINGS: [&str; 11] = [
+    "-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wundef", "-Wcast-qual",
+    "-Wstrict-prototypes", "-Wmissing-prototypes", "-Werror",
+];
 
 /// A folder that is removed when it goes out of scope.
 pub(crate) struct Folder(pub(crate) PathBuf);
@@ -59,14 +64,23 @@ pub(crate) const SOURCES: [&str; 5] =
 
 /// Emits package and known-answer test of `network` into a fresh folder; the answers are the interpreter's.
 pub(crate) fn write_package(name: &str, network: &IntNetwork, plan: &MemoryPlan, seed: u64) -> Folder {
-    let options = EmitOptions::default();
+    let folder = Folder::new(name);
+    let [package, example] = emit_both(network, plan, "model", seed);
+    folder.write("package", &package);
+    folder.write("example", &example);
+    folder
+}
+
+/// Package and known-answer test of `network`, called `prefix`.
+pub(crate) fn emit_both(network: &IntNetwork, plan: &MemoryPlan, prefix: &str, seed: u64) -> [Package; 2] {
+    let options = EmitOptions { prefix: prefix.into(), ..EmitOptions::default() };
     let interpreter = Interpreter::new(network);
     let samples: Vec<(Vec<u8>, Vec<u8>)> =
         images(network, seed, 4).into_iter().map(|image| (image.clone(), interpreter.run(&image))).collect();
-    let folder = Folder::new(name);
-    folder.write("package", &emit(network, plan, &options).expect("a drawn network can be emitted"));
-    folder.write("example", &emit_example(network, &samples, &options).expect("the samples are the network's"));
-    folder
+    [
+        emit(network, plan, &options).expect("a drawn network can be emitted"),
+        emit_example(network, &samples, &options).expect("the samples are the network's"),
+    ]
 }
 
 /// Compiles what [`write_package`] wrote for the host and runs it; panics unless every byte is as expected.

@@ -89,7 +89,8 @@ void systick(void) {
     systick_wraps++;
 }
 
-void fault(const uint32_t *frame) {
+/* Called from assembly only, which link-time optimization does not see. */
+__attribute__((used)) void fault(const uint32_t *frame) {
     uint32_t vector;
     __asm__ volatile("mrs %0, ipsr" : "=r"(vector));
     const struct report report = {FAULTED, frame[6], FAULT_STATUS, vector, 0};
@@ -180,7 +181,7 @@ void reset(void) {
 
 /* The frame that the exception pushed lies at the stack pointer. */
 __attribute__((naked)) void fault_entry(void) {
-    __asm__ volatile("mov r0, sp\n\tldr r1, =fault\n\tbx r1");
+    __asm__ volatile("mov r0, sp\n\tldr r1, =fault\n\tbx r1\n\t.ltorg");
 }
 
 __attribute__((section(".vectors"), used)) static void (*const vectors[16])(void) = {

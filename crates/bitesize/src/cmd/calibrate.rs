@@ -5,7 +5,7 @@ use crate::args::{CalibrationArgs, PreprocessArgs, absolute};
 use bitesize::Ending;
 use bitesize::console::Console;
 use bitesize::inputs::{Inputs, Sources};
-use bitesize::run::config::{DataConfig, ModelConfig, VerifyConfig};
+use bitesize::run::config::{DataConfig, ModelConfig, PackageConfig, VerifyConfig};
 use bitesize::run::{self, RunConfig, RunFolder};
 use bitesize::stages::{calibrate_into, first_samples};
 use bitesize_ir::BitWidth;
@@ -48,6 +48,7 @@ impl CalibrateArgs {
             calibration: self.calibration.config(),
             target: None,
             search: None,
+            package: PackageConfig::default(),
             verify: VerifyConfig::default(),
         };
         let mut folder = RunFolder::create(&self.output)?;

@@ -1,6 +1,7 @@
 //! `bitesize emit`.
 
 use super::{open_run, read_report};
+use crate::args::package_name;
 use anyhow::Context as _;
 use bitesize::Ending;
 use bitesize::console::Console;
@@ -18,11 +19,18 @@ use std::path::PathBuf;
 pub(crate) struct EmitArgs {
     /// The run folder, as `bitesize search` leaves it
     folder: PathBuf,
+    /// What the C package is called: every name and file of it begins so [default: as the run says]
+    #[arg(long, value_name = "NAME", value_parser = package_name)]
+    name: Option<String>,
 }
 
 impl EmitArgs {
     pub(crate) fn run(self, console: &Console) -> anyhow::Result<Ending> {
-        let (folder, config) = open_run(&self.folder)?;
+        let (folder, mut config) = open_run(&self.folder)?;
+        let renamed = self.name.filter(|name| *name != config.package.name);
+        if let Some(name) = &renamed {
+            config.package.name.clone_from(name);
+        }
         let inputs = Inputs::of_run(&config, None, console)?;
         let platform = stages::platform_of(&config)?;
         let mut candidate = stages::kept_candidate(&inputs, &folder)?;
@@ -44,13 +52,21 @@ impl EmitArgs {
             if changed {
                 report.forget_delivered();
             }
+            if renamed.is_some() {
+                // What was proven is another text.
+                report.verification = None;
+            }
+            report.package.name.clone_from(&config.package.name);
             let Model { network, space, .. } = &inputs.model;
             report.fits = fits;
             report.add_memory(network, &Widths::of(network, space, &policy), &flash, &ram);
             stages::write_report(&mut report, &folder, console)?;
         }
         let samples = stages::first_samples(&config, &inputs, package::KNOWN_ANSWERS)?;
-        package::write(&candidate, &platform.core, &samples, &folder)?;
+        if renamed.is_some() {
+            folder.write(run::CONFIG, config.to_toml().as_bytes())?;
+        }
+        package::write(&candidate, &platform.core, &config.package.name, &samples, &folder)?;
         bitesize::out_line!("{}", folder.join(run::PACKAGE).display());
         if !fits {
             bitesize::err_line!(

@@ -1,13 +1,13 @@
 //! `bitesize fit`.
 
 use super::{keep_if_interrupted, read_config, read_report};
-use crate::args::{CalibrationArgs, PreprocessArgs, TargetArgs, absolute, at_least_one};
+use crate::args::{CalibrationArgs, PreprocessArgs, TargetArgs, absolute, at_least_one, package_name};
 use anyhow::{Context as _, bail};
 use bitesize::choose::parse_uniform;
 use bitesize::console::Console;
 use bitesize::inputs::{Inputs, Sources};
 use bitesize::report::Report;
-use bitesize::run::config::{DataConfig, ModelConfig, SearchConfig, VerifyConfig};
+use bitesize::run::config::{DataConfig, ModelConfig, PackageConfig, SearchConfig, VerifyConfig};
 use bitesize::run::{self, RunConfig, RunFolder};
 use bitesize::{Ending, usage};
 use bitesize_ir::{Policy, PolicySpace};
@@ -42,6 +42,9 @@ pub(crate) struct FitArgs {
     search: SearchArgs,
     #[command(flatten)]
     calibration: CalibrationArgs,
+    /// What the C package is called: every name and file of it begins so
+    #[arg(long, value_name = "NAME", default_value = "model", value_parser = package_name)]
+    name: String,
     /// Samples that verification runs on the host
     #[arg(long, value_name = "N", default_value = "64", value_parser = at_least_one, help_heading = "Verification")]
     host_samples: usize,
@@ -163,6 +166,7 @@ impl FitArgs {
             calibration: self.calibration.config(),
             target: Some(platform.name),
             search: Some(self.search.config(&inputs.model.space)?),
+            package: PackageConfig { name: self.name.clone() },
             verify: VerifyConfig { host_samples: self.host_samples, qemu_samples: self.qemu_samples },
         };
         Ok((config, inputs))

@@ -60,7 +60,7 @@ impl SearchCommandArgs {
         let run = Run { config: &config, inputs: &inputs, folder: &folder, console, platform: &platform };
         let (network, space) = (&inputs.model.network, &inputs.model.space);
         let problem = Problem::new(network, space, &platform.core, platform.budget());
-        let mut report = Report::new(config.seed, &inputs, &platform);
+        let mut report = Report::new(&config, &inputs, &platform);
         let given = stages::given_policy(&config, &inputs)?;
         let ending = match stages::misfit(&problem, given.as_ref()) {
             Some(diagnosis) => Decision::DoesNotFit(Box::new(diagnosis)),

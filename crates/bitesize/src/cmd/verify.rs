@@ -55,7 +55,7 @@ impl VerifyArgs {
 
         let earlier = read_report(&folder)?;
         let has_report = earlier.is_some();
-        let mut report = earlier.unwrap_or_else(|| Report::new(config.seed, &inputs, &platform));
+        let mut report = earlier.unwrap_or_else(|| Report::new(&config, &inputs, &platform));
         let results = stages::prove(&run, &candidate, &samples, &mut report)?;
         for result in &results {
             bitesize::out_line!(

@@ -76,7 +76,7 @@ impl Report {
             )?;
         }
         if let Some(chosen) = &self.chosen {
-            writeln!(out, "Delivered: the policy of `{chosen}`.\n")?;
+            writeln!(out, "Delivered: the policy of `{chosen}`, as package `{}`.\n", self.package.name)?;
         }
         self.write_verification(out)?;
         self.write_diagnosis(out)

@@ -7,6 +7,8 @@ use crate::choose::{Chosen, SearchSummary};
 use crate::inputs::Inputs;
 use crate::measure::Accuracies;
 use crate::platform::Platform;
+use crate::run::RunConfig;
+use crate::run::config::PackageConfig;
 use crate::sqnr::TensorQuality;
 use bitesize_ir::Network;
 use bitesize_ir::memory::{FlashUse, RamUse, Widths};
@@ -30,7 +32,10 @@ pub struct Report {
     pub model: ModelReport,
     /// What it had to fit.
     pub target: TargetReport,
-    /// Whether it does.
+    /// What the package is called.
+    #[serde(default)]
+    pub package: PackageConfig,
+    /// Whether it fits.
     pub fits: bool,
     /// On the validation data.
     pub accuracy: Option<AccuracyReport>,
@@ -210,14 +215,14 @@ pub struct TensorReport {
 
 impl Report {
     /// A report of a network, its data and a target, everything else still to come.
-    pub fn new(seed: u64, inputs: &Inputs, platform: &Platform) -> Self {
+    pub fn new(config: &RunConfig, inputs: &Inputs, platform: &Platform) -> Self {
         let model = &inputs.model;
         let network = &model.network;
         let target = &platform.name;
         Self {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION").into(),
-            seed,
+            seed: config.seed,
             model: ModelReport {
                 path: model.path.display().to_string(),
                 sha256: model.sha256.clone(),
@@ -231,6 +236,7 @@ impl Report {
                 flash_bytes: target.flash_bytes,
                 ram_bytes: target.ram_bytes,
             },
+            package: config.package.clone(),
             fits: false,
             accuracy: None,
             flash: None,

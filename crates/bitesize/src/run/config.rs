@@ -2,6 +2,7 @@
 
 use crate::data::PreprocessFile;
 use crate::platform::PlatformName;
+use bitesize_codegen::{EmitOptions, check_name};
 use bitesize_train::CalibrationSettings;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -29,6 +30,9 @@ pub struct RunConfig {
     /// How widths are chosen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub search: Option<SearchConfig>,
+    /// What the package is called.
+    #[serde(default)]
+    pub package: PackageConfig,
     /// How the package is verified.
     #[serde(default)]
     pub verify: VerifyConfig,
@@ -86,6 +90,20 @@ pub struct SearchConfig {
     pub patience: Option<usize>,
 }
 
+/// What the package is called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackageConfig {
+    /// What every C name and file of it begins with.
+    pub name: String,
+}
+
+impl Default for PackageConfig {
+    fn default() -> Self {
+        Self { name: EmitOptions::default().prefix }
+    }
+}
+
 /// How the package is verified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -110,6 +128,7 @@ impl RunConfig {
     pub fn from_toml(text: &str) -> Result<Self, String> {
         let config: Self = toml::from_str(text).map_err(|e| e.to_string())?;
         config.check_counts()?;
+        check_name(&config.package.name).map_err(|e| format!("`package.name`: {e}"))?;
         Ok(config)
     }
 

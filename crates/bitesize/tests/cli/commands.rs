@@ -55,6 +55,18 @@ fn the_steps_make_what_fit_makes() {
     let report: Value = serde_json::from_slice(&fs::read(Path::new(&steps).join("report.json")).unwrap()).unwrap();
     assert_eq!(report["verification"][0]["samples"], 3);
     assert_eq!(report["accuracy"]["integer"], told["integer"]);
+    assert_eq!(report["package"]["name"], "model");
+
+    // Under another name it is the same network, to be proven anew.
+    run(&["emit", &steps, "--name", "weights"]).expect(2, &["another file of a package"]);
+    run(&["emit", &steps, "--name", "kws"]).expect(0, &[]);
+    let read = |name: &str| fs::read_to_string(Path::new(&steps).join(name)).unwrap();
+    assert!(read("package/kws.h").contains("void kws_run(") && read("config.toml").contains("name = \"kws\""));
+    assert!(!Path::new(&steps).join("package/model.h").exists());
+    let report: Value = serde_json::from_str(&read("report.json")).unwrap();
+    assert!(report["package"]["name"] == "kws" && report["verification"].is_null() && report["accuracy"].is_object());
+    run(&["verify", &steps, "--host-samples", "1", "--qemu-samples", "1"]).expect(0, &[]);
+    assert!(read("report.md").contains("as package `kws`"));
 }
 
 #[test]

@@ -46,6 +46,8 @@ fn a_finished_run_stays_as_it_is() {
     let other = [&SEARCH[..7], &["26", "--resume"]].concat();
     run(&fit_args(&out, &example, &other)).expect(1, &["search.episodes", "25", "26"]);
     run(&fit_args(&out, &example, &[&SEARCH[..], &["--resume", "--seed", "7"]].concat())).expect(1, &["seed"]);
+    let renamed = [&SEARCH[..], &["--resume", "--name", "kws"]].concat();
+    run(&fit_args(&out, &example, &renamed)).expect(1, &["package.name", "model", "kws"]);
     assert_same(&before, &tree(Path::new(&out)), "the run folder");
 }
 

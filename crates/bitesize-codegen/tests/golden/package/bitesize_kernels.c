@@ -7,31 +7,31 @@
  */
 
 #if defined(__GNUC__)
-#define BITESIZE_INLINE static inline __attribute__((always_inline, unused))
+#define MODEL_INLINE static inline __attribute__((always_inline, unused))
 #else
-#define BITESIZE_INLINE static inline
+#define MODEL_INLINE static inline
 #endif
 
 /* C leaves these two to the compiler; the arithmetic here needs the usual answers. */
-typedef char bitesize_right_shift_keeps_the_sign[((-3) >> 1) == -2 ? 1 : -1];
-typedef char bitesize_conversion_wraps[(int32_t)0xFFFFFFFEu == -2 ? 1 : -1];
+typedef char model_right_shift_keeps_the_sign[((-3) >> 1) == -2 ? 1 : -1];
+typedef char model_conversion_wraps[(int32_t)0xFFFFFFFEu == -2 ? 1 : -1];
 
-/* The level of 2-bit weight code c is c + BITESIZE_LEVEL_LOWEST_2. */
-#define BITESIZE_LEVEL_LOWEST_2 (-2)
+/* The level of 2-bit weight code c is c + MODEL_LEVEL_LOWEST_2. */
+#define MODEL_LEVEL_LOWEST_2 (-2)
 
-BITESIZE_INLINE uint32_t bitesize_row_bytes(uint32_t elements, uint32_t bits)
+MODEL_INLINE uint32_t model_row_bytes(uint32_t elements, uint32_t bits)
 {
     return (elements * bits + 7u) >> 3;
 }
 
 /* The code that starts at bit `shift` of a byte. */
-BITESIZE_INLINE int32_t bitesize_code(const uint8_t *byte, uint32_t shift, uint32_t bits)
+MODEL_INLINE int32_t model_code(const uint8_t *byte, uint32_t shift, uint32_t bits)
 {
     return bits == 8u ? (int32_t)*byte : (int32_t)(((uint32_t)*byte >> shift) & ((1u << bits) - 1u));
 }
 
 /* The weight level whose code starts at bit `shift` of a byte. */
-BITESIZE_INLINE int32_t bitesize_level(const uint8_t *byte, uint32_t shift, uint32_t bits)
+MODEL_INLINE int32_t model_level(const uint8_t *byte, uint32_t shift, uint32_t bits)
 {
     if (bits == 8u) {
         return *(const int8_t *)byte;
@@ -39,26 +39,26 @@ BITESIZE_INLINE int32_t bitesize_level(const uint8_t *byte, uint32_t shift, uint
     if (bits == 4u) {
         return (int32_t)((uint32_t)*byte << (28u - shift)) >> 28;
     }
-    return bitesize_code(byte, shift, bits) + BITESIZE_LEVEL_LOWEST_2;
+    return model_code(byte, shift, bits) + MODEL_LEVEL_LOWEST_2;
 }
 
 /* Reads the codes of a row one after another. */
 typedef struct {
     const uint8_t *byte;
     uint32_t shift;
-} bitesize_reader;
+} model_reader;
 
-BITESIZE_INLINE bitesize_reader bitesize_reader_at(const uint8_t *row, uint32_t index, uint32_t bits)
+MODEL_INLINE model_reader model_reader_at(const uint8_t *row, uint32_t index, uint32_t bits)
 {
-    bitesize_reader reader;
+    model_reader reader;
     reader.byte = row + ((index * bits) >> 3);
     reader.shift = (index * bits) & 7u;
     return reader;
 }
 
-BITESIZE_INLINE int32_t bitesize_read(bitesize_reader *reader, uint32_t bits)
+MODEL_INLINE int32_t model_read(model_reader *reader, uint32_t bits)
 {
-    const int32_t code = bitesize_code(reader->byte, reader->shift, bits);
+    const int32_t code = model_code(reader->byte, reader->shift, bits);
     const uint32_t next = reader->shift + bits;
     reader->byte += next >> 3;
     reader->shift = next & 7u;
@@ -73,11 +73,11 @@ typedef struct {
     uint8_t *byte;
     uint32_t shift;
     uint32_t pending;
-} bitesize_writer;
+} model_writer;
 
-BITESIZE_INLINE bitesize_writer bitesize_writer_at(uint8_t *row, uint32_t index, uint32_t bits)
+MODEL_INLINE model_writer model_writer_at(uint8_t *row, uint32_t index, uint32_t bits)
 {
-    bitesize_writer writer;
+    model_writer writer;
     writer.byte = row + ((index * bits) >> 3);
     writer.shift = (index * bits) & 7u;
     writer.pending = 0;
@@ -87,7 +87,7 @@ BITESIZE_INLINE bitesize_writer bitesize_writer_at(uint8_t *row, uint32_t index,
     return writer;
 }
 
-BITESIZE_INLINE void bitesize_write(bitesize_writer *writer, int32_t code, uint32_t bits)
+MODEL_INLINE void model_write(model_writer *writer, int32_t code, uint32_t bits)
 {
     if (bits == 8u) {
         *writer->byte++ = (uint8_t)code;
@@ -102,14 +102,14 @@ BITESIZE_INLINE void bitesize_write(bitesize_writer *writer, int32_t code, uint3
     }
 }
 
-BITESIZE_INLINE void bitesize_write_end(const bitesize_writer *writer, uint32_t bits)
+MODEL_INLINE void model_write_end(const model_writer *writer, uint32_t bits)
 {
     if (bits != 8u && writer->shift != 0u) {
         *writer->byte = (uint8_t)writer->pending;
     }
 }
 
-BITESIZE_INLINE int32_t bitesize_clamp_code(int32_t code, int32_t lowest, int32_t highest)
+MODEL_INLINE int32_t model_clamp_code(int32_t code, int32_t lowest, int32_t highest)
 {
     if (code < lowest) {
         code = lowest;
@@ -122,17 +122,17 @@ typedef struct {
     int32_t zero;
     int32_t lowest;
     int32_t highest;
-} bitesize_range;
+} model_range;
 
 /* Cores whose only product has 32 bits; the compiler would call a library for one of 64. */
 #if defined(__ARM_ARCH_6M__) || defined(__ARM_ARCH_8M_BASE__)
-#define BITESIZE_NO_LONG_MULTIPLY
+#define MODEL_NO_LONG_MULTIPLY
 #endif
 
 /* The high word of a product. */
-BITESIZE_INLINE int32_t bitesize_multiply_high(int32_t a, int32_t b)
+MODEL_INLINE int32_t model_multiply_high(int32_t a, int32_t b)
 {
-#ifdef BITESIZE_NO_LONG_MULTIPLY
+#ifdef MODEL_NO_LONG_MULTIPLY
     const uint32_t a_low = (uint32_t)a & 0xFFFFu;
     const uint32_t b_low = (uint32_t)b & 0xFFFFu;
     const int32_t a_high = a >> 16;
@@ -155,30 +155,30 @@ BITESIZE_INLINE int32_t bitesize_multiply_high(int32_t a, int32_t b)
  * is 512 or more, so that the clamp decides, as it does for the acc put in its place. A shift below 21 does that
  * to every acc but 0 and is treated as 21.
  */
-BITESIZE_INLINE int32_t bitesize_requantize(int32_t acc, int32_t multiplier, int32_t shift, bitesize_range range)
+MODEL_INLINE int32_t model_requantize(int32_t acc, int32_t multiplier, int32_t shift, model_range range)
 {
     int32_t below = shift - 33;
     int32_t high;
     if (below < 0) {
         const int32_t left = below < -12 ? 12 : -below;
         const int32_t limit = 4096 >> left;
-        acc = bitesize_clamp_code(acc, -limit, limit) * (1 << left);
+        acc = model_clamp_code(acc, -limit, limit) * (1 << left);
         below = 0;
     }
-    high = bitesize_multiply_high(acc, multiplier);
-    return bitesize_clamp_code(range.zero + (((high >> below) + 1) >> 1), range.lowest, range.highest);
+    high = model_multiply_high(acc, multiplier);
+    return model_clamp_code(range.zero + (((high >> below) + 1) >> 1), range.lowest, range.highest);
 }
 
 /* The taps `first..end` of a window that fall into the image along one axis. */
 typedef struct {
     uint32_t first;
     uint32_t end;
-} bitesize_span;
+} model_span;
 
-BITESIZE_INLINE bitesize_span bitesize_clip(int32_t start, uint32_t taps, uint32_t dilation,
-                                            uint32_t size)
+MODEL_INLINE model_span model_clip(int32_t start, uint32_t taps, uint32_t dilation,
+    uint32_t size)
 {
-    bitesize_span span;
+    model_span span;
     span.first = 0;
     while (span.first < taps && start < 0) {
         start += (int32_t)dilation;
@@ -199,15 +199,15 @@ typedef struct {
     const uint8_t *codes;
     uint32_t length;
     int32_t sum;
-} bitesize_vector;
+} model_vector;
 
 typedef struct {
     int32_t a;
     int32_t b;
-} bitesize_pair;
+} model_pair;
 
 /* 2-bit weights are summed by code; one sum of the inputs turns that into a sum of levels. */
-BITESIZE_INLINE int32_t bitesize_vector_sum(const uint8_t *codes, uint32_t length, uint32_t weight_bits)
+MODEL_INLINE int32_t model_vector_sum(const uint8_t *codes, uint32_t length, uint32_t weight_bits)
 {
     int32_t sum = 0;
     if (weight_bits == 2u) {
@@ -218,80 +218,80 @@ BITESIZE_INLINE int32_t bitesize_vector_sum(const uint8_t *codes, uint32_t lengt
     return sum;
 }
 
-BITESIZE_INLINE bitesize_pair bitesize_dot_8(const bitesize_vector *vector, const uint8_t *a, const uint8_t *b)
+MODEL_INLINE model_pair model_dot_8(const model_vector *vector, const uint8_t *a, const uint8_t *b)
 {
     const uint8_t *codes = vector->codes;
     const uint8_t *const end = codes + vector->length;
-    bitesize_pair sums = {0, 0};
+    model_pair sums = {0, 0};
     while (codes != end) {
         const int32_t code = *codes++;
-        sums.a += code * bitesize_level(a++, 0, 8);
-        sums.b += code * bitesize_level(b++, 0, 8);
+        sums.a += code * model_level(a++, 0, 8);
+        sums.b += code * model_level(b++, 0, 8);
     }
     return sums;
 }
 
-BITESIZE_INLINE bitesize_pair bitesize_dot_4(const bitesize_vector *vector, const uint8_t *a, const uint8_t *b)
+MODEL_INLINE model_pair model_dot_4(const model_vector *vector, const uint8_t *a, const uint8_t *b)
 {
     const uint8_t *codes = vector->codes;
     const uint8_t *const end = codes + (vector->length & ~1u);
-    bitesize_pair sums = {0, 0};
+    model_pair sums = {0, 0};
     while (codes != end) {
         const int32_t low = codes[0];
         const int32_t high = codes[1];
-        sums.a += low * bitesize_level(a, 0, 4) + high * bitesize_level(a, 4, 4);
-        sums.b += low * bitesize_level(b, 0, 4) + high * bitesize_level(b, 4, 4);
+        sums.a += low * model_level(a, 0, 4) + high * model_level(a, 4, 4);
+        sums.b += low * model_level(b, 0, 4) + high * model_level(b, 4, 4);
         codes += 2;
         a++;
         b++;
     }
     if ((vector->length & 1u) != 0u) {
-        sums.a += *codes * bitesize_level(a, 0, 4);
-        sums.b += *codes * bitesize_level(b, 0, 4);
+        sums.a += *codes * model_level(a, 0, 4);
+        sums.b += *codes * model_level(b, 0, 4);
     }
     return sums;
 }
 
-BITESIZE_INLINE bitesize_pair bitesize_dot_2(const bitesize_vector *vector, const uint8_t *a, const uint8_t *b)
+MODEL_INLINE model_pair model_dot_2(const model_vector *vector, const uint8_t *a, const uint8_t *b)
 {
     const uint8_t *codes = vector->codes;
     const uint8_t *const end = codes + (vector->length & ~3u);
-    bitesize_pair sums = {0, 0};
+    model_pair sums = {0, 0};
     uint32_t left;
     uint32_t shift;
     while (codes != end) {
-        sums.a += codes[0] * bitesize_code(a, 0, 2) + codes[1] * bitesize_code(a, 2, 2)
-                + codes[2] * bitesize_code(a, 4, 2) + codes[3] * bitesize_code(a, 6, 2);
-        sums.b += codes[0] * bitesize_code(b, 0, 2) + codes[1] * bitesize_code(b, 2, 2)
-                + codes[2] * bitesize_code(b, 4, 2) + codes[3] * bitesize_code(b, 6, 2);
+        sums.a += codes[0] * model_code(a, 0, 2) + codes[1] * model_code(a, 2, 2)
+                + codes[2] * model_code(a, 4, 2) + codes[3] * model_code(a, 6, 2);
+        sums.b += codes[0] * model_code(b, 0, 2) + codes[1] * model_code(b, 2, 2)
+                + codes[2] * model_code(b, 4, 2) + codes[3] * model_code(b, 6, 2);
         codes += 4;
         a++;
         b++;
     }
     shift = 0;
     for (left = vector->length & 3u; left != 0u; left--) {
-        sums.a += *codes * bitesize_code(a, shift, 2);
-        sums.b += *codes * bitesize_code(b, shift, 2);
+        sums.a += *codes * model_code(a, shift, 2);
+        sums.b += *codes * model_code(b, shift, 2);
         codes++;
         shift += 2u;
     }
-    sums.a += BITESIZE_LEVEL_LOWEST_2 * vector->sum;
-    sums.b += BITESIZE_LEVEL_LOWEST_2 * vector->sum;
+    sums.a += MODEL_LEVEL_LOWEST_2 * vector->sum;
+    sums.b += MODEL_LEVEL_LOWEST_2 * vector->sum;
     return sums;
 }
 
-BITESIZE_INLINE bitesize_pair bitesize_dot(const bitesize_vector *vector, const uint8_t *a, const uint8_t *b,
-                                           uint32_t weight_bits)
+MODEL_INLINE model_pair model_dot(const model_vector *vector, const uint8_t *a, const uint8_t *b,
+    uint32_t weight_bits)
 {
     if (weight_bits == 8u) {
-        return bitesize_dot_8(vector, a, b);
+        return model_dot_8(vector, a, b);
     }
-    return weight_bits == 4u ? bitesize_dot_4(vector, a, b) : bitesize_dot_2(vector, a, b);
+    return weight_bits == 4u ? model_dot_4(vector, a, b) : model_dot_2(vector, a, b);
 }
 
-BITESIZE_INLINE bitesize_range bitesize_range_of(const bitesize_weights *weights)
+MODEL_INLINE model_range model_range_of(const model_weights *weights)
 {
-    bitesize_range range;
+    model_range range;
     range.zero = weights->zero;
     range.lowest = weights->lowest;
     range.highest = weights->highest;
@@ -299,29 +299,29 @@ BITESIZE_INLINE bitesize_range bitesize_range_of(const bitesize_weights *weights
 }
 
 /* The output code of channel `c` whose products sum up to `sum`. */
-BITESIZE_INLINE int32_t bitesize_rescale(const bitesize_weights *weights, uint32_t c, int32_t sum)
+MODEL_INLINE int32_t model_rescale(const model_weights *weights, uint32_t c, int32_t sum)
 {
-    const bitesize_channel *const channel = weights->channels + c;
+    const model_channel *const channel = weights->channels + c;
     const int32_t acc = sum * (int32_t)(1u << weights->acc_shift) + channel->bias;
-    return bitesize_requantize(acc, channel->multiplier, weights->shifts[c], bitesize_range_of(weights));
+    return model_requantize(acc, channel->multiplier, weights->shifts[c], model_range_of(weights));
 }
 
 /* Writes the output channels `first..end` of one vector, two at a time so that they share its loads. */
-BITESIZE_INLINE void bitesize_rows(const bitesize_weights *weights, const bitesize_vector *vector,
-                                   bitesize_span channels, bitesize_writer *writer, uint32_t weight_bits,
-                                   uint32_t output_bits)
+MODEL_INLINE void model_rows(const model_weights *weights, const model_vector *vector,
+    model_span channels, model_writer *writer, uint32_t weight_bits,
+    uint32_t output_bits)
 {
-    const uint32_t row_bytes = bitesize_row_bytes(vector->length, weight_bits);
+    const uint32_t row_bytes = model_row_bytes(vector->length, weight_bits);
     const uint8_t *row = weights->values + channels.first * row_bytes;
     uint32_t c = channels.first;
     while (c < channels.end) {
         /* An odd last row is its own partner. */
         const uint8_t *const partner = c + 1u < channels.end ? row + row_bytes : row;
-        const bitesize_pair sums = bitesize_dot(vector, row, partner, weight_bits);
-        bitesize_write(writer, bitesize_rescale(weights, c, sums.a), output_bits);
+        const model_pair sums = model_dot(vector, row, partner, weight_bits);
+        model_write(writer, model_rescale(weights, c, sums.a), output_bits);
         c++;
         if (c < channels.end) {
-            bitesize_write(writer, bitesize_rescale(weights, c, sums.b), output_bits);
+            model_write(writer, model_rescale(weights, c, sums.b), output_bits);
             c++;
         }
         row += 2u * row_bytes;
@@ -329,12 +329,12 @@ BITESIZE_INLINE void bitesize_rows(const bitesize_weights *weights, const bitesi
 }
 
 /* Copies the codes under one window of one group into bytes; outside the image they are the padding's. */
-BITESIZE_INLINE void bitesize_gather(const bitesize_conv2d_layer *layer, const uint8_t *input, uint8_t *codes,
-                                     int32_t top, int32_t left, uint32_t first, uint32_t input_bits)
+MODEL_INLINE void model_gather(const model_conv2d_layer *layer, const uint8_t *input, uint8_t *codes,
+    int32_t top, int32_t left, uint32_t first, uint32_t input_bits)
 {
-    const bitesize_window *const window = &layer->window;
+    const model_window *const window = &layer->window;
     const uint32_t channels = layer->in_per_group;
-    const uint32_t row_bytes = bitesize_row_bytes((uint32_t)layer->groups * channels, input_bits);
+    const uint32_t row_bytes = model_row_bytes((uint32_t)layer->groups * channels, input_bits);
     const uint32_t padding_step = layer->padding != 0 ? 1u : 0u;
     uint32_t tap_y;
     uint32_t tap_x;
@@ -346,9 +346,9 @@ BITESIZE_INLINE void bitesize_gather(const bitesize_conv2d_layer *layer, const u
             /* A coordinate left of or above the image wraps to a large one. */
             if (y < window->in_h && x < window->in_w) {
                 const uint8_t *const row = input + (y * window->in_w + x) * row_bytes;
-                bitesize_reader reader = bitesize_reader_at(row, first, input_bits);
+                model_reader reader = model_reader_at(row, first, input_bits);
                 for (c = channels; c != 0u; c--) {
-                    *codes++ = (uint8_t)bitesize_read(&reader, input_bits);
+                    *codes++ = (uint8_t)model_read(&reader, input_bits);
                 }
             } else {
                 const uint8_t *padding = padding_step != 0u ? layer->padding + first : &layer->padding_code;
@@ -361,13 +361,13 @@ BITESIZE_INLINE void bitesize_gather(const bitesize_conv2d_layer *layer, const u
     }
 }
 
-BITESIZE_INLINE void bitesize_conv2d(const bitesize_conv2d_layer *layer, uint8_t *arena, uint32_t input_bits,
-                                     uint32_t weight_bits, uint32_t output_bits)
+MODEL_INLINE void model_conv2d(const model_conv2d_layer *layer, uint8_t *arena, uint32_t input_bits,
+    uint32_t weight_bits, uint32_t output_bits)
 {
-    const bitesize_weights *const weights = &layer->weights;
-    const bitesize_window *const window = &layer->window;
+    const model_weights *const weights = &layer->weights;
+    const model_window *const window = &layer->window;
     const uint8_t *const input = arena + layer->input;
-    const uint32_t out_row_bytes = bitesize_row_bytes((uint32_t)layer->groups * layer->out_per_group, output_bits);
+    const uint32_t out_row_bytes = model_row_bytes((uint32_t)layer->groups * layer->out_per_group, output_bits);
     uint8_t *output = arena + layer->output;
     uint32_t y;
     uint32_t x;
@@ -376,24 +376,24 @@ BITESIZE_INLINE void bitesize_conv2d(const bitesize_conv2d_layer *layer, uint8_t
         const int32_t top = (int32_t)(y * window->stride_h) - window->pad_top;
         for (x = 0; x < window->out_w; x++) {
             const int32_t left = (int32_t)(x * window->stride_w) - window->pad_left;
-            bitesize_writer writer = bitesize_writer_at(output, 0, output_bits);
+            model_writer writer = model_writer_at(output, 0, output_bits);
             for (group = 0; group < layer->groups; group++) {
-                bitesize_vector vector;
-                bitesize_span channels;
+                model_vector vector;
+                model_span channels;
                 vector.length = (uint32_t)window->kernel_h * window->kernel_w * layer->in_per_group;
-                if (input_bits == 8u && layer->scratch == BITESIZE_NO_SCRATCH) {
+                if (input_bits == 8u && layer->scratch == MODEL_NO_SCRATCH) {
                     vector.codes = input + ((uint32_t)top * window->in_w + (uint32_t)left) * vector.length;
                 } else {
                     uint8_t *const codes = arena + layer->scratch;
-                    bitesize_gather(layer, input, codes, top, left, group * layer->in_per_group, input_bits);
+                    model_gather(layer, input, codes, top, left, group * layer->in_per_group, input_bits);
                     vector.codes = codes;
                 }
-                vector.sum = bitesize_vector_sum(vector.codes, vector.length, weight_bits);
+                vector.sum = model_vector_sum(vector.codes, vector.length, weight_bits);
                 channels.first = group * layer->out_per_group;
                 channels.end = channels.first + layer->out_per_group;
-                bitesize_rows(weights, &vector, channels, &writer, weight_bits, output_bits);
+                model_rows(weights, &vector, channels, &writer, weight_bits, output_bits);
             }
-            bitesize_write_end(&writer, output_bits);
+            model_write_end(&writer, output_bits);
             output += out_row_bytes;
         }
     }
@@ -404,22 +404,22 @@ BITESIZE_INLINE void bitesize_conv2d(const bitesize_conv2d_layer *layer, uint8_t
 /* The taps of one window that fall into the image, and where the first of them reads. */
 typedef struct {
     const uint8_t *input;
-    bitesize_span rows;
-    bitesize_span columns;
+    model_span rows;
+    model_span columns;
     uint32_t row_step;
     uint32_t column_step;
-} bitesize_patch;
+} model_patch;
 
-BITESIZE_INLINE bitesize_patch bitesize_patch_at(const bitesize_window *window, const uint8_t *input, uint32_t y,
-                                                 uint32_t x, uint32_t pixel_bytes)
+MODEL_INLINE model_patch model_patch_at(const model_window *window, const uint8_t *input, uint32_t y,
+    uint32_t x, uint32_t pixel_bytes)
 {
     const int32_t top = (int32_t)(y * window->stride_h) - window->pad_top;
     const int32_t left = (int32_t)(x * window->stride_w) - window->pad_left;
-    bitesize_patch patch;
+    model_patch patch;
     uint32_t first_y;
     uint32_t first_x;
-    patch.rows = bitesize_clip(top, window->kernel_h, window->dilation_h, window->in_h);
-    patch.columns = bitesize_clip(left, window->kernel_w, window->dilation_w, window->in_w);
+    patch.rows = model_clip(top, window->kernel_h, window->dilation_h, window->in_h);
+    patch.columns = model_clip(left, window->kernel_w, window->dilation_w, window->in_w);
     first_y = (uint32_t)top + patch.rows.first * window->dilation_h;
     first_x = (uint32_t)left + patch.columns.first * window->dilation_w;
     patch.input = input + (first_y * window->in_w + first_x) * pixel_bytes;
@@ -434,21 +434,21 @@ typedef struct {
     int32_t b;
     int32_t c;
     int32_t d;
-} bitesize_quad;
+} model_quad;
 
 /* Adds the products of `count` channels (1 or 4) at one tap. */
-BITESIZE_INLINE void bitesize_tap(bitesize_quad *quad, const uint8_t *code, const uint8_t *weight,
-                                  uint32_t code_shift, uint32_t level_shift, uint32_t count, uint32_t input_bits,
-                                  uint32_t weight_bits)
+MODEL_INLINE void model_tap(model_quad *quad, const uint8_t *code, const uint8_t *weight,
+    uint32_t code_shift, uint32_t level_shift, uint32_t count, uint32_t input_bits,
+    uint32_t weight_bits)
 {
-    quad->a += bitesize_code(code, code_shift, input_bits) * bitesize_level(weight, level_shift, weight_bits);
+    quad->a += model_code(code, code_shift, input_bits) * model_level(weight, level_shift, weight_bits);
     if (count == 4u) {
-        quad->b += bitesize_code(code + (input_bits >> 3), input_bits & 7u, input_bits)
-                      * bitesize_level(weight + (weight_bits >> 3), weight_bits & 7u, weight_bits);
-        quad->c += bitesize_code(code + (2u * input_bits >> 3), 2u * input_bits & 7u, input_bits)
-                      * bitesize_level(weight + (2u * weight_bits >> 3), 2u * weight_bits & 7u, weight_bits);
-        quad->d += bitesize_code(code + (3u * input_bits >> 3), 3u * input_bits & 7u, input_bits)
-                      * bitesize_level(weight + (3u * weight_bits >> 3), 3u * weight_bits & 7u, weight_bits);
+        quad->b += model_code(code + (input_bits >> 3), input_bits & 7u, input_bits)
+                      * model_level(weight + (weight_bits >> 3), weight_bits & 7u, weight_bits);
+        quad->c += model_code(code + (2u * input_bits >> 3), 2u * input_bits & 7u, input_bits)
+                      * model_level(weight + (2u * weight_bits >> 3), 2u * weight_bits & 7u, weight_bits);
+        quad->d += model_code(code + (3u * input_bits >> 3), 3u * input_bits & 7u, input_bits)
+                      * model_level(weight + (3u * weight_bits >> 3), 3u * weight_bits & 7u, weight_bits);
     }
 }
 
@@ -456,13 +456,13 @@ BITESIZE_INLINE void bitesize_tap(bitesize_quad *quad, const uint8_t *code, cons
  * Sums one window for `count` channels (1 or 4) from channel `c` on. Four channels from a multiple of four
  * start on a byte at every width. `padding` holds their padding codes in the packed form of the input.
  */
-BITESIZE_INLINE bitesize_quad bitesize_taps(const bitesize_depthwise_conv2d_layer *layer, const bitesize_patch *patch,
-                                            const uint8_t *padding, uint32_t c, uint32_t count, uint32_t input_bits,
-                                            uint32_t weight_bits)
+MODEL_INLINE model_quad model_taps(const model_depthwise_conv2d_layer *layer, const model_patch *patch,
+    const uint8_t *padding, uint32_t c, uint32_t count, uint32_t input_bits,
+    uint32_t weight_bits)
 {
     const uint32_t kernel_h = layer->window.kernel_h;
     const uint32_t kernel_w = layer->window.kernel_w;
-    const uint32_t tap_bytes = bitesize_row_bytes(layer->channels, weight_bits);
+    const uint32_t tap_bytes = model_row_bytes(layer->channels, weight_bits);
     const uint32_t code_shift = count == 4u ? 0u : (c * input_bits) & 7u;
     const uint32_t level_shift = count == 4u ? 0u : (c * weight_bits) & 7u;
     const uint8_t *row = patch->input + ((c * input_bits) >> 3);
@@ -470,7 +470,7 @@ BITESIZE_INLINE bitesize_quad bitesize_taps(const bitesize_depthwise_conv2d_laye
     /* Without a column in the image, no row has any. */
     const uint32_t rows_end = patch->columns.first < patch->columns.end ? patch->rows.end : 0u;
     uint32_t tap_y;
-    bitesize_quad quad = {0, 0, 0, 0};
+    model_quad quad = {0, 0, 0, 0};
     for (tap_y = 0; tap_y < kernel_h; tap_y++) {
         const int inside = tap_y >= patch->rows.first && tap_y < rows_end;
         uint32_t tap_x = 0;
@@ -487,7 +487,7 @@ BITESIZE_INLINE bitesize_quad bitesize_taps(const bitesize_depthwise_conv2d_laye
                 end = patch->columns.first;
             }
             for (; tap_x < end; tap_x++) {
-                bitesize_tap(&quad, code, weight, code_shift, level_shift, count, input_bits, weight_bits);
+                model_tap(&quad, code, weight, code_shift, level_shift, count, input_bits, weight_bits);
                 code += step;
                 weight += tap_bytes;
             }
@@ -499,13 +499,13 @@ BITESIZE_INLINE bitesize_quad bitesize_taps(const bitesize_depthwise_conv2d_laye
     return quad;
 }
 
-BITESIZE_INLINE void bitesize_depthwise_conv2d(const bitesize_depthwise_conv2d_layer *layer, uint8_t *arena,
-                                               uint32_t input_bits, uint32_t weight_bits, uint32_t output_bits)
+MODEL_INLINE void model_depthwise_conv2d(const model_depthwise_conv2d_layer *layer, uint8_t *arena,
+    uint32_t input_bits, uint32_t weight_bits, uint32_t output_bits)
 {
-    const bitesize_weights *const weights = &layer->weights;
-    const bitesize_window *const window = &layer->window;
+    const model_weights *const weights = &layer->weights;
+    const model_window *const window = &layer->window;
     const uint32_t channels = layer->channels;
-    const uint32_t pixel_bytes = bitesize_row_bytes(channels, input_bits);
+    const uint32_t pixel_bytes = model_row_bytes(channels, input_bits);
     /* The padding code at every position of four bytes. */
     const uint8_t fill = (uint8_t)(layer->padding_code * (255u / ((1u << input_bits) - 1u)));
     const uint8_t fills[4] = {fill, fill, fill, fill};
@@ -516,64 +516,64 @@ BITESIZE_INLINE void bitesize_depthwise_conv2d(const bitesize_depthwise_conv2d_l
     uint32_t c;
     for (y = 0; y < window->out_h; y++) {
         for (x = 0; x < window->out_w; x++) {
-            bitesize_writer writer = bitesize_writer_at(output, 0, output_bits);
-            const bitesize_patch patch = bitesize_patch_at(window, input, y, x, pixel_bytes);
+            model_writer writer = model_writer_at(output, 0, output_bits);
+            const model_patch patch = model_patch_at(window, input, y, x, pixel_bytes);
             for (c = 0; c < channels;) {
                 /* In memory, so that one copy of the code below serves all four. */
                 int32_t sums[4];
                 const uint32_t count = c + 4u <= channels ? 4u : 1u;
                 const uint32_t end = c + count;
                 const uint8_t *const padding = input_bits == 8u && layer->padding != 0 ? layer->padding + c : fills;
-                bitesize_quad quad;
+                model_quad quad;
                 uint32_t i = 0;
                 if (count == 4u) {
-                    quad = bitesize_taps(layer, &patch, padding, c, 4, input_bits, weight_bits);
+                    quad = model_taps(layer, &patch, padding, c, 4, input_bits, weight_bits);
                     sums[1] = quad.b;
                     sums[2] = quad.c;
                     sums[3] = quad.d;
                 } else {
-                    quad = bitesize_taps(layer, &patch, padding, c, 1, input_bits, weight_bits);
+                    quad = model_taps(layer, &patch, padding, c, 1, input_bits, weight_bits);
                 }
                 sums[0] = quad.a;
                 for (; c < end; c++) {
-                    bitesize_write(&writer, bitesize_rescale(weights, c, sums[i]), output_bits);
+                    model_write(&writer, model_rescale(weights, c, sums[i]), output_bits);
                     i++;
                 }
             }
-            bitesize_write_end(&writer, output_bits);
-            output += bitesize_row_bytes(channels, output_bits);
+            model_write_end(&writer, output_bits);
+            output += model_row_bytes(channels, output_bits);
         }
     }
 }
 
-BITESIZE_INLINE void bitesize_fully_connected(const bitesize_fully_connected_layer *layer, uint8_t *arena,
-                                              uint32_t input_bits, uint32_t weight_bits, uint32_t output_bits)
+MODEL_INLINE void model_fully_connected(const model_fully_connected_layer *layer, uint8_t *arena,
+    uint32_t input_bits, uint32_t weight_bits, uint32_t output_bits)
 {
-    const bitesize_weights *const weights = &layer->weights;
+    const model_weights *const weights = &layer->weights;
     const uint8_t *const input = arena + layer->input;
-    bitesize_writer writer = bitesize_writer_at(arena + layer->output, 0, output_bits);
-    bitesize_vector vector;
-    bitesize_span channels;
+    model_writer writer = model_writer_at(arena + layer->output, 0, output_bits);
+    model_vector vector;
+    model_span channels;
     vector.codes = input;
     vector.length = layer->in_channels;
     if (input_bits != 8u) {
-        bitesize_reader reader = bitesize_reader_at(input, 0, input_bits);
+        model_reader reader = model_reader_at(input, 0, input_bits);
         uint8_t *codes = arena + layer->scratch;
         uint32_t left;
         vector.codes = codes;
         for (left = vector.length; left != 0u; left--) {
-            *codes++ = (uint8_t)bitesize_read(&reader, input_bits);
+            *codes++ = (uint8_t)model_read(&reader, input_bits);
         }
     }
-    vector.sum = bitesize_vector_sum(vector.codes, vector.length, weight_bits);
+    vector.sum = model_vector_sum(vector.codes, vector.length, weight_bits);
     channels.first = 0;
     channels.end = layer->out_channels;
-    bitesize_rows(weights, &vector, channels, &writer, weight_bits, output_bits);
-    bitesize_write_end(&writer, output_bits);
+    model_rows(weights, &vector, channels, &writer, weight_bits, output_bits);
+    model_write_end(&writer, output_bits);
 }
 
-BITESIZE_INLINE void bitesize_add(const bitesize_add_layer *layer, uint8_t *arena, uint32_t bits_a,
-                                  uint32_t bits_b, uint32_t output_bits)
+MODEL_INLINE void model_add(const model_add_layer *layer, uint8_t *arena, uint32_t bits_a,
+    uint32_t bits_b, uint32_t output_bits)
 {
     const int32_t factor_a = layer->factor_a;
     const int32_t factor_b = layer->factor_b;
@@ -589,63 +589,63 @@ BITESIZE_INLINE void bitesize_add(const bitesize_add_layer *layer, uint8_t *aren
     uint8_t *output = arena + layer->output;
     uint32_t pixels;
     for (pixels = layer->pixels; pixels != 0u; pixels--) {
-        bitesize_reader reader_a = bitesize_reader_at(a, 0, bits_a);
-        bitesize_reader reader_b = bitesize_reader_at(b, 0, bits_b);
-        bitesize_writer writer = bitesize_writer_at(output, 0, output_bits);
+        model_reader reader_a = model_reader_at(a, 0, bits_a);
+        model_reader reader_b = model_reader_at(b, 0, bits_b);
+        model_writer writer = model_writer_at(output, 0, output_bits);
         uint32_t c;
         for (c = channels; c != 0u; c--) {
-            const int32_t code_a = bitesize_read(&reader_a, bits_a);
-            const int32_t code_b = bitesize_read(&reader_b, bits_b);
+            const int32_t code_a = model_read(&reader_a, bits_a);
+            const int32_t code_b = model_read(&reader_b, bits_b);
             const int32_t sum = code_a * factor_a + code_b * factor_b + offset;
-            bitesize_write(&writer, bitesize_clamp_code(zero + (sum >> shift), lowest, highest), output_bits);
+            model_write(&writer, model_clamp_code(zero + (sum >> shift), lowest, highest), output_bits);
         }
-        bitesize_write_end(&writer, output_bits);
-        a += bitesize_row_bytes(channels, bits_a);
-        b += bitesize_row_bytes(channels, bits_b);
-        output += bitesize_row_bytes(channels, output_bits);
+        model_write_end(&writer, output_bits);
+        a += model_row_bytes(channels, bits_a);
+        b += model_row_bytes(channels, bits_b);
+        output += model_row_bytes(channels, output_bits);
     }
 }
 
 /* Copies one input into its slice of the output's channels. The slices are written in ascending order. */
-BITESIZE_INLINE void bitesize_concat(const bitesize_concat_layer *layer, uint8_t *arena, uint32_t input_bits,
-                                     uint32_t output_bits)
+MODEL_INLINE void model_concat(const model_concat_layer *layer, uint8_t *arena, uint32_t input_bits,
+    uint32_t output_bits)
 {
     const int32_t multiplier = layer->multiplier;
     const int32_t shift = layer->shift;
     const int32_t zero_in = layer->zero_in;
     const uint32_t channels = layer->channels;
     const uint32_t first = layer->first;
-    const uint32_t out_row_bytes = bitesize_row_bytes(layer->out_channels, output_bits);
+    const uint32_t out_row_bytes = model_row_bytes(layer->out_channels, output_bits);
     const uint8_t *input = arena + layer->input;
     uint8_t *output = arena + layer->output;
-    bitesize_range range;
+    model_range range;
     uint32_t pixels;
     range.zero = layer->zero;
     range.lowest = 0;
     range.highest = (1 << output_bits) - 1;
     for (pixels = layer->pixels; pixels != 0u; pixels--) {
-        bitesize_reader reader = bitesize_reader_at(input, 0, input_bits);
-        bitesize_writer writer = bitesize_writer_at(output, first, output_bits);
+        model_reader reader = model_reader_at(input, 0, input_bits);
+        model_writer writer = model_writer_at(output, first, output_bits);
         uint32_t c;
         for (c = channels; c != 0u; c--) {
-            const int32_t acc = bitesize_read(&reader, input_bits) - zero_in;
-            bitesize_write(&writer, bitesize_requantize(acc, multiplier, shift, range), output_bits);
+            const int32_t acc = model_read(&reader, input_bits) - zero_in;
+            model_write(&writer, model_requantize(acc, multiplier, shift, range), output_bits);
         }
-        bitesize_write_end(&writer, output_bits);
-        input += bitesize_row_bytes(channels, input_bits);
+        model_write_end(&writer, output_bits);
+        input += model_row_bytes(channels, input_bits);
         output += out_row_bytes;
     }
 }
 
-BITESIZE_INLINE void bitesize_average_pool(const bitesize_average_pool_layer *layer, uint8_t *arena,
-                                           uint32_t input_bits, uint32_t output_bits)
+MODEL_INLINE void model_average_pool(const model_average_pool_layer *layer, uint8_t *arena,
+    uint32_t input_bits, uint32_t output_bits)
 {
-    const bitesize_window *const window = &layer->window;
+    const model_window *const window = &layer->window;
     const uint32_t channels = layer->channels;
-    const uint32_t pixel_bytes = bitesize_row_bytes(channels, input_bits);
+    const uint32_t pixel_bytes = model_row_bytes(channels, input_bits);
     const uint8_t *const input = arena + layer->input;
     uint8_t *output = arena + layer->output;
-    bitesize_range range;
+    model_range range;
     uint32_t y;
     uint32_t x;
     uint32_t c;
@@ -654,11 +654,11 @@ BITESIZE_INLINE void bitesize_average_pool(const bitesize_average_pool_layer *la
     range.highest = layer->highest;
     for (y = 0; y < window->out_h; y++) {
         for (x = 0; x < window->out_w; x++) {
-            const bitesize_patch patch = bitesize_patch_at(window, input, y, x, pixel_bytes);
+            const model_patch patch = model_patch_at(window, input, y, x, pixel_bytes);
             const uint32_t count = (patch.rows.end - patch.rows.first) * (patch.columns.end - patch.columns.first);
-            const bitesize_average_factor *factor = layer->factors;
-            const bitesize_average_factor *const last = factor + layer->factor_count - 1;
-            bitesize_writer writer = bitesize_writer_at(output, 0, output_bits);
+            const model_average_factor *factor = layer->factors;
+            const model_average_factor *const last = factor + layer->factor_count - 1;
+            model_writer writer = model_writer_at(output, 0, output_bits);
             while (factor != last && factor->count != count) {
                 factor++;
             }
@@ -670,51 +670,51 @@ BITESIZE_INLINE void bitesize_average_pool(const bitesize_average_pool_layer *la
                 for (rows = patch.rows.end - patch.rows.first; rows != 0u; rows--) {
                     const uint8_t *at = row;
                     for (columns = patch.columns.end - patch.columns.first; columns != 0u; columns--) {
-                        sum += bitesize_code(at, (c * input_bits) & 7u, input_bits);
+                        sum += model_code(at, (c * input_bits) & 7u, input_bits);
                         at += patch.column_step;
                     }
                     row += patch.row_step;
                 }
-                bitesize_write(&writer, bitesize_requantize(sum, factor->multiplier, factor->shift, range),
-                               output_bits);
+                model_write(&writer, model_requantize(sum, factor->multiplier, factor->shift, range),
+                    output_bits);
             }
-            bitesize_write_end(&writer, output_bits);
-            output += bitesize_row_bytes(channels, output_bits);
+            model_write_end(&writer, output_bits);
+            output += model_row_bytes(channels, output_bits);
         }
     }
 }
 
-void bitesize_conv2d_8_2_4(const bitesize_conv2d_layer *layer, uint8_t *arena)
+void model_conv2d_8_2_4(const model_conv2d_layer *layer, uint8_t *arena)
 {
-    bitesize_conv2d(layer, arena, 8, 2, 4);
+    model_conv2d(layer, arena, 8, 2, 4);
 }
 
-void bitesize_depthwise_conv2d_4_8_4(const bitesize_depthwise_conv2d_layer *layer, uint8_t *arena)
+void model_depthwise_conv2d_4_8_4(const model_depthwise_conv2d_layer *layer, uint8_t *arena)
 {
-    bitesize_depthwise_conv2d(layer, arena, 4, 8, 4);
+    model_depthwise_conv2d(layer, arena, 4, 8, 4);
 }
 
-void bitesize_fully_connected_2_8_8(const bitesize_fully_connected_layer *layer, uint8_t *arena)
+void model_fully_connected_2_8_8(const model_fully_connected_layer *layer, uint8_t *arena)
 {
-    bitesize_fully_connected(layer, arena, 2, 8, 8);
+    model_fully_connected(layer, arena, 2, 8, 8);
 }
 
-void bitesize_add_4_4_2(const bitesize_add_layer *layer, uint8_t *arena)
+void model_add_4_4_2(const model_add_layer *layer, uint8_t *arena)
 {
-    bitesize_add(layer, arena, 4, 4, 2);
+    model_add(layer, arena, 4, 4, 2);
 }
 
-void bitesize_concat_2_2(const bitesize_concat_layer *layer, uint8_t *arena)
+void model_concat_2_2(const model_concat_layer *layer, uint8_t *arena)
 {
-    bitesize_concat(layer, arena, 2, 2);
+    model_concat(layer, arena, 2, 2);
 }
 
-void bitesize_concat_4_2(const bitesize_concat_layer *layer, uint8_t *arena)
+void model_concat_4_2(const model_concat_layer *layer, uint8_t *arena)
 {
-    bitesize_concat(layer, arena, 4, 2);
+    model_concat(layer, arena, 4, 2);
 }
 
-void bitesize_average_pool_2_2(const bitesize_average_pool_layer *layer, uint8_t *arena)
+void model_average_pool_2_2(const model_average_pool_layer *layer, uint8_t *arena)
 {
-    bitesize_average_pool(layer, arena, 2, 2);
+    model_average_pool(layer, arena, 2, 2);
 }

@@ -1,6 +1,6 @@
 /* The integer kernels that the network calls. SPDX-License-Identifier: MIT OR Apache-2.0 */
-#ifndef BITESIZE_KERNELS_H
-#define BITESIZE_KERNELS_H
+#ifndef MODEL_KERNELS_H
+#define MODEL_KERNELS_H
 
 #include <stdint.h>
 
@@ -16,19 +16,19 @@ extern "C" {
 
 /* Constant arrays start on a word. */
 #if defined(__GNUC__)
-#define BITESIZE_WORD_ALIGNED __attribute__((aligned(4)))
+#define MODEL_WORD_ALIGNED __attribute__((aligned(4)))
 #else
-#define BITESIZE_WORD_ALIGNED
+#define MODEL_WORD_ALIGNED
 #endif
 
 /* A layer whose window needs no scratch has this for its offset. */
-#define BITESIZE_NO_SCRATCH UINT32_MAX
+#define MODEL_NO_SCRATCH UINT32_MAX
 
 /* What an output channel adds to its sum and multiplies it by. */
 typedef struct {
     int32_t bias;
     int32_t multiplier;
-} bitesize_channel;
+} model_channel;
 
 /*
  * Packed weights, and the way from a sum to an output code, for each output channel:
@@ -36,13 +36,13 @@ typedef struct {
  */
 typedef struct {
     const uint8_t *values;
-    const bitesize_channel *channels;
+    const model_channel *channels;
     const uint8_t *shifts;
     uint8_t acc_shift;
     uint8_t zero;
     uint8_t lowest;
     uint8_t highest;
-} bitesize_weights;
+} model_weights;
 
 /* A window sliding over an image. What is padded below and to the right follows from the sizes. */
 typedef struct {
@@ -58,12 +58,12 @@ typedef struct {
     uint16_t dilation_w;
     uint16_t pad_top;
     uint16_t pad_left;
-} bitesize_window;
+} model_window;
 
 /* `padding` has a code for each input channel, or is null where `padding_code` serves all. */
 typedef struct {
-    bitesize_weights weights;
-    bitesize_window window;
+    model_weights weights;
+    model_window window;
     const uint8_t *padding;
     uint32_t input;
     uint32_t output;
@@ -72,26 +72,26 @@ typedef struct {
     uint16_t in_per_group;
     uint16_t out_per_group;
     uint8_t padding_code;
-} bitesize_conv2d_layer;
+} model_conv2d_layer;
 
 typedef struct {
-    bitesize_weights weights;
-    bitesize_window window;
+    model_weights weights;
+    model_window window;
     const uint8_t *padding;
     uint32_t input;
     uint32_t output;
     uint16_t channels;
     uint8_t padding_code;
-} bitesize_depthwise_conv2d_layer;
+} model_depthwise_conv2d_layer;
 
 typedef struct {
-    bitesize_weights weights;
+    model_weights weights;
     uint32_t input;
     uint32_t output;
     uint32_t scratch;
     uint32_t in_channels;
     uint32_t out_channels;
-} bitesize_fully_connected_layer;
+} model_fully_connected_layer;
 
 /* clamp(zero + (((a - zero_a) * factor_a + (b - zero_b) * factor_b + 2^(shift - 1)) >> shift)) */
 typedef struct {
@@ -108,7 +108,7 @@ typedef struct {
     uint8_t zero;
     uint8_t lowest;
     uint8_t highest;
-} bitesize_add_layer;
+} model_add_layer;
 
 /* One input of a concatenation: it fills `channels` of the output's `out_channels` from `first` on. */
 typedef struct {
@@ -122,26 +122,26 @@ typedef struct {
     uint8_t shift;
     uint8_t zero_in;
     uint8_t zero;
-} bitesize_concat_layer;
+} model_concat_layer;
 
 typedef struct {
-    bitesize_window window;
+    model_window window;
     uint32_t input;
     uint32_t output;
     uint16_t channels;
-} bitesize_max_pool_layer;
+} model_max_pool_layer;
 
 /* The factor for windows that cover `count` pixels of the image, 1/divisor inside. */
 typedef struct {
     int32_t multiplier;
     uint16_t count;
     uint8_t shift;
-} bitesize_average_factor;
+} model_average_factor;
 
 /* `factors` ascend by count; where there is only one it serves every window. */
 typedef struct {
-    bitesize_window window;
-    const bitesize_average_factor *factors;
+    model_window window;
+    const model_average_factor *factors;
     uint32_t input;
     uint32_t output;
     uint16_t channels;
@@ -150,7 +150,7 @@ typedef struct {
     uint8_t zero;
     uint8_t lowest;
     uint8_t highest;
-} bitesize_average_pool_layer;
+} model_average_pool_layer;
 
 typedef struct {
     uint32_t input;
@@ -159,7 +159,7 @@ typedef struct {
     uint16_t channels;
     uint8_t lowest;
     uint8_t highest;
-} bitesize_clamp_layer;
+} model_clamp_layer;
 
 typedef struct {
     uint32_t input;
@@ -172,19 +172,19 @@ typedef struct {
     uint16_t right;
     uint16_t channels;
     uint8_t zero;
-} bitesize_pad_layer;
+} model_pad_layer;
 
 /*
  * The numbers in a name are the widths of the input, of the weights or second input, and of the
  * output.
  */
-void bitesize_conv2d_8_2_4(const bitesize_conv2d_layer *layer, uint8_t *arena);
-void bitesize_depthwise_conv2d_4_8_4(const bitesize_depthwise_conv2d_layer *layer, uint8_t *arena);
-void bitesize_fully_connected_2_8_8(const bitesize_fully_connected_layer *layer, uint8_t *arena);
-void bitesize_add_4_4_2(const bitesize_add_layer *layer, uint8_t *arena);
-void bitesize_concat_2_2(const bitesize_concat_layer *layer, uint8_t *arena);
-void bitesize_concat_4_2(const bitesize_concat_layer *layer, uint8_t *arena);
-void bitesize_average_pool_2_2(const bitesize_average_pool_layer *layer, uint8_t *arena);
+void model_conv2d_8_2_4(const model_conv2d_layer *layer, uint8_t *arena);
+void model_depthwise_conv2d_4_8_4(const model_depthwise_conv2d_layer *layer, uint8_t *arena);
+void model_fully_connected_2_8_8(const model_fully_connected_layer *layer, uint8_t *arena);
+void model_add_4_4_2(const model_add_layer *layer, uint8_t *arena);
+void model_concat_2_2(const model_concat_layer *layer, uint8_t *arena);
+void model_concat_4_2(const model_concat_layer *layer, uint8_t *arena);
+void model_average_pool_2_2(const model_average_pool_layer *layer, uint8_t *arena);
 
 #ifdef __cplusplus
 }

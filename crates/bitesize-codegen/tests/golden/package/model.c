@@ -8,11 +8,11 @@
 #ifndef MODEL_ARENA_ATTRIBUTE
 #define MODEL_ARENA_ATTRIBUTE
 #endif
-MODEL_ARENA_ATTRIBUTE BITESIZE_WORD_ALIGNED uint8_t model_arena[MODEL_ARENA_BYTES];
+MODEL_ARENA_ATTRIBUTE MODEL_WORD_ALIGNED uint8_t model_arena[MODEL_ARENA_BYTES];
 #endif
 
 /* conv2d_0: 2x2x3 */
-static const bitesize_conv2d_layer model_layer_0 = {
+static const model_conv2d_layer model_layer_0 = {
     .weights = {
         .values = model_weights_0, .channels = model_channels_0, .shifts = model_shifts_0,
         .acc_shift = 4, .zero = 3, .lowest = 0, .highest = 15,
@@ -32,7 +32,7 @@ static const bitesize_conv2d_layer model_layer_0 = {
 };
 
 /* depthwise_conv2d_1: 2x2x3 */
-static const bitesize_depthwise_conv2d_layer model_layer_1 = {
+static const model_depthwise_conv2d_layer model_layer_1 = {
     .weights = {
         .values = model_weights_1, .channels = model_channels_1, .shifts = model_shifts_1,
         .acc_shift = 1, .zero = 8, .lowest = 8, .highest = 15,
@@ -49,7 +49,7 @@ static const bitesize_depthwise_conv2d_layer model_layer_1 = {
 };
 
 /* add_2: 2x2x3 */
-static const bitesize_add_layer model_layer_2 = {
+static const model_add_layer model_layer_2 = {
     .input_a = 52,
     .input_b = 0,
     .output = 16,
@@ -66,7 +66,7 @@ static const bitesize_add_layer model_layer_2 = {
 };
 
 /* concat_3: 2x2x6 */
-static const bitesize_concat_layer model_layer_3_0 = {
+static const model_concat_layer model_layer_3_0 = {
     .input = 16,
     .output = 8,
     .pixels = 4,
@@ -80,7 +80,7 @@ static const bitesize_concat_layer model_layer_3_0 = {
 };
 
 /* concat_3: 2x2x6 */
-static const bitesize_concat_layer model_layer_3_1 = {
+static const model_concat_layer model_layer_3_1 = {
     .input = 0,
     .output = 8,
     .pixels = 4,
@@ -94,7 +94,7 @@ static const bitesize_concat_layer model_layer_3_1 = {
 };
 
 /* average_pool_4: 1x1x6 */
-static const bitesize_average_pool_layer model_layer_4 = {
+static const model_average_pool_layer model_layer_4 = {
     .window = {
         .in_h = 2, .in_w = 2, .out_h = 1, .out_w = 1, .kernel_h = 2, .kernel_w = 2, .stride_h = 1,
         .stride_w = 1, .dilation_h = 1, .dilation_w = 1, .pad_top = 0, .pad_left = 0,
@@ -111,7 +111,7 @@ static const bitesize_average_pool_layer model_layer_4 = {
 };
 
 /* fully_connected_5: 1x1x3 */
-static const bitesize_fully_connected_layer model_layer_5 = {
+static const model_fully_connected_layer model_layer_5 = {
     .weights = {
         .values = model_weights_5, .channels = model_channels_5, .shifts = model_shifts_5,
         .acc_shift = 8, .zero = 166, .lowest = 166, .highest = 255,
@@ -136,11 +136,11 @@ const uint8_t *model_output(const void *arena)
 void model_run(void *arena)
 {
     uint8_t *const bytes = (uint8_t *)arena;
-    bitesize_conv2d_8_2_4(&model_layer_0, bytes);
-    bitesize_depthwise_conv2d_4_8_4(&model_layer_1, bytes);
-    bitesize_add_4_4_2(&model_layer_2, bytes);
-    bitesize_concat_2_2(&model_layer_3_0, bytes);
-    bitesize_concat_4_2(&model_layer_3_1, bytes);
-    bitesize_average_pool_2_2(&model_layer_4, bytes);
-    bitesize_fully_connected_2_8_8(&model_layer_5, bytes);
+    model_conv2d_8_2_4(&model_layer_0, bytes);
+    model_depthwise_conv2d_4_8_4(&model_layer_1, bytes);
+    model_add_4_4_2(&model_layer_2, bytes);
+    model_concat_2_2(&model_layer_3_0, bytes);
+    model_concat_4_2(&model_layer_3_1, bytes);
+    model_average_pool_2_2(&model_layer_4, bytes);
+    model_fully_connected_2_8_8(&model_layer_5, bytes);
 }
