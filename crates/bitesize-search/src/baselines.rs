@@ -18,7 +18,7 @@ pub struct Baseline {
     pub fits: bool,
 }
 
-/// Uniform 8, 4 and 2 bits (weights and activations alike), and what [`by_rules`] gives where it gives something.
+/// Uniform 8, 4 and 2 bits (weights and activations alike, or what is allowed instead), and what [`by_rules`] gives where it gives something.
 pub fn baselines(problem: &Problem) -> Vec<Baseline> {
     let uniform = |name, bits| (name, Some(problem.uniform(bits)));
     [
@@ -31,7 +31,7 @@ pub fn baselines(problem: &Problem) -> Vec<Baseline> {
     .filter_map(|(name, policy)| policy.map(|policy| (name, policy)))
     .map(|(name, policy)| {
         let memory = problem.memory(&policy);
-        Baseline { name, policy, memory, fits: memory.fits(problem.budget()) }
+        Baseline { name, policy, memory, fits: problem.limits().hold(memory) }
     })
     .collect()
 }

@@ -7,14 +7,15 @@
 //! A cut can enlarge code, scratch or stack, so a sweep may find nothing left to cut and still be over. The policy
 //! then becomes the fallback that [`crate::feasibility`] found, if there is one: with it, enforcement never fails.
 
-use crate::problem::{Problem, Side, cut};
+use crate::problem::{Problem, Side};
 use crate::rules::first_largest;
 use bitesize_ir::Policy;
 
-/// Cuts `policy` until it keeps both budgets.
+/// Cuts `policy` until it keeps all limits.
 ///
 /// Where it gets stuck the policy becomes `fallback`, which must keep both; with none the answer is `None`.
-pub fn enforce(problem: &Problem, mut policy: Policy, fallback: Option<&Policy>) -> Option<Policy> {
+pub fn enforce(problem: &Problem, policy: Policy, fallback: Option<&Policy>) -> Option<Policy> {
+    let mut policy = problem.allowed_of(policy);
     while !problem.fits(&policy) {
         if !(enforce_ram(problem, &mut policy) && enforce_flash(problem, &mut policy)) {
             return fallback.cloned();
@@ -30,7 +31,7 @@ fn enforce_ram(problem: &Problem, policy: &mut Policy) -> bool {
         let mut peak = peak_of(problem, policy);
         for row in (0..policy.rows.len()).rev() {
             let alive = problem.alive_at(peak).any(|tensor| problem.row_of(tensor) == Some(row));
-            if alive && cut(policy, row, Side::Activations) {
+            if alive && problem.cut(policy, row, Side::Activations) {
                 any = true;
                 if problem.ram_fits(policy) {
                     return true;
@@ -55,7 +56,7 @@ fn enforce_flash(problem: &Problem, policy: &mut Policy) -> bool {
     while !problem.flash_fits(policy) {
         let mut any = false;
         for row in (0..policy.rows.len()).rev() {
-            if cut(policy, row, Side::Weights) {
+            if problem.cut(policy, row, Side::Weights) {
                 any = true;
                 if problem.flash_fits(policy) {
                     return true;

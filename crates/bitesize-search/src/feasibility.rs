@@ -15,12 +15,13 @@
 //! excess. A budget below a lower bound is proved impossible; otherwise, where nothing fits, the answer is the policy
 //! that comes nearest.
 
-use crate::problem::{Memory, Problem, Side, set_width, width};
+use crate::constraints::WidthSet;
+use crate::problem::{Limits, Memory, Problem, Side, set_width, width};
 use crate::rules::{cut_activations, first_largest};
-use bitesize_ir::memory::{Widths, kernel_keys, packed_weight_bytes, scratch_bytes, tensor_bytes};
+use bitesize_ir::memory::{Widths, kernel_keys, scratch_bytes, tensor_bytes};
 use bitesize_ir::size::format_size;
-use bitesize_ir::target::{Budget, KernelKey};
-use bitesize_ir::{BitWidth, Policy};
+use bitesize_ir::target::KernelKey;
+use bitesize_ir::{BitWidth, Policy, TensorId};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
@@ -49,8 +50,10 @@ pub enum Verdict {
 /// What the network needs at least, and what pins it there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnosis {
-    /// The budget asked about.
-    pub budget: Budget,
+    /// What was asked for.
+    pub limits: Limits,
+    /// The least bytes of packed weights that the allowed widths give.
+    pub least_weight_bytes: u64,
     /// The least FLASH, whatever the RAM.
     pub least_flash: Least,
     /// The least RAM, whatever the FLASH.
@@ -95,16 +98,21 @@ impl Diagnosis {
         let least_flash = least_flash(problem);
         let least_ram = least_ram(problem);
         let (nearest, would_do) = nearest(problem, &least_ram.policy);
-        let budget = problem.budget();
-        let verdict = if would_do.fits(budget) {
+        let limits = problem.limits();
+        let budget = limits.budget;
+        let least_weight_bytes = problem.weight_bytes(&problem.uniform(BitWidth::B2));
+        let verdict = if limits.hold(would_do) {
             Verdict::Fits(nearest)
-        } else if budget.flash_bytes < least_flash.lower_bound || budget.ram_bytes < least_ram.lower_bound {
+        } else if budget.flash_bytes < least_flash.lower_bound
+            || budget.ram_bytes < least_ram.lower_bound
+            || limits.weight_bytes < least_weight_bytes
+        {
             Verdict::Impossible
         } else {
             Verdict::NotFound
         };
         let peak = Peak::of(problem, &least_ram.policy);
-        Self { budget, least_flash, least_ram, verdict, would_do, peak }
+        Self { limits, least_weight_bytes, least_flash, least_ram, verdict, would_do, peak }
     }
 
     /// A policy that keeps both budgets, where one was found.
@@ -125,7 +133,7 @@ impl Peak {
         let Some(node) = network.nodes.get(step) else {
             return Self { node: String::new(), alive_bytes: 0, scratch_bytes: 0, tensors: Vec::new() };
         };
-        let tensor = |id: bitesize_ir::TensorId| PeakTensor {
+        let tensor = |id: TensorId| PeakTensor {
             name: network.tensor(id).name.clone(),
             bytes: tensor_bytes(network.shape(id), widths.tensors[id.0]),
             bits: widths.tensors[id.0],
@@ -141,19 +149,22 @@ impl Peak {
 /// A policy that keeps both budgets, wherever [`Diagnosis::fitting`] has one, in less time: for where all that
 /// matters is whether there is one.
 pub fn fitting_policy(problem: &Problem) -> Option<Policy> {
-    let budget = problem.budget();
     if is_proved_impossible(problem) {
         return None;
     }
     least_flash_that_fits(problem, &starts(problem))
-        .or_else(|| Some(nearest(problem, &least_ram(problem).policy)).filter(|(_, memory)| memory.fits(budget)))
+        .or_else(|| {
+            Some(nearest(problem, &least_ram(problem).policy)).filter(|(_, memory)| problem.limits().hold(*memory))
+        })
         .map(|(policy, _)| policy)
 }
 
-/// Whether a budget is below what any policy needs: where this is false there may be a policy all the same.
+/// Whether a limit is below what any policy needs: where this is false there may be a policy all the same.
 pub fn is_proved_impossible(problem: &Problem) -> bool {
-    let budget = problem.budget();
-    budget.flash_bytes < flash_lower_bound(problem) || budget.ram_bytes < ram_lower_bound(problem)
+    let Limits { budget, weight_bytes } = problem.limits();
+    weight_bytes < problem.weight_bytes(&problem.uniform(BitWidth::B2))
+        || budget.flash_bytes < flash_lower_bound(problem)
+        || budget.ram_bytes < ram_lower_bound(problem)
 }
 
 /// `policy` with the weight widths of least FLASH for its activation widths (exact), the wider where it costs nothing.
@@ -166,8 +177,17 @@ fn with_weights_of_least_stack(problem: &Problem, policy: &Policy) -> Policy {
     with_best_weights(problem, policy, |key, _| problem.model().kernel(key).stack_bytes)
 }
 
-/// Gives the rows of each group (kernels of one kind, input and output width) the one weight width of least `cost`,
-/// which is told the kernel and the packed bytes of the group's weights.
+/// `policy` with the narrowest weights that are allowed.
+fn with_narrowest_weights(problem: &Problem, policy: &Policy) -> Policy {
+    let mut policy = policy.clone();
+    for (row, side) in problem.slots().filter(|(_, side)| *side == Side::Weights) {
+        set_width(&mut policy, row, side, problem.allowed(row, side).narrowest());
+    }
+    policy
+}
+
+/// Gives the rows of each group (kernels of one kind, input and output width) the weight widths of least `cost`
+/// together, which is told a kernel and the packed bytes of the weights that it reads.
 fn with_best_weights(problem: &Problem, policy: &Policy, cost: impl Fn(KernelKey, u64) -> u64) -> Policy {
     let (widths, rows) = (problem.widths(policy), &problem.space().rows);
     let node = |row: usize| problem.network().node(rows[row].node);
@@ -179,11 +199,21 @@ fn with_best_weights(problem: &Problem, policy: &Policy, cost: impl Fn(KernelKey
     }
     let mut policy = policy.clone();
     for (key, members) in groups {
-        let packed = |bits| members.iter().map(|row| packed_weight_bytes(&node(*row).op, bits) as u64).sum::<u64>();
-        let total = |bits: &BitWidth| cost(KernelKey { second: Some(*bits), ..key }, packed(*bits));
-        let best = BitWidth::ALL.into_iter().rev().min_by_key(total).unwrap_or(BitWidth::B2);
-        for row in members {
-            set_width(&mut policy, row, Side::Weights, best);
+        let best = WidthSet::every().filter_map(|set| {
+            let chosen: Option<Vec<BitWidth>> =
+                members.iter().map(|row| problem.allowed(*row, Side::Weights).narrowest_in(set)).collect();
+            let chosen = chosen?;
+            let total = set.iter().filter(|bits| chosen.contains(bits)).map(|bits| {
+                let own = members.iter().zip(&chosen).filter(|(_, width)| **width == bits);
+                let packed = own.map(|(row, _)| problem.packed_bytes(*row, bits)).sum();
+                cost(KernelKey { second: Some(bits), ..key }, packed)
+            });
+            Some((total.sum::<u64>(), chosen))
+        });
+        if let Some((_, chosen)) = best.min_by_key(|(total, _)| *total) {
+            for (row, bits) in members.into_iter().zip(chosen) {
+                set_width(&mut policy, row, Side::Weights, bits);
+            }
         }
     }
     policy
@@ -212,7 +242,7 @@ fn descend<C: PartialOrd>(
     while improved && lowest > enough {
         improved = false;
         for row in 0..best.rows.len() {
-            for bits in BitWidth::ALL {
+            for bits in problem.allowed(row, Side::Activations).iter() {
                 if width(&best, row, Side::Activations).is_none_or(|now| now == bits) {
                     continue;
                 }
@@ -265,23 +295,32 @@ fn least_ram(problem: &Problem) -> Least {
     descend_from(problem, &starts, with_weights_of_least_stack, cost, bound)
 }
 
+/// The widths that `tensor` may have.
+fn tensor_widths(problem: &Problem, tensor: TensorId) -> WidthSet {
+    problem.row_of(tensor).map_or(WidthSet::only(BitWidth::B8), |row| problem.allowed(row, Side::Activations))
+}
+
 /// The kernels that `node` might call under some policy.
 fn possible_kernels(problem: &Problem, index: usize) -> Vec<KernelKey> {
     let node = &problem.network().nodes[index];
-    let free = |tensor| problem.row_of(tensor).is_some();
     let mut keys = Vec::new();
     let mut widths = problem.widths(&problem.uniform(BitWidth::B8));
-    let choices = |free: bool| if free { &BitWidth::ALL[..] } else { &BitWidth::ALL[2..] };
-    for input in choices(free(node.inputs[0])) {
-        let outputs =
-            if node.op.passes_encoding_on() { std::slice::from_ref(input) } else { choices(free(node.output)) };
-        for output in outputs {
-            for second in BitWidth::ALL {
-                widths.tensors[node.inputs[0].0] = *input;
-                if let Some(other) = node.inputs.get(1).filter(|other| free(**other)) {
+    let choices = |tensor| tensor_widths(problem, tensor);
+    let weights = problem.space().rows.iter().position(|row| row.node.0 == index && row.weights);
+    let seconds = match (weights, node.inputs.get(1)) {
+        (Some(row), _) => problem.allowed(row, Side::Weights),
+        (None, Some(other)) => choices(*other),
+        (None, None) => WidthSet::only(BitWidth::B8),
+    };
+    for input in choices(node.inputs[0]).iter() {
+        let outputs = if node.op.passes_encoding_on() { WidthSet::only(input) } else { choices(node.output) };
+        for output in outputs.iter() {
+            for second in seconds.iter() {
+                widths.tensors[node.inputs[0].0] = input;
+                if let Some(other) = node.inputs.get(1).filter(|other| **other != node.inputs[0]) {
                     widths.tensors[other.0] = second;
                 }
-                widths.tensors[node.output.0] = *output;
+                widths.tensors[node.output.0] = output;
                 widths.weights[index] = widths.weights[index].map(|_| second);
                 keys.extend(kernel_keys(node, index, &widths));
             }
@@ -317,12 +356,12 @@ fn ram_lower_bound(problem: &Problem) -> u64 {
             tensor_bytes(network.shape(input), widths.tensors[input.0]) + scratch_bytes(network, node, widths)
         };
         let rest = alive[step] - of_input(&narrowest);
-        let wider = BitWidth::ALL.into_iter().filter(|_| problem.row_of(input).is_some()).map(|bits| {
+        let wider = tensor_widths(problem, input).iter().map(|bits| {
             let mut widths = narrowest.clone();
             widths.tensors[input.0] = bits;
             of_input(&widths)
         });
-        rest + wider.chain([of_input(&narrowest)]).min().unwrap_or(0)
+        rest + wider.min().unwrap_or(0)
     });
     let stack = (0..network.nodes.len()).filter_map(|i| {
         possible_kernels(problem, i).into_iter().map(|key| problem.model().kernel(key).stack_bytes).min()
@@ -332,11 +371,13 @@ fn ram_lower_bound(problem: &Problem) -> u64 {
 
 /// Of `starts`, each with the weights of least FLASH, the one of least FLASH that keeps both budgets; and its bytes.
 fn least_flash_that_fits(problem: &Problem, starts: &[Policy]) -> Option<(Policy, Memory)> {
+    let completed =
+        |start| [with_weights_of_least_flash, with_narrowest_weights].map(|complete| complete(problem, start));
     starts
         .iter()
-        .map(|start| with_weights_of_least_flash(problem, start))
+        .flat_map(completed)
         .map(|policy| (problem.memory(&policy), policy))
-        .filter(|(memory, _)| memory.fits(problem.budget()))
+        .filter(|(memory, _)| problem.limits().hold(*memory))
         .min_by_key(|(memory, _)| memory.flash_bytes)
         .map(|(memory, policy)| (policy, memory))
 }
@@ -348,10 +389,9 @@ fn nearest(problem: &Problem, of_least_ram: &Policy) -> (Policy, Memory) {
     if let Some(found) = least_flash_that_fits(problem, &starts) {
         return found;
     }
-    let budget = problem.budget();
-    let excess = |policy: &Policy| problem.memory(policy).excess(budget);
+    let excess = |policy: &Policy| problem.limits().excess(problem.memory(policy));
     let mut best: Option<(f64, Policy)> = None;
-    for complete in [with_weights_of_least_flash, with_weights_of_least_stack] {
+    for complete in [with_weights_of_least_flash, with_weights_of_least_stack, with_narrowest_weights] {
         let mut completed: Vec<Policy> = starts.iter().map(|start| complete(problem, start)).collect();
         // Tight budgets bring several starts to the same widths.
         let mut seen = HashSet::new();
@@ -383,7 +423,12 @@ impl fmt::Display for Diagnosis {
             format!("{} ({proof})", format_size(least.bytes))
         };
         let limit = |bytes| if bytes == u64::MAX { "without limit".to_owned() } else { format_size(bytes) };
-        writeln!(f, "budget       FLASH {}, RAM {}", limit(self.budget.flash_bytes), limit(self.budget.ram_bytes))?;
+        let Limits { budget, weight_bytes } = self.limits;
+        writeln!(f, "budget       FLASH {}, RAM {}", limit(budget.flash_bytes), limit(budget.ram_bytes))?;
+        if weight_bytes != u64::MAX {
+            let least = format_size(self.least_weight_bytes);
+            writeln!(f, "weights      at most {}, the least is {least} (proved)", limit(weight_bytes))?;
+        }
         writeln!(f, "least FLASH  {}", line(&self.least_flash))?;
         writeln!(f, "least RAM    {}", line(&self.least_ram))?;
         let verdict = match self.verdict {
@@ -391,7 +436,7 @@ impl fmt::Display for Diagnosis {
             Verdict::Impossible => "does not fit; this would do:",
             Verdict::NotFound => "no policy found that fits; this would do:",
         };
-        let Memory { flash_bytes, ram_bytes } = self.would_do;
+        let Memory { flash_bytes, ram_bytes, .. } = self.would_do;
         writeln!(f, "together     {verdict} FLASH {}, RAM {}", format_size(flash_bytes), format_size(ram_bytes))?;
         write!(f, "{}", self.peak)
     }

@@ -28,12 +28,13 @@
 //! the settings (with the seed) and the rewards, so a search resumes by running again with the rewards that its diary
 //! knows ([`Memo::resuming`]), and chance is the same for any number of threads.
 //!
-//! In reading order: [`problem`], [`evaluate`], [`record`], [`mod@search`]; the strategies [`rules`] and [`ddpg`], with
+//! In reading order: [`problem`], [`constraints`], [`evaluate`], [`record`], [`mod@search`]; the strategies [`rules`] and [`ddpg`], with
 //! [`enforce`], which brings any policy under the budgets; [`mod@baselines`], which every search is compared with; and
 //! [`feasibility`], which says what no policy can go below.
 #![forbid(unsafe_code)]
 
 pub mod baselines;
+pub mod constraints;
 pub mod ddpg;
 pub mod enforce;
 pub mod evaluate;
@@ -44,9 +45,10 @@ pub mod rules;
 pub mod search;
 
 pub use baselines::{Baseline, baselines};
+pub use constraints::{ConstraintError, Constraints, Pin, WidthSet};
 pub use ddpg::DdpgSettings;
 pub use evaluate::{EvaluationError, Evaluator, Memo};
 pub use feasibility::{Diagnosis, Least, Peak, Verdict};
-pub use problem::{Memory, Problem};
+pub use problem::{Limits, Memory, Problem};
 pub use record::{Record, Replay, parse_diary};
 pub use search::{Found, Outcome, Settings, StopReason, Strategy, search};

@@ -1,6 +1,8 @@
 //! What is searched: a network's free widths, and the bytes that a choice of them takes against a budget.
 
-use bitesize_ir::memory::{MemoryModel, Widths};
+use crate::constraints::{ConstraintError, Constraints, WidthSet};
+use bitesize_ir::memory::{MemoryModel, Widths, packed_weight_bytes};
+use bitesize_ir::policy::{PolicyRow, SpaceRow};
 use bitesize_ir::target::{Budget, CoreCosts};
 use bitesize_ir::{BitWidth, Network, Policy, PolicySpace, TensorId};
 use serde::{Deserialize, Serialize};
@@ -12,34 +14,54 @@ pub struct Memory {
     pub flash_bytes: u64,
     /// Bytes of RAM, arena and stack.
     pub ram_bytes: u64,
+    /// Bytes of packed weights, part of `flash_bytes`.
+    pub weight_bytes: u64,
 }
 
-impl Memory {
-    /// Whether neither passes the budget.
-    pub fn fits(self, budget: Budget) -> bool {
-        self.flash_bytes <= budget.flash_bytes && self.ram_bytes <= budget.ram_bytes
+/// What a policy has to keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// FLASH and RAM; [`u64::MAX`] for no limit.
+    pub budget: Budget,
+    /// Packed weights; [`u64::MAX`] for no limit.
+    pub weight_bytes: u64,
+}
+
+impl Limits {
+    /// Whether nothing of `memory` passes them.
+    pub fn hold(self, memory: Memory) -> bool {
+        memory.flash_bytes <= self.budget.flash_bytes
+            && memory.ram_bytes <= self.budget.ram_bytes
+            && memory.weight_bytes <= self.weight_bytes
     }
 
-    /// How far both are over, each in shares of its budget; 0 where it fits.
-    pub fn excess(self, budget: Budget) -> f64 {
+    /// How far `memory` is over, each in shares of its limit; 0 where all hold.
+    pub fn excess(self, memory: Memory) -> f64 {
         let over = |bytes: u64, limit: u64| bytes.saturating_sub(limit) as f64 / limit.max(1) as f64;
-        over(self.flash_bytes, budget.flash_bytes) + over(self.ram_bytes, budget.ram_bytes)
+        over(memory.flash_bytes, self.budget.flash_bytes)
+            + over(memory.ram_bytes, self.budget.ram_bytes)
+            + over(memory.weight_bytes, self.weight_bytes)
     }
 }
 
-/// A network whose widths are to be chosen, and the budget that they have to keep.
+/// A network whose widths are to be chosen, and what they have to keep.
+#[derive(Clone)]
 pub struct Problem<'a> {
     network: &'a Network,
     space: &'a PolicySpace,
-    budget: Budget,
+    limits: Limits,
     model: MemoryModel<'a>,
+    /// Widths that weights and activations of each row may have.
+    allowed: Vec<[WidthSet; 2]>,
+    /// Packed weights of each row by [`BitWidth`].
+    weight_bytes: Vec<[u64; 3]>,
     /// For each tensor the row whose activation width it has; `None` where the width is fixed at 8 bits.
     rows_of_tensors: Vec<Option<usize>>,
 }
 
 impl<'a> Problem<'a> {
     /// The problem of giving `network` (rewritten, with `space` its policy space) widths that keep `budget` on `core`.
-    pub fn new(network: &'a Network, space: &'a PolicySpace, core: &'a CoreCosts, budget: Budget) -> Self {
+    pub fn new(network: &'a Network, space: &'a PolicySpace, core: &CoreCosts, budget: Budget) -> Self {
         let mut rows_of_tensors = vec![None; network.tensors.len()];
         for (row, choice) in space.rows.iter().enumerate().filter(|(_, row)| row.activations) {
             rows_of_tensors[network.node(choice.node).output.0] = Some(row);
@@ -47,12 +69,37 @@ impl<'a> Problem<'a> {
         for node in network.nodes.iter().filter(|node| node.op.passes_encoding_on()) {
             rows_of_tensors[node.output.0] = rows_of_tensors[node.inputs[0].0];
         }
-        Self { network, space, budget, model: MemoryModel::of(network, core), rows_of_tensors }
+        let packed =
+            |row: &SpaceRow| BitWidth::ALL.map(|bits| packed_weight_bytes(&network.node(row.node).op, bits) as u64);
+        Self {
+            network,
+            space,
+            limits: Limits { budget, weight_bytes: u64::MAX },
+            model: MemoryModel::of(network, core),
+            allowed: vec![[WidthSet::ALL; 2]; space.rows.len()],
+            weight_bytes: space.rows.iter().map(packed).collect(),
+            rows_of_tensors,
+        }
     }
 
-    /// The same network and core under another budget.
+    /// The same network and core under another budget; the constraints stay.
     pub fn with_budget(&self, budget: Budget) -> Self {
-        Self { budget, model: self.model.clone(), rows_of_tensors: self.rows_of_tensors.clone(), ..*self }
+        Self { limits: Limits { budget, ..self.limits }, ..self.clone() }
+    }
+
+    /// The same network and constraints on another core under another budget.
+    pub fn on(&self, core: &CoreCosts, budget: Budget) -> Self {
+        Self { model: MemoryModel::of(self.network, core), ..self.with_budget(budget) }
+    }
+
+    /// The same under `constraints` instead of those that it has.
+    ///
+    /// # Errors
+    /// Pins that do not suit the network; all of them.
+    pub fn constrained(&self, constraints: &Constraints) -> Result<Self, ConstraintError> {
+        let weight_bytes = constraints.weight_bytes.unwrap_or(u64::MAX);
+        let limits = Limits { weight_bytes, ..self.limits };
+        Ok(Self { allowed: constraints.allowed(self.space)?, limits, ..self.clone() })
     }
 
     /// The network.
@@ -65,9 +112,44 @@ impl<'a> Problem<'a> {
         self.space
     }
 
-    /// What has to be kept.
+    /// FLASH and RAM that have to be kept.
     pub fn budget(&self) -> Budget {
-        self.budget
+        self.limits.budget
+    }
+
+    /// All that has to be kept.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// The widths that `row` may have on `side`.
+    pub fn allowed(&self, row: usize, side: Side) -> WidthSet {
+        self.allowed[row][side as usize]
+    }
+
+    /// Bytes of the packed weights of `row` at `bits`; 0 where it has none.
+    pub fn packed_bytes(&self, row: usize, bits: BitWidth) -> u64 {
+        self.weight_bytes[row][bits as usize]
+    }
+
+    /// Bytes of all weights packed at `policy`.
+    pub fn weight_bytes(&self, policy: &Policy) -> u64 {
+        let bytes = |(row, choice): (usize, &PolicyRow)| choice.weights.map_or(0, |bits| self.packed_bytes(row, bits));
+        policy.rows.iter().enumerate().map(bytes).sum()
+    }
+
+    /// Whether every width of `policy` is an allowed one.
+    pub fn allows(&self, policy: &Policy) -> bool {
+        self.slots()
+            .all(|(row, side)| width(policy, row, side).is_some_and(|bits| self.allowed(row, side).contains(bits)))
+    }
+
+    /// Everything that has a width to choose, allowed or not: rows in order, of each weights, then activations.
+    pub fn slots(&self) -> impl Iterator<Item = (usize, Side)> + '_ {
+        self.space.rows.iter().enumerate().flat_map(|(row, free)| {
+            let sides = [(Side::Weights, free.weights), (Side::Activations, free.activations)];
+            sides.into_iter().filter(|(_, free)| *free).map(move |(side, _)| (row, side))
+        })
     }
 
     /// The memory model.
@@ -83,22 +165,27 @@ impl<'a> Problem<'a> {
     /// Bytes of FLASH and RAM at `policy`.
     pub fn memory(&self, policy: &Policy) -> Memory {
         let widths = self.widths(policy);
-        Memory { flash_bytes: self.model.flash_bytes(&widths), ram_bytes: self.model.ram_bytes(&widths) }
+        Memory {
+            flash_bytes: self.model.flash_bytes(&widths),
+            ram_bytes: self.model.ram_bytes(&widths),
+            weight_bytes: self.weight_bytes(policy),
+        }
     }
 
-    /// Whether `policy` keeps both budgets.
+    /// Whether `policy` keeps all limits and has allowed widths only.
     pub fn fits(&self, policy: &Policy) -> bool {
-        self.flash_fits(policy) && self.ram_fits(policy)
+        self.allows(policy) && self.flash_fits(policy) && self.ram_fits(policy)
     }
 
-    /// Whether `policy` keeps the FLASH budget.
+    /// Whether `policy` keeps the FLASH budget and the limit of packed weights.
     pub fn flash_fits(&self, policy: &Policy) -> bool {
-        self.model.flash_bytes(&self.widths(policy)) <= self.budget.flash_bytes
+        self.weight_bytes(policy) <= self.limits.weight_bytes
+            && self.model.flash_bytes(&self.widths(policy)) <= self.limits.budget.flash_bytes
     }
 
     /// Whether `policy` keeps the RAM budget.
     pub fn ram_fits(&self, policy: &Policy) -> bool {
-        self.model.ram_bytes(&self.widths(policy)) <= self.budget.ram_bytes
+        self.model.ram_bytes(&self.widths(policy)) <= self.limits.budget.ram_bytes
     }
 
     /// The row whose activation width `tensor` has; `None` where the width is fixed at 8 bits.
@@ -114,9 +201,34 @@ impl<'a> Problem<'a> {
         })
     }
 
-    /// The same widths everywhere: `bits` for weights and free activations.
+    /// The same widths everywhere: `bits` for weights and free activations; where that is not allowed, the widest
+    /// below it, or else the narrowest.
     pub fn uniform(&self, bits: BitWidth) -> Policy {
-        Policy::uniform(self.space, bits, bits)
+        self.allowed_of(Policy::uniform(self.space, bits, bits))
+    }
+
+    /// `policy` with allowed widths: the widest below where one is not allowed, or else the narrowest.
+    pub fn allowed_of(&self, mut policy: Policy) -> Policy {
+        for (row, side) in self.slots() {
+            if let Some(bits) = width(&policy, row, side) {
+                set_width(&mut policy, row, side, self.allowed(row, side).at_most(bits));
+            }
+        }
+        policy
+    }
+
+    /// The next narrower width that `row` of `policy` may have on `side`.
+    pub fn narrower(&self, policy: &Policy, row: usize, side: Side) -> Option<BitWidth> {
+        width(policy, row, side).and_then(|bits| self.allowed(row, side).below(bits))
+    }
+
+    /// Cuts one level (8 to 4, 4 to 2, over what is not allowed); whether there was one to cut.
+    pub fn cut(&self, policy: &mut Policy, row: usize, side: Side) -> bool {
+        let narrower = self.narrower(policy, row, side);
+        if let Some(bits) = narrower {
+            set_width(policy, row, side, bits);
+        }
+        narrower.is_some()
     }
 }
 
@@ -145,15 +257,6 @@ pub fn set_width(policy: &mut Policy, row: usize, side: Side, bits: BitWidth) {
     };
     debug_assert!(slot.is_some(), "row {row} has no free width on that side");
     *slot = Some(bits);
-}
-
-/// Cuts one level (8 to 4, 4 to 2); whether there was one to cut.
-pub fn cut(policy: &mut Policy, row: usize, side: Side) -> bool {
-    let narrower = width(policy, row, side).and_then(BitWidth::narrower);
-    if let Some(bits) = narrower {
-        set_width(policy, row, side, bits);
-    }
-    narrower.is_some()
 }
 
 /// `W8A4 W4A8 W2A-`: one word a row, `-` where a row has no such width. Read back by [`from_compact`].

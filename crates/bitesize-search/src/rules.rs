@@ -23,8 +23,7 @@
 //! - where the cut gets stuck (mixed widths need many kernels, and in a small network their code outweighs what the
 //!   weights save), [`crate::baselines::by_rules`] falls back on what [`crate::feasibility`] found.
 
-use crate::problem::{Problem, Side, cut, width};
-use bitesize_ir::memory::packed_weight_bytes;
+use crate::problem::{Problem, Side, width};
 use bitesize_ir::{BitWidth, Policy, TensorId};
 
 /// How far below the largest share of weight bytes a row still counts as large (the paper's margin).
@@ -81,7 +80,7 @@ fn cut_at_node(problem: &Problem, policy: &mut Policy, node: usize, sweep: Sweep
         if (Some(row) == output_row) != (sweep == Sweep::Forward) {
             return any;
         }
-        any |= cut(policy, row, Side::Activations);
+        any |= problem.cut(policy, row, Side::Activations);
     }
 }
 
@@ -95,7 +94,9 @@ fn largest_cuttable(
     let mut best: Option<((BitWidth, usize, bool), usize)> = None;
     for tensor in tensors {
         let Some(row) = problem.row_of(tensor) else { continue };
-        let Some(bits) = width(policy, row, Side::Activations).filter(|bits| bits.narrower().is_some()) else {
+        let (Some(bits), Some(_)) =
+            (width(policy, row, Side::Activations), problem.narrower(policy, row, Side::Activations))
+        else {
             continue;
         };
         let bytes = bitesize_ir::memory::tensor_bytes(problem.network().shape(tensor), bits);
@@ -114,7 +115,7 @@ fn cut_anywhere(problem: &Problem, policy: &mut Policy) -> bool {
     let all = (0..problem.network().tensors.len()).map(TensorId);
     let row = largest_cuttable(problem, policy, problem.alive_at(peak), None)
         .or_else(|| largest_cuttable(problem, policy, all, None));
-    row.is_some_and(|row| cut(policy, row, Side::Activations))
+    row.is_some_and(|row| problem.cut(policy, row, Side::Activations))
 }
 
 /// Index of the largest value, the first of them; 0 for none.
@@ -125,19 +126,18 @@ pub(crate) fn first_largest(values: &[usize]) -> usize {
 /// Cuts weights until the FLASH budget holds; whether it does.
 pub fn cut_weights(problem: &Problem, policy: &mut Policy) -> bool {
     let bytes_of = |policy: &Policy, row: usize| {
-        let node = problem.network().node(problem.space().rows[row].node);
-        width(policy, row, Side::Weights).map_or(0, |bits| packed_weight_bytes(&node.op, bits)) as f64
+        width(policy, row, Side::Weights).map_or(0, |bits| problem.packed_bytes(row, bits)) as f64
     };
     while !problem.flash_fits(policy) {
         let bytes: Vec<f64> = (0..policy.rows.len()).map(|row| bytes_of(policy, row)).collect();
         let total: f64 = bytes.iter().sum();
-        let cuttable = |row: &usize| width(policy, *row, Side::Weights).is_some_and(|bits| bits.narrower().is_some());
+        let cuttable = |row: &usize| problem.narrower(policy, *row, Side::Weights).is_some();
         let rows: Vec<usize> = (0..policy.rows.len()).filter(cuttable).collect();
         let largest = rows.iter().map(|row| bytes[*row]).fold(0.0, f64::max);
         let Some(row) = rows.into_iter().find(|row| bytes[*row] / total > largest / total - SHARE_MARGIN) else {
             return false;
         };
-        cut(policy, row, Side::Weights);
+        problem.cut(policy, row, Side::Weights);
     }
     true
 }

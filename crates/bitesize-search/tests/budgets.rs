@@ -8,7 +8,7 @@ use bitesize_search::enforce::enforce;
 use bitesize_search::feasibility::{fitting_policy, with_weights_of_least_flash};
 use bitesize_search::problem::{Side, from_compact, set_width, to_compact, width};
 use bitesize_search::rules::cut_by_rules;
-use bitesize_search::{Diagnosis, Memory, Problem, Verdict, baselines};
+use bitesize_search::{Constraints, Diagnosis, Memory, Problem, Verdict, baselines};
 use common::{Builder, chain, costs, costs_of_large_kernels, mobilenet_v1, residual, space};
 use proptest::prelude::*;
 
@@ -42,6 +42,68 @@ fn rules_on_the_papers_network() {
         assert_eq!(digits(Side::Weights), "8888888888888848484848884822");
         assert_eq!(digits(Side::Activations), "4428444888888888888888888888");
         assert!(problem.fits(&policy));
+    });
+}
+
+/// Pins, forbidden widths and a limit of packed weights against an enumeration: rules, enforcement, diagnosis.
+#[test]
+fn constraints_agree_with_an_enumeration() {
+    let constraints = |weights: &str, activations: &str, pins: &[&str], weight_share: u64| Constraints {
+        weights: weights.parse().expect("widths"),
+        activations: activations.parse().expect("widths"),
+        pins: pins.iter().map(|pin| pin.parse().expect("a pin")).collect(),
+        weight_bytes: Some(weight_share),
+    };
+    let cases = [
+        constraints("2,4,8", "8", &[], u64::MAX),
+        constraints("4,8", "4,8", &["conv0=8/8"], u64::MAX),
+        constraints("2,8", "2,4,8", &["conv1=4/*", "pool2=*/4"], 9_000),
+        constraints("2,4,8", "2,4,8", &[], 7_000),
+        constraints("4", "2,8", &["fc3=2/8"], 8_000),
+    ];
+    let (network, core) = (chain(2), costs_of_large_kernels(3));
+    for constraints in cases {
+        for (flash, ram) in (300..=1000).step_by(100).flat_map(|flash| [(flash, 350), (flash, 700), (flash, 1000)]) {
+            with_problem(&network, &core, share(&network, &core, flash, ram), |free| {
+                let problem = &free.constrained(&constraints).expect("the pins suit");
+                let all: Vec<Policy> = every_policy(free).filter(|policy| problem.allows(policy)).collect();
+                let exists = all.iter().any(|policy| problem.fits(policy));
+                let diagnosis = Diagnosis::of(problem);
+                match &diagnosis.verdict {
+                    Verdict::Fits(policy) => assert!(problem.fits(policy)),
+                    verdict => assert!(!exists, "missed a policy: {verdict:?} {constraints:?} {flash} {ram}"),
+                }
+                let least = all.iter().map(|policy| problem.memory(policy)).min_by_key(|memory| memory.flash_bytes);
+                assert_eq!(least.map(|memory| memory.flash_bytes), Some(diagnosis.least_flash.bytes));
+                let found =
+                    [cut_by_rules(problem), enforce(problem, problem.uniform(BitWidth::B8), diagnosis.fitting())];
+                assert!(found.into_iter().flatten().all(|policy| problem.fits(&policy)));
+                for baseline in baselines(problem) {
+                    assert!(problem.allows(&baseline.policy));
+                    assert_eq!(baseline.fits, problem.fits(&baseline.policy));
+                }
+            });
+        }
+    }
+}
+
+/// Every pin that does not suit is named.
+#[test]
+fn wrong_pins_are_told_together() {
+    let (network, core) = (chain(2), costs());
+    let pins = ["conv0=8/8", "conv0=4/8", "conv9=8/8", "fc3=4/4", "pool2=8/*", "fc3=*/8", "con=2/2"];
+    let constraints =
+        Constraints { pins: pins.iter().map(|pin| pin.parse().expect("a pin")).collect(), ..Constraints::default() };
+    with_problem(&network, &core, WITHOUT_LIMIT, |problem| {
+        let Err(error) = problem.constrained(&constraints) else { panic!("five pins are wrong") };
+        let told = [
+            "`conv0=4/8`: another pin gives `conv0` 8 bits there",
+            "`conv9=8/8`: the network has no row `conv9`; `bitesize inspect` lists the rows",
+            "`fc3=4/4`: the output of `fc3` always has 8 bits",
+            "`pool2=8/*`: `pool2` has no weights; leave them free, as in pool2=*/8",
+            "`con=2/2`: the network has no row `con`; did you mean `conv0`, `conv1`?",
+        ];
+        assert_eq!(error.0, told);
     });
 }
 
@@ -119,7 +181,7 @@ fn verdicts_agree_with_an_enumeration() {
             for ram in (200..=1000).step_by(50) {
                 let budget = share(&network, &core, flash, ram);
                 with_problem(&network, &core, budget, |problem| {
-                    let exists = all.iter().any(|memory| memory.fits(budget));
+                    let exists = all.iter().any(|memory| problem.limits().hold(*memory));
                     let diagnosis = Diagnosis::of(problem);
                     match &diagnosis.verdict {
                         Verdict::Fits(policy) => assert!(problem.fits(policy)),
@@ -259,12 +321,13 @@ proptest! {
             let mut policy = policy_of(problem, &digits);
             let before = problem.widths(&policy);
             let (flash, ram) = (problem.model().flash(&before), problem.model().ram(&before));
-            let memory = Memory { flash_bytes: flash.total, ram_bytes: ram.total };
+            let memory =
+                Memory { flash_bytes: flash.total, ram_bytes: ram.total, weight_bytes: flash.weights };
             assert_eq!(problem.memory(&policy), memory);
             assert_eq!(problem.model().alive_bytes(&before), ram.plan.alive);
             let row = pick % policy.rows.len();
             for side in [Side::Weights, Side::Activations] {
-                bitesize_search::problem::cut(&mut policy, row, side);
+                problem.cut(&mut policy, row, side);
             }
             let after = problem.widths(&policy);
             assert!(problem.model().flash(&after).weights <= flash.weights);

@@ -3,11 +3,16 @@
 use anyhow::Context as _;
 use bitesize::data::preprocess::PerChannel;
 use bitesize::data::{Channels, PreprocessFile};
-use bitesize::platform::Platform;
+use bitesize::model::Model;
+use bitesize::platform::{NO_LIMIT, Platform};
 use bitesize::run::config::CalibrationConfig;
 use bitesize::usage;
+use bitesize_ir::BitWidth;
+use bitesize_ir::memory::packed_weight_bytes;
+use bitesize_ir::policy::SpaceRow;
 use bitesize_ir::size::parse_size;
 use bitesize_ir::target::Budget;
+use bitesize_search::constraints::{Constraints, Pin, WidthSet};
 use bitesize_train::{CalibrationSettings, RangeMethod};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -120,15 +125,81 @@ impl TargetArgs {
         }
     }
 
-    /// The platform asked for.
-    pub(crate) fn required(&self) -> anyhow::Result<Platform> {
-        self.platform()?
-            .ok_or_else(|| usage("say what the network has to fit: --board NAME, or --flash SIZE with --ram SIZE"))
+    /// The platform asked for; one without limits where nothing was and `limited_elsewhere`.
+    pub(crate) fn required(&self, limited_elsewhere: bool) -> anyhow::Result<Platform> {
+        let without_limit = Budget { flash_bytes: NO_LIMIT, ram_bytes: NO_LIMIT };
+        match self.platform()? {
+            Some(platform) => Ok(platform),
+            None if limited_elsewhere => Platform::of_sizes(without_limit, self.core.as_deref()),
+            None => Err(usage(
+                "say what the network has to fit: --board NAME, or --flash SIZE with --ram SIZE, or --weight-bytes",
+            )),
+        }
     }
 
     /// The core asked for.
     pub(crate) fn core(&self) -> Option<&str> {
         self.core.as_deref()
+    }
+}
+
+/// What widths may be chosen.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Constraints")]
+pub(crate) struct ConstraintArgs {
+    /// Limit of the packed weights alone: a size, or per cent of their bytes at 8 bits; --flash and --ram may then be
+    /// left out
+    #[arg(long, value_name = "PERCENT%|SIZE", value_parser = parse_weight_limit)]
+    weight_bytes: Option<WeightLimit>,
+    /// Widths that weights may have, as 4,8 [default: 2,4,8]
+    #[arg(long, value_name = "WIDTHS", conflicts_with = "policy")]
+    weights: Option<WidthSet>,
+    /// Widths that activations may have, as 8 [default: 2,4,8]
+    #[arg(long, value_name = "WIDTHS", conflicts_with = "policy")]
+    activations: Option<WidthSet>,
+    /// Give one layer its widths, * for one that stays free; can be repeated; goes before --weights and --activations
+    #[arg(long = "pin", value_name = "NAME=W/A", conflicts_with = "policy")]
+    pins: Vec<Pin>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum WeightLimit {
+    Bytes(u64),
+    /// Of what the weights take at 8 bits.
+    Share(f64),
+}
+
+fn parse_weight_limit(text: &str) -> Result<WeightLimit, String> {
+    let Some(percent) = text.strip_suffix('%') else { return parse_size(text).map(WeightLimit::Bytes) };
+    match percent.trim().parse::<f64>() {
+        Ok(percent) if percent > 0.0 && percent <= 100.0 => Ok(WeightLimit::Share(percent / 100.0)),
+        _ => Err(format!("`{text}` is not a number of per cent above 0 and up to 100")),
+    }
+}
+
+impl ConstraintArgs {
+    /// Whether there is a limit of the packed weights.
+    pub(crate) fn limits_weights(&self) -> bool {
+        self.weight_bytes.is_some()
+    }
+
+    /// The constraints on `model`, whose pins are checked.
+    pub(crate) fn read(&self, model: &Model) -> anyhow::Result<Constraints> {
+        let packed = |bits| {
+            let bytes = |row: &SpaceRow| packed_weight_bytes(&model.network.node(row.node).op, bits) as u64;
+            model.space.rows.iter().map(bytes).sum::<u64>()
+        };
+        let constraints = Constraints {
+            weight_bytes: self.weight_bytes.map(|limit| match limit {
+                WeightLimit::Bytes(bytes) => bytes,
+                WeightLimit::Share(share) => (packed(BitWidth::B8) as f64 * share) as u64,
+            }),
+            weights: self.weights.unwrap_or_default(),
+            activations: self.activations.unwrap_or_default(),
+            pins: self.pins.clone(),
+        };
+        constraints.allowed(&model.space).map_err(|error| usage(error.to_string()))?;
+        Ok(constraints)
     }
 }
 

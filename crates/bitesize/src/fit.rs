@@ -7,7 +7,6 @@ use crate::package;
 use crate::report::Report;
 use crate::run::{self, RunConfig, RunFolder};
 use crate::stages::{self, Decision, Run, Samples};
-use bitesize_search::problem::Problem;
 
 /// Runs everything that `config` says and writes it into `folder`.
 ///
@@ -23,7 +22,7 @@ fn steps(config: &RunConfig, inputs: &Inputs, folder: &RunFolder, console: &Cons
     let platform = stages::platform_of(config)?;
     let run = Run { config, inputs, folder, console, platform: &platform };
     let model = &inputs.model;
-    let problem = Problem::new(&model.network, &model.space, &platform.core, platform.budget());
+    let problem = stages::problem_of(config, model, &platform)?;
     let mut report = Report::new(config, inputs, &platform);
     folder.write(run::CONFIG, config.to_toml().as_bytes())?;
 

@@ -18,10 +18,28 @@ pub struct PlatformName {
     pub name: String,
     /// As `cortex-m4`.
     pub core: String,
-    /// Bytes of FLASH for the package.
+    /// Bytes of FLASH for the package; [`NO_LIMIT`], an absent key, where there is none.
+    #[serde(default = "no_limit", skip_serializing_if = "is_no_limit")]
     pub flash_bytes: u64,
-    /// Bytes of RAM for arena and stack.
+    /// Bytes of RAM for arena and stack, as `flash_bytes`.
+    #[serde(default = "no_limit", skip_serializing_if = "is_no_limit")]
     pub ram_bytes: u64,
+}
+
+/// The budget of what is not limited.
+pub const NO_LIMIT: u64 = u64::MAX;
+
+fn no_limit() -> u64 {
+    NO_LIMIT
+}
+
+fn is_no_limit(bytes: &u64) -> bool {
+    *bytes == NO_LIMIT
+}
+
+/// `bytes` of a budget in a report: `None` without a limit.
+pub fn limit(bytes: u64) -> Option<u64> {
+    (bytes != NO_LIMIT).then_some(bytes)
 }
 
 impl PlatformName {

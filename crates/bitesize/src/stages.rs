@@ -87,6 +87,18 @@ pub fn platform_of(config: &RunConfig) -> anyhow::Result<Platform> {
     Platform::named(target)
 }
 
+/// What `config` asks of `model` on `platform`.
+///
+/// # Errors
+/// Pins that do not suit the network.
+pub fn problem_of<'a>(config: &RunConfig, model: &'a Model, platform: &Platform) -> anyhow::Result<Problem<'a>> {
+    let problem = Problem::new(&model.network, &model.space, &platform.core, platform.budget());
+    match &config.search {
+        Some(search) => problem.constrained(&search.constraints).map_err(|error| crate::usage(error.to_string())),
+        None => Ok(problem),
+    }
+}
+
 fn strategy_of(config: &RunConfig) -> anyhow::Result<Strategy> {
     let name = config.search.as_ref().map_or("auto", |s| s.strategy.as_str());
     // The quick strategy stands in for a choice between strategies.
@@ -130,7 +142,7 @@ pub fn misfit(problem: &Problem, given: Option<&Policy>) -> Option<Diagnosis> {
 pub fn boards_that_would_do(problem: &Problem) -> Vec<String> {
     let fits = |target: &bitesize_ir::target::Target| {
         let Some(core) = boards::core(&target.core) else { return false };
-        let other = Problem::new(problem.network(), problem.space(), &core, target.budget());
+        let other = problem.on(&core, target.budget());
         other.fits(&other.uniform(BitWidth::B8)) || fitting_policy(&other).is_some()
     };
     boards::all().into_iter().filter(fits).map(|target| target.name).collect()

@@ -1,6 +1,7 @@
 //! What the agent sees and does: a row's step as ten numbers, an action as a width. It knows neither rewards nor
 //! budgets, weights nor images.
 
+use crate::constraints::WidthSet;
 use crate::problem::{Problem, Side};
 use bitesize_ir::{BitWidth, Op};
 
@@ -15,9 +16,12 @@ const PREVIOUS: usize = 8;
 pub(super) struct Step {
     pub(super) row: usize,
     pub(super) side: Side,
+    /// Two or three widths.
+    pub(super) allowed: WidthSet,
 }
 
-/// The decisions of one episode: rows in topological order, of each its weights, then its activations, where free.
+/// The decisions of one episode: rows in topological order, of each its weights, then its activations, where more than
+/// one width is allowed.
 #[derive(Clone, Debug)]
 pub(super) struct Environment {
     steps: Vec<Step>,
@@ -27,18 +31,16 @@ pub(super) struct Environment {
 
 impl Environment {
     pub(super) fn of(problem: &Problem) -> Self {
-        let rows = &problem.space().rows;
-        let features = normalised((0..rows.len()).map(|row| features(problem, row)).collect());
+        let features = normalised((0..problem.space().rows.len()).map(|row| features(problem, row)).collect());
         let (mut steps, mut states) = (Vec::new(), Vec::new());
-        for (row, free) in rows.iter().enumerate() {
-            for (side, free) in [(Side::Weights, free.weights), (Side::Activations, free.activations)] {
-                if free {
-                    let mut state = [0.0; STATE];
-                    state[..PREVIOUS].copy_from_slice(&features[row]);
-                    state[PREVIOUS + 1] = if side == Side::Activations { 1.0 } else { 0.0 };
-                    steps.push(Step { row, side });
-                    states.push(state);
-                }
+        for (row, side) in problem.slots() {
+            let allowed = problem.allowed(row, side);
+            if allowed.len() > 1 {
+                let mut state = [0.0; STATE];
+                state[..PREVIOUS].copy_from_slice(&features[row]);
+                state[PREVIOUS + 1] = if side == Side::Activations { 1.0 } else { 0.0 };
+                steps.push(Step { row, side, allowed });
+                states.push(state);
             }
         }
         Self { steps, states }
@@ -56,9 +58,12 @@ impl Environment {
     }
 }
 
-/// The width that an action in 0..=1 stands for: a third of the interval each, narrowest first.
-pub(super) fn width_of(action: f32) -> BitWidth {
-    BitWidth::ALL[((action * 3.0) as usize).min(2)]
+/// The width that an action in 0..=1 stands for: an equal part of the interval for each that is allowed, narrowest
+/// first.
+pub(super) fn width_of(action: f32, allowed: WidthSet) -> BitWidth {
+    let parts = allowed.len();
+    let part = ((action * parts as f32) as usize).min(parts - 1);
+    allowed.iter().nth(part).unwrap_or(BitWidth::B8)
 }
 
 /// HAQ's features of a layer, in its order: depthwise, input channels, output channels, stride, kernel, weights, input
@@ -114,8 +119,10 @@ mod tests {
     fn thirds_of_the_interval() {
         let cases = [(0.0, 2), (0.333, 2), (0.334, 4), (0.5, 4), (0.666, 4), (0.667, 8), (1.0, 8)];
         for (action, bits) in cases {
-            assert_eq!(width_of(action).bits(), bits, "{action}");
+            assert_eq!(width_of(action, WidthSet::ALL).bits(), bits, "{action}");
         }
+        let two = "2,8".parse().expect("two widths");
+        assert_eq!([0.0, 0.49, 0.51, 1.0].map(|action| width_of(action, two).bits()), [2, 2, 8, 8]);
     }
 
     #[test]

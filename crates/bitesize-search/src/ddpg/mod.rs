@@ -151,7 +151,7 @@ fn act(
             Exploration::WarmUp => rng.random_range(0.0..1.0),
             Exploration::Sigma(sigma) => truncated_normal(f64::from(agent.action(state)), sigma, rng) as f32,
         };
-        previous = width_of(action);
+        previous = width_of(action, step.allowed);
         set_width(&mut policy, step.row, step.side, previous);
         let done = index + 1 == environment.steps().len();
         transitions.push(Transition { state, action, reward: 0.0, next: [0.0; STATE], done });

@@ -1,11 +1,12 @@
 //! `bitesize fit`.
 
 use super::{keep_if_interrupted, read_config, read_report};
-use crate::args::{CalibrationArgs, PreprocessArgs, TargetArgs, absolute, at_least_one, package_name};
+use crate::args::{CalibrationArgs, ConstraintArgs, PreprocessArgs, TargetArgs, absolute, at_least_one, package_name};
 use anyhow::{Context as _, bail};
 use bitesize::choose::parse_uniform;
 use bitesize::console::Console;
 use bitesize::inputs::{Inputs, Sources};
+use bitesize::model::Model;
 use bitesize::report::Report;
 use bitesize::run::config::{DataConfig, ModelConfig, PackageConfig, SearchConfig, VerifyConfig};
 use bitesize::run::{self, RunConfig, RunFolder};
@@ -74,6 +75,8 @@ pub(crate) struct SearchArgs {
     /// Stop after this many episodes without a new best
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     patience: Option<usize>,
+    #[command(flatten)]
+    constraints: ConstraintArgs,
 }
 
 fn parse_strategy(text: &str) -> Result<String, String> {
@@ -84,15 +87,21 @@ fn parse_strategy(text: &str) -> Result<String, String> {
 }
 
 impl SearchArgs {
-    /// The settings, with the policy's rows for `space`.
-    pub(crate) fn config(&self, space: &PolicySpace) -> anyhow::Result<SearchConfig> {
-        let policy = self.policy.as_deref().map(|text| read_policy(text, space)).transpose()?;
+    /// Whether the packed weights are limited, so that FLASH and RAM need not be.
+    pub(crate) fn limits_weights(&self) -> bool {
+        self.constraints.limits_weights()
+    }
+
+    /// The settings, with policy and constraints checked against `model`.
+    pub(crate) fn config(&self, model: &Model) -> anyhow::Result<SearchConfig> {
+        let policy = self.policy.as_deref().map(|text| read_policy(text, &model.space)).transpose()?;
         Ok(SearchConfig {
             strategy: if policy.is_some() { "policy".into() } else { self.search.clone() },
             policy: policy.as_ref().map(to_compact),
             episodes: self.episodes,
             eval_samples: self.eval_samples,
             patience: self.patience,
+            constraints: self.constraints.read(model)?,
         })
     }
 }
@@ -148,7 +157,7 @@ impl FitArgs {
 
     /// The settings that the flags say, checked against the network and the data.
     fn new_config(&self, model: &Path, console: &Console) -> anyhow::Result<(RunConfig, Inputs)> {
-        let platform = self.target.required()?;
+        let platform = self.target.required(self.search.limits_weights())?;
         let preprocess = self.preprocess.read()?;
         let train = self.train.as_deref().ok_or_else(|| usage("say which data to calibrate with: --train DATA"))?;
         let sources = Sources { model, train: Some(train), val: self.val.as_deref(), preprocess: &preprocess };
@@ -165,7 +174,7 @@ impl FitArgs {
             preprocess,
             calibration: self.calibration.config(),
             target: Some(platform.name),
-            search: Some(self.search.config(&inputs.model.space)?),
+            search: Some(self.search.config(&inputs.model)?),
             package: PackageConfig { name: self.name.clone() },
             verify: VerifyConfig { host_samples: self.host_samples, qemu_samples: self.qemu_samples },
         };

@@ -77,9 +77,7 @@ pub(crate) fn refuse_ignored(command: &clap::Command, matches: &ArgMatches) -> a
     let (source, ignored): (&str, fn(&str) -> bool) = match name {
         "fit" if has("config") => ("--config", |id| id != "config"),
         "fit" if has("resume") && !has("model") => ("--resume without a model", |id| id != "resume"),
-        "search" if has("resume") => {
-            ("--resume", |id| ["search", "policy", "episodes", "eval_samples", "patience"].contains(&id))
-        }
+        "search" if has("resume") => ("--resume", |id| SEARCH_FLAGS.contains(&id)),
         _ => return Ok(()),
     };
     let harmless = ["output", "verbose", "quiet", "threads"];
@@ -94,6 +92,10 @@ pub(crate) fn refuse_ignored(command: &clap::Command, matches: &ArgMatches) -> a
         None => Ok(()),
     }
 }
+
+/// The flags of a search that its config.toml keeps.
+const SEARCH_FLAGS: [&str; 9] =
+    ["search", "policy", "episodes", "eval_samples", "patience", "weight_bytes", "weights", "activations", "pins"];
 
 /// Reads the settings of a run.
 fn read_config(path: &Path) -> anyhow::Result<RunConfig> {

@@ -9,7 +9,6 @@ use bitesize::inputs::Inputs;
 use bitesize::report::Report;
 use bitesize::run;
 use bitesize::stages::{self, Decision, Run, Samples};
-use bitesize_search::problem::Problem;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -32,14 +31,19 @@ impl SearchCommandArgs {
         let (folder, earlier) = open_run(&self.folder)?;
         let inputs = Inputs::of_run(&earlier, None, console)?;
         let mut config = earlier.clone();
+        let asked = self.search.config(&inputs.model)?;
         if let Some(platform) = self.target.platform()? {
             config.target = Some(platform.name);
         }
+        let limits_weights = match (self.resume, &earlier.search) {
+            (true, Some(search)) => search.constraints.weight_bytes.is_some(),
+            _ => asked.constraints.weight_bytes.is_some(),
+        };
         let platform = match &config.target {
             Some(_) => stages::platform_of(&config)?,
-            None => self.target.required()?,
+            None => self.target.required(limits_weights)?,
         };
-        let asked = self.search.config(&inputs.model.space)?;
+        config.target = Some(platform.name.clone());
         if !self.resume || config.search.is_none() {
             config.search = Some(asked);
         }
@@ -58,8 +62,7 @@ impl SearchCommandArgs {
         folder.write(run::CONFIG, config.to_toml().as_bytes())?;
 
         let run = Run { config: &config, inputs: &inputs, folder: &folder, console, platform: &platform };
-        let (network, space) = (&inputs.model.network, &inputs.model.space);
-        let problem = Problem::new(network, space, &platform.core, platform.budget());
+        let problem = stages::problem_of(&config, &inputs.model, &platform)?;
         let mut report = Report::new(&config, &inputs, &platform);
         let given = stages::given_policy(&config, &inputs)?;
         let ending = match stages::misfit(&problem, given.as_ref()) {

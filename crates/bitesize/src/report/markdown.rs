@@ -2,6 +2,7 @@
 
 use super::{LayerReport, Report};
 use bitesize_ir::size::format_size;
+use bitesize_search::constraints::{Constraints, WidthSet};
 use std::fmt::Write as _;
 
 fn percent(value: Option<f64>) -> String {
@@ -10,6 +11,24 @@ fn percent(value: Option<f64>) -> String {
 
 fn number(value: Option<u64>) -> String {
     value.map_or("-".into(), |v| v.to_string())
+}
+
+fn limit(bytes: Option<u64>) -> String {
+    bytes.map_or("without limit".to_owned(), format_size)
+}
+
+/// The constraints as the flags that ask for them.
+fn describe(constraints: &Constraints) -> String {
+    let Constraints { weight_bytes, weights, activations, pins } = constraints;
+    let mut parts: Vec<String> =
+        weight_bytes.iter().map(|bytes| format!("weights in {}", format_size(*bytes))).collect();
+    for (what, widths) in [("weights", weights), ("activations", activations)] {
+        if *widths != WidthSet::ALL {
+            parts.push(format!("{what} of {widths} bits"));
+        }
+    }
+    parts.extend(pins.iter().map(|pin| format!("`{pin}`")));
+    parts.join("; ")
 }
 
 impl Report {
@@ -38,13 +57,17 @@ impl Report {
             "The network {verdict} `{}` ({}): FLASH {}, RAM {}.\n",
             target.name,
             target.core,
-            format_size(target.flash_bytes),
-            format_size(target.ram_bytes)
+            limit(target.flash_bytes),
+            limit(target.ram_bytes)
         )?;
+        if let Some(constraints) = &self.constraints {
+            writeln!(out, "Asked for besides: {}.\n", describe(constraints))?;
+        }
         if let (Some(flash), Some(ram)) = (&self.flash, &self.ram) {
-            let left = |limit: u64, used: u64| match limit.checked_sub(used) {
-                Some(left) => format!("{left} B left"),
-                None => format!("{} B too much", used - limit),
+            let left = |limit: Option<u64>, used: u64| match limit.map(|limit| (limit, limit.checked_sub(used))) {
+                None => "no limit".to_owned(),
+                Some((_, Some(left))) => format!("{left} B left"),
+                Some((limit, None)) => format!("{} B too much", used - limit),
             };
             writeln!(out, "| memory | bytes | | of it |\n|---|---|---|---|")?;
             writeln!(

@@ -6,12 +6,13 @@ use crate::Ending;
 use crate::choose::{Chosen, SearchSummary};
 use crate::inputs::Inputs;
 use crate::measure::Accuracies;
-use crate::platform::Platform;
+use crate::platform::{Platform, limit};
 use crate::run::RunConfig;
 use crate::run::config::PackageConfig;
 use crate::sqnr::TensorQuality;
 use bitesize_ir::Network;
 use bitesize_ir::memory::{FlashUse, RamUse, Widths};
+use bitesize_search::constraints::Constraints;
 use bitesize_search::feasibility::{Diagnosis, Verdict};
 use bitesize_verify::RunnerResult;
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,9 @@ pub struct Report {
     /// What the package is called.
     #[serde(default)]
     pub package: PackageConfig,
+    /// What it had to keep beside FLASH and RAM.
+    #[serde(default)]
+    pub constraints: Option<Constraints>,
     /// Whether it fits.
     pub fits: bool,
     /// On the validation data.
@@ -85,8 +89,10 @@ pub struct ModelReport {
 pub struct TargetReport {
     pub name: String,
     pub core: String,
-    pub flash_bytes: u64,
-    pub ram_bytes: u64,
+    /// Null without a limit.
+    pub flash_bytes: Option<u64>,
+    /// Null without a limit.
+    pub ram_bytes: Option<u64>,
 }
 
 /// Accuracies on the validation data.
@@ -233,10 +239,11 @@ impl Report {
             target: TargetReport {
                 name: target.name.clone(),
                 core: target.core.clone(),
-                flash_bytes: target.flash_bytes,
-                ram_bytes: target.ram_bytes,
+                flash_bytes: limit(target.flash_bytes),
+                ram_bytes: limit(target.ram_bytes),
             },
             package: config.package.clone(),
+            constraints: config.constraints(),
             fits: false,
             accuracy: None,
             flash: None,

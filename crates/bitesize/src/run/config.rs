@@ -3,6 +3,7 @@
 use crate::data::PreprocessFile;
 use crate::platform::PlatformName;
 use bitesize_codegen::{EmitOptions, check_name};
+use bitesize_search::constraints::Constraints;
 use bitesize_train::CalibrationSettings;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -88,6 +89,9 @@ pub struct SearchConfig {
     /// Episodes without a new best after which to stop.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
+    /// What policies have to keep beside FLASH and RAM.
+    #[serde(default, skip_serializing_if = "Constraints::is_none")]
+    pub constraints: Constraints,
 }
 
 /// What the package is called.
@@ -147,6 +151,11 @@ impl RunConfig {
             Some((key, _)) => Err(format!("`{key}` is 0: at least 1 is needed")),
             None => Ok(()),
         }
+    }
+
+    /// What policies have to keep beside FLASH and RAM; `None` for nothing.
+    pub fn constraints(&self) -> Option<Constraints> {
+        self.search.as_ref().map(|search| search.constraints.clone()).filter(|constraints| !constraints.is_none())
     }
 
     /// The text of `config.toml`.

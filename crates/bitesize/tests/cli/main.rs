@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod commands;
+mod constraints;
 mod data;
 mod fit;
 mod hostile;
