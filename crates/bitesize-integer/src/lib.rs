@@ -38,9 +38,11 @@
 //! - [`mod@lower`]: from [`bitesize_ir::QuantizedModel`] to it; the only module that sees floats.
 //! - [`packing`]: the packed bytes of activations and weights.
 //! - [`interpreter`]: the golden interpreter, its operators in [`kernels`].
-// Everything here is arithmetic on slices: nothing needs unsafe.
-#![forbid(unsafe_code)]
+//! - [`engine`]: the fast engine, which gives the interpreter's bytes with vector instructions.
+// Only the kernels of vector instructions allow it, each in a module of its own.
+#![deny(unsafe_code)]
 
+pub mod engine;
 pub mod interpreter;
 pub mod kernels;
 pub mod lower;
@@ -49,6 +51,7 @@ pub mod packing;
 mod text;
 pub mod verify;
 
+pub use engine::Engine;
 pub use interpreter::{Interpreter, top1};
 pub use lower::{LowerError, lower};
 pub use network::{IntNetwork, IntNode, IntOp, IntTensor, IntWeights, Rescale};

@@ -1,9 +1,9 @@
-//! Accuracy: of the float network, and of integer networks on the golden interpreter.
+//! Accuracy: of the float network, and of integer networks on the fast engine.
 
 use crate::console::{Console, Interrupted, checkpoint, stop_requested};
 use crate::data::{Batch, Dataset, Values};
 use anyhow::Context as _;
-use bitesize_integer::{IntNetwork, Interpreter, lower, top1};
+use bitesize_integer::{Engine, IntNetwork, lower, top1};
 use bitesize_ir::{Network, QuantizedModel};
 use bitesize_train::{FloatModel, Samples, TrainError};
 use std::borrow::Cow;
@@ -63,7 +63,7 @@ impl Candidate {
     /// [`Interrupted`].
     pub fn hits(&self, batch: &Batch) -> Result<usize, Interrupted> {
         let go_on = |_| if stop_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-        let outputs = Interpreter::new(&self.integers).run_batch_with(&self.input_codes(batch), &go_on);
+        let outputs = Engine::new(&self.integers).run_batch_with(&self.input_codes(batch), &go_on);
         let outputs = outputs.ok_or(Interrupted)?;
         let classes = self.integers.tensor(self.integers.output).shape.elements();
         Ok(outputs.chunks_exact(classes).zip(&batch.labels).filter(|(output, label)| top1(output) == **label).count())

@@ -1,0 +1,144 @@
+//! The buffers of one thread, and the run of a chunk of images through them.
+
+use super::aligned::Aligned;
+use super::kernel_sets::KernelSet;
+use super::plan::{Place, Plan, Stage};
+use super::step::Step;
+use crate::network::IntNode;
+use bitesize_ir::TensorId;
+
+/// A network made ready to run.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub(crate) kernels: KernelSet,
+    pub(crate) plan: Plan,
+    /// By node.
+    pub(crate) steps: Vec<Step>,
+    /// What each node reads and writes.
+    pub(crate) edges: Vec<(Vec<TensorId>, TensorId)>,
+    pub(crate) input: TensorId,
+    pub(crate) output: TensorId,
+}
+
+/// Buffers for one chunk of images. Nothing is allocated while it runs.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    slots: Vec<Aligned<u8>>,
+    scratch: Aligned<u8>,
+    sums: Vec<i32>,
+}
+
+/// Some images of a chunk.
+#[derive(Clone, Copy, Debug)]
+struct Group {
+    first: usize,
+    images: usize,
+}
+
+impl Program {
+    pub(crate) fn edges_of(nodes: &[IntNode]) -> Vec<(Vec<TensorId>, TensorId)> {
+        nodes.iter().map(|node| (node.inputs.clone(), node.output)).collect()
+    }
+
+    fn place(&self, tensor: TensorId) -> Place {
+        self.plan.places[tensor.0]
+    }
+
+    pub(crate) fn workspace(&self) -> Workspace {
+        let group = |node: usize| self.plan.stages.iter().find(|s| s.nodes.contains(&node)).map_or(1, |s| s.group);
+        let scratch = self.steps.iter().enumerate().map(|(node, step)| step.scratch(group(node), self.kernels.set()));
+        Workspace {
+            slots: self.plan.slots.iter().map(|&bytes| Aligned::zeros(bytes)).collect(),
+            scratch: Aligned::zeros(scratch.max().unwrap_or(0)),
+            sums: vec![0; self.steps.iter().map(Step::sums).max().unwrap_or(0)],
+        }
+    }
+
+    /// Runs at most a chunk of images.
+    pub(crate) fn run(&self, images: &[u8], outputs: &mut [u8], workspace: &mut Workspace) {
+        let count = images.len() / self.place(self.input).size;
+        for (index, stage) in self.plan.stages.iter().enumerate() {
+            for first in (0..count).step_by(stage.group) {
+                let group = Group { first, images: stage.group.min(count - first) };
+                if index == 0 {
+                    let place = self.place(self.input);
+                    let from = &images[first * place.size..(first + group.images) * place.size];
+                    workspace.slots[place.slot][place.range(group)].copy_from_slice(from);
+                }
+                self.run_group(stage, group, workspace);
+                if stage.writes(self, self.output) {
+                    let place = self.place(self.output);
+                    let to = &mut outputs[first * place.size..(first + group.images) * place.size];
+                    to.copy_from_slice(&workspace.slots[place.slot][place.range(group)]);
+                }
+            }
+        }
+    }
+
+    fn run_group(&self, stage: &Stage, group: Group, workspace: &mut Workspace) {
+        for node in stage.nodes.clone() {
+            let (inputs, output) = &self.edges[node];
+            let output = self.place(*output);
+            // Taken out, so that inputs can be read while it is written: the plan gives them other slots.
+            let mut slot = std::mem::take(&mut workspace.slots[output.slot]);
+            self.run_step(&self.steps[node], inputs, (group, &mut slot[output.range(group)]), workspace);
+            workspace.slots[output.slot] = slot;
+        }
+    }
+
+    fn run_step(
+        &self,
+        step: &Step,
+        inputs: &[TensorId],
+        (group, to): (Group, &mut [u8]),
+        Workspace { slots, scratch, sums }: &mut Workspace,
+    ) {
+        let size = to.len() / group.images;
+        // The codes of an input from image `i` of the group on, with what follows.
+        let from = |input: usize, i: usize| {
+            let place = self.place(inputs[input]);
+            &slots[place.slot][place.range(group).start + i * place.size..]
+        };
+        let of_image = |input: usize, i: usize| &from(input, i)[..self.place(inputs[input]).size];
+        match step {
+            Step::Conv(layer) if layer.padded.is_plain() => self.kernels.conv(layer, from(0, 0), group.images, to),
+            Step::Conv(layer) => {
+                for i in 0..group.images {
+                    layer.padded.copy(of_image(0, i), &mut scratch[i * layer.image..]);
+                }
+                self.kernels.conv(layer, scratch, group.images, to);
+            }
+            Step::Depthwise(layer) => {
+                for (i, to) in to.chunks_exact_mut(size).enumerate() {
+                    layer.padded.copy(of_image(0, i), scratch);
+                    self.kernels.depthwise(layer, scratch, to);
+                }
+            }
+            Step::Pad(padded) => {
+                to.chunks_exact_mut(size).enumerate().for_each(|(i, to)| padded.copy(of_image(0, i), to));
+            }
+            Step::Plain(op) => {
+                for (i, to) in to.chunks_exact_mut(size).enumerate() {
+                    self.kernels.plain(op, |input| of_image(input, i), to, sums);
+                }
+            }
+        }
+    }
+}
+
+impl Stage {
+    /// Whether the tensor is complete after this stage: one of its nodes writes it, or it is the input and this the
+    /// first stage.
+    fn writes(&self, program: &Program, tensor: TensorId) -> bool {
+        let by_node = self.nodes.clone().any(|node| program.edges[node].1 == tensor);
+        by_node || (self.nodes.start == 0 && tensor == program.input)
+    }
+}
+
+impl Place {
+    /// Where the codes of a group lie in the slot.
+    fn range(&self, group: Group) -> std::ops::Range<usize> {
+        let start = if self.whole_chunk { group.first * self.size } else { 0 };
+        start..start + group.images * self.size
+    }
+}
