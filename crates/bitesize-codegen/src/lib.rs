@@ -64,10 +64,14 @@ impl Default for EmitOptions {
 pub struct Figures {
     /// The core that they hold for, as `cortex-m4`.
     pub core: String,
+    /// The compiler that they hold for, with its flags.
+    pub compiler: String,
     /// Bytes of FLASH.
     pub flash_bytes: u64,
     /// Bytes of RAM, arena and stack.
     pub ram_bytes: u64,
+    /// Bytes of stack at most, of those of RAM.
+    pub stack_bytes: u64,
 }
 
 /// Files to be written.

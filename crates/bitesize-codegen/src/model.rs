@@ -23,7 +23,12 @@ pub(crate) fn header(network: &IntNetwork, plan: &MemoryPlan, options: &EmitOpti
 
 fn introduction(network: &IntNetwork, figures: Option<&Figures>, names: &Names) -> String {
     let (input, output) = (network.tensor(network.input), network.tensor(network.output));
-    let mut text = format!("{}: an integer network in {} layers.\n\n", network.name, network.nodes.len());
+    let mut text = format!(
+        "{}: an integer network in {} layers. Emitted by bitesize {}.\n\n",
+        network.name,
+        network.nodes.len(),
+        env!("CARGO_PKG_VERSION")
+    );
     if network.input_is_pixels {
         text += &format!(
             "Input: {} raw pixels of 8 bits (height x width x channels), 0..255, rows from the top, the channels of \
@@ -54,8 +59,8 @@ fn introduction(network: &IntNetwork, figures: Option<&Figures>, names: &Names) 
     );
     if let Some(figures) = figures {
         text += &format!(
-            "\nOn {}: {} bytes of FLASH; {} bytes of RAM, arena and stack.\n",
-            figures.core, figures.flash_bytes, figures.ram_bytes
+            "\nOn {} with {}: {} bytes of FLASH; {} bytes of RAM, of which the stack takes at most {}.\n",
+            figures.core, figures.compiler, figures.flash_bytes, figures.ram_bytes, figures.stack_bytes
         );
     }
     text.trim_end().to_owned()

@@ -89,7 +89,7 @@ fn one_network_gives_one_text_and_the_name_is_everywhere() {
     assert_eq!(paths[4..], [&own[..], &["tiny_net_weights.h"]].concat());
     for (path, text) in &package.files {
         assert!(text.ends_with('\n'), "{path}");
-        let foreign = ["model_", "MODEL_", "bitesize", "BITESIZE"].iter().find(|word| text.contains(*word));
+        let foreign = ["model_", "MODEL_", "bitesize_", "BITESIZE_"].iter().find(|word| text.contains(*word));
         assert!(path.starts_with("LICENSE-") || foreign.is_none(), "{path} speaks of `{foreign:?}`");
     }
 }

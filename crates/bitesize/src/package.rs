@@ -36,7 +36,13 @@ pub fn write(
     folder: &RunFolder,
 ) -> anyhow::Result<()> {
     let (flash, ram) = memory_of(candidate, core);
-    let figures = Figures { core: core.name.clone(), flash_bytes: flash.total, ram_bytes: ram.total };
+    let figures = Figures {
+        core: core.name.clone(),
+        compiler: format!("{} {}", core.compiler, core.flags.join(" ")),
+        flash_bytes: flash.total,
+        ram_bytes: ram.total,
+        stack_bytes: ram.stack,
+    };
     let options = EmitOptions { prefix: name.into(), figures: Some(figures), ..EmitOptions::default() };
     let package = emit(&candidate.integers, &ram.plan, &options).context("cannot emit C")?;
     let interpreter = Interpreter::new(&candidate.integers);

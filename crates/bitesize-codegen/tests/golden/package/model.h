@@ -1,5 +1,5 @@
 /*
- * tiny/ *1* /: an integer network in 6 layers.
+ * tiny/ *1* /: an integer network in 6 layers. Emitted by bitesize 0.1.0.
  *
  * Input: 4x4x2 raw pixels of 8 bits (height x width x channels), 0..255, rows from the top, the
  * channels of a pixel together. The preprocessing is part of the first layer: feed the bytes as
@@ -11,7 +11,8 @@
  * Use: fill model_input(arena), call model_run(arena), read model_output(arena). Both lie in the
  * arena, and model_run overwrites the input. Calls at the same time need an arena each.
  *
- * On cortex-m4: 12345 bytes of FLASH; 678 bytes of RAM, arena and stack.
+ * On cortex-m4 with gcc 12.2 -O2: 12345 bytes of FLASH; 678 bytes of RAM, of which the stack
+ * takes at most 90.
  */
 #ifndef MODEL_H
 #define MODEL_H
