@@ -22,6 +22,15 @@ pub(crate) fn files(names: &Names, own_kernels: bool) -> Vec<(String, String)> {
     ]
 }
 
+/// CMake alone would not optimize at all. A project that the folder is part of decides for itself.
+pub(crate) const OPTIMIZED: &str = r#"
+# Built on its own and without a build type, the code is optimized as the sizes in the header are meant.
+if(CMAKE_SOURCE_DIR STREQUAL CMAKE_CURRENT_SOURCE_DIR AND NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release)
+  set(CMAKE_C_FLAGS_RELEASE "-O2 -DNDEBUG")
+endif()
+"#;
+
 fn cmake(names: &Names, own_kernels: bool) -> String {
     let mut sources = vec![names.source(), names.weights_source()];
     if own_kernels {
@@ -30,6 +39,7 @@ fn cmake(names: &Names, own_kernels: bool) -> String {
     format!(
         "cmake_minimum_required(VERSION 3.13)\n\
          project({prefix} C)\n\
+         {OPTIMIZED}\
          \n\
          add_library({prefix} STATIC {sources})\n\
          target_include_directories({prefix} PUBLIC ${{CMAKE_CURRENT_SOURCE_DIR}})\n\

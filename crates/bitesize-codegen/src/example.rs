@@ -1,6 +1,7 @@
 //! The known-answer test beside a package.
 
 use crate::EmitError;
+use crate::build::OPTIMIZED;
 use crate::names::Names;
 use crate::writer::CWriter;
 use bitesize_integer::IntNetwork;
@@ -111,6 +112,7 @@ fn cmake(names: &Names) -> String {
     format!(
         "cmake_minimum_required(VERSION 3.13)\n\
          project({prefix}_example C)\n\
+         {OPTIMIZED}\
          \n\
          enable_testing()\n\
          add_subdirectory(../package package)\n\

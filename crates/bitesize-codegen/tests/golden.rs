@@ -89,8 +89,12 @@ fn check_builds(folder: &Folder, expected: u8) {
     }
     if installed("cmake") {
         run(&folder.0, "cmake", &["-S", "example", "-B", "build"]);
-        run(&folder.0, "cmake", &["--build", "build"]);
+        let built = run(&folder.0, "cmake", &["--build", "build", "--verbose"]);
+        assert!(built.contains("-O2"), "optimized without a word: {built}");
         run(&folder.0.join("build"), "ctest", &["--output-on-failure"]);
+        run(&folder.0, "cmake", &["-S", "package", "-B", "debug", "-DCMAKE_BUILD_TYPE=Debug"]);
+        let built = run(&folder.0, "cmake", &["--build", "debug", "--verbose"]);
+        assert!(!built.contains("-O2"), "as asked for: {built}");
     }
 }
 

@@ -6,7 +6,7 @@ use crate::data::Batch;
 use crate::measure::{Candidate, share};
 use crate::quantize::Quantizer;
 use crate::run::{DIARY, RunFolder};
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use bitesize_ir::{BitWidth, Policy};
 use bitesize_search::baselines::baselines;
 use bitesize_search::evaluate::{EvaluationError, Memo};
@@ -47,10 +47,12 @@ pub struct Finalist {
     pub memory: Memory,
     /// Whether it keeps both budgets.
     pub fits: bool,
-    /// The quantized network; `None` where it does not fit.
+    /// The quantized network; `None` where it does not fit or cannot be quantized.
     pub candidate: Option<Candidate>,
-    /// Accuracy on the held-out split; `None` where it does not fit.
+    /// Accuracy on the held-out split; `None` where it does not fit or cannot be quantized.
     pub reward: Option<f64>,
+    /// Why it fits and cannot be quantized all the same, where that is so.
+    pub failed: Option<String>,
 }
 
 /// What a search leads to.
@@ -101,7 +103,7 @@ pub struct Arena<'a> {
 /// quantization, the search's own where several have it.
 ///
 /// # Errors
-/// [`Interrupted`]; a diary of other settings or that cannot be written; a network that cannot be quantized.
+/// [`Interrupted`]; a diary of other settings or that cannot be written; no policy that can be quantized.
 pub fn choose(arena: &Arena, strategy: Strategy, settings: &Settings) -> anyhow::Result<Choice> {
     let start = Instant::now();
     let (found, diary_seconds) = match run_search(arena, strategy, settings)? {
@@ -132,11 +134,16 @@ pub fn choose(arena: &Arena, strategy: Strategy, settings: &Settings) -> anyhow:
                 fits: false,
                 candidate: None,
                 reward: None,
+                failed: None,
             }
         };
         finalists.push(next);
     }
-    let best = if found.stop_reason == StopReason::UniformFits { 0 } else { highest_reward(&finalists) };
+    let uniform_fits = found.stop_reason == StopReason::UniformFits && finalists[0].candidate.is_some();
+    let best = if uniform_fits { 0 } else { highest_reward(&finalists) };
+    if let (None, Some(reason)) = (&finalists[best].candidate, &finalists[best].failed) {
+        bail!("no policy that fits can be delivered: {reason}");
+    }
     Ok(Choice::Chosen(Box::new(Chosen { search: Some(summary), finalists, best })))
 }
 
@@ -145,8 +152,8 @@ pub fn choose(arena: &Arena, strategy: Strategy, settings: &Settings) -> anyhow:
 /// # Errors
 /// [`Interrupted`]; a network that cannot be quantized.
 pub fn take(arena: &Arena, policy: &Policy) -> anyhow::Result<Chosen> {
-    let finalists = vec![finalist(arena, "policy", policy, &[])?];
-    Ok(Chosen { search: None, finalists, best: 0 })
+    let judged = judged(arena, "policy", policy).context("the given policy cannot be delivered")?;
+    Ok(Chosen { search: None, finalists: vec![Finalist::of(arena, "policy", policy, Ok(judged))], best: 0 })
 }
 
 fn highest_reward(finalists: &[Finalist]) -> usize {
@@ -154,22 +161,41 @@ fn highest_reward(finalists: &[Finalist]) -> usize {
     (1..finalists.len()).fold(0, |best, i| if reward(i) > reward(best) { i } else { best })
 }
 
-/// Quantizes `policy` for delivery and takes its reward; from `others` where one has the same policy.
+/// Quantizes `policy` for delivery and takes its reward; from `others` where one has the same policy. A policy that
+/// cannot be quantized is no reason to lose the others: it is told, and noted.
 fn finalist(arena: &Arena, name: &str, policy: &Policy, others: &[Finalist]) -> anyhow::Result<Finalist> {
     checkpoint()?;
-    if let Some(same) = others.iter().find(|f| f.policy == *policy && f.candidate.is_some()) {
+    if let Some(same) = others.iter().find(|f| f.policy == *policy && f.fits) {
         return Ok(Finalist { name: name.into(), ..same.clone() });
     }
+    let judged = match judged(arena, name, policy) {
+        Err(error) if error.is::<Interrupted>() => return Err(error),
+        Err(error) => {
+            arena.console.warn(format_args!("`{name}` fits, but cannot be delivered: {error:#}"));
+            Err(error)
+        }
+        Ok(judged) => Ok(judged),
+    };
+    Ok(Finalist::of(arena, name, policy, judged))
+}
+
+/// `policy` quantized for delivery, and its reward.
+fn judged(arena: &Arena, name: &str, policy: &Policy) -> anyhow::Result<(Candidate, f64)> {
     let candidate = arena.quantizer.sequential(name, policy)?;
-    let reward = share(candidate.hits(arena.reward)?, arena.reward.len());
-    Ok(Finalist {
-        name: name.into(),
-        policy: policy.clone(),
-        memory: arena.problem.memory(policy),
-        fits: true,
-        candidate: Some(candidate),
-        reward: Some(reward),
-    })
+    let hits = candidate.hits(arena.reward)?;
+    Ok((candidate, share(hits, arena.reward.len())))
+}
+
+impl Finalist {
+    /// A policy that fits, with what [`judged`] led to.
+    fn of(arena: &Arena, name: &str, policy: &Policy, judged: anyhow::Result<(Candidate, f64)>) -> Self {
+        let (candidate, reward, failed) = match judged {
+            Ok((candidate, reward)) => (Some(candidate), Some(reward), None),
+            Err(error) => (None, None, Some(format!("{error:#}"))),
+        };
+        let memory = arena.problem.memory(policy);
+        Self { name: name.into(), policy: policy.clone(), memory, fits: true, candidate, reward, failed }
+    }
 }
 
 fn run_search(arena: &Arena, strategy: Strategy, settings: &Settings) -> anyhow::Result<Outcome> {

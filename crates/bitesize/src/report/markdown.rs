@@ -31,6 +31,11 @@ fn describe(constraints: &Constraints) -> String {
     parts.join("; ")
 }
 
+/// Text as a cell of a table can hold it: the first of its lines, bars escaped.
+fn cell(text: &str) -> String {
+    text.lines().next().unwrap_or_default().trim_end().replace('|', "\\|")
+}
+
 impl Report {
     /// The text of `report.md`.
     pub fn to_markdown(&self) -> String {
@@ -88,6 +93,9 @@ impl Report {
                 ram.scratch,
                 ram.stack
             )?;
+            if !target.compiler.is_empty() {
+                writeln!(out, "FLASH and stack hold for `{}`.\n", target.compiler)?;
+            }
         }
         if let Some(accuracy) = &self.accuracy {
             writeln!(
@@ -114,7 +122,7 @@ impl Report {
                 out,
                 "| {} | {} | {} | {} | {} | {} | {} | {} |",
                 r.runner,
-                r.detail,
+                cell(&r.detail),
                 r.samples,
                 r.mismatches,
                 number(r.instructions),
@@ -122,6 +130,12 @@ impl Report {
                 number(r.flash_bytes),
                 number(r.ram_bytes)
             )?;
+        }
+        for r in rows.iter().filter(|r| r.detail.lines().count() > 1) {
+            writeln!(out, "\n{} in full:\n", r.runner)?;
+            for line in r.detail.lines() {
+                writeln!(out, "    {line}")?;
+            }
         }
         writeln!(out)
     }
@@ -156,7 +170,10 @@ impl Report {
         )?;
         writeln!(out, "RAM peaks during `{}` with:\n\n| tensor | bytes | bits |\n|---|---|---|", d.peak_node)?;
         for (name, bytes, bits) in &d.peak_tensors {
-            writeln!(out, "| {name} | {bytes} | {bits} |")?;
+            writeln!(out, "| {} | {bytes} | {bits} |", cell(name))?;
+        }
+        if d.peak_scratch_bytes > 0 {
+            writeln!(out, "| (kernel scratch) | {} | |", d.peak_scratch_bytes)?;
         }
         let boards = if d.boards.is_empty() { "none of those known".to_owned() } else { d.boards.join(", ") };
         writeln!(out, "\nBoards that would do: {boards}.\n")
@@ -180,7 +197,11 @@ impl Report {
             for b in rows {
                 let fits = if b.fits { "yes" } else { "no" };
                 let (reward, accuracy) = (percent(b.reward), percent(b.accuracy));
+                let reward = if b.failed.is_some() { "failed" } else { &reward };
                 writeln!(out, "| {} | {fits} | {reward} | {accuracy} | {} | {} |", b.name, b.flash_bytes, b.ram_bytes)?;
+            }
+            for (name, reason) in rows.iter().filter_map(|b| Some((&b.name, b.failed.as_ref()?))) {
+                writeln!(out, "\n`{name}` failed: {reason}")?;
             }
             writeln!(out)?;
         }
@@ -196,7 +217,8 @@ impl Report {
             )?;
             for l in rows {
                 let weights = l.weight_bits.map_or("-".into(), |b| b.to_string());
-                let LayerReport { name, op, activation_bits, macs, flash_bytes, ram_bytes, .. } = l;
+                let LayerReport { op, activation_bits, macs, flash_bytes, ram_bytes, .. } = l;
+                let name = cell(&l.name);
                 writeln!(
                     out,
                     "| {name} | {op} | {weights} | {activation_bits} | {macs} | {flash_bytes} | {ram_bytes} |"
@@ -209,7 +231,7 @@ impl Report {
             writeln!(out, "| tensor | dB | |\n|---|---|---|")?;
             for t in rows {
                 let db = t.sqnr_db.map_or("exact".into(), |v| format!("{v:.1}"));
-                writeln!(out, "| {} | {db} | {} |", t.name, t.reason.as_deref().unwrap_or_default())?;
+                writeln!(out, "| {} | {db} | {} |", cell(&t.name), cell(t.reason.as_deref().unwrap_or_default()))?;
             }
             writeln!(out)?;
         }
@@ -228,5 +250,122 @@ impl Report {
             writeln!(out, "- warning: {warning}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{BaselineReport, DiagnosisReport, ModelReport, TargetReport, VerificationReport};
+
+    fn report() -> Report {
+        Report {
+            schema: 1,
+            version: "0".into(),
+            seed: 0,
+            model: ModelReport {
+                path: "model.onnx".into(),
+                sha256: "00".into(),
+                parameters: 1,
+                macs: 1,
+                softmax_dropped: false,
+            },
+            target: TargetReport {
+                name: "custom".into(),
+                core: "cortex-m4".into(),
+                flash_bytes: Some(1000),
+                ram_bytes: Some(100),
+                compiler: "a-gcc 12 -O2".into(),
+            },
+            package: Default::default(),
+            constraints: None,
+            fits: true,
+            accuracy: None,
+            flash: None,
+            ram: None,
+            layers: None,
+            search: None,
+            baselines: None,
+            tune: None,
+            verification: None,
+            chosen: None,
+            diagnosis: None,
+            tensors: None,
+            data: Vec::new(),
+            preprocess: "value".into(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Every table's rows have as many cells as its head.
+    #[track_caller]
+    fn check_tables(text: &str) {
+        let mut cells = None;
+        for line in text.lines() {
+            let found = line.starts_with('|').then(|| line.replace("\\|", "").matches('|').count());
+            assert!(found.is_none() || cells.is_none() || cells == found, "{line}\n{text}");
+            cells = found;
+        }
+    }
+
+    #[test]
+    fn a_compiler_s_many_lines_stand_below_the_table() {
+        let row = |runner: &str, detail: &str| VerificationReport {
+            runner: runner.into(),
+            status: "failed".into(),
+            detail: detail.into(),
+            samples: 0,
+            mismatches: 0,
+            instructions: None,
+            stack_bytes: None,
+            flash_bytes: None,
+            ram_bytes: None,
+            compiler: None,
+        };
+        let detail = "failed: `cc` failed (exit status: 1)\n    weights.c:1:1: error: a | b\n      ^~~~";
+        let verification = Some(vec![row("host-c", detail), row("qemu-m4", "passed")]);
+        let text = Report { verification, ..report() }.to_markdown();
+        check_tables(&text);
+        assert!(text.contains("| host-c | failed: `cc` failed (exit status: 1) | 0 |"), "{text}");
+        assert!(
+            text.contains("\nhost-c in full:\n") && text.contains("        weights.c:1:1: error: a | b\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_peak_names_the_scratch_and_names_with_bars_stay_in_their_cells() {
+        let diagnosis = DiagnosisReport {
+            proved: true,
+            least_flash_bytes: 1,
+            least_ram_bytes: 2,
+            would_do_flash_bytes: 3,
+            would_do_ram_bytes: 4,
+            peak_node: "conv".into(),
+            peak_scratch_bytes: 77,
+            peak_tensors: vec![("a|b".into(), 10, 8)],
+            boards: Vec::new(),
+        };
+        let text = Report { fits: false, diagnosis: Some(diagnosis), ..report() }.to_markdown();
+        check_tables(&text);
+        assert!(text.contains("| a\\|b | 10 | 8 |\n| (kernel scratch) | 77 | |\n"), "{text}");
+    }
+
+    #[test]
+    fn a_baseline_that_failed_says_why() {
+        let row = |failed: Option<&str>| BaselineReport {
+            name: "uniform-2".into(),
+            fits: true,
+            accuracy: None,
+            reward: None,
+            flash_bytes: 1,
+            ram_bytes: 2,
+            failed: failed.map(Into::into),
+        };
+        let baselines = Some(vec![row(None), row(Some("layer `x`: too steep"))]);
+        let text = Report { baselines, ..report() }.to_markdown();
+        check_tables(&text);
+        assert!(text.contains("| uniform-2 | yes | failed | - | 1 | 2 |"), "{text}");
+        assert!(text.contains("`uniform-2` failed: layer `x`: too steep"), "{text}");
     }
 }

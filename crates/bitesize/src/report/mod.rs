@@ -93,6 +93,9 @@ pub struct TargetReport {
     pub flash_bytes: Option<u64>,
     /// Null without a limit.
     pub ram_bytes: Option<u64>,
+    /// The compiler and its flags that bytes of FLASH and stack hold for.
+    #[serde(default)]
+    pub compiler: String,
 }
 
 /// Accuracies on the validation data.
@@ -160,6 +163,9 @@ pub struct BaselineReport {
     pub reward: Option<f64>,
     pub flash_bytes: u64,
     pub ram_bytes: u64,
+    /// Why it fits and could not be quantized all the same.
+    #[serde(default)]
+    pub failed: Option<String>,
 }
 
 /// What fine-tuning did.
@@ -203,6 +209,9 @@ pub struct DiagnosisReport {
     pub would_do_ram_bytes: u64,
     /// The operator at the peak of RAM.
     pub peak_node: String,
+    /// Bytes of its kernel's scratch.
+    #[serde(default)]
+    pub peak_scratch_bytes: usize,
     /// What is alive then, largest first: name, bytes, bits.
     pub peak_tensors: Vec<(String, usize, u8)>,
     /// The boards on which some policy fits.
@@ -241,6 +250,7 @@ impl Report {
                 core: target.core.clone(),
                 flash_bytes: limit(target.flash_bytes),
                 ram_bytes: limit(target.ram_bytes),
+                compiler: format!("{} {}", platform.core.compiler, platform.core.flags.join(" ")),
             },
             package: config.package.clone(),
             constraints: config.constraints(),
@@ -311,6 +321,7 @@ impl Report {
                 reward: f.reward,
                 flash_bytes: f.memory.flash_bytes,
                 ram_bytes: f.memory.ram_bytes,
+                failed: f.failed.clone(),
             };
             self.baselines = Some(chosen.finalists[1..].iter().map(row).collect());
         }
@@ -374,6 +385,7 @@ impl Report {
             would_do_flash_bytes: diagnosis.would_do.flash_bytes,
             would_do_ram_bytes: diagnosis.would_do.ram_bytes,
             peak_node: diagnosis.peak.node.clone(),
+            peak_scratch_bytes: diagnosis.peak.scratch_bytes,
             peak_tensors: diagnosis.peak.tensors.iter().map(|t| (t.name.clone(), t.bytes, t.bits.bits())).collect(),
             boards,
         });
