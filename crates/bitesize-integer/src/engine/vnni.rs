@@ -82,13 +82,20 @@ fn tile<const ROWS: usize, const REGISTERS: usize>(
             }
         }
     }
-    for register in 0..REGISTERS {
-        let constants = Constants::load(&layer.rescaling, panel.constants + 16 * register);
-        for sums in &mut sums {
-            sums[register] = constants.code(&layer.rescaling, sums[register]);
+    // Copied, so that the sums stay in registers while they are summed: the loops below index theirs in memory.
+    let mut values = [[_mm512_setzero_si512(); REGISTERS]; ROWS];
+    for (values, sums) in values.iter_mut().zip(&sums) {
+        for (value, sum) in values.iter_mut().zip(sums) {
+            *value = *sum;
         }
     }
-    for (sums, to) in sums.into_iter().zip(output[row * layer.out_c..].chunks_mut(layer.out_c)) {
+    for register in 0..REGISTERS {
+        let constants = Constants::load(&layer.rescaling, panel.constants + 16 * register);
+        for values in &mut values {
+            values[register] = constants.code(&layer.rescaling, values[register]);
+        }
+    }
+    for (sums, to) in values.into_iter().zip(output[row * layer.out_c..].chunks_mut(layer.out_c)) {
         store(sums, &layer.rescaling, &mut to[panel.channel..panel.channel + panel.channels]);
     }
 }
