@@ -172,7 +172,7 @@ impl Conv {
         };
         Self {
             panels,
-            rescaling: Rescaling::new(rescale, zero, rescale.acc_shift - weights.carried, &channels),
+            rescaling: Rescaling::new(rescale, zero, rescale.acc_shift - weights.carried, &channels, layout.sums),
             segments,
             steps,
             rows: (0..images * output.pixels()).map(row).collect(),

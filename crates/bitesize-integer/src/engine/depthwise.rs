@@ -149,7 +149,7 @@ impl Depthwise {
         let place = |slot: &Slot| slot.place.0 * window.dilation[0] * row + slot.place.1 * window.dilation[1] * input.c;
         let channels = shape.channels(input.c, layout);
         Self {
-            rescaling: Rescaling::new(rescale, zero, rescale.acc_shift - weights.carried, &channels),
+            rescaling: Rescaling::new(rescale, zero, rescale.acc_shift - weights.carried, &channels, layout.sums),
             taps: shape.plan(window.kernel, layout.products).iter().map(place).collect(),
             shape,
             runs: if shape.flat { 1 } else { output.w },

@@ -1,22 +1,22 @@
-//! Requantization constants as kernels take them: arrays in the order of the sums.
+//! Requantization constants as kernels take them, in the order of the sums.
 
 use super::aligned::Aligned;
 use crate::kernels::{self, OutputRange};
 use crate::network::Rescale;
 use bitesize_ir::requantize::Multiplier;
 
-/// What turns the sums of a layer into codes. Arrays hold one value for each sum of the packed weights, those of no
-/// channel being 0.
+/// What turns the sums of a layer into codes.
 #[derive(Debug)]
 pub(crate) struct Rescaling {
-    /// Added to the shifted sum.
-    pub(crate) bias: Aligned<i32>,
-    /// `m` of the multiplier.
-    pub(crate) multiplier: Aligned<i32>,
-    /// Where the high word is enough: `2^(n-33) + (zero << (n-32))`, which rounds and adds the zero point.
-    pub(crate) offset: Aligned<i32>,
-    /// `n - 32` where the high word is enough, else `n`.
-    pub(crate) shift: Aligned<i32>,
+    /// For each register of sums [`VALUES`] registers, those of sums that stand for no channel being harmless:
+    ///
+    /// 1. the bias, added to the shifted sum;
+    /// 2. `m` of the multiplier;
+    /// 3. where the high word is enough `2^(n-33) + (zero << (n-32))`, which rounds and adds the zero point;
+    /// 4. `n - 32` where the high word is enough, else `n`.
+    pub(crate) constants: Aligned<i32>,
+    /// Sums of a register.
+    sums: usize,
     /// Whether every channel can be requantized from the high word of its product, in 32 bits.
     pub(crate) high_word: bool,
     /// What is left of the accumulator shift after weights have taken what they can.
@@ -25,6 +25,9 @@ pub(crate) struct Rescaling {
     pub(crate) range: OutputRange,
 }
 
+/// Constants of a sum.
+pub(crate) const VALUES: usize = 4;
+
 /// From this shift on the high word is enough.
 const LEAST: u8 = 33;
 /// Up to this shift `2^(n-33) + (zero << (n-32))` added to a high word stays in 32 bits: the word is below 2^30 in
@@ -32,35 +35,42 @@ const LEAST: u8 = 33;
 const MOST: u8 = 54;
 
 impl Rescaling {
-    /// The constants of `rescale` for the sums that stand for `channels` (`None` for padding), with an accumulator
-    /// shift of `left` after the products are summed.
-    pub(crate) fn new(rescale: &Rescale, zero: u8, left: u8, channels: &[Option<usize>]) -> Self {
+    /// The constants of `rescale` for the sums that stand for `channels` (`None` for padding), `sums` in a register,
+    /// with an accumulator shift of `left` after the products are summed.
+    pub(crate) fn new(rescale: &Rescale, zero: u8, left: u8, channels: &[Option<usize>], sums: usize) -> Self {
         // The factor 0 has n = 1; with any other n it stays 0.
         let shift_of = |m: &Multiplier| if m.m == 0 { LEAST } else { m.n };
         let high_word = rescale.multipliers.iter().all(|m| (LEAST..=MOST).contains(&shift_of(m)));
-        let each =
-            |value: &dyn Fn(usize) -> i32| Aligned::from_iter(channels.iter().map(|channel| channel.map_or(0, value)));
-        let shift = |channel: usize| {
-            let n = shift_of(&rescale.multipliers[channel]);
-            i32::from(if high_word { n - 32 } else { n })
+        let of_channel = |channel: usize| {
+            let multiplier = &rescale.multipliers[channel];
+            let n = shift_of(multiplier);
+            let shift = i32::from(if high_word { n - 32 } else { n });
+            let offset = if high_word { high_word_offset(shift, zero) } else { 0 };
+            [rescale.bias[channel], multiplier.m, offset, shift]
         };
-        let padded_shift = |channel: &Option<usize>| channel.map_or(1, shift);
-        Self {
-            bias: each(&|channel| rescale.bias[channel]),
-            multiplier: each(&|channel| rescale.multipliers[channel].m),
-            offset: each(&|channel| if high_word { high_word_offset(shift(channel), zero) } else { 0 }),
-            shift: Aligned::from_iter(channels.iter().map(padded_shift)),
-            high_word,
-            left,
-            range: OutputRange { zero, lo: rescale.lo, hi: rescale.hi },
+        let mut constants = Aligned::zeros(channels.len() * VALUES);
+        for (register, channels) in constants.chunks_exact_mut(sums * VALUES).zip(channels.chunks_exact(sums)) {
+            for (sum, channel) in channels.iter().enumerate() {
+                let values = channel.map_or([0, 0, 0, 1], of_channel);
+                register.iter_mut().skip(sum).step_by(sums).zip(values).for_each(|(to, value)| *to = value);
+            }
         }
+        Self { constants, sums, high_word, left, range: OutputRange { zero, lo: rescale.lo, hi: rescale.hi } }
     }
 
-    /// The code of the sum at `index`, one at a time.
-    pub(crate) fn code(&self, index: usize, sum: i32) -> u8 {
-        let acc = (sum << self.left).wrapping_add(self.bias[index]);
-        let n = if self.high_word { self.shift[index] + 32 } else { self.shift[index] };
-        kernels::requantize(acc, Multiplier { m: self.multiplier[index], n: n as u8 }, self.range)
+    /// The constants of the register whose first sum is number `at`.
+    #[inline]
+    pub(crate) fn of_register(&self, at: usize) -> &[i32] {
+        &self.constants[at * VALUES..(at + self.sums) * VALUES]
+    }
+
+    /// The code of the sum number `at`, one at a time.
+    pub(crate) fn code(&self, at: usize, sum: i32) -> u8 {
+        let register = self.of_register(at / self.sums * self.sums);
+        let value = |index: usize| register[index * self.sums + at % self.sums];
+        let acc = (sum << self.left).wrapping_add(value(0));
+        let n = if self.high_word { value(3) + 32 } else { value(3) };
+        kernels::requantize(acc, Multiplier { m: value(1), n: n as u8 }, self.range)
     }
 }
 

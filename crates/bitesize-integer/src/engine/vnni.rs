@@ -5,7 +5,7 @@ use super::aligned::LINE;
 use super::conv::{Conv, Panel};
 use super::depthwise::Depthwise;
 use super::plain::Plain;
-use super::rescaling::Rescaling;
+use super::rescaling::{Rescaling, VALUES};
 use super::set::InstructionSet;
 use std::arch::x86_64::*;
 
@@ -89,14 +89,40 @@ fn tile<const ROWS: usize, const REGISTERS: usize>(
             *value = *sum;
         }
     }
-    for register in 0..REGISTERS {
-        let constants = Constants::load(&layer.rescaling, panel.constants + 16 * register);
-        for values in &mut values {
-            values[register] = constants.code(&layer.rescaling, values[register]);
-        }
+    if layer.rescaling.high_word {
+        requantize::<ROWS, REGISTERS, true>(&mut values, &layer.rescaling, panel.constants);
+    } else {
+        requantize::<ROWS, REGISTERS, false>(&mut values, &layer.rescaling, panel.constants);
     }
-    for (sums, to) in values.into_iter().zip(output[row * layer.out_c..].chunks_mut(layer.out_c)) {
-        store(sums, &layer.rescaling, &mut to[panel.channel..panel.channel + panel.channels]);
+    for (values, to) in values.into_iter().zip(output[row * layer.out_c..].chunks_mut(layer.out_c)) {
+        store(values, &layer.rescaling, &mut to[panel.channel..panel.channel + panel.channels]);
+    }
+}
+
+/// Sums to values before clamping, 32-bit values that may leave the code range on either side. The constants of the
+/// first sum are number `at`.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+#[inline]
+fn requantize<const ROWS: usize, const REGISTERS: usize, const HIGH_WORD: bool>(
+    sums: &mut [[__m512i; REGISTERS]; ROWS],
+    rescaling: &Rescaling,
+    at: usize,
+) {
+    let left = _mm_cvtsi32_si128(i32::from(rescaling.left));
+    for register in 0..REGISTERS {
+        let constants = Constants::load(rescaling, at + 16 * register);
+        for sums in sums.iter_mut() {
+            let acc = _mm512_add_epi32(_mm512_sll_epi32(sums[register], left), constants.bias);
+            let even = _mm512_mul_epi32(acc, constants.even);
+            let odd = _mm512_mul_epi32(_mm512_srli_epi64(acc, 32), constants.odd);
+            sums[register] = if HIGH_WORD {
+                // The high word of each product, the even ones moved down to their places.
+                let high = _mm512_mask_shuffle_epi32::<0xf5>(odd, 0x5555, even);
+                _mm512_srav_epi32(_mm512_add_epi32(high, constants.offset), constants.shift)
+            } else {
+                constants.whole_products([even, odd], rescaling)
+            };
+        }
     }
 }
 
@@ -154,34 +180,17 @@ impl Constants {
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
     #[inline]
     fn load(rescaling: &Rescaling, at: usize) -> Self {
-        let load = |values: &[i32]| {
-            let values = &values[at..at + 16];
-            // SAFETY: the slice has 16 values of 4 bytes.
-            unsafe { _mm512_loadu_si512(values.as_ptr().cast()) }
-        };
-        let even = load(&rescaling.multiplier);
-        Self {
-            bias: load(&rescaling.bias),
-            even,
-            odd: _mm512_srli_epi64(even, 32),
-            offset: load(&rescaling.offset),
-            shift: load(&rescaling.shift),
-        }
+        let constants = rescaling.of_register(at);
+        assert!(constants.len() == 16 * VALUES, "the constants are packed for other registers");
+        // SAFETY: the slice has four times 16 values of 4 bytes.
+        let load = |index: usize| unsafe { _mm512_loadu_si512(constants.as_ptr().add(16 * index).cast()) };
+        let even = load(1);
+        Self { bias: load(0), even, odd: _mm512_srli_epi64(even, 32), offset: load(2), shift: load(3) }
     }
 
-    /// The values before clamping, as 32-bit values that may leave the code range on either side.
+    /// Products of the even and the odd sums, rounded and shifted in 64 bits.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    #[inline]
-    fn code(&self, rescaling: &Rescaling, sums: __m512i) -> __m512i {
-        let shifted = _mm512_sll_epi32(sums, _mm_cvtsi32_si128(i32::from(rescaling.left)));
-        let acc = _mm512_add_epi32(shifted, self.bias);
-        let even = _mm512_mul_epi32(acc, self.even);
-        let odd = _mm512_mul_epi32(_mm512_srli_epi64(acc, 32), self.odd);
-        if rescaling.high_word {
-            // The high word of each product, the even ones moved down to their places.
-            let high = _mm512_mask_shuffle_epi32::<0xf5>(odd, 0x5555, even);
-            return _mm512_srav_epi32(_mm512_add_epi32(high, self.offset), self.shift);
-        }
+    fn whole_products(&self, [even, odd]: [__m512i; 2], rescaling: &Rescaling) -> __m512i {
         let shifts = [_mm512_and_si512(self.shift, _mm512_set1_epi64(0xffff_ffff)), _mm512_srli_epi64(self.shift, 32)];
         let [even, odd] = [(even, shifts[0]), (odd, shifts[1])].map(|(product, shift)| {
             let one = _mm512_set1_epi64(1);
@@ -250,11 +259,13 @@ fn depthwise_block<const ROWS: usize>(layer: &Depthwise, from: &[u8], block: usi
             }
         }
     }
-    for register in 0..4 {
-        let constants = Constants::load(&layer.rescaling, block * LINE + 16 * register);
-        for sums in &mut sums {
-            sums[register] = constants.code(&layer.rescaling, sums[register]);
-        }
+    if layer.rescaling.high_word {
+        requantize::<ROWS, 4, true>(&mut sums, &layer.rescaling, block * LINE);
+    } else {
+        // Copied, so that the sums of the usual way stay in registers.
+        let mut values = sums;
+        requantize::<ROWS, 4, false>(&mut values, &layer.rescaling, block * LINE);
+        sums = values;
     }
     let mut codes = [_mm512_setzero_si512(); ROWS];
     for (codes, sums) in codes.iter_mut().zip(sums) {
