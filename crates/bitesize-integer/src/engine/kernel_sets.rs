@@ -7,7 +7,7 @@ use super::plain::Plain;
 use super::portable;
 use super::set::InstructionSet;
 #[cfg(target_arch = "x86_64")]
-use super::vnni;
+use super::{avx2, vnni};
 
 /// The kernels of an instruction set that this machine has.
 #[derive(Clone, Copy, Debug)]
@@ -25,16 +25,27 @@ impl KernelSet {
         self.0
     }
 
+    /// Values of 16 bits that a layer needs room for, for `images` at once.
+    pub(crate) fn words(self, layer: &Conv, images: usize) -> usize {
+        match self.0 {
+            InstructionSet::Avx2 => layer.reach(images, self.0.layout()),
+            InstructionSet::Portable | InstructionSet::Avx512Vnni => 0,
+        }
+    }
+
     /// Computes `images` images of a layer. The (padded) images begin at the beginning of `input`, which holds
-    /// [`Conv::reach`] codes.
-    pub(crate) fn conv(self, layer: &Conv, input: &[u8], images: usize, output: &mut [u8]) {
+    /// [`Conv::reach`] codes; `words` is room for [`Self::words`] values.
+    pub(crate) fn conv(self, layer: &Conv, input: &[u8], images: usize, output: &mut [u8], words: &mut [i16]) {
         match self.0 {
             InstructionSet::Portable => portable::conv(layer, input, images, output),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: `new` has checked that the machine has the instructions.
+            InstructionSet::Avx2 => unsafe { avx2::conv(layer, input, images, output, words) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
             InstructionSet::Avx512Vnni => unsafe { vnni::conv(layer, input, images, output) },
             #[cfg(not(target_arch = "x86_64"))]
-            InstructionSet::Avx512Vnni => unreachable!("`new` refuses it"),
+            InstructionSet::Avx2 | InstructionSet::Avx512Vnni => unreachable!("`new` refuses it"),
         }
     }
 
@@ -45,9 +56,12 @@ impl KernelSet {
             InstructionSet::Portable => portable::depthwise(layer, input, output),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: `new` has checked that the machine has the instructions.
+            InstructionSet::Avx2 => unsafe { avx2::depthwise(layer, input, output) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
             InstructionSet::Avx512Vnni => unsafe { vnni::depthwise(layer, input, output) },
             #[cfg(not(target_arch = "x86_64"))]
-            InstructionSet::Avx512Vnni => unreachable!("`new` refuses it"),
+            InstructionSet::Avx2 | InstructionSet::Avx512Vnni => unreachable!("`new` refuses it"),
         }
     }
 
@@ -57,9 +71,12 @@ impl KernelSet {
             InstructionSet::Portable => op.run(input, output, sums),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: `new` has checked that the machine has the instructions.
+            InstructionSet::Avx2 => unsafe { avx2::plain(op, input, output, sums) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
             InstructionSet::Avx512Vnni => unsafe { vnni::plain(op, input, output, sums) },
             #[cfg(not(target_arch = "x86_64"))]
-            InstructionSet::Avx512Vnni => unreachable!("`new` refuses it"),
+            InstructionSet::Avx2 | InstructionSet::Avx512Vnni => unreachable!("`new` refuses it"),
         }
     }
 }

@@ -29,9 +29,11 @@
 //!
 //! `docs/engine.md` tells how it works. In reading order: instruction sets (`set`), the plan of stages and buffers
 //! (`plan`), geometry and packed weights of layers (`conv`, `depthwise`), their constants (`rescaling`), operators
-//! without weights (`plain`), the run (`workspace`), and the kernels (`portable`, `vnni`).
+//! without weights (`plain`), the run (`workspace`), and the kernels (`portable`, `avx2`, `vnni`).
 
 mod aligned;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod cache;
 mod conv;
 mod depthwise;

@@ -1,92 +1,85 @@
-//! Kernels that are plain loops, for any processor.
+//! Kernels that are plain loops over arrays of a fixed length, which compilers turn into the vector instructions that
+//! every processor of the target has.
 
 use super::conv::{Conv, Panel};
 use super::depthwise::Depthwise;
-use super::set::InstructionSet;
 
-/// Sums of a panel or block, and products that a step adds to each: those of the portable layout.
-const SUMS: usize = 8;
-const PRODUCTS: usize = 2;
+/// Sums of a panel or block: those of the portable layout.
+pub(super) const SUMS: usize = 16;
 
 /// Computes `images` images of a layer. The (padded) images begin at the beginning of `input`.
 pub(super) fn conv(layer: &Conv, input: &[u8], images: usize, output: &mut [u8]) {
-    debug_assert_eq!(InstructionSet::Portable.layout().sums, SUMS);
-    let rows = images * layer.pixels;
-    for panel in &layer.panels {
-        let mut row = 0;
-        while row + 4 <= rows {
-            conv_tile::<4>(layer, panel, input, output, row);
-            row += 4;
-        }
-        while row < rows {
-            conv_tile::<1>(layer, panel, input, output, row);
-            row += 1;
+    let pixels = output.chunks_exact_mut(layer.out_c).zip(&layer.rows);
+    for (to, &start) in pixels.take(images * layer.pixels) {
+        for panel in &layer.panels {
+            let sums = sums_of(layer, panel, &input[start as usize + panel.group..]);
+            layer.rescaling.codes(panel.constants, &sums, &mut to[panel.channel..][..panel.channels]);
         }
     }
 }
 
-fn conv_tile<const ROWS: usize>(layer: &Conv, panel: &Panel, input: &[u8], output: &mut [u8], row: usize) {
-    let length = layer.steps * SUMS * PRODUCTS;
+/// The sums of a panel for the pixel whose window begins at the beginning of `input`.
+fn sums_of(layer: &Conv, panel: &Panel, input: &[u8]) -> [i32; SUMS] {
+    let length = layer.steps * SUMS;
     let weights = &layer.weights.words[panel.weights..panel.weights + layer.segments.len() * length];
-    let mut sums = [[0i32; SUMS]; ROWS];
+    let mut sums = [0i32; SUMS];
     for (&segment, weights) in layer.segments.iter().zip(weights.chunks_exact(length)) {
-        let codes: [&[u8]; ROWS] = std::array::from_fn(|r| {
-            let start = layer.rows[row + r] as usize + panel.group + segment;
-            &input[start..start + layer.steps * PRODUCTS]
-        });
-        for (step, weights) in weights.as_chunks::<{ SUMS * PRODUCTS }>().0.iter().enumerate() {
-            for (sums, codes) in sums.iter_mut().zip(&codes) {
-                add_products(sums, weights, [codes[step * PRODUCTS], codes[step * PRODUCTS + 1]].map(i16::from));
-            }
+        let (codes, last_codes) = input[segment..segment + layer.steps].as_chunks::<TOGETHER>();
+        let (weights, last_weights) = weights.as_chunks::<{ TOGETHER * SUMS }>();
+        for (codes, weights) in codes.iter().zip(weights) {
+            add_products(&mut sums, codes, weights);
+        }
+        for (&code, weights) in last_codes.iter().zip(last_weights.as_chunks::<SUMS>().0) {
+            add_product(&mut sums, code, weights);
         }
     }
-    for (r, sums) in sums.iter().enumerate() {
-        let to = &mut output[(row + r) * layer.out_c + panel.channel..][..panel.channels];
-        for (i, (to, &sum)) in to.iter_mut().zip(sums).enumerate() {
-            *to = layer.rescaling.code(panel.constants + i, sum);
-        }
+    sums
+}
+
+/// Steps of one call.
+const TOGETHER: usize = 4;
+
+// Never inlined, and one loop: with the loop over steps in sight, compilers vectorize along the steps, where the weights
+// of a sum lie far apart, instead of along the sums.
+#[inline(never)]
+fn add_products(sums: &mut [i32; SUMS], codes: &[u8; TOGETHER], weights: &[i16; TOGETHER * SUMS]) {
+    let [a, b, c, d] = codes.map(i32::from);
+    let (first, second) = weights.split_at(2 * SUMS);
+    let ((wa, wb), (wc, wd)) = (first.split_at(SUMS), second.split_at(SUMS));
+    for (i, sum) in sums.iter_mut().enumerate() {
+        *sum += a * i32::from(wa[i]) + b * i32::from(wb[i]) + c * i32::from(wc[i]) + d * i32::from(wd[i]);
     }
 }
 
-/// Adds two products to each sum, from the same two codes.
-fn add_products(sums: &mut [i32; SUMS], weights: &[i16; SUMS * PRODUCTS], codes: [i16; PRODUCTS]) {
-    for (sum, pair) in sums.iter_mut().zip(weights.as_chunks::<PRODUCTS>().0) {
-        *sum += i32::from(codes[0]) * i32::from(pair[0]) + i32::from(codes[1]) * i32::from(pair[1]);
+#[inline]
+fn add_product(sums: &mut [i32; SUMS], code: u8, weights: &[i16; SUMS]) {
+    for (sum, &weight) in sums.iter_mut().zip(weights) {
+        *sum += i32::from(code) * i32::from(weight);
     }
 }
 
 /// Computes one image of a layer; the padded image begins at the beginning of `input`.
 pub(super) fn depthwise(layer: &Depthwise, input: &[u8], output: &mut [u8]) {
-    let row_codes = layer.runs * layer.run;
-    for (pair, to) in output.chunks_mut(layer.shape.rows * row_codes).enumerate() {
-        let (first, second) = to.split_at_mut(row_codes);
-        for run in 0..layer.runs {
-            let from = &input[pair * layer.shape.rows * layer.row_step + run * layer.run_step..];
-            for (index, at) in (0..layer.run).step_by(SUMS).enumerate() {
-                let to = run * layer.run + at..run * layer.run + layer.run.min(at + SUMS);
-                let block = index % layer.shape.period;
-                depthwise_block(layer, &from[at..], (block, 0), &mut first[to.clone()]);
-                if !second.is_empty() {
-                    depthwise_block(layer, &from[at..], (block, 1), &mut second[to]);
-                }
+    for (y, to) in output.chunks_exact_mut(layer.runs * layer.run).enumerate() {
+        for (run, to) in to.chunks_exact_mut(layer.run).enumerate() {
+            let from = &input[y * layer.row_step + run * layer.run_step..];
+            for (block, to) in to.chunks_mut(SUMS).enumerate() {
+                depthwise_block(layer, &from[block * SUMS..], block % layer.shape.period, to);
             }
         }
     }
 }
 
-/// The codes of one output row's block, whose windows begin at the beginning of `from`.
-fn depthwise_block(layer: &Depthwise, from: &[u8], (block, row): (usize, usize), to: &mut [u8]) {
-    const STEP: usize = SUMS * PRODUCTS;
-    let length = layer.shape.steps * layer.shape.rows * STEP;
-    let weights = layer.weights.words[block * length..(block + 1) * length].as_chunks::<STEP>().0;
+/// The codes of a block, whose windows begin at the beginning of `from`.
+fn depthwise_block(layer: &Depthwise, from: &[u8], block: usize, to: &mut [u8]) {
+    let length = layer.shape.steps * SUMS;
+    let weights = layer.weights.words[block * length..(block + 1) * length].as_chunks::<SUMS>().0;
     let mut sums = [0i32; SUMS];
-    for (taps, weights) in layer.taps.chunks_exact(PRODUCTS).zip(weights.chunks_exact(layer.shape.rows)) {
-        let (a, b) = (&from[taps[0]..taps[0] + SUMS], &from[taps[1]..taps[1] + SUMS]);
-        for (i, (sum, pair)) in sums.iter_mut().zip(weights[row].as_chunks::<PRODUCTS>().0).enumerate() {
-            *sum += i32::from(a[i]) * i32::from(pair[0]) + i32::from(b[i]) * i32::from(pair[1]);
+    for (&tap, weights) in layer.taps.iter().zip(weights) {
+        let codes = &from[tap..tap + SUMS];
+        for ((sum, &code), &weight) in sums.iter_mut().zip(codes).zip(weights) {
+            *sum += i32::from(code) * i32::from(weight);
         }
     }
-    for (i, (to, &sum)) in to.iter_mut().zip(&sums).enumerate() {
-        *to = layer.rescaling.code(block * SUMS + i, sum);
-    }
+    layer.rescaling.codes(block * SUMS, &sums, to);
 }

@@ -64,13 +64,28 @@ impl Rescaling {
         &self.constants[at * VALUES..(at + self.sums) * VALUES]
     }
 
-    /// The code of the sum number `at`, one at a time.
-    pub(crate) fn code(&self, at: usize, sum: i32) -> u8 {
-        let register = self.of_register(at / self.sums * self.sums);
-        let value = |index: usize| register[index * self.sums + at % self.sums];
-        let acc = (sum << self.left).wrapping_add(value(0));
-        let n = if self.high_word { value(3) + 32 } else { value(3) };
-        kernels::requantize(acc, Multiplier { m: value(1), n: n as u8 }, self.range)
+    /// The codes of the first of a register's `sums`, one for each place of `codes`, one at a time. The register's first
+    /// sum is number `at`.
+    #[inline]
+    pub(crate) fn codes(&self, at: usize, sums: &[i32], codes: &mut [u8]) {
+        let (bias, rest) = self.of_register(at).split_at(self.sums);
+        let (m, rest) = rest.split_at(self.sums);
+        let (offset, shift) = rest.split_at(self.sums);
+        let channels = bias.iter().zip(m).zip(shift);
+        let accumulated = codes.iter_mut().zip(sums).zip(channels);
+        if !self.high_word {
+            for ((code, &sum), ((&bias, &m), &n)) in accumulated {
+                let acc = (sum << self.left).wrapping_add(bias);
+                *code = kernels::requantize(acc, Multiplier { m, n: n as u8 }, self.range);
+            }
+            return;
+        }
+        let (lo, hi) = (i32::from(self.range.lo), i32::from(self.range.hi));
+        for (((code, &sum), ((&bias, &m), &shift)), &offset) in accumulated.zip(offset) {
+            let acc = (sum << self.left).wrapping_add(bias);
+            let high = ((i64::from(acc) * i64::from(m)) >> 32) as i32;
+            *code = ((high + offset) >> shift).max(lo).min(hi) as u8;
+        }
     }
 }
 

@@ -7,18 +7,22 @@ use std::fmt;
 pub enum InstructionSet {
     /// What the compiler makes of plain loops, on any processor.
     Portable,
+    /// AVX2 of x86-64: products of pairs of 16-bit values, 8 sums in a register.
+    Avx2,
     /// AVX-512 (F, BW, DQ, VL) with VNNI of x86-64: products of four bytes, 16 sums in a register.
     Avx512Vnni,
 }
 
 impl InstructionSet {
     /// Every set, the plainest first.
-    pub const ALL: [Self; 2] = [Self::Portable, Self::Avx512Vnni];
+    pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512Vnni];
 
     /// Whether this machine has the instructions.
     pub fn is_available(self) -> bool {
         match self {
             Self::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => is_x86_feature_detected!("avx2"),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Vnni => {
                 is_x86_feature_detected!("avx512f")
@@ -28,7 +32,7 @@ impl InstructionSet {
                     && is_x86_feature_detected!("avx512vnni")
             }
             #[cfg(not(target_arch = "x86_64"))]
-            Self::Avx512Vnni => false,
+            Self::Avx2 | Self::Avx512Vnni => false,
         }
     }
 
@@ -45,7 +49,8 @@ impl InstructionSet {
     /// How the kernels of this set want their weights.
     pub(crate) fn layout(self) -> Layout {
         match self {
-            Self::Portable => Layout { sums: 8, products: 2, panel: 1, interleaved: false },
+            Self::Portable => Layout { sums: 16, products: 1, panel: 1, interleaved: false },
+            Self::Avx2 => Layout { sums: 8, products: 2, panel: 2, interleaved: true },
             Self::Avx512Vnni => Layout { sums: 16, products: 4, panel: 4, interleaved: true },
         }
     }
@@ -55,6 +60,7 @@ impl fmt::Display for InstructionSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Portable => "portable",
+            Self::Avx2 => "avx2",
             Self::Avx512Vnni => "avx512-vnni",
         })
     }

@@ -3,6 +3,7 @@
 use super::cache::{PackCache, Unpacked};
 use super::conv::{Conv, Geometry};
 use super::depthwise::Depthwise;
+use super::kernel_sets::KernelSet;
 use super::padded::Padded;
 use super::plain::{Add, AveragePool, Plain, Pool, concat_table};
 use super::set::InstructionSet;
@@ -113,6 +114,14 @@ impl Step {
             }
             Self::Depthwise(layer) => layer.reach().max(layer.padded.shape.elements()),
             Self::Conv(_) | Self::Pad(_) | Self::Plain(_) => 0,
+        }
+    }
+
+    /// Values of 16 bits that the step needs room for.
+    pub(crate) fn words(&self, images: usize, kernels: KernelSet) -> usize {
+        match self {
+            Self::Conv(layer) => kernels.words(layer, images),
+            Self::Depthwise(_) | Self::Pad(_) | Self::Plain(_) => 0,
         }
     }
 

@@ -18,7 +18,7 @@ pub(super) fn conv(layer: &Conv, input: &[u8], images: usize, output: &mut [u8])
     for panel in &layer.panels {
         match panel.registers {
             4 => conv_panel::<6, 4>(layer, panel, input, &mut output[..rows * layer.out_c]),
-            2 => conv_panel::<8, 2>(layer, panel, input, &mut output[..rows * layer.out_c]),
+            2 => conv_panel::<12, 2>(layer, panel, input, &mut output[..rows * layer.out_c]),
             _ => conv_panel::<12, 1>(layer, panel, input, &mut output[..rows * layer.out_c]),
         }
     }

@@ -25,6 +25,7 @@ pub(crate) struct Program {
 pub(crate) struct Workspace {
     slots: Vec<Aligned<u8>>,
     scratch: Aligned<u8>,
+    words: Aligned<i16>,
     sums: Vec<i32>,
 }
 
@@ -46,11 +47,14 @@ impl Program {
 
     pub(crate) fn workspace(&self) -> Workspace {
         let group = |node: usize| self.plan.stages.iter().find(|s| s.nodes.contains(&node)).map_or(1, |s| s.group);
-        let scratch = self.steps.iter().enumerate().map(|(node, step)| step.scratch(group(node), self.kernels.set()));
+        let most = |room: &dyn Fn(usize, &Step) -> usize| {
+            self.steps.iter().enumerate().map(|(node, step)| room(group(node), step)).max().unwrap_or(0)
+        };
         Workspace {
             slots: self.plan.slots.iter().map(|&bytes| Aligned::zeros(bytes)).collect(),
-            scratch: Aligned::zeros(scratch.max().unwrap_or(0)),
-            sums: vec![0; self.steps.iter().map(Step::sums).max().unwrap_or(0)],
+            scratch: Aligned::zeros(most(&|images, step| step.scratch(images, self.kernels.set()))),
+            words: Aligned::zeros(most(&|images, step| step.words(images, self.kernels))),
+            sums: vec![0; most(&|_, step| step.sums())],
         }
     }
 
@@ -91,7 +95,7 @@ impl Program {
         step: &Step,
         inputs: &[TensorId],
         (group, to): (Group, &mut [u8]),
-        Workspace { slots, scratch, sums }: &mut Workspace,
+        Workspace { slots, scratch, words, sums }: &mut Workspace,
     ) {
         let size = to.len() / group.images;
         // The codes of an input from image `i` of the group on, with what follows.
@@ -101,12 +105,14 @@ impl Program {
         };
         let of_image = |input: usize, i: usize| &from(input, i)[..self.place(inputs[input]).size];
         match step {
-            Step::Conv(layer) if layer.padded.is_plain() => self.kernels.conv(layer, from(0, 0), group.images, to),
+            Step::Conv(layer) if layer.padded.is_plain() => {
+                self.kernels.conv(layer, from(0, 0), group.images, to, words)
+            }
             Step::Conv(layer) => {
                 for i in 0..group.images {
                     layer.padded.copy(of_image(0, i), &mut scratch[i * layer.image..]);
                 }
-                self.kernels.conv(layer, scratch, group.images, to);
+                self.kernels.conv(layer, scratch, group.images, to, words);
             }
             Step::Depthwise(layer) => {
                 for (i, to) in to.chunks_exact_mut(size).enumerate() {
