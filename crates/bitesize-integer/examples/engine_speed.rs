@@ -7,7 +7,7 @@
 //! from standard input and answers each with images a second, by the clock and by the processor's time, for `benches/onnxruntime/compare.py`. `RUNNER` is
 //! `interpreter` or an instruction set. `RAYON_NUM_THREADS` sets the number of threads.
 
-use bitesize_integer::engine::{Engine, InstructionSet};
+use bitesize_integer::engine::{Engine, InstructionSet, PackCache};
 use bitesize_integer::{IntNetwork, Interpreter, lower};
 use bitesize_ir::grid::WeightGrid;
 use bitesize_ir::requantize::WeightLayout;
@@ -79,6 +79,7 @@ fn processor_seconds() -> Option<f64> {
 }
 
 struct Bench {
+    network: &'static IntNetwork,
     interpreter: Interpreter<'static>,
     engines: Vec<Engine>,
     images: Vec<u8>,
@@ -93,10 +94,20 @@ impl Bench {
         let size = network.tensor(network.input).shape.elements();
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         Self {
+            network,
             interpreter: Interpreter::new(network),
             engines: InstructionSet::available().iter().map(|&set| Engine::with(network, set, None)).collect(),
             images: (0..IMAGES * size).map(|_| rng.random()).collect(),
             size,
+        }
+    }
+
+    /// Every engine gives the interpreter's bytes on some of the images.
+    fn check(&self) {
+        let images = &self.images[..32 * self.size];
+        let expected = self.interpreter.run_batch(images);
+        for engine in &self.engines {
+            assert!(engine.run_batch(images) == expected, "{} gives other bytes", engine.instruction_set());
         }
     }
 
@@ -121,6 +132,16 @@ impl Bench {
     }
 
     fn table(&self) -> Result<(), Box<dyn Error>> {
+        let cache = PackCache::new();
+        for (what, cache) in [("all weights packed", None), ("weights from the cache", Some(&cache))] {
+            let build = |_| {
+                let start = Instant::now();
+                let engine = Engine::with(self.network, InstructionSet::best(), cache);
+                (start.elapsed(), engine).0
+            };
+            let fastest = (0..20).map(build).min().unwrap_or_default();
+            println!("an engine is built in {:.2} ms with {what}", 1e3 * fastest.as_secs_f64());
+        }
         let mut runners = vec!["interpreter".to_owned()];
         runners.extend(self.engines.iter().map(|engine| engine.instruction_set().to_string()));
         for batch in [1, 32, IMAGES] {
@@ -161,6 +182,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let path = arguments.first().ok_or("say which network: an ONNX file")?;
     // The interpreter borrows its network, which lives as long as the program.
     let bench = Bench::new(Box::leak(Box::new(read(Path::new(path))?)));
+    bench.check();
     match arguments.get(1).map(String::as_str) {
         None => bench.table(),
         Some("--serve") => bench.serve(),

@@ -168,7 +168,8 @@ impl Conv {
         let row = |r: usize| {
             let (image_at, at) = (r / output.pixels() * image, r % output.pixels());
             let (y, x) = (at / output.w, at % output.w);
-            (image_at + (y * window.stride[0] * padded.shape.w + x * window.stride[1]) * input.c) as u32
+            let place = image_at + (y * window.stride[0] * padded.shape.w + x * window.stride[1]) * input.c;
+            u32::try_from(place).expect("the images of a group have less than 4 GiB")
         };
         Self {
             panels,

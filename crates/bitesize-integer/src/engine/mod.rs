@@ -83,7 +83,7 @@ impl Engine {
     /// An engine with the instructions of `set`, which takes packed weights from `cache` where it can.
     ///
     /// # Panics
-    /// Where the machine has not the instructions ([`InstructionSet::is_available`]).
+    /// Where the machine has not the instructions ([`InstructionSet::is_available`]), or an image has 4 GiB.
     pub fn with(network: &IntNetwork, set: InstructionSet, cache: Option<&PackCache>) -> Self {
         let kernels = KernelSet::new(set);
         let plan = Plan::new(network);
