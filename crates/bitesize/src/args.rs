@@ -102,10 +102,10 @@ pub(crate) struct TargetArgs {
     /// A board that `bitesize boards` lists, or the path of a board file of your own
     #[arg(long, value_name = "NAME|FILE", conflicts_with_all = ["flash", "ram", "core"])]
     board: Option<String>,
-    /// FLASH for the package, as 512KiB
+    /// FLASH for the package, as 512KiB; a bare number is bytes
     #[arg(long, value_name = "SIZE", requires = "ram", value_parser = parse_size)]
     flash: Option<u64>,
-    /// RAM for arena and stack, as 96KiB
+    /// RAM for arena and stack, as 96KiB; a bare number is bytes
     #[arg(long, value_name = "SIZE", requires = "flash", value_parser = parse_size)]
     ram: Option<u64>,
     /// The core that the sizes are for [default: cortex-m4]

@@ -98,9 +98,12 @@ impl Console {
         }
     }
 
-    /// Tells something that may be wrong; it is kept for the report too.
+    /// Tells something that may be wrong, once; it is kept for the report too.
     pub fn warn(&self, text: impl Display) {
         let text = text.to_string();
+        if self.warnings.borrow().contains(&text) {
+            return;
+        }
         crate::err_line!("warning: {text}");
         self.warnings.borrow_mut().push(text);
     }

@@ -4,7 +4,7 @@ use super::{keep_if_interrupted, read_config, read_report};
 use crate::args::{CalibrationArgs, ConstraintArgs, PreprocessArgs, TargetArgs, absolute, at_least_one, package_name};
 use anyhow::{Context as _, bail};
 use bitesize::choose::parse_uniform;
-use bitesize::console::Console;
+use bitesize::console::{Console, Interrupted};
 use bitesize::inputs::{Inputs, Sources};
 use bitesize::model::Model;
 use bitesize::report::Report;
@@ -152,7 +152,7 @@ impl FitArgs {
         }
         let ending = bitesize::fit(&config, &inputs, &mut folder, console);
         keep_if_interrupted(&ending, &mut folder);
-        ending
+        ending.map_err(|error| keep_search(error, &mut folder))
     }
 
     /// The settings that the flags say, checked against the network and the data.
@@ -180,6 +180,20 @@ impl FitArgs {
         };
         Ok((config, inputs))
     }
+}
+
+/// A failure after a search of more than one episode keeps what resuming needs: the search may have taken hours. One
+/// episode takes no time, and a failure then leaves nothing, as an earlier one does.
+fn keep_search(error: anyhow::Error, folder: &mut RunFolder) -> anyhow::Error {
+    let diary = std::fs::read_to_string(folder.join(run::DIARY)).unwrap_or_default();
+    if error.is::<Interrupted>() || !folder.is_fresh() || diary.lines().count() < 2 {
+        return error;
+    }
+    folder.keep_only(&[run::CONFIG, run::CALIBRATION, run::DIARY]);
+    error.context(format!(
+        "the search so far is kept: mend what is named here and go on with `bitesize fit --resume -o {}`",
+        folder.path().display()
+    ))
 }
 
 fn with_inputs(config: RunConfig, console: &Console) -> anyhow::Result<(RunConfig, Inputs)> {

@@ -20,7 +20,8 @@ pub(crate) struct InspectArgs {
     target: TargetArgs,
     #[command(flatten)]
     preprocess: PreprocessArgs,
-    /// What the network will be fed [default: pixels where it takes 3 channels, else real values]
+    /// What the network will be fed [default: pixels where it takes 3 channels or preprocessing is
+    /// given, else real values]
     #[arg(long, value_enum)]
     input: Option<Feed>,
     /// As JSON
@@ -48,11 +49,12 @@ impl InspectArgs {
         };
         let mut model = Model::load(&self.model, console)?;
         let shape = model.network.shape(model.network.input);
-        let feed = self.input.unwrap_or(if shape.c == 3 { Feed::Pixels } else { Feed::Real });
         let file = self.preprocess.read()?;
+        let preprocessed = file != Default::default();
+        let feed = self.input.unwrap_or(if shape.c == 3 || preprocessed { Feed::Pixels } else { Feed::Real });
         if feed == Feed::Pixels {
             model.fold_preprocessing(&Preprocess::checked(&file, shape)?)?;
-        } else if file != Default::default() && self.input == Some(Feed::Real) {
+        } else if preprocessed {
             return Err(usage("--input real takes no preprocessing: it happens before the network"));
         }
         let inspection = inspect(&model.network, &model.space, &platform, budget_given);

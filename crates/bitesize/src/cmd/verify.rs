@@ -9,6 +9,7 @@ use bitesize::inputs::Inputs;
 use bitesize::report::Report;
 use bitesize::run;
 use bitesize::stages::{self, Run};
+use bitesize_verify::PATTERNS;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -59,11 +60,17 @@ impl VerifyArgs {
         let results = stages::prove(&run, &candidate, &samples, &mut report)?;
         for result in &results {
             bitesize::out_line!(
-                "{:<8} {}, {} samples, {} mismatches",
+                "{:<8} {}; {}",
                 result.runner,
                 result.status,
-                result.samples,
-                result.mismatches
+                match result.samples {
+                    0 => "nothing was compared".to_owned(),
+                    samples => format!(
+                        "{} of {} outputs differ ({samples} samples and {PATTERNS} made-up inputs)",
+                        result.mismatches,
+                        samples + PATTERNS
+                    ),
+                }
             );
         }
         if has_report {

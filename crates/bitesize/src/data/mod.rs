@@ -174,7 +174,7 @@ impl Dataset {
     ///
     /// # Errors
     /// Nothing readable there, a label outside `0..outputs`, or samples of another shape than the network's (of
-    /// image files only the headers are read, and only where nothing resizes them).
+    /// image files only the headers are read).
     pub fn open(path: &Path, role: Role, request: &Request) -> Result<Self, DataError> {
         let raw = read(path, role, request)?;
         let labels = checked_labels(path, &raw, request)?;
@@ -184,7 +184,7 @@ impl Dataset {
         if let Source::Images { shape, .. } = &raw.source {
             request.preprocess.check_stored(*shape).map_err(|problem| DataError::unusable(path, problem))?;
         }
-        if let (Source::Files(files), false) = (&raw.source, request.preprocess.resize) {
+        if let Source::Files(files) = &raw.source {
             check_sizes(files, request.preprocess)?;
         }
         Ok(Self {
@@ -296,7 +296,8 @@ impl Dataset {
     /// `cifar-10 binary, 50000 samples of 32x32x3, values 0..255, 10 classes`.
     ///
     /// # Errors
-    /// As [`Self::load`]: the range of image files is taken from the first, the last and some between.
+    /// As [`Self::load`]: the range of image files is taken from some of them, spread evenly; where none of those can
+    /// be decoded, from the first that can.
     pub fn describe(&self) -> Result<String, DataError> {
         let (range, of) = match &self.source {
             Source::Images { pixels, .. } => (byte_range(pixels), String::new()),
@@ -307,8 +308,19 @@ impl Dataset {
             Source::Files(paths) => {
                 let count = paths.len().min(16);
                 let some: Vec<usize> = (0..count).map(|i| i * paths.len() / count).collect();
-                let Values::Pixels(pixels) = self.load(&some)?.values else { unreachable!("files hold pixels") };
-                (byte_range(&pixels), format!(" in {count} of them"))
+                let mut batch = self.load_kept(&some)?;
+                let mut rest = 0..paths.len();
+                while batch.is_empty() && !rest.is_empty() {
+                    let next: Vec<usize> = rest.by_ref().take(count).collect();
+                    batch = self.load_kept(&next)?;
+                }
+                if batch.is_empty() {
+                    let (path, reason) = self.skipped().into_iter().next().unwrap_or_default();
+                    let problem = format!("none of {} images can be decoded; the first: {reason}", paths.len());
+                    return Err(DataError::unusable(&path, problem));
+                }
+                let Values::Pixels(pixels) = &batch.values else { unreachable!("files hold pixels") };
+                (byte_range(pixels), format!(" in {} of them", batch.len()))
             }
         };
         let mut used: Vec<usize> = self.labels.clone();

@@ -37,6 +37,13 @@ macro_rules! first_of {
 fn labels(archive: &mut Archive, path: &Path) -> Result<Vec<i64>, DataError> {
     let found: Option<(Vec<usize>, Vec<i64>)> =
         first_of!(archive, path, "y", widened::<_, i64>, i64, i32, u8, i8, i16, u16, u32);
+    let found = match found {
+        None => typed::<u64>(archive, path, "y")?.map(|y| {
+            // A label past what i64 holds is past every network's outputs, which is told where labels are checked.
+            (y.shape().to_vec(), y.iter().map(|label| i64::try_from(*label).unwrap_or(i64::MAX)).collect())
+        }),
+        found => found,
+    };
     let Some((shape, labels)) = found else {
         return Err(DataError::unusable(path, "array `y` must hold integers"));
     };
@@ -59,7 +66,7 @@ pub(super) fn read(path: &Path, request: &Request) -> Result<Raw, DataError> {
         }
     }
     let labels = labels(&mut archive, path)?;
-    let class_count = labels.iter().max().map_or(0, |m| usize::try_from(*m).map_or(0, |m| m + 1));
+    let class_count = labels.iter().max().map_or(0, |m| usize::try_from(*m).map_or(0, |m| m.saturating_add(1)));
     let (stored, source) = match typed::<u8>(&mut archive, path, "x")? {
         Some(x) => {
             let shape = sample_shape(path, x.shape())?;
@@ -94,9 +101,15 @@ fn reals(path: &Path, shape: Shape, values: &[f64], request: &Request) -> Result
         let problem = format!("samples have shape {shape}, the network takes {expected}; float arrays are not resized");
         return Err(DataError::unusable(path, problem));
     }
-    if let Some(i) = values.iter().position(|v| !v.is_finite()) {
-        let sample = i / shape.elements();
-        return Err(DataError::unusable(path, format!("sample {sample} holds {}, which is not a number", values[i])));
+    let fed: Vec<f32> =
+        values.iter().enumerate().map(|(i, v)| request.preprocess.apply(*v, i % shape.c) as f32).collect();
+    match fed.iter().position(|v| !v.is_finite()) {
+        None => Ok(fed),
+        Some(i) => {
+            let (sample, value) = (i / shape.elements(), values[i]);
+            let what =
+                if value.is_finite() { "too large after preprocessing for a float of 32 bits" } else { "no number" };
+            Err(DataError::unusable(path, format!("sample {sample} of `x` holds {value}, which is {what}")))
+        }
     }
-    Ok(values.iter().enumerate().map(|(i, v)| request.preprocess.apply(*v, i % shape.c) as f32).collect())
 }

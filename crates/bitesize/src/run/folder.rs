@@ -29,22 +29,22 @@ impl RunFolder {
     /// It holds something, is a file, or cannot be written to.
     pub fn create(path: &Path) -> anyhow::Result<Self> {
         let what = || format!("the output folder `{}`", path.display());
-        let made = match fs::read_dir(path) {
+        let mut folder =
+            Self { path: path.to_owned(), made: None, fresh: true, kept: false, written: Mutex::default() };
+        match fs::read_dir(path) {
             Ok(mut entries) => {
                 if entries.next().is_some() {
                     bail!("{} is not empty: give another one, or --resume to go on with the run in it", what());
                 }
-                None
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 let absolute = std::path::absolute(path).with_context(what)?;
-                let made = absolute.ancestors().take_while(|a| !a.exists()).last().map(Path::to_owned);
+                // Noted first, so that what was made goes where the rest cannot be made.
+                folder.made = absolute.ancestors().take_while(|a| !a.exists()).last().map(Path::to_owned);
                 fs::create_dir_all(path).with_context(|| format!("cannot make {}", what()))?;
-                made
             }
             Err(e) => return Err(e).with_context(|| format!("cannot use {}", what())),
-        };
-        let folder = Self { path: path.to_owned(), made, fresh: true, kept: false, written: Mutex::default() };
+        }
         folder.probe()?;
         Ok(folder)
     }
@@ -124,6 +124,17 @@ impl RunFolder {
     /// Notes that this run made the file `name`, so that it goes where the run fails.
     pub fn owns(&self, name: impl Into<PathBuf>) {
         self.written.lock().unwrap_or_else(PoisonError::into_inner).push(name.into());
+    }
+
+    /// Keeps the files `names` though the run fails, so that it can be resumed; the others go.
+    pub fn keep_only(&mut self, names: &[&str]) {
+        let written = self.written.get_mut().unwrap_or_else(PoisonError::into_inner);
+        written.retain(|file| !names.iter().any(|name| file == Path::new(name)));
+    }
+
+    /// Whether this run began in a new or empty folder.
+    pub fn is_fresh(&self) -> bool {
+        self.fresh
     }
 
     /// Keeps everything written: the run is done, or can be resumed.

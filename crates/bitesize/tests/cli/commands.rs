@@ -115,7 +115,7 @@ fn a_damaged_package_is_found_and_a_changed_model_refused() {
         let whole = fs::read_to_string(&path).unwrap();
         fs::write(&path, damaged(&whole, marker, nth, change)).unwrap();
         let ran = run(&["verify", &out]).expect(4, &[]);
-        assert!(ran.out.contains("mismatch"), "{marker}: {}", ran.out);
+        assert!(ran.out.contains("mismatch") && ran.out.contains("outputs differ (4 samples"), "{}", ran.out);
         fs::write(&path, whole).unwrap();
     }
     run(&["verify", &out]).expect(0, &[]);

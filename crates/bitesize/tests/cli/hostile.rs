@@ -178,3 +178,98 @@ fn the_reported_reward_is_that_of_what_would_be_delivered() {
     let quick: serde_json::Value = serde_json::from_str(diary.lines().last().unwrap()).unwrap();
     assert_ne!(told["search"]["reward"], quick["reward"], "the quick quantization gives another network");
 }
+
+/// A limit on the size of files stands for a full disk: the weights are the first file that does not fit in.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_failure_after_a_long_search_keeps_the_search() {
+    let (folder, out) = scratch();
+    let example = Example::new();
+    let on_a_small_disk = |out: &str, search: &[&str]| -> super::Ran {
+        let args = fit_args(out, &example, &[&["--flash", "44KiB", "--ram", "9KiB"], search].concat())
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>();
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", "trap '' XFSZ; ulimit -f 60; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_bitesize")]).args(&args);
+        shell.output().unwrap().into()
+    };
+    let search = ["--search", "ddpg", "--episodes", "22"];
+    on_a_small_disk(&out, &search).expect(1, &["weights.safetensors", "the search so far is kept", "--resume -o"]);
+    let mut kept: Vec<_> = fs::read_dir(&out).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    kept.sort();
+    assert_eq!(kept, ["calibration.json", "config.toml", "search.jsonl"]);
+    run(&["fit", "--resume", "-o", &out]).expect(0, &[]);
+    let whole = folder.path().join("whole").display().to_string();
+    run(&fit_args(&whole, &example, &[&["--flash", "44KiB", "--ram", "9KiB"], &search[..]].concat())).expect(0, &[]);
+    for name in ["search.jsonl", "policy.toml", "weights.safetensors", "package/model.c"] {
+        let read = |out: &str| fs::read(Path::new(out).join(name)).unwrap();
+        assert!(read(&out) == read(&whole), "{name}");
+    }
+
+    let quick = folder.path().join("not/there").display().to_string();
+    on_a_small_disk(&quick, &["--search", "rules"]).expect(1, &["weights.safetensors"]);
+    assert!(!folder.path().join("not").exists(), "one episode is soon repeated");
+}
+
+#[test]
+fn folders_made_for_an_output_that_cannot_be_used_go_again() {
+    let (folder, _) = scratch();
+    // A name longer than file systems take.
+    let out = folder.path().join("new").join("x".repeat(300)).display().to_string();
+    let example = Example::new();
+    run(&fit_args(&out, &example, &BOARD)).expect(1, &["output folder"]);
+    assert!(!folder.path().join("new").exists());
+}
+
+#[test]
+fn one_good_image_behind_many_bad_ones_is_found() {
+    let (folder, out) = scratch();
+    let data = folder.path().join("data");
+    class_folders(&data, 4, 28);
+    for i in 0..36 {
+        fs::write(data.join(format!("{}/{}.png", i / 4, i % 4)), b"no image").unwrap();
+    }
+    let example = Example { val: data.display().to_string(), ..Example::new() };
+    let ran = run(&fit_args(&out, &example, &[&BOARD[..], &["--policy", "8/8", "--val", &example.val]].concat()))
+        .expect(0, &["36 of 40 images"]);
+    assert_eq!(ran.err.matches("36 of 40 images").count(), 1, "{}", ran.err);
+    assert_eq!(report(&out)["accuracy"]["samples"], 4);
+}
+
+#[test]
+fn npz_labels_of_every_integer_type_and_numbers_that_are_none() {
+    let (folder, _) = scratch();
+    let path = folder.path().join("data.npz");
+    let example = Example::new();
+    let val = path.display().to_string();
+    let eval = || run(&["eval", &example.model, "--val", &val, "--json"]);
+    let x = ndarray::Array4::from_elem([2, 28, 28, 1], 0.5f64);
+    npz(&path, &x, vec![1u64, 2]);
+    eval().expect(0, &[]);
+    npz(&path, &x, vec![1i64, 2]);
+    eval().expect(0, &[]);
+    npz(&path, &x, vec![1i32, 2]);
+    eval().expect(0, &[]);
+    npz(&path, &x, vec![1u8, 2]);
+    eval().expect(0, &[]);
+    npz(&path, &x, vec![u64::MAX, 2]);
+    eval().expect(1, &["label", "10 outputs"]);
+    for (value, words) in [(1e300, "too large"), (f64::NAN, "no number"), (f64::INFINITY, "no number")] {
+        let mut x = x.clone();
+        x[[1, 3, 4, 0]] = value;
+        npz(&path, &x, vec![1u8, 2]);
+        eval().expect(1, &["data.npz", "sample 1", words]);
+    }
+}
+
+#[test]
+fn inspect_heeds_preprocessing_and_bare_numbers_are_bytes() {
+    let example = Example::new();
+    run(&["inspect", &example.model, "--std", "0"]).expect(1, &["std holds 0"]);
+    run(&["inspect", &example.model, "--preprocess", &example.preprocess]).expect(0, &[]);
+    run(&["inspect", &example.model, "--input", "real", "--scale", "2"]).expect(2, &["--input real"]);
+    run(&["inspect", &example.model, "--flash", "1000", "--ram", "1000"]).expect(3, &[]);
+    let help = run(&["inspect", "--help"]).expect(0, &[]).out;
+    assert!(help.contains("a bare number is bytes"), "{help}");
+}
