@@ -5,6 +5,7 @@
 //! holds the quantized model, the integer network lowered from it and inputs. The runners are tests:
 //!
 //! - the golden interpreter against [`mod@reference`], a second reading of `docs/numerics.md` as loops over indices;
+//! - the fast engine against the interpreter ([`engine`]), also on emulated AArch64;
 //! - the fake-quantized model against the reference: at most one code off, next to a tie;
 //! - lowering against real arithmetic ([`real`]);
 //! - the emitted C, on the host and on emulated Cortex-M, against the interpreter ([`batch`] puts all cases into one
@@ -16,6 +17,7 @@
 pub mod batch;
 pub mod builder;
 pub mod cases;
+pub mod engine;
 pub mod real;
 pub mod reference;
 

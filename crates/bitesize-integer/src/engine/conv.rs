@@ -39,6 +39,8 @@ pub(crate) struct PackedWeights {
     pub(crate) words: Aligned<i16>,
     /// The part of the accumulator shift that the levels carry.
     pub(crate) carried: u8,
+    /// The packed levels of each sum added up, where codes are not multiplied as they are; else empty.
+    pub(crate) totals: Vec<i32>,
 }
 
 /// A layer whose sums run over channels.
@@ -135,19 +137,37 @@ impl Geometry<'_> {
                 }
             }
         }
-        PackedWeights::new(&packed, carried, layout)
+        let of_panel = |panel: &Panel| {
+            let sums = panel.registers * layout.sums;
+            let values = &packed[panel.weights..panel.weights + values * panel.registers];
+            totals(sums, values.chunks_exact(sums * layout.products), layout.products)
+        };
+        let totals = if layout.less == 0 { Vec::new() } else { panels.iter().flat_map(of_panel).collect() };
+        PackedWeights::new(&packed, carried, totals, layout)
     }
 }
 
 impl PackedWeights {
-    pub(crate) fn new(values: &[i16], carried: u8, layout: Layout) -> Self {
+    pub(crate) fn new(values: &[i16], carried: u8, totals: Vec<i32>, layout: Layout) -> Self {
         let bytes = layout.products == 4;
         Self {
             bytes: Aligned::from_iter(values[..if bytes { values.len() } else { 0 }].iter().map(|&v| v as i8)),
             words: Aligned::from_iter(values[..if bytes { 0 } else { values.len() }].iter().copied()),
             carried,
+            totals,
         }
     }
+}
+
+/// The levels of each sum added up; `steps` hold those of one step each, `products` for each sum.
+pub(crate) fn totals<'a>(sums: usize, steps: impl Iterator<Item = &'a [i16]>, products: usize) -> Vec<i32> {
+    let mut totals = vec![0; sums];
+    for step in steps {
+        for (total, levels) in totals.iter_mut().zip(step.chunks_exact(products)) {
+            *total += levels.iter().map(|&level| i32::from(level)).sum::<i32>();
+        }
+    }
+    totals
 }
 
 impl Conv {
@@ -171,9 +191,11 @@ impl Conv {
             let place = image_at + (y * window.stride[0] * padded.shape.w + x * window.stride[1]) * input.c;
             u32::try_from(place).expect("the images of a group have less than 4 GiB")
         };
+        let mut rescaling = Rescaling::new(rescale, zero, rescale.acc_shift - weights.carried, &channels, layout.sums);
+        rescaling.make_up(layout.less, &weights.totals);
         Self {
             panels,
-            rescaling: Rescaling::new(rescale, zero, rescale.acc_shift - weights.carried, &channels, layout.sums),
+            rescaling,
             segments,
             steps,
             rows: (0..images * output.pixels()).map(row).collect(),

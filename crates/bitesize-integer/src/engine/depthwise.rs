@@ -7,7 +7,7 @@
 //! next: the weights then repeat with the period of the channels.
 
 use super::aligned::LINE;
-use super::conv::{Geometry, PackedWeights};
+use super::conv::{Geometry, PackedWeights, totals};
 use super::padded::Padded;
 use super::rescaling::Rescaling;
 use super::set::Layout;
@@ -131,7 +131,12 @@ pub(crate) fn pack(geometry: &Geometry, weights: &IntWeights, carried: u8, layou
             }
         }
     }
-    PackedWeights::new(&packed, carried, layout)
+    let step = shape.codes * layout.products;
+    // Both output rows have the same levels.
+    let of_block = |block: &[i16]| totals(shape.codes, block.chunks_exact(step).step_by(shape.rows), layout.products);
+    let blocks = packed.chunks_exact(shape.steps * shape.rows * step);
+    let totals = if layout.less == 0 { Vec::new() } else { blocks.flat_map(of_block).collect() };
+    PackedWeights::new(&packed, carried, totals, layout)
 }
 
 impl Depthwise {
@@ -148,8 +153,10 @@ impl Depthwise {
         let row = padded.shape.w * input.c;
         let place = |slot: &Slot| slot.place.0 * window.dilation[0] * row + slot.place.1 * window.dilation[1] * input.c;
         let channels = shape.channels(input.c, layout);
+        let mut rescaling = Rescaling::new(rescale, zero, rescale.acc_shift - weights.carried, &channels, layout.sums);
+        rescaling.make_up(layout.less, &weights.totals);
         Self {
-            rescaling: Rescaling::new(rescale, zero, rescale.acc_shift - weights.carried, &channels, layout.sums),
+            rescaling,
             taps: shape.plan(window.kernel, layout.products).iter().map(place).collect(),
             shape,
             runs: if shape.flat { 1 } else { output.w },

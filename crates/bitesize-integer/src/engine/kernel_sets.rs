@@ -3,6 +3,8 @@
 
 use super::conv::Conv;
 use super::depthwise::Depthwise;
+#[cfg(target_arch = "aarch64")]
+use super::neon;
 use super::plain::Plain;
 use super::portable;
 use super::set::InstructionSet;
@@ -29,13 +31,16 @@ impl KernelSet {
     pub(crate) fn words(self, layer: &Conv, images: usize) -> usize {
         match self.0 {
             InstructionSet::Avx2 => layer.reach(images, self.0.layout()),
-            InstructionSet::Portable | InstructionSet::Avx512Vnni => 0,
+            InstructionSet::Portable | InstructionSet::Avx512Vnni | InstructionSet::NeonDot => 0,
         }
     }
 
     /// Computes `images` images of a layer. The (padded) images begin at the beginning of `input`, which holds
     /// [`Conv::reach`] codes; `words` is room for [`Self::words`] values.
     pub(crate) fn conv(self, layer: &Conv, input: &[u8], images: usize, output: &mut [u8], words: &mut [i16]) {
+        // Only AVX2 widens its input.
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = words;
         match self.0 {
             InstructionSet::Portable => portable::conv(layer, input, images, output),
             #[cfg(target_arch = "x86_64")]
@@ -44,8 +49,10 @@ impl KernelSet {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             InstructionSet::Avx512Vnni => unsafe { vnni::conv(layer, input, images, output) },
-            #[cfg(not(target_arch = "x86_64"))]
-            InstructionSet::Avx2 | InstructionSet::Avx512Vnni => unreachable!("`new` refuses it"),
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: as above.
+            InstructionSet::NeonDot => unsafe { neon::conv(layer, input, images, output) },
+            other => unreachable!("`new` refuses {other} here"),
         }
     }
 
@@ -60,8 +67,10 @@ impl KernelSet {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             InstructionSet::Avx512Vnni => unsafe { vnni::depthwise(layer, input, output) },
-            #[cfg(not(target_arch = "x86_64"))]
-            InstructionSet::Avx2 | InstructionSet::Avx512Vnni => unreachable!("`new` refuses it"),
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: as above.
+            InstructionSet::NeonDot => unsafe { neon::depthwise(layer, input, output) },
+            other => unreachable!("`new` refuses {other} here"),
         }
     }
 
@@ -75,8 +84,10 @@ impl KernelSet {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             InstructionSet::Avx512Vnni => unsafe { vnni::plain(op, input, output, sums) },
-            #[cfg(not(target_arch = "x86_64"))]
-            InstructionSet::Avx2 | InstructionSet::Avx512Vnni => unreachable!("`new` refuses it"),
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: as above.
+            InstructionSet::NeonDot => unsafe { neon::plain(op, input, output, sums) },
+            other => unreachable!("`new` refuses {other} here"),
         }
     }
 }

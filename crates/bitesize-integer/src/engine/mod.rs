@@ -29,7 +29,7 @@
 //!
 //! `docs/engine.md` tells how it works. In reading order: instruction sets (`set`), the plan of stages and buffers
 //! (`plan`), geometry and packed weights of layers (`conv`, `depthwise`), their constants (`rescaling`), operators
-//! without weights (`plain`), the run (`workspace`), and the kernels (`portable`, `avx2`, `vnni`).
+//! without weights (`plain`), the run (`workspace`), and the kernels (`portable`, `avx2`, `vnni`, `neon`).
 
 mod aligned;
 #[cfg(target_arch = "x86_64")]
@@ -38,6 +38,8 @@ mod cache;
 mod conv;
 mod depthwise;
 mod kernel_sets;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod padded;
 mod plain;
 mod plan;

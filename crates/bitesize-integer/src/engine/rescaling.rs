@@ -58,6 +58,18 @@ impl Rescaling {
         Self { constants, sums, high_word, left, range: OutputRange { zero, lo: rescale.lo, hi: rescale.hi } }
     }
 
+    /// For kernels that subtract `less` from every code before they multiply it: adds what the sums then lack, `totals`
+    /// being the levels of each sum added up.
+    pub(crate) fn make_up(&mut self, less: i32, totals: &[i32]) {
+        let registers = self.constants.chunks_exact_mut(self.sums * VALUES).zip(totals.chunks_exact(self.sums));
+        for (register, totals) in registers {
+            for (bias, total) in register.iter_mut().zip(totals) {
+                // Sums may wrap on the way: only the total has to fit.
+                *bias = bias.wrapping_add(total.wrapping_mul(less) << self.left);
+            }
+        }
+    }
+
     /// The constants of the register whose first sum is number `at`.
     #[inline]
     pub(crate) fn of_register(&self, at: usize) -> &[i32] {

@@ -11,11 +11,13 @@ pub enum InstructionSet {
     Avx2,
     /// AVX-512 (F, BW, DQ, VL) with VNNI of x86-64: products of four bytes, 16 sums in a register.
     Avx512Vnni,
+    /// NEON with the dot product of AArch64: products of four bytes, 4 sums in a register.
+    NeonDot,
 }
 
 impl InstructionSet {
     /// Every set, the plainest first.
-    pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512Vnni];
+    pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::Avx512Vnni, Self::NeonDot];
 
     /// Whether this machine has the instructions.
     pub fn is_available(self) -> bool {
@@ -31,8 +33,10 @@ impl InstructionSet {
                     && is_x86_feature_detected!("avx512vl")
                     && is_x86_feature_detected!("avx512vnni")
             }
-            #[cfg(not(target_arch = "x86_64"))]
-            Self::Avx2 | Self::Avx512Vnni => false,
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonDot => std::arch::is_aarch64_feature_detected!("dotprod"),
+            // What belongs to other processors.
+            _ => false,
         }
     }
 
@@ -49,9 +53,10 @@ impl InstructionSet {
     /// How the kernels of this set want their weights.
     pub(crate) fn layout(self) -> Layout {
         match self {
-            Self::Portable => Layout { sums: 16, products: 1, panel: 1, interleaved: false },
-            Self::Avx2 => Layout { sums: 8, products: 2, panel: 2, interleaved: true },
-            Self::Avx512Vnni => Layout { sums: 16, products: 4, panel: 4, interleaved: true },
+            Self::Portable => Layout { sums: 16, products: 1, panel: 1, interleaved: false, less: 0 },
+            Self::Avx2 => Layout { sums: 8, products: 2, panel: 2, interleaved: true, less: 0 },
+            Self::NeonDot => Layout { sums: 4, products: 4, panel: 4, interleaved: false, less: 128 },
+            Self::Avx512Vnni => Layout { sums: 16, products: 4, panel: 4, interleaved: true, less: 0 },
         }
     }
 }
@@ -62,6 +67,7 @@ impl fmt::Display for InstructionSet {
             Self::Portable => "portable",
             Self::Avx2 => "avx2",
             Self::Avx512Vnni => "avx512-vnni",
+            Self::NeonDot => "neon-dot",
         })
     }
 }
@@ -78,6 +84,8 @@ pub(crate) struct Layout {
     /// Whether the channels of several registers are interleaved the way that the narrowing instructions of x86,
     /// which work within 128 bits, put them in order.
     pub(crate) interleaved: bool,
+    /// What is subtracted from codes before they are multiplied.
+    pub(crate) less: i32,
 }
 
 impl Layout {
