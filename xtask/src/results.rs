@@ -92,6 +92,7 @@ fn subject_table(place: &Place, subject: &Subject) -> Result<String, String> {
             let ram_budget = (ram * ram_share as f64 / 100.0).floor().to_string();
             let name = format!("{flash_share}-{ram_share}-{strategy}");
             let mut flags = vec!["--flash", &flash_budget, "--ram", &ram_budget, "--search", strategy];
+            flags.extend(["--reward", "accuracy"]);
             flags.extend(["--episodes", &place.episodes, "--eval-samples", &place.eval_samples]);
             let report = fit(place, subject, &name, &flags)?;
             let _ = writeln!(table, "{}", row(&report, &format!("{flash_share} % / {ram_share} %"), strategy));

@@ -7,7 +7,7 @@ mod common;
 
 use bitesize_ir::target::Budget;
 use bitesize_ir::{BitWidth, Policy};
-use bitesize_search::{DdpgSettings, Memo, Outcome, Problem, Settings, Strategy, search};
+use bitesize_search::{DdpgSettings, Memo, Outcome, Problem, RewardKind, Score, Settings, Strategy, search};
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -20,11 +20,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let narrow = |bits: Option<BitWidth>| bits.map_or(0.0, |bits| 1.0 / f64::from(bits.bits()));
     let mut judge = |policy: &Policy| {
         let loss: f64 = policy.rows.iter().map(|row| narrow(row.weights) + narrow(row.activations)).sum();
-        Ok((0.9 - 0.02 * loss).max(0.0))
+        Ok(Score { accuracy: (0.9 - 0.02 * loss).max(0.0), loss })
     };
     let mut rewards = Memo::new(&mut judge);
-    let settings =
-        Settings { episodes, patience: None, seed: 1, reference_accuracy: 0.85, ddpg: DdpgSettings::default() };
+    let settings = Settings {
+        episodes,
+        patience: None,
+        seed: 1,
+        reward: RewardKind::Accuracy,
+        reference_reward: 0.85,
+        ddpg: DdpgSettings::default(),
+    };
     let start = Instant::now();
     let outcome = search(&problem, Strategy::Ddpg, &settings, &mut rewards, &mut |_| ControlFlow::Continue(()))?;
     let seconds = start.elapsed().as_secs_f64();

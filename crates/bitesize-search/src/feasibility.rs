@@ -329,7 +329,8 @@ fn possible_kernels(problem: &Problem, index: usize) -> Vec<KernelKey> {
     keys
 }
 
-fn flash_lower_bound(problem: &Problem) -> u64 {
+/// No policy takes less FLASH.
+pub(crate) fn flash_lower_bound(problem: &Problem) -> u64 {
     let network = problem.network();
     let narrowest = problem.model().flash(&problem.widths(&problem.uniform(BitWidth::B2)));
     let layers: u64 = narrowest.layers.iter().map(|layer| layer.total()).sum();
@@ -363,10 +364,15 @@ fn ram_lower_bound(problem: &Problem) -> u64 {
         });
         rest + wider.min().unwrap_or(0)
     });
-    let stack = (0..network.nodes.len()).filter_map(|i| {
+    arena.max().unwrap_or(0) as u64 + least_stack_bytes(problem)
+}
+
+/// No policy takes less stack.
+pub(crate) fn least_stack_bytes(problem: &Problem) -> u64 {
+    let stack = (0..problem.network().nodes.len()).filter_map(|i| {
         possible_kernels(problem, i).into_iter().map(|key| problem.model().kernel(key).stack_bytes).min()
     });
-    arena.max().unwrap_or(0) as u64 + problem.model().base_stack_bytes() + stack.max().unwrap_or(0)
+    problem.model().base_stack_bytes() + stack.max().unwrap_or(0)
 }
 
 /// Of `starts`, each with the weights of least FLASH, the one of least FLASH that keeps both budgets; and its bytes.

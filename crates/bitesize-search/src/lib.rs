@@ -5,11 +5,11 @@
 //! training images). A [`Strategy`] finds a policy that keeps both budgets and is as good as it can make it:
 //!
 //! ```
-//! use bitesize_search::{Memo, Outcome, Problem, Settings, Strategy, search};
+//! use bitesize_search::{Memo, Outcome, Problem, Score, Settings, Strategy, search};
 //! use std::ops::ControlFlow;
 //!
 //! fn best(problem: &Problem, settings: &Settings) -> Option<String> {
-//!     let mut judge = |_: &bitesize_ir::Policy| Ok(0.5);
+//!     let mut judge = |_: &bitesize_ir::Policy| Ok(Score { accuracy: 0.5, loss: 0.1 });
 //!     let mut rewards = Memo::new(&mut judge);
 //!     let mut diary = String::new();
 //!     let outcome = search(problem, Strategy::Ddpg, settings, &mut rewards, &mut |record| {
@@ -33,21 +33,28 @@
 //! [`feasibility`], which says what no policy can go below.
 #![forbid(unsafe_code)]
 
+pub mod additive;
+mod auto;
 pub mod baselines;
 pub mod constraints;
 pub mod ddpg;
 pub mod enforce;
 pub mod evaluate;
+mod evolution;
+mod exact;
 pub mod feasibility;
+mod greedy;
 pub mod problem;
+mod random;
 pub mod record;
 pub mod rules;
 pub mod search;
+mod sensitivity;
 
 pub use baselines::{Baseline, baselines};
 pub use constraints::{ConstraintError, Constraints, Pin, WidthSet};
 pub use ddpg::DdpgSettings;
-pub use evaluate::{EvaluationError, Evaluator, Memo};
+pub use evaluate::{EvaluationError, Evaluator, Memo, RewardKind, Score};
 pub use feasibility::{Diagnosis, Least, Peak, Verdict};
 pub use problem::{Limits, Memory, Problem};
 pub use record::{Record, Replay, parse_diary};

@@ -1,5 +1,6 @@
 //! The diary of a search: one record an episode, and how a run is resumed from it.
 
+use crate::evaluate::Score;
 use serde::{Deserialize, Serialize};
 
 /// One episode. There is no time in it, so the same search writes the same diary.
@@ -15,9 +16,20 @@ pub struct Record {
     /// Its RAM.
     pub ram_bytes: u64,
     /// Its accuracy over the held-out images, in 0..=1.
+    pub accuracy: f64,
+    /// Its loss over them ([`crate::evaluate::Score::loss`]).
+    pub loss: f64,
+    /// What is maximised, in 0..=1: one of the two, or made of it.
     pub reward: f64,
     /// The highest reward so far, this episode included.
     pub best_reward: f64,
+}
+
+impl Record {
+    /// Accuracy and loss.
+    pub fn score(&self) -> Score {
+        Score { accuracy: self.accuracy, loss: self.loss }
+    }
 }
 
 /// A diary that cannot be resumed from.

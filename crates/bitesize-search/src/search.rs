@@ -1,13 +1,15 @@
 //! Runs a strategy: limits, the diary, the best so far, and why it stopped.
 
 use crate::ddpg::{self, DdpgSettings};
-use crate::evaluate::{EvaluationError, Memo};
+use crate::evaluate::{EvaluationError, Memo, RewardKind};
 use crate::feasibility::Diagnosis;
 use crate::problem::{Memory, Problem, to_compact};
 use crate::record::Record;
 use crate::rules::cut_by_rules;
+use crate::{auto, evolution, exact, greedy, random};
 use bitesize_ir::{BitWidth, Policy};
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::str::FromStr;
@@ -20,17 +22,33 @@ pub enum Strategy {
     Rules,
     /// HAQ's reinforcement-learning agent ([`crate::ddpg`]).
     Ddpg,
+    /// The optimum of an additive model of measured sensitivities ([`crate::exact`]).
+    Exact,
+    /// Least loss for each byte saved ([`crate::greedy`]).
+    Greedy,
+    /// Policies at random ([`crate::random`]).
+    Random,
+    /// A population, from what `exact` and `rules` find ([`crate::evolution`]).
+    Evolution,
+    /// `exact`, measured again round its best, then `evolution` ([`crate::auto`]).
+    Auto,
 }
 
 impl Strategy {
     /// Every strategy, in the order in which help lists them.
-    pub const ALL: [Self; 2] = [Self::Rules, Self::Ddpg];
+    pub const ALL: [Self; 7] =
+        [Self::Auto, Self::Exact, Self::Evolution, Self::Ddpg, Self::Greedy, Self::Rules, Self::Random];
 
     /// The name given to `--search`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Rules => "rules",
             Self::Ddpg => "ddpg",
+            Self::Exact => "exact",
+            Self::Greedy => "greedy",
+            Self::Random => "random",
+            Self::Evolution => "evolution",
+            Self::Auto => "auto",
         }
     }
 
@@ -39,6 +57,11 @@ impl Strategy {
         match self {
             Self::Rules => "cut activations, then weights, by the 2019 rules until both budgets hold; no search",
             Self::Ddpg => "a reinforcement-learning agent (DDPG, as in HAQ) that learns widths from episodes",
+            Self::Exact => "measure what each width costs, then the proved optimum of the sum",
+            Self::Greedy => "cut what costs the least measured loss for each byte saved; no search",
+            Self::Random => "random policies, cut until they fit: what others have to beat",
+            Self::Evolution => "a population that starts from exact and rules and uses up slack bytes",
+            Self::Auto => "exact, measured again round its best policy, then evolution with what is left",
         }
     }
 }
@@ -69,10 +92,13 @@ pub struct Settings {
     /// Stop after this many episodes in a row without a new best, counted from when the strategy has begun to learn;
     /// `None` never does.
     pub patience: Option<usize>,
+    /// What is maximised.
+    #[serde(default)]
+    pub reward: RewardKind,
     /// Where all chance comes from.
     pub seed: u64,
-    /// The accuracy, in 0..=1, that rewards are measured from: that of the float network, or of uniform 8 bits.
-    pub reference_accuracy: f64,
+    /// The reward, in 0..=1, that the agent's are measured from: the float network's.
+    pub reference_reward: f64,
     /// The agent's own.
     pub ddpg: DdpgSettings,
 }
@@ -124,6 +150,12 @@ pub struct Found {
     pub episodes: usize,
     /// Different policies evaluated.
     pub evaluations: usize,
+    /// Different policies probed, to measure what single widths cost.
+    pub probes: usize,
+    /// Policies of high reward, best first, this one the first: candidates for the final quantization.
+    pub best: Vec<Policy>,
+    /// What there is to say beside: how sure an optimum is.
+    pub note: String,
     /// Why it stopped.
     pub stop_reason: StopReason,
 }
@@ -156,7 +188,8 @@ pub fn search(
     rewards: &mut Memo,
     on_record: &mut OnRecord,
 ) -> Result<Outcome, EvaluationError> {
-    let mut session = Session { problem, settings, rewards, on_record, best: None, episodes: 0 };
+    let (best, leaders, note) = (None, Vec::new(), String::new());
+    let mut session = Session { problem, settings, rewards, on_record, best, leaders, note, episodes: 0 };
     let uniform = problem.uniform(BitWidth::B8);
     let ended = if problem.fits(&uniform) {
         session.episode(uniform).map(|_| StopReason::UniformFits)
@@ -169,6 +202,11 @@ pub fn search(
                 session.episode(policy).map(|_| StopReason::Finished)
             }
             Strategy::Ddpg => ddpg::run(&mut session, fallback),
+            Strategy::Exact => exact::run(&mut session, fallback),
+            Strategy::Greedy => greedy::run(&mut session, fallback),
+            Strategy::Random => random::run(&mut session, fallback),
+            Strategy::Evolution => evolution::run(&mut session, fallback),
+            Strategy::Auto => auto::run(&mut session, fallback),
         }
     };
     let stop_reason = match ended {
@@ -176,8 +214,13 @@ pub fn search(
         Err(Halt::Failed(error)) => return Err(error),
     };
     let (episodes, evaluations) = (session.episodes, session.rewards.evaluations());
+    let (probes, note) = (session.rewards.probes(), session.note);
+    let leaders = session.leaders.into_iter().map(|(_, policy)| policy).collect();
     Ok(match session.best {
-        Some(best) => Outcome::Found(Box::new(Found { episodes, evaluations, stop_reason, ..best })),
+        Some(found) => {
+            let found = Found { episodes, evaluations, probes, best: leaders, note, stop_reason, ..found };
+            Outcome::Found(Box::new(found))
+        }
         None => Outcome::Nothing(stop_reason),
     })
 }
@@ -188,6 +231,15 @@ pub(crate) enum Halt {
     Failed(EvaluationError),
 }
 
+impl From<EvaluationError> for Halt {
+    fn from(error: EvaluationError) -> Self {
+        match error {
+            EvaluationError::Interrupted => Self::Stopped(StopReason::Interrupted),
+            failed @ EvaluationError::Failed(_) => Self::Failed(failed),
+        }
+    }
+}
+
 /// What strategies work with.
 pub(crate) struct Session<'a, 'm> {
     pub(crate) problem: &'a Problem<'a>,
@@ -195,21 +247,32 @@ pub(crate) struct Session<'a, 'm> {
     rewards: &'a mut Memo<'m>,
     on_record: &'a mut OnRecord<'a>,
     best: Option<Found>,
+    /// The best few, with their rewards, best first.
+    leaders: Vec<(f64, Policy)>,
+    pub(crate) note: String,
     episodes: usize,
 }
+
+/// Policies that [`Found::best`] holds at most.
+const LEADERS: usize = 8;
 
 impl Session<'_, '_> {
     /// Evaluates `policy`, which keeps both budgets, as the next episode; its reward.
     pub(crate) fn episode(&mut self, policy: Policy) -> Result<f64, Halt> {
-        let reward = self.rewards.reward(&policy).map_err(|error| match error {
-            EvaluationError::Interrupted => Halt::Stopped(StopReason::Interrupted),
-            failed @ EvaluationError::Failed(_) => Halt::Failed(failed),
-        })?;
+        let score = self.rewards.score(&policy).map_err(Halt::from)?;
+        let reward = self.settings.reward.of(score);
         let (memory, episode) = (self.problem.memory(&policy), self.episodes);
         let text = to_compact(&policy);
+        if !self.leaders.iter().any(|(_, other)| *other == policy) {
+            let place = self.leaders.partition_point(|(other, _)| *other >= reward);
+            self.leaders.insert(place, (reward, policy.clone()));
+            self.leaders.truncate(LEADERS);
+        }
         if self.best.as_ref().is_none_or(|best| reward > best.reward) {
-            let (evaluations, stop_reason) = (0, StopReason::Episodes);
-            self.best = Some(Found { policy, memory, reward, episode, episodes: 0, evaluations, stop_reason });
+            let (best, note, stop_reason) = (Vec::new(), String::new(), StopReason::Episodes);
+            let (episodes, evaluations, probes) = (0, 0, 0);
+            self.best =
+                Some(Found { policy, memory, reward, episode, episodes, evaluations, probes, best, note, stop_reason });
         }
         self.episodes += 1;
         let record = Record {
@@ -217,6 +280,8 @@ impl Session<'_, '_> {
             policy: text,
             flash_bytes: memory.flash_bytes,
             ram_bytes: memory.ram_bytes,
+            accuracy: score.accuracy,
+            loss: score.loss,
             reward,
             best_reward: self.best.as_ref().map_or(reward, |best| best.reward),
         };
@@ -224,6 +289,34 @@ impl Session<'_, '_> {
             ControlFlow::Continue(()) => Ok(reward),
             ControlFlow::Break(reason) => Err(Halt::Stopped(reason)),
         }
+    }
+
+    /// The loss of `policy`, which need not fit, by a probe.
+    pub(crate) fn probe(&mut self, policy: &Policy) -> Result<f64, Halt> {
+        self.rewards.probe(policy).map_err(Halt::from)
+    }
+
+    /// Evaluations that are left, with those that probes took counted.
+    pub(crate) fn left(&self) -> usize {
+        self.settings.episodes.saturating_sub(self.episodes + self.rewards.cost_of_probes())
+    }
+
+    /// The best so far, with its reward.
+    pub(crate) fn best(&self) -> Option<(&Policy, f64)> {
+        self.best.as_ref().map(|best| (&best.policy, best.reward))
+    }
+
+    /// The best few so far, best first.
+    pub(crate) fn leaders(&self) -> &[(f64, Policy)] {
+        &self.leaders
+    }
+
+    /// Evaluates `policy` unless `seen` has it or nothing is left; its reward.
+    pub(crate) fn try_new(&mut self, seen: &mut HashSet<Policy>, policy: &Policy) -> Result<Option<f64>, Halt> {
+        if !seen.insert(policy.clone()) || (self.left() == 0 && self.episodes > 0) {
+            return Ok(None);
+        }
+        self.episode(policy.clone()).map(Some)
     }
 
     /// Whether patience has run out, for a strategy that learns from episode `learns_from` on.

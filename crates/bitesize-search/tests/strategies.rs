@@ -4,11 +4,11 @@ mod common;
 
 use bitesize_ir::target::Budget;
 use bitesize_ir::{BitWidth, Network, Policy};
-use bitesize_search::problem::{Side, from_compact, set_width, width};
+use bitesize_search::problem::{Side, from_compact, set_width};
 use bitesize_search::record::{DiaryError, diary_line};
 use bitesize_search::{
-    DdpgSettings, EvaluationError, Found, Memo, Outcome, Problem, Record, Replay, Settings, StopReason, Strategy,
-    parse_diary, search,
+    DdpgSettings, EvaluationError, Found, Memo, Outcome, Problem, Record, Replay, RewardKind, Score, Settings,
+    StopReason, Strategy, parse_diary, search,
 };
 use common::{chain, costs, mobilenet_v1, space};
 use std::ops::ControlFlow;
@@ -16,7 +16,7 @@ use std::ops::ControlFlow;
 /// An agent of narrower layers than its own 300, to be quick.
 fn settings(episodes: usize, seed: u64) -> Settings {
     let ddpg = DdpgSettings { hidden: 64, ..DdpgSettings::default() };
-    Settings { episodes, patience: None, seed, reference_accuracy: 0.9, ddpg }
+    Settings { episodes, patience: None, reward: RewardKind::Accuracy, seed, reference_reward: 0.9, ddpg }
 }
 
 /// Accuracy made up: each width costs something of its own, the narrower the more, and neighbours cost together.
@@ -35,6 +35,12 @@ fn toy_reward(policy: &Policy) -> f64 {
         before = activations;
     }
     0.9 - loss.min(0.8)
+}
+
+/// The accuracy above, and the loss that goes with it.
+fn toy_score(policy: &Policy) -> Score {
+    let accuracy = toy_reward(policy);
+    Score { accuracy, loss: 0.9 - accuracy }
 }
 
 struct Setup {
@@ -61,7 +67,7 @@ impl Setup {
         let (mut calls, mut records) = (0, Vec::new());
         let mut judge = |policy: &Policy| {
             calls += 1;
-            Ok(toy_reward(policy))
+            Ok(toy_score(policy))
         };
         let mut rewards = Memo::resuming(&mut judge, known);
         let outcome = self.with(|problem| {
@@ -90,29 +96,30 @@ struct Run {
 
 const NEVER: usize = usize::MAX;
 
+/// Every policy, by counting in base 3.
+fn every_policy(problem: &Problem) -> Vec<Policy> {
+    let slots: Vec<(usize, Side)> = problem.slots().collect();
+    assert!(slots.len() <= 7, "few enough to enumerate");
+    let policy = |number: usize| {
+        let mut policy = problem.uniform(BitWidth::B2);
+        slots.iter().fold(number, |rest, (row, side)| {
+            set_width(&mut policy, *row, *side, BitWidth::ALL[rest % 3]);
+            rest / 3
+        });
+        policy
+    };
+    (0..3usize.pow(slots.len() as u32)).map(policy).collect()
+}
+
 /// Within 1 % of the span between the worst and the best fitting policy: the agent as it is, and, to be quick, one of
 /// narrower layers for three seeds.
 #[test]
 fn ddpg_comes_near_the_known_optimum() {
     let setup = Setup { network: chain(2), share: [800, 700] };
     let (worst, best) = setup.with(|problem| {
-        let uniform = problem.uniform(BitWidth::B2);
-        let slots: Vec<(usize, Side)> = (0..uniform.rows.len())
-            .flat_map(|row| [(row, Side::Weights), (row, Side::Activations)])
-            .filter(|(row, side)| width(&uniform, *row, *side).is_some())
-            .collect();
-        assert!(slots.len() <= 7, "few enough to enumerate");
-        let mut rewards: Vec<f64> = Vec::new();
-        for number in 0..3usize.pow(slots.len() as u32) {
-            let mut policy = uniform.clone();
-            slots.iter().fold(number, |rest, (row, side)| {
-                set_width(&mut policy, *row, *side, BitWidth::ALL[rest % 3]);
-                rest / 3
-            });
-            if problem.fits(&policy) {
-                rewards.push(toy_reward(&policy));
-            }
-        }
+        let all = every_policy(problem);
+        let fitting = all.iter().filter(|policy| problem.fits(policy));
+        let rewards: Vec<f64> = fitting.map(toy_reward).collect();
         assert!(rewards.len() > 10, "the budget leaves a choice: {}", rewards.len());
         (rewards.iter().copied().fold(1.0, f64::min), rewards.iter().copied().fold(0.0, f64::max))
     });
@@ -150,21 +157,24 @@ fn the_same_seed_gives_the_same_run_and_another_seed_another() {
 #[test]
 fn a_resumed_run_ends_as_an_uninterrupted_one() {
     let setup = Setup { network: chain(3), share: [800, 700] };
-    let settings = settings(50, 3);
-    let whole = setup.run(Strategy::Ddpg, &settings, &[], NEVER);
-    for killed_after in [1, 19, 33, 50] {
-        let first = setup.run(Strategy::Ddpg, &settings, &[], killed_after);
-        assert_eq!(first.found.stop_reason, StopReason::Interrupted);
-        let diary: String = first.records.iter().map(diary_line).collect();
-        let known = parse_diary(&format!("{diary}{{\"episode\":{killed_after},\"pol")).expect("it is a diary");
-        assert_eq!(known, first.records);
-        let resumed = setup.run(Strategy::Ddpg, &settings, &known, NEVER);
-        assert_eq!(resumed.found, whole.found);
-        assert_eq!(resumed.records, whole.records);
-        assert_eq!(resumed.calls + first.calls, whole.calls);
-        let replay = Replay::along(known);
-        let new = resumed.records.iter().filter(|record| replay.is_new(record) == Ok(true)).count();
-        assert_eq!(new, 50 - killed_after);
+    let settings = settings(80, 3);
+    for strategy in [Strategy::Ddpg, Strategy::Random, Strategy::Evolution, Strategy::Auto] {
+        let whole = setup.run(strategy, &settings, &[], NEVER);
+        for killed_after in [1, 3, 33, 50].into_iter().filter(|episodes| *episodes <= whole.records.len()) {
+            let first = setup.run(strategy, &settings, &[], killed_after);
+            assert_eq!(first.found.stop_reason, StopReason::Interrupted);
+            let diary: String = first.records.iter().map(diary_line).collect();
+            let known = parse_diary(&format!("{diary}{{\"episode\":{killed_after},\"pol")).expect("it is a diary");
+            assert_eq!(known, first.records);
+            let resumed = setup.run(strategy, &settings, &known, NEVER);
+            assert_eq!(resumed.found, whole.found, "{strategy}");
+            assert_eq!(resumed.records, whole.records);
+            // Probes are not in the diary, and are made again.
+            assert_eq!(resumed.calls, whole.calls - known.len().min(first.found.evaluations));
+            let replay = Replay::along(known);
+            let new = resumed.records.iter().filter(|record| replay.is_new(record) == Ok(true)).count();
+            assert_eq!(new, whole.records.len() - killed_after);
+        }
     }
 }
 
@@ -187,7 +197,9 @@ fn a_diary_of_another_run_is_refused() {
 fn rewards_come_back_exactly() {
     for reward in [0.1 + 0.2, 1.0 / 3.0, 187.0 / 256.0, 0.7240000000000001, f64::from_bits(0x3fe9_9999_9999_999b)] {
         let policy = "W8A8".to_owned();
-        let record = Record { episode: 0, policy, flash_bytes: 1, ram_bytes: 2, reward, best_reward: reward };
+        let (accuracy, loss) = (reward, 1.0 - reward);
+        let record =
+            Record { episode: 0, policy, flash_bytes: 1, ram_bytes: 2, accuracy, loss, reward, best_reward: reward };
         assert_eq!(parse_diary(&diary_line(&record)), Ok(vec![record]));
     }
 }
@@ -209,7 +221,7 @@ fn uniform_8_is_the_answer_where_it_fits() {
 fn what_cannot_fit_is_diagnosed_without_an_evaluation() {
     let setup = Setup { network: chain(3), share: [100, 100] };
     for strategy in Strategy::ALL {
-        let mut judge = |_: &Policy| -> Result<f64, EvaluationError> { panic!("nothing to evaluate") };
+        let mut judge = |_: &Policy| -> Result<Score, EvaluationError> { panic!("nothing to evaluate") };
         let mut rewards = Memo::new(&mut judge);
         let outcome = setup.with(|problem| {
             search(problem, strategy, &settings(30, 1), &mut rewards, &mut |_| ControlFlow::Continue(()))
@@ -221,15 +233,68 @@ fn what_cannot_fit_is_diagnosed_without_an_evaluation() {
 #[test]
 fn every_episode_keeps_the_budgets() {
     let setup = Setup { network: mobilenet_v1(2, 96, 10), share: [450, 600] };
-    let run = setup.run(Strategy::Ddpg, &settings(25, 5), &[], NEVER);
+    for strategy in Strategy::ALL {
+        let run = setup.run(strategy, &settings(160, 5), &[], NEVER);
+        setup.with(|problem| {
+            for record in &run.records {
+                assert!(record.flash_bytes <= problem.budget().flash_bytes);
+                assert!(record.ram_bytes <= problem.budget().ram_bytes);
+                let policy = from_compact(&record.policy, problem.space()).expect("a record's policy reads back");
+                assert_eq!(problem.memory(&policy).flash_bytes, record.flash_bytes);
+            }
+        });
+        assert!(run.found.episodes <= 160);
+        assert_eq!(run.found.best.first(), Some(&run.found.policy));
+        let different: std::collections::HashSet<&str> = run.records.iter().map(|r| r.policy.as_str()).collect();
+        assert!(strategy == Strategy::Ddpg || different.len() == run.records.len(), "{strategy} evaluates none twice");
+    }
+}
+
+/// Where losses add up the first policy of `exact` is the best of all, and it says so.
+#[test]
+fn exact_proves_the_optimum_of_what_adds_up() {
+    let setup = Setup { network: chain(2), share: [800, 700] };
+    let additive = |policy: &Policy| -> f64 {
+        let cost = |bits: Option<BitWidth>| bits.map_or(0.0, |bits| [0.3, 0.04, 0.0][bits as usize]);
+        let rows = policy.rows.iter().enumerate();
+        rows.map(|(i, row)| (cost(row.weights) + 0.7 * cost(row.activations)) / (i + 1) as f64).sum()
+    };
     setup.with(|problem| {
-        for record in &run.records {
-            assert!(record.flash_bytes <= problem.budget().flash_bytes);
-            assert!(record.ram_bytes <= problem.budget().ram_bytes);
-            let policy = from_compact(&record.policy, problem.space()).expect("a record's policy reads back");
-            assert_eq!(problem.memory(&policy).flash_bytes, record.flash_bytes);
-        }
+        let mut judge = |policy: &Policy| Ok(Score { accuracy: 0.5, loss: additive(policy) });
+        let mut rewards = Memo::new(&mut judge);
+        let settings = Settings { reward: RewardKind::Loss, ..settings(100, 1) };
+        let mut records = Vec::new();
+        let outcome = search(problem, Strategy::Exact, &settings, &mut rewards, &mut |record| {
+            records.push(record.clone());
+            ControlFlow::Continue(())
+        });
+        let Ok(Outcome::Found(found)) = outcome else { panic!("{outcome:?}") };
+        let least = every_policy(problem).iter().filter(|p| problem.fits(p)).map(additive).fold(f64::MAX, f64::min);
+        assert!((records[0].loss - least).abs() < 1e-12, "{} is not {least}", records[0].loss);
+        assert_eq!(found.episode, 0);
+        assert!(found.note.contains("proved to be the optimum"), "{}", found.note);
+        assert_eq!(found.probes, 1 + 2 * 6);
     });
+}
+
+/// By mean reward over three seeds at the same number of evaluations, probes counted.
+#[test]
+fn auto_is_at_least_as_good_as_every_other() {
+    for (network, share, episodes) in [
+        (mobilenet_v1(2, 96, 10), [450, 600], 200),
+        (common::residual(3), [850, 700], 120),
+        (mobilenet_v1(2, 96, 10), [700, 1000], 150),
+    ] {
+        let setup = Setup { network, share };
+        let mean = |strategy| {
+            let reward = |seed| setup.run(strategy, &settings(episodes, seed), &[], NEVER).found.reward;
+            [1, 2, 3].map(reward).iter().sum::<f64>() / 3.0
+        };
+        let auto = mean(Strategy::Auto);
+        for other in Strategy::ALL {
+            assert!(auto >= mean(other) - 1e-9, "{other} is better than auto: {} {auto}", mean(other));
+        }
+    }
 }
 
 #[test]
@@ -245,7 +310,7 @@ fn patience_interruption_and_failure_end_a_run() {
         let mut left = 3;
         let mut judge = |policy: &Policy| {
             left -= 1;
-            if left == 0 { Err(error.clone()) } else { Ok(toy_reward(policy)) }
+            if left == 0 { Err(error.clone()) } else { Ok(toy_score(policy)) }
         };
         let mut rewards = Memo::new(&mut judge);
         let outcome = setup.with(|problem| {
@@ -269,6 +334,7 @@ fn names_of_strategies() {
     }
     assert_eq!(
         "annealing".parse::<Strategy>(),
-        Err("`annealing` is not a search strategy: use one of rules, ddpg".to_owned())
+        Err("`annealing` is not a search strategy: use one of auto, exact, evolution, ddpg, greedy, rules, random"
+            .to_owned())
     );
 }

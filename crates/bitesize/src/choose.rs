@@ -2,22 +2,22 @@
 //! baseline after the same final quantization.
 
 use crate::console::{Console, Interrupted, checkpoint, stop_requested};
-use crate::data::Batch;
-use crate::measure::{Candidate, share};
+use crate::judge::{Judge, Target};
+use crate::measure::Candidate;
 use crate::quantize::Quantizer;
 use crate::run::{DIARY, RunFolder};
 use anyhow::{Context as _, anyhow, bail};
 use bitesize_ir::{BitWidth, Policy};
 use bitesize_search::baselines::baselines;
-use bitesize_search::evaluate::{EvaluationError, Memo};
+use bitesize_search::evaluate::{EvaluationError, Memo, RewardKind};
 use bitesize_search::feasibility::Diagnosis;
 use bitesize_search::problem::{Memory, Problem};
 use bitesize_search::record::{Record, Replay, diary_line, parse_diary};
-use bitesize_search::search::{Outcome, Settings, StopReason, Strategy, search};
+use bitesize_search::search::{Found, Outcome, Settings, StopReason, Strategy, search};
 use std::fs::File;
 use std::io::Write as _;
 use std::ops::ControlFlow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What a search did, for the report.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +28,12 @@ pub struct SearchSummary {
     pub episodes: usize,
     /// Different policies evaluated.
     pub evaluations: usize,
+    /// Different policies probed, to measure what single widths cost.
+    pub probes: usize,
+    /// What is maximised.
+    pub reward_kind: RewardKind,
+    /// What there is to say beside: how sure an optimum is.
+    pub note: String,
     /// Wall-clock time of this run's part.
     pub seconds: f64,
     /// Why it stopped.
@@ -49,7 +55,7 @@ pub struct Finalist {
     pub fits: bool,
     /// The quantized network; `None` where it does not fit or cannot be quantized.
     pub candidate: Option<Candidate>,
-    /// Accuracy on the held-out split; `None` where it does not fit or cannot be quantized.
+    /// Reward on the held-out split; `None` where it does not fit or cannot be quantized.
     pub reward: Option<f64>,
     /// Why it fits and cannot be quantized all the same, where that is so.
     pub failed: Option<String>,
@@ -90,7 +96,11 @@ pub struct Arena<'a> {
     /// Makes models of policies.
     pub quantizer: &'a Quantizer<'a>,
     /// Held-out training samples.
-    pub reward: &'a Batch,
+    pub target: &'a Target,
+    /// What is maximised on them.
+    pub reward: RewardKind,
+    /// When to stop, whatever the number of evaluations.
+    pub time_limit: Option<Duration>,
     /// Where the diary is kept.
     pub folder: &'a RunFolder,
     /// Where progress is told.
@@ -114,11 +124,14 @@ pub fn choose(arena: &Arena, strategy: Strategy, settings: &Settings) -> anyhow:
     if found.stop_reason == StopReason::Interrupted {
         return Err(Interrupted.into());
     }
-    let mut finalists = vec![finalist(arena, "search", &found.policy, &[])?];
+    let mut finalists = vec![best_after_final_quantization(arena, &found)?];
     let summary = SearchSummary {
         strategy: strategy.name(),
         episodes: found.episodes,
         evaluations: found.evaluations,
+        probes: found.probes,
+        reward_kind: arena.reward,
+        note: found.note.clone(),
         seconds: diary_seconds,
         stop_reason: found.stop_reason.name(),
         reward: finalists[0].reward.unwrap_or(found.reward),
@@ -156,6 +169,22 @@ pub fn take(arena: &Arena, policy: &Policy) -> anyhow::Result<Chosen> {
     Ok(Chosen { search: None, finalists: vec![Finalist::of(arena, "policy", policy, Ok(judged))], best: 0 })
 }
 
+/// Of the search's best policies the one whose reward after the final quantization is the highest: what the search
+/// judges by is another quantization, and policies that are nearly as good under one may change places under the other.
+fn best_after_final_quantization(arena: &Arena, found: &Found) -> anyhow::Result<Finalist> {
+    let mut best = finalist(arena, "search", &found.policy, &[])?;
+    for policy in found.best.iter().skip(1).take(RUNNERS_UP) {
+        let next = finalist(arena, "search", policy, &[])?;
+        if next.reward > best.reward {
+            best = next;
+        }
+    }
+    Ok(best)
+}
+
+/// Policies next to the best that get the final quantization too.
+const RUNNERS_UP: usize = 3;
+
 fn highest_reward(finalists: &[Finalist]) -> usize {
     let reward = |i: usize| finalists[i].reward.unwrap_or(-1.0);
     (1..finalists.len()).fold(0, |best, i| if reward(i) > reward(best) { i } else { best })
@@ -182,8 +211,8 @@ fn finalist(arena: &Arena, name: &str, policy: &Policy, others: &[Finalist]) -> 
 /// `policy` quantized for delivery, and its reward.
 fn judged(arena: &Arena, name: &str, policy: &Policy) -> anyhow::Result<(Candidate, f64)> {
     let candidate = arena.quantizer.sequential(name, policy)?;
-    let hits = candidate.hits(arena.reward)?;
-    Ok((candidate, share(hits, arena.reward.len())))
+    let reward = arena.reward.of(arena.target.score(&candidate, None)?);
+    Ok((candidate, reward))
 }
 
 impl Finalist {
@@ -202,8 +231,9 @@ fn run_search(arena: &Arena, strategy: Strategy, settings: &Settings) -> anyhow:
     let path = arena.folder.join(DIARY);
     let shown = path.display();
     let mut diary = Diary::open(arena.folder)?;
-    let mut evaluator = |policy: &Policy| reward_of(arena, policy);
-    let mut rewards = Memo::resuming(&mut evaluator, diary.earlier());
+    let mut judge = Judge::new(arena.quantizer, arena.target, arena.folder)?;
+    let mut rewards = Memo::resuming(&mut judge, diary.earlier());
+    let start = Instant::now();
     let stage = arena.console.stage("search", settings.episodes);
     let mut trouble: Option<anyhow::Error> = None;
     let outcome = search(arena.problem, strategy, settings, &mut rewards, &mut |record| {
@@ -213,7 +243,13 @@ fn run_search(arena: &Arena, strategy: Strategy, settings: &Settings) -> anyhow:
         }
         stage.message(format_args!("best {:.4}", record.best_reward));
         stage.set(record.episode + 1, settings.episodes);
-        if stop_requested() { ControlFlow::Break(StopReason::Interrupted) } else { ControlFlow::Continue(()) }
+        if stop_requested() {
+            ControlFlow::Break(StopReason::Interrupted)
+        } else if arena.time_limit.is_some_and(|limit| start.elapsed() >= limit) {
+            ControlFlow::Break(StopReason::TimeLimit)
+        } else {
+            ControlFlow::Continue(())
+        }
     });
     if let Some(error) = trouble {
         return Err(error);
@@ -223,26 +259,17 @@ fn run_search(arena: &Arena, strategy: Strategy, settings: &Settings) -> anyhow:
         EvaluationError::Failed(problem) => anyhow!("the search cannot evaluate a policy: {problem}"),
     })?;
     if let Outcome::Found(found) = &outcome {
-        let (episodes, reward) = (found.episodes, found.reward);
-        stage.finish(format_args!("{}, {episodes} episodes, reward {reward:.4}", strategy.name()));
+        let Found { episodes, probes, reward, note, .. } = found.as_ref();
+        let kind = arena.reward.name();
+        stage.finish(format_args!(
+            "{}, {episodes} evaluations, {probes} probes, reward {reward:.4} ({kind})",
+            strategy.name()
+        ));
+        if !note.is_empty() {
+            arena.console.note(note);
+        }
     }
     Ok(outcome)
-}
-
-/// Accuracy of `policy` on the held-out split, by the quantization that caches.
-fn reward_of(arena: &Arena, policy: &Policy) -> Result<f64, EvaluationError> {
-    if stop_requested() {
-        return Err(EvaluationError::Interrupted);
-    }
-    let candidate = match arena.quantizer.fast(policy) {
-        Ok(candidate) => candidate,
-        Err(error) => {
-            arena.console.detail(format_args!("a policy is worth nothing: {error:#}"));
-            return Ok(0.0);
-        }
-    };
-    let hits = candidate.hits(arena.reward).map_err(|Interrupted| EvaluationError::Interrupted)?;
-    Ok(share(hits, arena.reward.len()))
 }
 
 /// `search.jsonl`: what an earlier run wrote, and where this one goes on.

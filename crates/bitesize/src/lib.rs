@@ -21,7 +21,7 @@
 //! interprets, `bitesize-codegen` emits, `bitesize-verify` proves.
 //!
 //! In reading order: [`fit()`] (the pipeline on a page), [`stages`], [`inputs`], [`data`], [`model`], [`platform`], [`quantize`],
-//! [`measure`], [`choose`], [`package`], [`sqnr`], [`report`], [`run`] (the run folder), [`inspect`], [`console`].
+//! [`measure`], [`judge`], [`choose`], [`package`], [`sqnr`], [`report`], [`run`] (the run folder), [`inspect`], [`console`].
 #![forbid(unsafe_code)]
 
 pub mod choose;
@@ -30,6 +30,7 @@ pub mod data;
 mod fit;
 pub mod inputs;
 pub mod inspect;
+pub mod judge;
 pub mod measure;
 pub mod model;
 pub mod package;

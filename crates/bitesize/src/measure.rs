@@ -3,6 +3,7 @@
 use crate::console::{Console, Interrupted, checkpoint, stop_requested};
 use crate::data::{Batch, Dataset, Values};
 use anyhow::Context as _;
+use bitesize_integer::engine::{InstructionSet, PackCache};
 use bitesize_integer::{Engine, IntNetwork, lower, top1};
 use bitesize_ir::{Network, QuantizedModel};
 use bitesize_train::{FloatModel, Samples, TrainError};
@@ -57,28 +58,48 @@ impl Candidate {
         }
     }
 
+    /// The output codes for every sample of `batch`; packed weights are taken from `cache` where it has them.
+    ///
+    /// # Errors
+    /// [`Interrupted`].
+    pub fn output_codes(&self, batch: &Batch, cache: Option<&PackCache>) -> Result<Vec<u8>, Interrupted> {
+        let go_on = |_| if stop_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        let engine = Engine::with(&self.integers, InstructionSet::best(), cache);
+        engine.run_batch_with(&self.input_codes(batch), &go_on).ok_or(Interrupted)
+    }
+
     /// How many of `batch` are classified as labelled.
     ///
     /// # Errors
     /// [`Interrupted`].
     pub fn hits(&self, batch: &Batch) -> Result<usize, Interrupted> {
-        let go_on = |_| if stop_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-        let outputs = Engine::new(&self.integers).run_batch_with(&self.input_codes(batch), &go_on);
-        let outputs = outputs.ok_or(Interrupted)?;
+        let codes = self.output_codes(batch, None)?;
         let classes = self.integers.tensor(self.integers.output).shape.elements();
-        Ok(outputs.chunks_exact(classes).zip(&batch.labels).filter(|(output, label)| top1(output) == **label).count())
+        Ok(hits(&codes.chunks_exact(classes).map(top1).collect::<Vec<_>>(), batch))
     }
+}
+
+/// How many of `classes` are those of the labels.
+pub(crate) fn hits(classes: &[usize], batch: &Batch) -> usize {
+    classes.iter().zip(&batch.labels).filter(|(class, label)| class == label).count()
+}
+
+/// The float network's output values for every sample of `batch`.
+///
+/// # Errors
+/// [`Interrupted`]; samples that the network does not take.
+pub fn float_outputs(network: &Network, batch: &Batch) -> anyhow::Result<Vec<f32>> {
+    let mut go_on = |_, _| if stop_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    FloatModel::new(network).forward(&batch.samples(), &mut go_on).map_err(train_error)
 }
 
 /// How many of `batch` the float network classifies as labelled.
 ///
 /// # Errors
-/// [`Interrupted`]; samples that the network does not take.
+/// As [`float_outputs`].
 pub fn float_hits(network: &Network, batch: &Batch) -> anyhow::Result<usize> {
-    let mut go_on = |_, _| if stop_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-    let outputs = FloatModel::new(network).forward(&batch.samples(), &mut go_on).map_err(train_error)?;
-    let classes = bitesize_train::top1(&outputs, network.shape(network.output).elements());
-    Ok(classes.iter().zip(&batch.labels).filter(|(class, label)| class == label).count())
+    let outputs = float_outputs(network, batch)?;
+    Ok(hits(&bitesize_train::top1(&outputs, network.shape(network.output).elements()), batch))
 }
 
 /// `hits` of `samples` as a share.

@@ -4,7 +4,8 @@ use crate::choose::{Arena, Choice, Chosen, choose, take};
 use crate::console::{Console, checkpoint};
 use crate::data::{Batch, Dataset, Shares, Split};
 use crate::inputs::Inputs;
-use crate::measure::{Candidate, accuracies, float_hits, share};
+use crate::judge::Target;
+use crate::measure::{Candidate, accuracies, share};
 use crate::model::Model;
 use crate::platform::{Platform, PlatformName};
 use crate::quantize::{Quantizer, calibrate};
@@ -15,11 +16,13 @@ use anyhow::Context as _;
 use bitesize_ir::memory::Widths;
 use bitesize_ir::{BitWidth, Policy};
 use bitesize_search::ddpg::DdpgSettings;
+use bitesize_search::evaluate::{RewardKind, Score};
 use bitesize_search::feasibility::{Diagnosis, fitting_policy};
 use bitesize_search::problem::{Problem, from_compact};
 use bitesize_search::search::{Settings, Strategy};
 use bitesize_train::Calibration;
 use bitesize_verify::{RunnerResult, boards};
+use std::time::Duration;
 
 /// Images on which each tensor is compared with the float network.
 const QUALITY_SAMPLES: usize = 16;
@@ -100,18 +103,17 @@ pub fn problem_of<'a>(config: &RunConfig, model: &'a Model, platform: &Platform)
 }
 
 fn strategy_of(config: &RunConfig) -> anyhow::Result<Strategy> {
-    let name = config.search.as_ref().map_or("auto", |s| s.strategy.as_str());
-    // The quick strategy stands in for a choice between strategies.
-    if name == "auto" { Ok(Strategy::Rules) } else { name.parse().map_err(crate::usage) }
+    config.search.as_ref().map_or("auto", |s| s.strategy.as_str()).parse().map_err(crate::usage)
 }
 
-fn search_settings(config: &RunConfig, reference_accuracy: f64) -> Settings {
+fn search_settings(config: &RunConfig, reference_reward: f64) -> Settings {
     let search = config.search.as_ref();
     Settings {
         episodes: search.map_or(1, |s| s.episodes),
         patience: search.and_then(|s| s.patience),
         seed: config.seed,
-        reference_accuracy,
+        reward: search.map_or(RewardKind::default(), |s| s.reward),
+        reference_reward,
         ddpg: DdpgSettings::default(),
     }
 }
@@ -214,14 +216,19 @@ pub fn decide(run: &Run, problem: &Problem, samples: &Samples, report: &mut Repo
     let network = &inputs.model.network;
     let given = given_policy(config, inputs)?;
     let calibration = calibrated(run, &samples.calibration)?;
-    let reference = share(float_hits(network, &samples.reward)?, samples.reward.len());
+    let target = Target::of(network, &samples.reward)?;
+    let reference = share(target.float_hits, samples.reward.len());
     console.note(format_args!("float accuracy on {} held-out training samples: {reference:.4}", samples.reward.len()));
     warn_of_chance(reference, inputs, console);
     let quantizer = Quantizer::prepare(network, &samples.calibration, calibration, console)?;
-    let arena = Arena { problem, quantizer: &quantizer, reward: &samples.reward, folder, console };
+    let search = config.search.as_ref();
+    let reward = search.map_or(RewardKind::default(), |s| s.reward);
+    let time_limit = search.and_then(|s| s.time_limit).map(Duration::from_secs);
+    let arena = Arena { problem, quantizer: &quantizer, target: &target, reward, time_limit, folder, console };
+    let of_float = reward.of(Score { accuracy: reference, loss: 0.0 });
     let chosen = match &given {
         Some(policy) => take(&arena, policy)?,
-        None => match choose(&arena, strategy_of(config)?, &search_settings(config, reference))? {
+        None => match choose(&arena, strategy_of(config)?, &search_settings(config, of_float))? {
             Choice::Chosen(chosen) => *chosen,
             Choice::DoesNotFit(diagnosis) => return Ok(Decision::DoesNotFit(diagnosis)),
         },

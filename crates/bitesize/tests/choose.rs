@@ -3,12 +3,14 @@
 use bitesize::choose::{Arena, Choice, choose, take};
 use bitesize::console::{Console, Verbosity};
 use bitesize::data::{Batch, Values};
+use bitesize::judge::Target;
 use bitesize::quantize::{Quantizer, calibrate};
 use bitesize::run::RunFolder;
 use bitesize_ir::network::Tensor;
 use bitesize_ir::op::{Clamp, FullyConnected};
 use bitesize_ir::target::Budget;
 use bitesize_ir::{BitWidth, InputEncoding, Network, Node, Op, PolicySpace, Shape, TensorId};
+use bitesize_search::evaluate::RewardKind;
 use bitesize_search::problem::Problem;
 use bitesize_search::search::{Settings, Strategy};
 use bitesize_train::CalibrationSettings;
@@ -54,11 +56,16 @@ fn a_policy_that_cannot_be_quantized_does_not_end_the_run() {
     let console = Console::new(Verbosity::Quiet);
     let calibration = calibrate(&network, &batch, &CalibrationSettings::default(), &console).unwrap();
     let quantizer = Quantizer::prepare(&network, &batch, calibration, &console).unwrap();
-    let settings = Settings { episodes: 1, patience: None, seed: 0, reference_accuracy: 0.5, ddpg: Default::default() };
+    let reward = RewardKind::Accuracy;
+    let settings =
+        Settings { episodes: 1, patience: None, reward, seed: 0, reference_reward: 0.5, ddpg: Default::default() };
     let problem = Problem::new(&network, &space, &core, Budget { flash_bytes: 1 << 20, ram_bytes: 1 << 20 });
     let root = tempfile::tempdir().unwrap();
     let folder = RunFolder::create(&root.path().join("out")).unwrap();
-    let arena = Arena { problem: &problem, quantizer: &quantizer, reward: &batch, folder: &folder, console: &console };
+    let target = Target::of(&network, &batch).unwrap();
+    let (quantizer, target) = (&quantizer, &target);
+    let arena =
+        Arena { problem: &problem, quantizer, target, reward, time_limit: None, folder: &folder, console: &console };
 
     let Choice::Chosen(chosen) = choose(&arena, Strategy::Rules, &settings).unwrap() else { panic!("it fits") };
     assert!(chosen.best == 0 && chosen.delivered().is_ok());

@@ -79,7 +79,7 @@ impl Default for DdpgSettings {
 /// Runs the agent's episodes. `fallback` keeps both budgets.
 pub(crate) fn run(session: &mut Session, fallback: &Policy) -> Result<StopReason, Halt> {
     let (problem, settings) = (session.problem, &session.settings.ddpg);
-    let (episodes, reference) = (session.settings.episodes, session.settings.reference_accuracy);
+    let (episodes, reference) = (session.settings.episodes, session.settings.reference_reward);
     let environment = Environment::of(problem);
     let mut rng = ChaCha8Rng::seed_from_u64(session.settings.seed);
     let mut agent = Agent::new(settings, problem.space().rows.len(), &mut rng);

@@ -12,8 +12,11 @@ use bitesize::run::config::{DataConfig, ModelConfig, PackageConfig, SearchConfig
 use bitesize::run::{self, RunConfig, RunFolder};
 use bitesize::{Ending, usage};
 use bitesize_ir::{Policy, PolicySpace};
+use bitesize_search::evaluate::RewardKind;
 use bitesize_search::problem::to_compact;
+use bitesize_search::search::Strategy;
 use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use std::path::{Path, PathBuf};
 
 /// The whole road.
@@ -60,15 +63,22 @@ pub(crate) struct FitArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Search")]
 pub(crate) struct SearchArgs {
-    /// auto, rules or ddpg
-    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = parse_strategy)]
+    /// The strategy
+    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = strategies())]
     search: String,
     /// Take these widths and search nothing: a policy file, or W/A as in 8/8
     #[arg(long, value_name = "FILE|W/A", conflicts_with = "search")]
     policy: Option<String>,
-    /// Episodes at most
-    #[arg(long, value_name = "N", default_value = "600", value_parser = at_least_one)]
+    /// Evaluations at most, one an episode; probes of single widths count by their share of the samples
+    #[arg(long, visible_alias = "evaluations", value_name = "N", default_value = "200", value_parser = at_least_one)]
     episodes: usize,
+    /// What is maximised on the held-out samples: loss (how little the output's distribution departs from the float
+    /// network's; no labels) or accuracy
+    #[arg(long, value_name = "WHAT", default_value = "loss")]
+    reward: RewardKind,
+    /// Stop the search after so many seconds; what it found then depends on the machine
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    time_limit: Option<u64>,
     /// Training samples held out to judge policies by
     #[arg(long, value_name = "N", default_value = "512", value_parser = at_least_one)]
     eval_samples: usize,
@@ -79,11 +89,10 @@ pub(crate) struct SearchArgs {
     constraints: ConstraintArgs,
 }
 
-fn parse_strategy(text: &str) -> Result<String, String> {
-    if text != "auto" {
-        text.parse::<bitesize_search::search::Strategy>()?;
-    }
-    Ok(text.to_owned())
+/// Every strategy with its line of help.
+fn strategies() -> PossibleValuesParser {
+    let value = |strategy: Strategy| PossibleValue::new(strategy.name()).help(strategy.description());
+    PossibleValuesParser::new(Strategy::ALL.map(value))
 }
 
 impl SearchArgs {
@@ -99,6 +108,8 @@ impl SearchArgs {
             strategy: if policy.is_some() { "policy".into() } else { self.search.clone() },
             policy: policy.as_ref().map(to_compact),
             episodes: self.episodes,
+            reward: self.reward,
+            time_limit: self.time_limit,
             eval_samples: self.eval_samples,
             patience: self.patience,
             constraints: self.constraints.read(model)?,

@@ -94,8 +94,19 @@ pub(crate) fn refuse_ignored(command: &clap::Command, matches: &ArgMatches) -> a
 }
 
 /// The flags of a search that its config.toml keeps.
-const SEARCH_FLAGS: [&str; 9] =
-    ["search", "policy", "episodes", "eval_samples", "patience", "weight_bytes", "weights", "activations", "pins"];
+const SEARCH_FLAGS: [&str; 11] = [
+    "search",
+    "policy",
+    "episodes",
+    "reward",
+    "time_limit",
+    "eval_samples",
+    "patience",
+    "weight_bytes",
+    "weights",
+    "activations",
+    "pins",
+];
 
 /// Reads the settings of a run.
 fn read_config(path: &Path) -> anyhow::Result<RunConfig> {

@@ -183,14 +183,20 @@ impl Report {
         if let Some(s) = &self.search {
             writeln!(
                 out,
-                "## Search\n\n`{}`: episodes {}, policies evaluated {}, {:.1} s, stopped: {}; best reward {}.\n",
+                "## Search\n\n`{}`: episodes {}, policies evaluated {}, probes {}, {:.1} s, stopped: {}; best reward \
+                 ({}) {}.\n",
                 s.strategy,
                 s.episodes,
                 s.evaluations,
+                s.probes,
                 s.seconds,
                 s.stop_reason,
+                s.reward_kind,
                 percent(Some(s.reward))
             )?;
+            if !s.note.is_empty() {
+                writeln!(out, "{}\n", s.note)?;
+            }
         }
         if let Some(rows) = &self.baselines {
             writeln!(out, "| baseline | fits | reward | accuracy | FLASH | RAM |\n|---|---|---|---|---|---|")?;

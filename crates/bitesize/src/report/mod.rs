@@ -151,6 +151,15 @@ pub struct SearchReport {
     pub seconds: f64,
     pub stop_reason: String,
     pub reward: f64,
+    /// Policies that differ in single widths, measured on part of the samples.
+    #[serde(default)]
+    pub probes: usize,
+    /// `loss` or `accuracy`: what the rewards are of.
+    #[serde(default)]
+    pub reward_kind: String,
+    /// How sure an optimum is.
+    #[serde(default)]
+    pub note: String,
 }
 
 /// A policy that the search is compared with, after the same final quantization.
@@ -312,6 +321,9 @@ impl Report {
             seconds: s.seconds,
             stop_reason: s.stop_reason.into(),
             reward: s.reward,
+            probes: s.probes,
+            reward_kind: s.reward_kind.name().into(),
+            note: s.note.clone(),
         });
         if chosen.search.is_some() {
             let row = |f: &crate::choose::Finalist| BaselineReport {

@@ -4,6 +4,7 @@ use crate::data::PreprocessFile;
 use crate::platform::PlatformName;
 use bitesize_codegen::{EmitOptions, check_name};
 use bitesize_search::constraints::Constraints;
+use bitesize_search::evaluate::RewardKind;
 use bitesize_train::CalibrationSettings;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -77,13 +78,19 @@ pub struct CalibrationConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SearchConfig {
-    /// `auto`, the name of a strategy, or `policy` where the widths were given.
+    /// The name of a strategy, or `policy` where the widths were given.
     pub strategy: String,
     /// The widths given, one word a row.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
-    /// Episodes at most.
+    /// Evaluations at most.
     pub episodes: usize,
+    /// What is maximised.
+    #[serde(default)]
+    pub reward: RewardKind,
+    /// Seconds after which to stop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_limit: Option<u64>,
     /// Training samples held out for the reward, at most.
     pub eval_samples: usize,
     /// Episodes without a new best after which to stop.
@@ -144,6 +151,7 @@ impl RunConfig {
             ("search.episodes", search.map(|s| s.episodes)),
             ("search.eval_samples", search.map(|s| s.eval_samples)),
             ("search.patience", search.and_then(|s| s.patience)),
+            ("search.time_limit", search.and_then(|s| s.time_limit).map(|s| s as usize)),
             ("verify.host_samples", Some(self.verify.host_samples)),
             ("verify.qemu_samples", Some(self.verify.qemu_samples)),
         ];

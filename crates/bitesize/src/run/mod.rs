@@ -18,6 +18,8 @@ pub const POLICY: &str = "policy.toml";
 pub const WEIGHTS: &str = "weights.safetensors";
 /// One record an episode.
 pub const DIARY: &str = "search.jsonl";
+/// What single widths cost, as the search measured it.
+pub const PROBES: &str = "probes.jsonl";
 /// The report for people.
 pub const REPORT_MD: &str = "report.md";
 /// The report for programs.

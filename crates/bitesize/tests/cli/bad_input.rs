@@ -151,7 +151,7 @@ fn usage() {
     check(nothing, &["--flash", "12 GB", "--ram", "1K"], 2, &["is not a size"]);
     check(nothing, &["--flash", "12K"], 2, &["--ram"]);
     check(nothing, &["--policy", "3/8"], 2, &["is not W/A"]);
-    check(nothing, &["--search", "guess"], 2, &["is not a search strategy"]);
+    check(nothing, &["--search", "guess"], 2, &["[possible values: auto, exact"]);
     check(nothing, &["--episodes", "0"], 2, &["at least 1"]);
     check(nothing, &["--flash", "64K", "--ram", "64K", "--core", "z80"], 2, &["core `z80`", "cortex-m4"]);
     check(nothing, &["--nonsense"], 2, &["--nonsense"]);

@@ -1,0 +1,152 @@
+//! The exact optimum of an additive model: every width has a cost of its own, and the policy of the least sum that
+//! keeps every limit is found, on the real bytes of FLASH (shared kernels included) and RAM (the planner's arena, scratch
+//! and stack).
+//!
+//! Activation widths decide RAM, and which kernels weights can share; weight widths decide the rest. So activation
+//! assignments are taken in the order of their cost, and for each the best weights are found by a knapsack. As soon as
+//! the next assignment and the cheapest weights that any kernels would leave room for cost no less than what was found,
+//! that is the optimum. If a bound on the work is met first, the gap is known.
+//!
+//! A general integer program would need a product of three widths for every possible kernel, and rows added one by one
+//! for what the planner cannot place; here both are counted by the memory model itself, and the amount of work is
+//! bounded by counts and not by a clock, so that the same problem always has the same answer.
+
+mod activations;
+mod weights;
+
+use crate::feasibility::flash_lower_bound;
+use crate::problem::{Problem, Side, set_width};
+use activations::Enumeration;
+use bitesize_ir::{BitWidth, Policy, TensorId};
+
+/// Assignments of activation widths tried at most.
+const ASSIGNMENTS: usize = 400;
+
+/// What each width costs. Infinite where it is not allowed or not considered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Costs {
+    /// For each row those of weights and of activations, by [`BitWidth`].
+    rows: Vec<[[f64; 3]; 2]>,
+}
+
+impl Costs {
+    /// All infinite, for `rows` rows.
+    pub fn new(rows: usize) -> Self {
+        Self { rows: vec![[[f64::INFINITY; 3]; 2]; rows] }
+    }
+
+    /// What `bits` costs on `side` of `row`.
+    pub fn get(&self, row: usize, side: Side, bits: BitWidth) -> f64 {
+        self.rows[row][side as usize][bits as usize]
+    }
+
+    /// Sets what `bits` costs on `side` of `row`.
+    pub fn set(&mut self, row: usize, side: Side, bits: BitWidth, cost: f64) {
+        self.rows[row][side as usize][bits as usize] = cost;
+    }
+
+    /// The sum over the widths of `policy`.
+    pub fn total(&self, problem: &Problem, policy: &Policy) -> f64 {
+        let cost = |(row, side)| crate::problem::width(policy, row, side).map_or(0.0, |bits| self.get(row, side, bits));
+        problem.slots().map(cost).sum()
+    }
+
+    /// Each finite cost changed by `change`.
+    pub fn map(&self, change: impl Fn(f64) -> f64) -> Self {
+        let of = |costs: &[[f64; 3]; 2]| costs.map(|side| side.map(|c| if c.is_finite() { change(c) } else { c }));
+        Self { rows: self.rows.iter().map(of).collect() }
+    }
+
+    /// The widths that have a finite cost, the widest first.
+    fn options(&self, row: usize, side: Side) -> Vec<(BitWidth, f64)> {
+        let all = BitWidth::ALL.into_iter().rev().map(|bits| (bits, self.get(row, side, bits)));
+        all.filter(|(_, cost)| cost.is_finite()).collect()
+    }
+
+    /// The widest considered width everywhere.
+    fn widest(&self, problem: &Problem) -> Policy {
+        let mut policy = problem.uniform(BitWidth::B8);
+        for (row, side) in problem.slots() {
+            if let Some((bits, _)) = self.options(row, side).first() {
+                set_width(&mut policy, row, side, *bits);
+            }
+        }
+        policy
+    }
+
+    fn widest_of(&self, problem: &Problem, tensor: TensorId) -> BitWidth {
+        let options = problem.row_of(tensor).map(|row| self.options(row, Side::Activations));
+        options.and_then(|options| options.first().map(|(bits, _)| *bits)).unwrap_or(BitWidth::B8)
+    }
+
+    /// The same with each slot's least cost taken from its costs, and what was taken in all.
+    fn shifted_to_zero(&self, problem: &Problem) -> (Self, f64) {
+        let (mut shifted, mut taken) = (self.clone(), 0.0);
+        for (row, side) in problem.slots() {
+            let least = self.options(row, side).iter().map(|(_, cost)| *cost).fold(f64::INFINITY, f64::min);
+            if least.is_finite() {
+                taken += least;
+                for (bits, cost) in self.options(row, side) {
+                    shifted.set(row, side, bits, cost - least);
+                }
+            }
+        }
+        (shifted, taken)
+    }
+}
+
+/// What [`solve`] found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Solution {
+    /// Policies that keep every limit, with their costs, best first: for each assignment of activations that was tried
+    /// the best weights.
+    pub policies: Vec<(f64, Policy)>,
+    /// No policy costs less. Where it is the cost of the best, that is proved to be the optimum.
+    pub bound: f64,
+}
+
+impl Solution {
+    /// How far the best may be from the optimum; 0 where it is proved to be it, `None` where nothing was found.
+    pub fn gap(&self) -> Option<f64> {
+        self.policies.first().map(|(cost, _)| (cost - self.bound).max(0.0))
+    }
+}
+
+/// The policy of least cost under every limit of `problem`, and up to `count` - 1 others.
+pub fn solve(problem: &Problem, costs: &Costs, count: usize) -> Solution {
+    let (costs, taken) = costs.shifted_to_zero(problem);
+    let mut found: Vec<(f64, Policy)> = Vec::new();
+    let mut unproved = f64::INFINITY;
+    let mut enumeration = Enumeration::new(problem, &costs);
+    let narrowest = problem.weight_bytes(&problem.uniform(BitWidth::B2));
+    let room = problem.budget().flash_bytes.saturating_sub(flash_lower_bound(problem) - narrowest);
+    let weights_at_least = weights::least_cost(problem, &costs, room);
+    let start = costs.widest(problem);
+    for _ in 0..ASSIGNMENTS {
+        let enough = if found.len() < count { f64::INFINITY } else { found[count - 1].0 };
+        if enumeration.bound() + weights_at_least >= enough {
+            break;
+        }
+        let Some((cost, activations)) = enumeration.next() else { break };
+        let mut policy = start.clone();
+        for (row, bits) in activations {
+            set_width(&mut policy, row, Side::Activations, bits);
+        }
+        match weights::best(problem, &costs, &policy, enough - cost) {
+            Ok(best) if problem.fits(&best.policy) => {
+                if !best.proved {
+                    unproved = unproved.min(cost + weights_at_least);
+                }
+                let place = found.partition_point(|(other, _)| *other <= cost + best.cost);
+                found.insert(place, (cost + best.cost, best.policy));
+            }
+            Ok(_) | Err(true) => {}
+            Err(false) => unproved = unproved.min(cost + weights_at_least),
+        }
+        found.truncate(count);
+    }
+    let open = (enumeration.bound() + weights_at_least).min(unproved);
+    let bound = found.first().map_or(open, |(cost, _)| cost.min(open));
+    let policies = found.into_iter().map(|(cost, policy)| (cost + taken, policy)).collect();
+    Solution { policies, bound: bound + taken }
+}

@@ -1,0 +1,273 @@
+//! The best weight widths for given activations: a knapsack whose items share the kernels that they call.
+//!
+//! Layers with the same kind, input and output width are a group: each width used in a group costs the code of one
+//! kernel. Group by group, and for each set of widths that a group might use, partial choices are extended layer by
+//! layer; those that another beats in bytes and loss are dropped, and so are those that cannot become better than a
+//! known solution by the bound that a price per byte gives.
+
+use super::Costs;
+use crate::constraints::WidthSet;
+use crate::problem::{Problem, Side, set_width};
+use bitesize_ir::memory::{Widths, kernel_keys};
+use bitesize_ir::target::KernelKey;
+use bitesize_ir::{BitWidth, Policy};
+use std::collections::BTreeMap;
+
+/// Partial choices kept at most; beyond it the worst by bound are dropped, and nothing is proved.
+const LABELS: usize = 40_000;
+
+/// One layer's widths.
+struct Item {
+    row: usize,
+    /// Width, packed bytes, cost; the widest first.
+    options: Vec<(BitWidth, u64, f64)>,
+}
+
+/// Layers that share kernels, and the code of the kernel of each width.
+struct Group {
+    items: Vec<Item>,
+    code: [u64; 3],
+}
+
+/// Widths for the layers so far.
+#[derive(Clone, Copy)]
+struct Label {
+    packed: u64,
+    code: u64,
+    cost: f64,
+    /// Index into the list of choices; 0 is the empty choice.
+    trace: u32,
+}
+
+/// What bytes there are.
+#[derive(Clone, Copy)]
+struct Room {
+    /// For weights and their kernels.
+    flash: u64,
+    /// For weights.
+    packed: u64,
+}
+
+impl Room {
+    fn of_packed(self, code: u64) -> u64 {
+        self.packed.min(self.flash.saturating_sub(code))
+    }
+
+    fn holds(self, packed: u64, code: u64) -> bool {
+        packed <= self.packed && packed.saturating_add(code) <= self.flash
+    }
+}
+
+/// The best weights for the activations of a policy.
+pub(super) struct Best {
+    pub(super) cost: f64,
+    pub(super) policy: Policy,
+    /// Whether nothing was dropped unseen.
+    pub(super) proved: bool,
+}
+
+/// The best weights for the activations of `policy`, if their cost is below `enough`; and whether that is certain.
+pub(super) fn best(problem: &Problem, costs: &Costs, policy: &Policy, enough: f64) -> Result<Best, bool> {
+    let mut widths = problem.widths(policy);
+    let Some(stack) = stack_left(problem, &widths) else { return Err(true) };
+    let Some(groups) = groups(problem, costs, &widths, stack) else { return Err(true) };
+    for row in problem.space().rows.iter().filter(|row| row.weights) {
+        widths.weights[row.node.0] = Some(BitWidth::B2);
+    }
+    let kernels: u64 = weight_kernels(problem, &widths).map(|key| problem.model().kernel(key).code_bytes).sum();
+    let packed: u64 =
+        problem.space().rows.iter().enumerate().map(|(row, _)| problem.packed_bytes(row, BitWidth::B2)).sum();
+    let fixed = problem.model().flash_bytes(&widths) - kernels - packed;
+    let limits = problem.limits();
+    let Some(flash) = limits.budget.flash_bytes.checked_sub(fixed) else { return Err(true) };
+    let (found, proved) = search(&groups, Room { flash, packed: limits.weight_bytes }, enough);
+    let Some((cost, choice)) = found else { return Err(proved) };
+    let mut policy = policy.clone();
+    for (row, bits) in choice {
+        set_width(&mut policy, row, Side::Weights, bits);
+    }
+    Ok(Best { cost, policy, proved })
+}
+
+/// The least cost of weights that take `room` bytes at most, kernels not counted: no policy has less.
+pub(super) fn least_cost(problem: &Problem, costs: &Costs, room: u64) -> f64 {
+    let items = rows(problem).map(|row| item(problem, costs, row, |_| true));
+    let group = Group { items: items.collect(), code: [0; 3] };
+    let room = room.min(problem.limits().weight_bytes);
+    match search(&[group], Room { flash: room, packed: room }, f64::INFINITY) {
+        (Some((cost, _)), true) => cost,
+        _ => 0.0,
+    }
+}
+
+fn rows<'p>(problem: &'p Problem) -> impl Iterator<Item = usize> + 'p {
+    problem.slots().filter(|(_, side)| *side == Side::Weights).map(|(row, _)| row)
+}
+
+fn item(problem: &Problem, costs: &Costs, row: usize, keeps: impl Fn(BitWidth) -> bool) -> Item {
+    let options = costs.options(row, Side::Weights).into_iter().filter(|(bits, _)| keeps(*bits));
+    Item { row, options: options.map(|(bits, cost)| (bits, problem.packed_bytes(row, bits), cost)).collect() }
+}
+
+/// The different kernels of layers with weights.
+fn weight_kernels<'p>(problem: &'p Problem, widths: &'p Widths) -> impl Iterator<Item = KernelKey> + 'p {
+    let keys: std::collections::BTreeSet<KernelKey> = rows(problem)
+        .flat_map(|row| {
+            let id = problem.space().rows[row].node;
+            kernel_keys(problem.network().node(id), id.0, widths)
+        })
+        .collect();
+    keys.into_iter()
+}
+
+/// Bytes of stack that a kernel may need beside this arena; `None` where the arena, or a kernel without weights, is
+/// too large already.
+fn stack_left(problem: &Problem, widths: &Widths) -> Option<u64> {
+    let arena = problem.model().ram(widths).arena;
+    let left = problem.budget().ram_bytes.checked_sub(arena)?.checked_sub(problem.model().base_stack_bytes())?;
+    let fits = |key: KernelKey| problem.model().kernel(key).stack_bytes <= left;
+    let nodes = problem.network().nodes.iter().enumerate().filter(|(i, _)| widths.weights[*i].is_none());
+    nodes.flat_map(|(i, node)| kernel_keys(node, i, widths)).all(fits).then_some(left)
+}
+
+/// `None` where a layer has no kernel of so little stack.
+fn groups(problem: &Problem, costs: &Costs, widths: &Widths, stack: u64) -> Option<Vec<Group>> {
+    let mut groups: BTreeMap<KernelKey, Group> = BTreeMap::new();
+    for row in rows(problem) {
+        let id = problem.space().rows[row].node;
+        let key = kernel_keys(problem.network().node(id), id.0, widths).into_iter().next()?;
+        let kernel = |bits| problem.model().kernel(KernelKey { second: Some(bits), ..key });
+        let item = item(problem, costs, row, |bits| kernel(bits).stack_bytes <= stack);
+        if item.options.is_empty() {
+            return None;
+        }
+        let code = BitWidth::ALL.map(|bits| kernel(bits).code_bytes);
+        let group = groups.entry(KernelKey { second: None, ..key });
+        group.or_insert(Group { items: Vec::new(), code }).items.push(item);
+    }
+    Some(groups.into_values().collect())
+}
+
+type Choice = Vec<(usize, BitWidth)>;
+
+/// The choice of least cost below `enough` that `room` holds, and whether nothing was dropped unseen.
+fn search(groups: &[Group], room: Room, enough: f64) -> (Option<(f64, Choice)>, bool) {
+    let (price, known) = price(groups, room);
+    let enough = enough.min(known.map_or(f64::INFINITY, |cost| cost * (1.0 + 1e-9) + 1e-12));
+    let mut rest: f64 = items(groups).map(|item| priced(item, price).2).sum();
+    let mut rest_packed: u64 = items(groups).map(|item| item.options.iter().map(|o| o.1).min().unwrap_or(0)).sum();
+    let mut labels = vec![Label { packed: 0, code: 0, cost: 0.0, trace: 0 }];
+    let mut choices: Vec<(u32, usize, BitWidth)> = vec![(0, usize::MAX, BitWidth::B8)];
+    let mut proved = true;
+    for group in groups {
+        let (mut group_rest, mut group_packed) = (rest, rest_packed);
+        let mut all = Vec::new();
+        for set in WidthSet::every() {
+            (group_rest, group_packed) = (rest, rest_packed);
+            let code: u64 = set.iter().map(|bits| group.code[bits as usize]).sum();
+            let mut own: Vec<Label> = labels.iter().map(|label| Label { code: label.code + code, ..*label }).collect();
+            for item in &group.items {
+                group_rest -= priced(item, price).2;
+                group_packed -= item.options.iter().map(|o| o.1).min().unwrap_or(0);
+                let mut next = Vec::with_capacity(own.len() * 2);
+                for label in &own {
+                    for (bits, packed, cost) in item.options.iter().filter(|o| set.contains(o.0)) {
+                        let (packed, cost) = (label.packed + packed, label.cost + cost);
+                        let left = room.of_packed(label.code);
+                        let bound = cost + group_rest - price * left.saturating_sub(packed) as f64;
+                        if packed + group_packed <= left && bound < enough && cost < enough {
+                            choices.push((label.trace, item.row, *bits));
+                            next.push(Label { packed, cost, trace: (choices.len() - 1) as u32, ..*label });
+                        }
+                    }
+                }
+                proved &= thin_out(&mut next);
+                own = next;
+            }
+            all.extend(own);
+        }
+        proved &= thin_out(&mut all);
+        (labels, rest, rest_packed) = (all, group_rest, group_packed);
+    }
+    let best = labels.into_iter().filter(|l| room.holds(l.packed, l.code)).min_by(|a, b| a.cost.total_cmp(&b.cost));
+    let traced = best.map(|label| {
+        let (mut choice, mut at) = (Choice::new(), label.trace);
+        while at != 0 {
+            let (before, row, bits) = choices[at as usize];
+            choice.push((row, bits));
+            at = before;
+        }
+        (label.cost, choice)
+    });
+    (traced, proved)
+}
+
+fn items(groups: &[Group]) -> impl Iterator<Item = &Item> {
+    groups.iter().flat_map(|group| &group.items)
+}
+
+/// The best option at a price per byte, and its cost with the price of its bytes.
+fn priced(item: &Item, price: f64) -> (BitWidth, u64, f64) {
+    let mut best = (BitWidth::B8, 0, f64::INFINITY);
+    for (bits, packed, cost) in &item.options {
+        let total = cost + price * *packed as f64;
+        if total < best.2 {
+            best = (*bits, *packed, total);
+        }
+    }
+    best
+}
+
+/// A price per byte at which about what there is room for is bought, and the cost of a choice that fits, if one was
+/// met.
+fn price(groups: &[Group], room: Room) -> (f64, Option<f64>) {
+    let at = |price: f64| {
+        let (mut packed, mut cost, mut code) = (0, 0.0, 0);
+        for group in groups {
+            let mut used = [false; 3];
+            for item in &group.items {
+                let (bits, bytes, total) = priced(item, price);
+                packed += bytes;
+                cost += total - price * bytes as f64;
+                used[bits as usize] = true;
+            }
+            code += group.code.iter().zip(used).filter(|(_, used)| *used).map(|(code, _)| code).sum::<u64>();
+        }
+        (room.holds(packed, code), cost)
+    };
+    if let (true, cost) = at(0.0) {
+        return (0.0, Some(cost));
+    }
+    let (mut low, mut high, mut known) = (0.0, 1e-12, None);
+    while high < 1e12 && !at(high).0 {
+        (low, high) = (high, 4.0 * high);
+    }
+    for _ in 0..60 {
+        let middle = 0.5 * (low + high);
+        match at(middle) {
+            (true, cost) => (high, known) = (middle, Some(known.map_or(cost, |known: f64| known.min(cost)))),
+            (false, _) => low = middle,
+        }
+    }
+    (high, known)
+}
+
+/// Drops what another label beats; whether all others were kept.
+fn thin_out(labels: &mut Vec<Label>) -> bool {
+    labels.sort_by(|a, b| a.packed.cmp(&b.packed).then(a.code.cmp(&b.code)).then(a.cost.total_cmp(&b.cost)));
+    // The least cost so far for each amount of code: there are few amounts.
+    let mut least: BTreeMap<u64, f64> = BTreeMap::new();
+    labels.retain(|label| {
+        let beaten = least.range(..=label.code).any(|(_, cost)| *cost <= label.cost);
+        if !beaten {
+            least.insert(label.code, label.cost);
+        }
+        !beaten
+    });
+    if labels.len() <= LABELS {
+        return true;
+    }
+    labels.sort_by(|a, b| a.cost.total_cmp(&b.cost));
+    labels.truncate(LABELS);
+    false
+}

@@ -1,0 +1,51 @@
+//! Cuts what costs the least measured loss for each byte that it saves, RAM first, until every limit holds.
+
+use crate::additive::Costs;
+use crate::problem::{Problem, Side, set_width, width};
+use crate::rules::first_largest;
+use crate::search::{Halt, Session, StopReason};
+use crate::sensitivity::{Reach, measure, pressing};
+use bitesize_ir::memory::tensor_bytes;
+use bitesize_ir::{BitWidth, Policy};
+
+/// Runs the strategy. `fallback` keeps every limit.
+pub(crate) fn run(session: &mut Session, fallback: &Policy) -> Result<StopReason, Halt> {
+    let problem = session.problem;
+    let widest = problem.uniform(BitWidth::B8);
+    let costs = measure(session, &widest, Reach::All, &pressing(problem))?;
+    let policy = cut_greedily(problem, &costs, widest).unwrap_or_else(|| fallback.clone());
+    session.episode(policy)?;
+    Ok(StopReason::Finished)
+}
+
+/// `None` where it gets stuck.
+pub(crate) fn cut_greedily(problem: &Problem, costs: &Costs, mut policy: Policy) -> Option<Policy> {
+    while !problem.fits(&policy) {
+        let side = if problem.ram_fits(&policy) { Side::Weights } else { Side::Activations };
+        let saved = |row: usize, from: BitWidth, to: BitWidth| match side {
+            Side::Weights => problem.packed_bytes(row, from) - problem.packed_bytes(row, to),
+            Side::Activations => {
+                let node = problem.network().node(problem.space().rows[row].node);
+                let shape = problem.network().shape(node.output);
+                (tensor_bytes(shape, from) - tensor_bytes(shape, to)) as u64
+            }
+        };
+        let peak = first_largest(&problem.model().alive_bytes(&problem.widths(&policy)));
+        let alive: Vec<usize> = problem.alive_at(peak).filter_map(|tensor| problem.row_of(tensor)).collect();
+        let mut best: Option<(f64, usize, BitWidth)> = None;
+        for (row, _) in problem.slots().filter(|(row, s)| *s == side && (side == Side::Weights || alive.contains(row)))
+        {
+            let Some(now) = width(&policy, row, side) else { continue };
+            for to in problem.allowed(row, side).iter().filter(|to| *to < now) {
+                let cost = costs.get(row, side, to) - costs.get(row, side, now);
+                let price = cost / saved(row, now, to).max(1) as f64;
+                if cost.is_finite() && best.is_none_or(|(other, ..)| price < other) {
+                    best = Some((price, row, to));
+                }
+            }
+        }
+        let (_, row, to) = best?;
+        set_width(&mut policy, row, side, to);
+    }
+    Some(policy)
+}

@@ -1,0 +1,88 @@
+//! What single widths cost, measured: the loss with one width changed and all others as they are, less the loss before.
+
+use crate::additive::Costs;
+use crate::problem::{Problem, Side, set_width, width};
+use crate::search::{Halt, Session};
+use bitesize_ir::{BitWidth, Policy};
+
+/// What narrowing by one level costs at least, in nats: far less than chance, so that bytes are not saved for nothing.
+const LEAST: f64 = 1e-6;
+
+/// The cost of 2 bits is at most so many times that of 4.
+const NARROWER: f64 = 40.0;
+
+/// Networks of so few widths are measured whole.
+const FEW: usize = 16;
+
+/// Which of a row's widths are measured, from a policy in the middle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// All that are allowed.
+    All,
+    /// One level up and one down.
+    OneLevel,
+}
+
+/// Measures round `centre`. Activation widths that `considered` does not name stay as they are.
+pub(crate) fn measure(
+    session: &mut Session,
+    centre: &Policy,
+    reach: Reach,
+    considered: &[bool],
+) -> Result<Costs, Halt> {
+    let problem = session.problem;
+    let base = session.probe(centre)?;
+    let mut costs = Costs::new(problem.space().rows.len());
+    for (row, side) in problem.slots() {
+        let Some(now) = width(centre, row, side) else { continue };
+        costs.set(row, side, now, 0.0);
+        if side == Side::Activations && !considered[row] {
+            continue;
+        }
+        let allowed = problem.allowed(row, side);
+        let above = allowed.iter().find(|bits| *bits > now);
+        let below = allowed.below(now);
+        // From the centre outwards, so that a wider width never costs more than a narrower one.
+        let ladders: [Vec<BitWidth>; 2] = [
+            above.into_iter().chain(allowed.iter().filter(|bits| Some(*bits) > above && above.is_some())).collect(),
+            below.into_iter().chain(allowed.iter().rev().filter(|bits| below.is_some_and(|b| *bits < b))).collect(),
+        ];
+        for (ladder, sign) in ladders.into_iter().zip([-1.0, 1.0]) {
+            let mut before = 0.0f64;
+            for bits in ladder.into_iter().take(if reach == Reach::OneLevel { 1 } else { 2 }) {
+                let mut changed = centre.clone();
+                set_width(&mut changed, row, side, bits);
+                let cost = session.probe(&changed)? - base;
+                before = sign * (sign * cost).max(sign * before + LEAST);
+                costs.set(row, side, bits, before);
+            }
+        }
+        // A probe that finds 4 bits as good as 8 has met chance: their error is some 25 to 60 times that of 2 bits.
+        let [two, four, eight] = BitWidth::ALL.map(|bits| costs.get(row, side, bits));
+        if now == BitWidth::B8 && two.is_finite() && four.is_finite() {
+            costs.set(row, side, BitWidth::B4, four.max(eight + (two - eight) / NARROWER));
+        }
+    }
+    Ok(costs)
+}
+
+/// Rows whose activations may have to be cut for RAM: those alive while more is than the budget holds, at the widest
+/// widths; all in small networks.
+pub(crate) fn pressing(problem: &Problem) -> Vec<bool> {
+    let rows = problem.space().rows.len();
+    if problem.space().choices() <= FEW {
+        return vec![true; rows];
+    }
+    let widths = problem.widths(&problem.uniform(BitWidth::B8));
+    // Narrower inputs need scratch and deeper stacks: steps near the budget count too.
+    let limit = problem.budget().ram_bytes / 100 * 97;
+    let stack = problem.model().stack_bytes(&widths);
+    let alive = problem.model().alive_bytes(&widths);
+    let mut pressing = vec![false; rows];
+    for step in (0..alive.len()).filter(|step| alive[*step] as u64 + stack > limit) {
+        for row in problem.alive_at(step).filter_map(|tensor| problem.row_of(tensor)) {
+            pressing[row] = true;
+        }
+    }
+    pressing
+}
