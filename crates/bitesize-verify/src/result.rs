@@ -94,12 +94,17 @@ pub struct RunnerResult {
 }
 
 impl Status {
+    /// The word of [`Self::Mismatch`].
+    pub const MISMATCH: &'static str = "mismatch";
+    /// The word of [`Self::Failed`].
+    pub const FAILED: &'static str = "failed";
+
     /// One word for tables: `passed`, `mismatch`, `failed`, `not run`.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Passed => "passed",
-            Self::Mismatch(_) => "mismatch",
-            Self::Failed { .. } => "failed",
+            Self::Mismatch(_) => Self::MISMATCH,
+            Self::Failed { .. } => Self::FAILED,
             Self::NotRun { .. } => "not run",
         }
     }

@@ -84,8 +84,26 @@ impl Inputs {
     /// # Errors
     /// As [`Self::open`]; a model file that is not the run's any more.
     pub fn of_run(config: &RunConfig, val: Option<&Path>, console: &Console) -> anyhow::Result<Self> {
-        let sources =
-            Sources { model: &config.model.path, train: Some(&config.data.train), val, preprocess: &config.preprocess };
+        Self::of_sources(config, Some(&config.data.train), val, console)
+    }
+
+    /// As [`Self::of_run`] with `val`, for what needs no training data: they may have moved.
+    ///
+    /// # Errors
+    /// As [`Self::of_run`].
+    pub fn of_run_without_training(config: &RunConfig, val: &Path, console: &Console) -> anyhow::Result<Self> {
+        // The class order of folders is that of both, as long as the training data are there.
+        let train = Some(config.data.train.as_path()).filter(|path| path.exists());
+        Self::of_sources(config, train, Some(val), console)
+    }
+
+    fn of_sources(
+        config: &RunConfig,
+        train: Option<&Path>,
+        val: Option<&Path>,
+        console: &Console,
+    ) -> anyhow::Result<Self> {
+        let sources = Sources { model: &config.model.path, train, val, preprocess: &config.preprocess };
         let inputs = Self::open(sources, console)?;
         if inputs.model.sha256 != config.model.sha256 {
             bail!(

@@ -52,6 +52,8 @@ pub enum Ending {
     DoesNotFit,
     /// The package does not compute what the host says. Exit code 4.
     Mismatch,
+    /// The package could not be built for verification, which says nothing about what it computes. Exit code 1.
+    NotBuilt,
 }
 
 /// Wrong usage: the command line cannot mean anything. Exit code 2.

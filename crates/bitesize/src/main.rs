@@ -47,6 +47,7 @@ fn main() -> ExitCode {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::DoesNotFit) => ExitCode::from(3),
         Ok(Ending::Mismatch) => ExitCode::from(4),
+        Ok(Ending::NotBuilt) => ExitCode::from(1),
         Err(error) => fail(&error, resumes),
     }
 }

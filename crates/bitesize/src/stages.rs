@@ -12,7 +12,7 @@ use crate::quantize::{Quantizer, calibrate};
 use crate::report::Report;
 use crate::run::{self, RunConfig, RunFolder, weights};
 use crate::{package, sqnr};
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use bitesize_ir::memory::Widths;
 use bitesize_ir::{BitWidth, Policy};
 use bitesize_search::ddpg::DdpgSettings;
@@ -269,6 +269,51 @@ pub fn kept_candidate(inputs: &Inputs, folder: &RunFolder) -> anyhow::Result<Can
     let model = weights::from_bytes(&bytes, network, space, sha256)
         .map_err(|problem| anyhow::anyhow!("`{shown}`: {problem}"))?;
     Candidate::new(model)
+}
+
+/// The widths in the folder's `policy.toml`, which a user may have edited.
+///
+/// # Errors
+/// None there, or widths of another network.
+pub fn written_policy(inputs: &Inputs, folder: &RunFolder) -> anyhow::Result<Policy> {
+    let path = folder.join(run::POLICY);
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    Policy::from_toml(&text, &inputs.model.space).with_context(|| format!("cannot use `{}`", path.display()))
+}
+
+/// As [`kept_candidate`], where its widths are those of the folder's `policy.toml`.
+///
+/// # Errors
+/// As [`kept_candidate`] and [`written_policy`]; widths that were edited since.
+pub fn delivered_candidate(inputs: &Inputs, folder: &RunFolder) -> anyhow::Result<Candidate> {
+    let candidate = kept_candidate(inputs, folder)?;
+    if written_policy(inputs, folder)? == candidate.model.policy {
+        return Ok(candidate);
+    }
+    bail!(
+        "`{}` was edited after the network was quantized: run `bitesize emit {}` to quantize it with these widths",
+        folder.join(run::POLICY).display(),
+        folder.path().display()
+    )
+}
+
+/// Refuses to go on with a run where that would write over widths that a user has edited.
+///
+/// # Errors
+/// Edited widths; a policy or weights that cannot be read.
+pub fn refuse_edited_policy(inputs: &Inputs, folder: &RunFolder) -> anyhow::Result<()> {
+    if !folder.join(run::POLICY).is_file() || !folder.join(run::WEIGHTS).is_file() {
+        return Ok(());
+    }
+    if written_policy(inputs, folder)? == kept_candidate(inputs, folder)?.model.policy {
+        return Ok(());
+    }
+    bail!(
+        "`{0}` was edited, and going on with the run would write over it: run `bitesize emit {1}` to take the edited \
+         widths, or remove `{0}` to go on with the run's own",
+        folder.join(run::POLICY).display(),
+        folder.path().display()
+    )
 }
 
 /// The package's proof, added to the report.

@@ -1,16 +1,16 @@
 //! `bitesize emit`.
 
 use super::{open_run, read_report};
-use crate::args::package_name;
-use anyhow::Context as _;
+use crate::args::{absolute, package_name};
 use bitesize::Ending;
 use bitesize::console::Console;
 use bitesize::inputs::Inputs;
 use bitesize::model::Model;
 use bitesize::stages::{self, Run, Samples};
 use bitesize::{package, run};
-use bitesize_ir::Policy;
 use bitesize_ir::memory::Widths;
+use bitesize_search::feasibility::Diagnosis;
+use bitesize_search::problem::to_compact;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -22,6 +22,9 @@ pub(crate) struct EmitArgs {
     /// What the C package is called: every name and file of it begins so [default: as the run says]
     #[arg(long, value_name = "NAME", value_parser = package_name)]
     name: Option<String>,
+    /// Training data, where those of the run have moved
+    #[arg(long, value_name = "DATA")]
+    train: Option<PathBuf>,
 }
 
 impl EmitArgs {
@@ -31,19 +34,27 @@ impl EmitArgs {
         if let Some(name) = &renamed {
             config.package.name.clone_from(name);
         }
-        let inputs = Inputs::of_run(&config, None, console)?;
+        if let Some(train) = &self.train {
+            config.data.train = absolute(train)?;
+        }
+        let hint = "where the training data have moved, say so with --train DATA";
+        let inputs = Inputs::of_run(&config, None, console)
+            .map_err(|error| if config.data.train.exists() { error } else { error.context(hint) })?;
         let platform = stages::platform_of(&config)?;
         let mut candidate = stages::kept_candidate(&inputs, &folder)?;
 
         let path = folder.join(run::POLICY);
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
-        let policy = Policy::from_toml(&text, &inputs.model.space)
-            .with_context(|| format!("cannot use `{}`", path.display()))?;
+        let policy = stages::written_policy(&inputs, &folder)?;
         let changed = policy != candidate.model.policy;
         if changed {
             console.note(format_args!("{} was changed: the network is quantized anew", path.display()));
             let run = Run { config: &config, inputs: &inputs, folder: &folder, console, platform: &platform };
             candidate = stages::quantize_for(&run, &policy, &Samples::of(&config, &inputs)?.calibration)?;
+            // From now on the run is that of these widths, also when it is resumed or made again.
+            if let Some(search) = &mut config.search {
+                search.strategy = "policy".into();
+                search.policy = Some(to_compact(&policy));
+            }
         }
         let (flash, ram) = package::memory_of(&candidate, &platform.core);
         let budget = platform.budget();
@@ -60,24 +71,18 @@ impl EmitArgs {
             let Model { network, space, .. } = &inputs.model;
             report.fits = fits;
             report.add_memory(network, &Widths::of(network, space, &policy), &flash, &ram);
+            if !fits {
+                let problem = stages::problem_of(&config, &inputs.model, &platform)?;
+                stages::tell_misfit(&Diagnosis::of(&problem), Some(&policy), &problem, &mut report);
+            }
             stages::write_report(&mut report, &folder, console)?;
         }
         let samples = stages::first_samples(&config, &inputs, package::KNOWN_ANSWERS)?;
-        if renamed.is_some() {
+        if renamed.is_some() || changed {
             folder.write(run::CONFIG, config.to_toml().as_bytes())?;
         }
         package::write(&candidate, &platform.core, &config.package.name, &samples, &folder)?;
         bitesize::out_line!("{}", folder.join(run::PACKAGE).display());
-        if !fits {
-            bitesize::err_line!(
-                "does not fit: the package takes FLASH {} B of {} B and RAM {} B of {} B",
-                flash.total,
-                budget.flash_bytes,
-                ram.total,
-                budget.ram_bytes
-            );
-            return Ok(Ending::DoesNotFit);
-        }
-        Ok(Ending::Done)
+        Ok(if fits { Ending::Done } else { Ending::DoesNotFit })
     }
 }

@@ -68,8 +68,8 @@ impl EvalArgs {
             .as_deref()
             .or(own)
             .ok_or_else(|| usage("the run has no validation data: say which data to measure on with --val DATA"))?;
-        let inputs = Inputs::of_run(&config, Some(val), console)?;
-        let candidate = stages::kept_candidate(&inputs, &folder)?;
+        let inputs = Inputs::of_run_without_training(&config, val, console)?;
+        let candidate = stages::delivered_candidate(&inputs, &folder)?;
         let data = inputs.val.as_ref().context("the validation data were not opened")?;
         let measured = accuracies(data, Some(&inputs.model.network), &[&candidate], console)?;
         inputs.tell_skipped(console);

@@ -10,7 +10,7 @@ use bitesize::model::Model;
 use bitesize::report::Report;
 use bitesize::run::config::{DataConfig, ModelConfig, PackageConfig, SearchConfig, VerifyConfig};
 use bitesize::run::{self, RunConfig, RunFolder};
-use bitesize::{Ending, usage};
+use bitesize::{Ending, stages, usage};
 use bitesize_ir::{Policy, PolicySpace};
 use bitesize_search::evaluate::RewardKind;
 use bitesize_search::problem::to_compact;
@@ -161,6 +161,7 @@ impl FitArgs {
             console.note(format_args!("the run in `{}` is finished: nothing to do", self.output.display()));
             return Ok(report.ending());
         }
+        stages::refuse_edited_policy(&inputs, &folder)?;
         let ending = bitesize::fit(&config, &inputs, &mut folder, console);
         keep_if_interrupted(&ending, &mut folder);
         ending.map_err(|error| keep_search(error, &mut folder))

@@ -1,6 +1,6 @@
 //! `bitesize search`.
 
-use super::{fit::SearchArgs, open_run};
+use super::{fit::SearchArgs, open_run, read_report};
 use crate::args::TargetArgs;
 use anyhow::bail;
 use bitesize::Ending;
@@ -59,6 +59,12 @@ impl SearchCommandArgs {
                 bail!("`{}` holds a search with other settings: {difference}", self.folder.display());
             }
         }
+        let same = self.resume && earlier.first_difference(&config).is_none();
+        if let Some(report) = read_report(&folder)?.filter(|_| same) {
+            console.note(format_args!("the search in `{}` is finished: nothing to do", self.folder.display()));
+            return Ok(if report.fits { Ending::Done } else { Ending::DoesNotFit });
+        }
+        stages::refuse_edited_policy(&inputs, &folder)?;
         folder.write(run::CONFIG, config.to_toml().as_bytes())?;
 
         let run = Run { config: &config, inputs: &inputs, folder: &folder, console, platform: &platform };

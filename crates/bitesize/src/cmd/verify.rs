@@ -7,9 +7,9 @@ use bitesize::Ending;
 use bitesize::console::Console;
 use bitesize::inputs::Inputs;
 use bitesize::report::Report;
-use bitesize::run;
 use bitesize::stages::{self, Run};
-use bitesize_verify::PATTERNS;
+use bitesize::{package, run};
+use bitesize_verify::{PATTERNS, Status};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -42,7 +42,7 @@ impl VerifyArgs {
         config.verify.qemu_samples = self.qemu_samples.unwrap_or(config.verify.qemu_samples);
         let inputs = Inputs::of_run(&config, None, console)?;
         let platform = stages::platform_of(&config)?;
-        let candidate = stages::kept_candidate(&inputs, &folder)?;
+        let candidate = stages::delivered_candidate(&inputs, &folder)?;
         let count = config.verify.host_samples.max(config.verify.qemu_samples);
         let samples = stages::first_samples(&config, &inputs, count)?;
         let asked = self.host_samples.max(self.qemu_samples).unwrap_or(0);
@@ -57,6 +57,8 @@ impl VerifyArgs {
         let earlier = read_report(&folder)?;
         let has_report = earlier.is_some();
         let mut report = earlier.unwrap_or_else(|| Report::new(&config, &inputs, &platform));
+        let (flash, ram) = package::memory_of(&candidate, &platform.core);
+        report.fits = flash.total <= platform.budget().flash_bytes && ram.total <= platform.budget().ram_bytes;
         let results = stages::prove(&run, &candidate, &samples, &mut report)?;
         for result in &results {
             bitesize::out_line!(
@@ -76,8 +78,9 @@ impl VerifyArgs {
         if has_report {
             stages::write_report(&mut report, &folder, console)?;
         }
-        // What does not fit can be verified all the same.
-        report.fits = true;
+        if results.iter().all(|result| matches!(result.status, Status::NotRun { .. })) {
+            bail!("nothing is proven: no runner could be started, for the reasons above");
+        }
         Ok(report.ending())
     }
 }

@@ -43,7 +43,7 @@ use std::sync::Mutex;
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// The operating system refused.
-    #[error("cannot read `{path}`: {source}")]
+    #[error("cannot read `{path}`")]
     Io {
         /// What was read.
         path: PathBuf,

@@ -14,7 +14,7 @@ use bitesize_ir::Network;
 use bitesize_ir::memory::{FlashUse, RamUse, Widths};
 use bitesize_search::constraints::Constraints;
 use bitesize_search::feasibility::{Diagnosis, Verdict};
-use bitesize_verify::RunnerResult;
+use bitesize_verify::{RunnerResult, Status};
 use serde::{Deserialize, Serialize};
 
 /// The number of the schema of `report.json`.
@@ -308,6 +308,8 @@ impl Report {
         self.tune = None;
         self.verification = None;
         self.diagnosis = None;
+        self.search = None;
+        self.baselines = None;
         self.chosen = Some("policy".into());
     }
 
@@ -421,11 +423,16 @@ impl Report {
 
     /// How the run ended that made it.
     pub fn ending(&self) -> Ending {
-        let refuted = |v: &VerificationReport| v.status == "mismatch" || v.status == "failed";
+        let rows = || self.verification.iter().flatten();
+        // Without a compiler's name it was not even built: that says nothing about what it computes.
+        let refuted =
+            |v: &VerificationReport| v.status == Status::MISMATCH || v.status == Status::FAILED && v.compiler.is_some();
         if !self.fits {
             Ending::DoesNotFit
-        } else if self.verification.iter().flatten().any(refuted) {
+        } else if rows().any(refuted) {
             Ending::Mismatch
+        } else if rows().any(|v| v.status == Status::FAILED) {
+            Ending::NotBuilt
         } else {
             Ending::Done
         }

@@ -4,6 +4,7 @@ mod bad_input;
 mod commands;
 mod constraints;
 mod data;
+mod edited;
 mod fit;
 mod hostile;
 mod resume;
