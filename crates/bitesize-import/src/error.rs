@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The bytes are no ONNX model, or only a part of one.
-    #[error("not an ONNX model, or a damaged one: {0}")]
+    #[error("not an ONNX model, or a damaged one ({0}): export or copy it again")]
     NotOnnx(String),
     /// The model contradicts itself or lies outside what any network here can be (opset, inputs, outputs, sizes).
     #[error("{0}")]

@@ -12,6 +12,7 @@ use bitesize_ir::PolicySpace;
 use bitesize_ir::memory::{FlashUse, MemoryModel, RamUse, Widths};
 use bitesize_ir::target::CoreCosts;
 use bitesize_verify::{Cases, Job, Prediction, Progress, Runner, RunnerResult, Settings, VerifyError, verify};
+use std::num::NonZero;
 
 /// Samples of the known-answer test beside the package.
 pub const KNOWN_ANSWERS: usize = 4;
@@ -95,7 +96,9 @@ pub fn prove(
             crate::err_line!("verify: {}: {} ({:.1} s)", result.runner, result.status, result.elapsed.as_secs_f64());
         }
     };
-    let settings = Settings { cancelled: &stop_requested, progress: &progress, ..Settings::default() };
+    // As many as compute: what `--threads` says.
+    let workers = NonZero::new(rayon::current_num_threads()).unwrap_or(NonZero::<usize>::MIN);
+    let settings = Settings { workers, cancelled: &stop_requested, progress: &progress, ..Settings::default() };
     let results = verify(&package, &cases, &jobs, &settings).map_err(|error| match error {
         VerifyError::Interrupted => Interrupted.into(),
         other => anyhow::Error::from(other),

@@ -112,7 +112,11 @@ fn find_board(board: &str) -> anyhow::Result<Target> {
     let path = Path::new(board);
     if path.is_file() {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the board file `{board}`"))?;
-        return Target::from_toml(&text).map_err(|e| anyhow::anyhow!("the board file `{board}`: {e}"));
+        let wrong = |problem: String| anyhow::anyhow!("the board file `{board}`: {}", problem.trim_end());
+        let target = Target::from_toml(&text).map_err(|e| wrong(e.to_string()))?;
+        // A wrong file, and not wrong usage.
+        core(&target.core).map_err(|e| wrong(e.to_string()))?;
+        return Ok(target);
     }
     let names: Vec<String> = boards::all().into_iter().map(|t| t.name).collect();
     Err(usage(format!(

@@ -129,7 +129,8 @@ fn read_report(folder: &RunFolder) -> anyhow::Result<Option<Report>> {
         Ok(text) => Report::from_json(&text)
             .map(Some)
             .map_err(|e| anyhow::anyhow!("`{}` cannot be used: {e}; remove it to go on", path.display())),
-        Err(_) => Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read `{}`", path.display())),
     }
 }
 

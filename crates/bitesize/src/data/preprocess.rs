@@ -146,7 +146,10 @@ impl Preprocess {
         if let Some([h, w]) = file.size
             && (h, w) != (shape.h, shape.w)
         {
-            return Err(fault(format!("size is {h}x{w}, but the network takes {}x{}", shape.h, shape.w)));
+            let (height, width) = (shape.h, shape.w);
+            return Err(fault(format!(
+                "size is {h}x{w}, but the network takes {height}x{width}: make it [{height}, {width}]"
+            )));
         }
         if let Some(fraction) = file.crop_fraction.filter(|f| !(*f > 0.0 && *f <= 1.0)) {
             return Err(fault(format!("crop_fraction is {fraction}, it must lie in (0, 1]")));
