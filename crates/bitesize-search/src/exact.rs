@@ -46,6 +46,7 @@ pub(crate) fn start(session: &mut Session, fallback: &Policy, seen: &mut HashSet
             session.try_new(seen, policy)?;
         }
     }
+    session.optimum = solution.policies.into_iter().next().map(|(_, policy)| policy).filter(|p| seen.contains(p));
     if session.best().is_none() {
         session.try_new(seen, fallback)?;
     }

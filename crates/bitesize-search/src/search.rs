@@ -22,15 +22,15 @@ pub enum Strategy {
     Rules,
     /// HAQ's reinforcement-learning agent ([`crate::ddpg`]).
     Ddpg,
-    /// The optimum of an additive model of measured sensitivities ([`crate::exact`]).
+    /// The optimum of an additive model of measured sensitivities.
     Exact,
-    /// Least loss for each byte saved ([`crate::greedy`]).
+    /// Least loss for each byte saved.
     Greedy,
-    /// Policies at random ([`crate::random`]).
+    /// Policies at random.
     Random,
-    /// A population, from what `exact` and `rules` find ([`crate::evolution`]).
+    /// A population, from what `exact` and `rules` find.
     Evolution,
-    /// `exact`, measured again round its best, then `evolution` ([`crate::auto`]).
+    /// `exact`, measured again round its best, then `evolution`.
     Auto,
 }
 
@@ -152,7 +152,9 @@ pub struct Found {
     pub evaluations: usize,
     /// Different policies probed, to measure what single widths cost.
     pub probes: usize,
-    /// Policies of high reward, best first, this one the first: candidates for the final quantization.
+    /// Candidates for the final quantization, this policy first: those of the highest reward, best first, and among the
+    /// first [`CANDIDATES`] of them the optimum of measured sensitivities, where the strategy has one. That optimum is
+    /// chosen by no reward, so it is not the winner of luck on the held-out samples.
     pub best: Vec<Policy>,
     /// What there is to say beside: how sure an optimum is.
     pub note: String,
@@ -171,6 +173,9 @@ pub enum Outcome {
     Nothing(StopReason),
 }
 
+/// How many of [`Found::best`] are worth a final quantization.
+pub const CANDIDATES: usize = 4;
+
 /// Called with each record as it happens; `Break` ends the search with what it has.
 pub type OnRecord<'a> = dyn FnMut(&Record) -> ControlFlow<StopReason> + 'a;
 
@@ -188,8 +193,8 @@ pub fn search(
     rewards: &mut Memo,
     on_record: &mut OnRecord,
 ) -> Result<Outcome, EvaluationError> {
-    let (best, leaders, note) = (None, Vec::new(), String::new());
-    let mut session = Session { problem, settings, rewards, on_record, best, leaders, note, episodes: 0 };
+    let (best, leaders, optimum, note) = (None, Vec::new(), None, String::new());
+    let mut session = Session { problem, settings, rewards, on_record, best, leaders, optimum, note, episodes: 0 };
     let uniform = problem.uniform(BitWidth::B8);
     let ended = if problem.fits(&uniform) {
         session.episode(uniform).map(|_| StopReason::UniformFits)
@@ -215,7 +220,10 @@ pub fn search(
     };
     let (episodes, evaluations) = (session.episodes, session.rewards.evaluations());
     let (probes, note) = (session.rewards.probes(), session.note);
-    let leaders = session.leaders.into_iter().map(|(_, policy)| policy).collect();
+    let mut leaders: Vec<Policy> = session.leaders.into_iter().map(|(_, policy)| policy).collect();
+    if let Some(optimum) = session.optimum.filter(|optimum| !leaders.iter().take(CANDIDATES).any(|p| p == optimum)) {
+        leaders.insert(CANDIDATES.min(leaders.len() + 1) - 1, optimum);
+    }
     Ok(match session.best {
         Some(found) => {
             let found = Found { episodes, evaluations, probes, best: leaders, note, stop_reason, ..found };
@@ -249,6 +257,8 @@ pub(crate) struct Session<'a, 'm> {
     best: Option<Found>,
     /// The best few, with their rewards, best first.
     leaders: Vec<(f64, Policy)>,
+    /// The optimum of a model of the losses, where it was evaluated.
+    pub(crate) optimum: Option<Policy>,
     pub(crate) note: String,
     episodes: usize,
 }
