@@ -52,6 +52,15 @@ impl Strategy {
         }
     }
 
+    /// Episodes of a run for which no number is given: HAQ's 600 for its agent, which learns from them; 200 for the others,
+    /// which take them up to use what is left.
+    pub fn usual_episodes(self) -> usize {
+        match self {
+            Self::Ddpg => 600,
+            Self::Auto | Self::Exact | Self::Evolution | Self::Greedy | Self::Rules | Self::Random => 200,
+        }
+    }
+
     /// One line of help.
     pub fn description(self) -> &'static str {
         match self {

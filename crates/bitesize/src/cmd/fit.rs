@@ -69,9 +69,10 @@ pub(crate) struct SearchArgs {
     /// Take these widths and search nothing: a policy file, or W/A as in 8/8
     #[arg(long, value_name = "FILE|W/A", conflicts_with = "search")]
     policy: Option<String>,
-    /// Evaluations at most, one an episode; probes of single widths count by their share of the samples
-    #[arg(long, visible_alias = "evaluations", value_name = "N", default_value = "200", value_parser = at_least_one)]
-    episodes: usize,
+    /// Evaluations at most, one an episode; probes of single widths count by their share of the samples [default: 200;
+    /// 600 for ddpg]
+    #[arg(long, visible_alias = "evaluations", value_name = "N", value_parser = at_least_one)]
+    episodes: Option<usize>,
     /// What is maximised on the held-out samples: loss (how little the output's distribution departs from the float
     /// network's; no labels) or accuracy
     #[arg(long, value_name = "WHAT", default_value = "loss")]
@@ -107,7 +108,7 @@ impl SearchArgs {
         Ok(SearchConfig {
             strategy: if policy.is_some() { "policy".into() } else { self.search.clone() },
             policy: policy.as_ref().map(to_compact),
-            episodes: self.episodes,
+            episodes: self.episodes.unwrap_or(self.search.parse().map_or(1, Strategy::usual_episodes)),
             reward: self.reward,
             time_limit: self.time_limit,
             eval_samples: self.eval_samples,
