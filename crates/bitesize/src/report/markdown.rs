@@ -3,10 +3,19 @@
 use super::{LayerReport, Report};
 use bitesize_ir::size::format_size;
 use bitesize_search::constraints::{Constraints, WidthSet};
+use bitesize_search::evaluate::RewardKind;
 use std::fmt::Write as _;
 
 fn percent(value: Option<f64>) -> String {
     value.map_or("-".into(), |v| format!("{:.2} %", 100.0 * v))
+}
+
+/// Accuracy as a share of the samples, another reward as the number that it is.
+fn reward(kind: &str, value: Option<f64>) -> String {
+    match value {
+        Some(value) if kind != RewardKind::Accuracy.name() => format!("{value:.4}"),
+        value => percent(value),
+    }
 }
 
 fn number(value: Option<u64>) -> String {
@@ -192,7 +201,7 @@ impl Report {
                 s.seconds,
                 s.stop_reason,
                 s.reward_kind,
-                percent(Some(s.reward))
+                reward(&s.reward_kind, Some(s.reward))
             )?;
             if !s.note.is_empty() {
                 writeln!(out, "{}\n", s.note)?;
@@ -202,7 +211,8 @@ impl Report {
             writeln!(out, "| baseline | fits | reward | accuracy | FLASH | RAM |\n|---|---|---|---|---|---|")?;
             for b in rows {
                 let fits = if b.fits { "yes" } else { "no" };
-                let (reward, accuracy) = (percent(b.reward), percent(b.accuracy));
+                let kind = self.search.as_ref().map_or("", |s| &s.reward_kind);
+                let (reward, accuracy) = (reward(kind, b.reward), percent(b.accuracy));
                 let reward = if b.failed.is_some() { "failed" } else { &reward };
                 writeln!(out, "| {} | {fits} | {reward} | {accuracy} | {} | {} |", b.name, b.flash_bytes, b.ram_bytes)?;
             }
