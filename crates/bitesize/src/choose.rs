@@ -278,20 +278,10 @@ struct Diary {
 
 impl Diary {
     fn open(folder: &RunFolder) -> anyhow::Result<Self> {
-        let path = folder.join(DIARY);
-        let fail = || format!("cannot use the search's diary `{}`", path.display());
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(e) => return Err(e).with_context(fail),
-        };
+        let fail = || format!("cannot use the search's diary `{}`", folder.join(DIARY).display());
+        let text = folder.read_lines(DIARY).with_context(fail)?;
         let earlier = parse_diary(&text).with_context(fail)?;
-        let mut file = File::options().create(true).append(true).open(&path).with_context(fail)?;
-        // A line that was cut off goes before the next one comes.
-        let complete = text.rfind('\n').map_or(0, |end| end + 1);
-        file.set_len(complete as u64).with_context(fail)?;
-        file.flush().with_context(fail)?;
-        folder.owns(DIARY);
+        let file = folder.append_to_lines(DIARY, &text).with_context(fail)?;
         Ok(Self { file, replay: Replay::along(earlier.clone()), earlier })
     }
 

@@ -149,17 +149,10 @@ impl Probes {
     fn open(folder: &RunFolder) -> anyhow::Result<Self> {
         let path = folder.join(PROBES);
         let fail = || format!("cannot use the probes `{}`; remove the file, and they are made again", path.display());
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(e) => return Err(e).with_context(fail),
-        };
-        let complete = text.rfind('\n').map_or(0, |end| end + 1);
-        let lines = text[..complete].lines().map(serde_json::from_str::<Probe>);
+        let text = folder.read_lines(PROBES).with_context(fail)?;
+        let lines = text.lines().map(serde_json::from_str::<Probe>);
         let known = lines.map(|line| line.map(|probe| (probe.policy, probe.loss))).collect::<Result<_, _>>();
-        let file = File::options().create(true).append(true).open(&path).with_context(fail)?;
-        file.set_len(complete as u64).with_context(fail)?;
-        folder.owns(PROBES);
+        let file = folder.append_to_lines(PROBES, &text).with_context(fail)?;
         Ok(Self { known: known.with_context(fail)?, file })
     }
 

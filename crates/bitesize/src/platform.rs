@@ -2,6 +2,7 @@
 
 use crate::usage;
 use anyhow::Context as _;
+use bitesize_ir::memory::{FlashUse, RamUse};
 use bitesize_ir::target::{Budget, CoreCosts, Target};
 use bitesize_verify::boards;
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,12 @@ impl Platform {
     /// The two limits.
     pub fn budget(&self) -> Budget {
         self.name.budget()
+    }
+
+    /// Whether a package that takes `flash` and `ram` fits.
+    pub fn holds(&self, flash: &FlashUse, ram: &RamUse) -> bool {
+        let Budget { flash_bytes, ram_bytes } = self.budget();
+        flash.total <= flash_bytes && ram.total <= ram_bytes
     }
 
     /// The platform that `name` describes.

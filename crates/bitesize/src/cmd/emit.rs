@@ -6,6 +6,7 @@ use bitesize::Ending;
 use bitesize::console::Console;
 use bitesize::inputs::Inputs;
 use bitesize::model::Model;
+use bitesize::report::Report;
 use bitesize::stages::{self, Run, Samples};
 use bitesize::{package, run};
 use bitesize_ir::memory::Widths;
@@ -57,24 +58,27 @@ impl EmitArgs {
             }
         }
         let (flash, ram) = package::memory_of(&candidate, &platform.core);
-        let budget = platform.budget();
-        let fits = flash.total <= budget.flash_bytes && ram.total <= budget.ram_bytes;
-        if let Some(mut report) = read_report(&folder)? {
-            if changed {
-                report.forget_delivered();
-            }
-            if renamed.is_some() {
-                // What was proven is another text.
-                report.verification = None;
-            }
-            report.package.name.clone_from(&config.package.name);
+        let fits = platform.holds(&flash, &ram);
+        let earlier = read_report(&folder)?;
+        let has_report = earlier.is_some();
+        let mut report = earlier.unwrap_or_else(|| Report::new(&config, &inputs, &platform));
+        if changed {
+            report.forget_delivered();
+        }
+        if renamed.is_some() {
+            // What was proven is another text.
+            report.verification = None;
+        }
+        report.package.name.clone_from(&config.package.name);
+        report.fits = fits;
+        if fits {
             let Model { network, space, .. } = &inputs.model;
-            report.fits = fits;
             report.add_memory(network, &Widths::of(network, space, &policy), &flash, &ram);
-            if !fits {
-                let problem = stages::problem_of(&config, &inputs.model, &platform)?;
-                stages::tell_misfit(&Diagnosis::of(&problem), Some(&policy), &problem, &mut report);
-            }
+        } else {
+            let problem = stages::problem_of(&config, &inputs.model, &platform)?;
+            stages::tell_misfit(&Diagnosis::of(&problem), Some(&policy), &problem, &mut report);
+        }
+        if has_report {
             stages::write_report(&mut report, &folder, console)?;
         }
         let samples = stages::first_samples(&config, &inputs, package::KNOWN_ANSWERS)?;

@@ -58,7 +58,7 @@ impl VerifyArgs {
         let has_report = earlier.is_some();
         let mut report = earlier.unwrap_or_else(|| Report::new(&config, &inputs, &platform));
         let (flash, ram) = package::memory_of(&candidate, &platform.core);
-        report.fits = flash.total <= platform.budget().flash_bytes && ram.total <= platform.budget().ram_bytes;
+        report.fits = platform.holds(&flash, &ram);
         let results = stages::prove(&run, &candidate, &samples, &mut report)?;
         for result in &results {
             bitesize::out_line!(

@@ -121,6 +121,33 @@ impl RunFolder {
         Ok(())
     }
 
+    /// The complete lines of the file `name`, which grows by lines; a line that was cut off is left out. Empty where there
+    /// is no such file.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn read_lines(&self, name: &str) -> std::io::Result<String> {
+        match fs::read_to_string(self.join(name)) {
+            Ok(mut text) => {
+                text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
+                Ok(text)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens the file `name` to go on after `lines`, which [`Self::read_lines`] gave: a line that was cut off goes.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn append_to_lines(&self, name: &str, lines: &str) -> std::io::Result<fs::File> {
+        let file = fs::File::options().create(true).append(true).open(self.join(name))?;
+        file.set_len(lines.len() as u64)?;
+        self.owns(name);
+        Ok(file)
+    }
+
     /// Notes that this run made the file `name`, so that it goes where the run fails.
     pub fn owns(&self, name: impl Into<PathBuf>) {
         self.written.lock().unwrap_or_else(PoisonError::into_inner).push(name.into());

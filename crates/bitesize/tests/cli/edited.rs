@@ -72,6 +72,9 @@ fn an_edited_policy_that_does_not_fit_is_told_why() {
     let told = report(&out);
     assert!(told["fits"] == false && told["diagnosis"].is_object(), "{told}");
     run(&["verify", &out]).expect(3, &[]);
+    // Without a report it is told all the same.
+    fs::remove_file(Path::new(&out).join("report.json")).unwrap();
+    run(&["emit", &out]).expect(3, &["does not fit", "boards that would do"]);
 }
 
 #[test]
