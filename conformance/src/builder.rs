@@ -171,7 +171,7 @@ impl Builder {
         let quant = self.encoding(output_bits, output_scale);
         let clamp = self.clamp(&quant);
         *op.clamp_mut().expect("an operator with weights can be clamped") = clamp;
-        self.push(op, &[input], quant, Some(WeightQuant { bits: weight_bits, levels, scales, bias }))
+        self.push(op, &[input], quant, Some(WeightQuant { bits: weight_bits, levels: levels.into(), scales, bias }))
     }
 
     /// An addition, with any clamp.
@@ -233,7 +233,7 @@ impl Builder {
             activations: row.activations.then(|| self.activations[self.network.node(row.node).output.0].bits),
         });
         let policy = Policy { rows: rows.collect() };
-        QuantizedModel { network: self.network, policy, activations: self.activations, weights: self.weights }
+        QuantizedModel { network: self.network.into(), policy, activations: self.activations, weights: self.weights }
     }
 
     fn push(&mut self, op: Op, inputs: &[TensorId], quant: ActivationQuant, weights: Option<WeightQuant>) -> TensorId {

@@ -5,6 +5,7 @@ use bitesize_ir::target::CoreCosts;
 use bitesize_verify::{Cases, Job, Mismatch, Package, Runner, RunnerResult, Settings, Status, boards, verify};
 use conformance::batch::Batch;
 use conformance::{Case, cases};
+use std::sync::Arc;
 
 fn core(runner: Runner) -> CoreCosts {
     boards::core(runner.core().unwrap_or("cortex-m4")).expect("the core has a file")
@@ -72,7 +73,7 @@ fn check_damage(name: &str, damage: impl Fn(&mut IntNetwork)) {
 #[test]
 fn one_wrong_number_is_seen() {
     check_damage("conv2d_square_8_8_8", |network| match &mut network.nodes[0].op {
-        IntOp::Conv2d { weights, .. } => weights.levels[50] = -weights.levels[50],
+        IntOp::Conv2d { weights, .. } => Arc::make_mut(&mut weights.levels)[50] *= -1,
         other => panic!("{other:?}"),
     });
     check_damage("depthwise_conv2d_wide_4_2_8", |network| match &mut network.nodes[1].op {

@@ -81,7 +81,7 @@ fn network(layer: Layer, input: Shape, out_c: usize, widths: (BitWidth, BitWidth
         lo: 0,
         hi: widths.2.max_code(),
     };
-    let weights = IntWeights { bits: widths.1, levels: vec![1; weights(layer, input, out_c)] };
+    let weights = IntWeights { bits: widths.1, levels: vec![1; weights(layer, input, out_c)].into() };
     let (op, [h, w]) = match layer {
         Layer::Conv(window) => (
             IntOp::Conv2d { window, groups: 1, weights, rescale, padding: vec![1] },

@@ -84,7 +84,7 @@ fn random_model(network: Network, bits: BitWidth, rng: &mut ChaCha8Rng) -> Quant
         })
     };
     let weights = network.nodes.iter().map(|node| draw(&node.op)).collect();
-    QuantizedModel { network, policy, activations, weights }
+    QuantizedModel { network: network.into(), policy, activations, weights }
 }
 
 fn main() {

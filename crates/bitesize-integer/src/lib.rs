@@ -21,7 +21,7 @@
 //! # };
 //! # let policy = Policy::uniform(&PolicySpace::of(&network), BitWidth::B8, BitWidth::B8);
 //! # let activation = ActivationQuant::from_range(-1.0, 1.0, BitWidth::B8);
-//! # let model = QuantizedModel { network, policy, activations: vec![activation; 2], weights: vec![None] };
+//! # let model = QuantizedModel { network: network.into(), policy, activations: vec![activation; 2], weights: vec![None] };
 //! let network = bitesize_integer::lower(&model)?;
 //! println!("{network}");
 //! let interpreter = bitesize_integer::Interpreter::new(&network);
@@ -35,7 +35,8 @@
 //!
 //! - [`network`]: [`IntNetwork`], a network of integers with its text form; nothing in it is a float.
 //! - [`verify`]: the rules of a legal one.
-//! - [`mod@lower`]: from [`bitesize_ir::QuantizedModel`] to it; the only module that sees floats.
+//! - [`mod@lower`]: from [`bitesize_ir::QuantizedModel`] to it; with the [`LayerCache`] of a search, the only module that
+//!   sees floats.
 //! - [`packing`]: the packed bytes of activations and weights.
 //! - [`interpreter`]: the golden interpreter, its operators in [`kernels`].
 //! - [`engine`]: the fast engine, which gives the interpreter's bytes with vector instructions.
@@ -45,6 +46,7 @@
 pub mod engine;
 pub mod interpreter;
 pub mod kernels;
+mod layer_cache;
 pub mod lower;
 pub mod network;
 pub mod packing;
@@ -53,6 +55,7 @@ pub mod verify;
 
 pub use engine::Engine;
 pub use interpreter::{Interpreter, top1};
-pub use lower::{LowerError, lower};
+pub use layer_cache::LayerCache;
+pub use lower::{LowerError, lower, lower_with};
 pub use network::{IntNetwork, IntNode, IntOp, IntTensor, IntWeights, Rescale};
 pub use verify::InvalidIntNetwork;

@@ -1,6 +1,7 @@
 //! From a quantized model to the integer network. The only module of this crate that sees floats; every integer
 //! comes from [`bitesize_ir::requantize`].
 
+use crate::layer_cache::LayerCache;
 use crate::network::{IntNetwork, IntNode, IntOp, IntTensor, IntWeights, Rescale};
 use crate::verify::InvalidIntNetwork;
 use bitesize_ir::grid::WeightGrid;
@@ -43,9 +44,20 @@ pub enum LowerError {
 /// # Errors
 /// [`LowerError`], naming the layer.
 pub fn lower(model: &QuantizedModel) -> Result<IntNetwork, LowerError> {
-    model.network.verify()?;
-    check_model(model)?;
+    lower_with(model, &mut LayerCache::new(0))
+}
+
+/// As [`lower`], taking layers from `cache` where it has them: what differs from the models before costs, and no more.
+///
+/// # Errors
+/// As [`lower`].
+pub fn lower_with(model: &QuantizedModel, cache: &mut LayerCache) -> Result<IntNetwork, LowerError> {
     let network = &model.network;
+    if !cache.is_of(network) {
+        network.verify()?;
+        cache.begin(network);
+    }
+    check_model(model)?;
     let pixels = matches!(network.input_encoding, InputEncoding::Pixels { .. });
     let tensors = network.tensors.iter().zip(&model.activations);
     let tensors = tensors.map(|(tensor, quant)| IntTensor {
@@ -55,10 +67,16 @@ pub fn lower(model: &QuantizedModel) -> Result<IntNetwork, LowerError> {
         zero: quant.zero,
     });
     let mut nodes = Vec::with_capacity(network.nodes.len());
+    let mut known = vec![false; network.nodes.len()];
     for (id, node) in network.iter() {
-        let op = lower_op(model, id)
-            .map_err(|reason| LowerError::Layer { layer: node.name.clone(), reason })?
-            .ok_or_else(|| wrong(&node.name, "it is a channel_affine; run the rewrites first".into()))?;
+        let kept = cache.get(model, id);
+        known[id.0] = kept.is_some();
+        let op = match kept {
+            Some(op) => op,
+            None => lower_op(model, id)
+                .map_err(|reason| LowerError::Layer { layer: node.name.clone(), reason })?
+                .ok_or_else(|| wrong(&node.name, "it is a channel_affine; run the rewrites first".into()))?,
+        };
         nodes.push(IntNode { name: node.name.clone(), op, inputs: node.inputs.clone(), output: node.output });
     }
     let scale = |id: bitesize_ir::TensorId| {
@@ -77,7 +95,10 @@ pub fn lower(model: &QuantizedModel) -> Result<IntNetwork, LowerError> {
         input_is_pixels: pixels,
         softmax_dropped: network.softmax_dropped,
     };
-    lowered.verify()?;
+    lowered.verify_but(&|id| known[id.0])?;
+    for (id, node) in lowered.iter().filter(|(id, _)| !known[id.0]) {
+        cache.keep(model, id, &node.op);
+    }
     Ok(lowered)
 }
 

@@ -4,6 +4,7 @@ use bitesize_ir::grid::BitWidth;
 use bitesize_ir::requantize::{AddIntegers, Multiplier};
 use bitesize_ir::shape::{Pads, Shape, Window};
 use bitesize_ir::{NodeId, TensorId};
+use std::sync::Arc;
 
 /// An activation tensor of codes `0..=2^bits - 1`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +61,7 @@ pub struct IntWeights {
     /// Width of a level.
     pub bits: BitWidth,
     /// In the float operator's layout: OHWI, `[kh][kw][c]` or `[out_c][in_c]`.
-    pub levels: Vec<i8>,
+    pub levels: Arc<[i8]>,
 }
 
 /// From accumulator to output code, per output channel:

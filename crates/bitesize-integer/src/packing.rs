@@ -115,9 +115,9 @@ mod tests {
         assert_eq!(pack_rows(&[1, 2, 3, 0, 3, 1], 3, BitWidth::B2), [0b11_10_01, 0b01_11_00]);
         assert_eq!(pack_rows(&[1, 15, 7], 3, BitWidth::B4), [0xf1, 0x07]);
         assert_eq!(pack_rows(&[1, 255], 1, BitWidth::B8), [1, 255]);
-        let weights = IntWeights { bits: BitWidth::B2, levels: vec![-2, -1, 0, 1] };
+        let weights = IntWeights { bits: BitWidth::B2, levels: [-2, -1, 0, 1].into() };
         assert_eq!(pack_weights(&weights, 4), [0b11_10_01_00, 0, 0, 0]);
-        let weights = IntWeights { bits: BitWidth::B4, levels: vec![-8, -1, 7] };
+        let weights = IntWeights { bits: BitWidth::B4, levels: [-8, -1, 7].into() };
         assert_eq!(pack_weights(&weights, 3), [0xf8, 0x07, 0, 0]);
     }
 
@@ -152,7 +152,7 @@ mod tests {
                 (in_c, Op::FullyConnected(FullyConnected { weights: floats(out_c * in_c), bias, clamp })),
             ];
             for (row, op) in cases {
-                let weights = IntWeights { bits, levels: draw(op.parameters().unwrap().weights.len()) };
+                let weights = IntWeights { bits, levels: draw(op.parameters().unwrap().weights.len()).into() };
                 let packed = pack_weights(&weights, row);
                 prop_assert_eq!(packed.len(), packed_weight_bytes(&op, bits));
                 prop_assert_eq!(unpack_weights(&packed, weights.levels.len(), row, bits), weights);

@@ -1,6 +1,6 @@
 //! One small network with every operator: its text form, the rules that it keeps and that damage breaks, batches.
 
-use bitesize_integer::{IntNetwork, IntOp, Interpreter, lower, top1};
+use bitesize_integer::{IntNetwork, IntOp, Interpreter, LayerCache, lower, lower_with, top1};
 use bitesize_ir::network::Tensor;
 use bitesize_ir::op::{AveragePool, Clamp, Conv2d, DepthwiseConv2d, FullyConnected};
 use bitesize_ir::requantize::{Multiplier, WeightLayout};
@@ -9,7 +9,10 @@ use bitesize_ir::{
     ActivationQuant, BitWidth, InputEncoding, Network, Node, Op, Policy, PolicySpace, QuantizedModel, Shape, TensorId,
     WeightQuant,
 };
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn push(network: &mut Network, name: &str, op: Op, inputs: &[TensorId]) -> TensorId {
@@ -84,7 +87,7 @@ fn every_operator() -> QuantizedModel {
     };
     let rows = network.iter().map(|(id, node)| (node, policy.weight_bits(&space, id)));
     let weights = rows.map(draw).collect();
-    QuantizedModel { network, policy, activations, weights }
+    QuantizedModel { network: network.into(), policy, activations, weights }
 }
 
 #[test]
@@ -123,7 +126,7 @@ fn rescale(network: &mut IntNetwork, node: usize) -> &mut bitesize_integer::Resc
     }
 }
 
-fn levels(network: &mut IntNetwork, node: usize) -> &mut Vec<i8> {
+fn levels(network: &mut IntNetwork, node: usize) -> &mut Arc<[i8]> {
     match &mut network.nodes[node].op {
         IntOp::Conv2d { weights, .. }
         | IntOp::DepthwiseConv2d { weights, .. }
@@ -146,9 +149,9 @@ fn every_rule_is_checked() {
     check_rule(|n| n.tensors[1].shape.h = 6, "conv", "computes as 5x4x3");
     check_rule(|n| n.nodes[2].inputs.push(TensorId(1)), "sum", "3 inputs instead of 2");
     check_rule(|n| n.nodes.truncate(9), "dense_out", "no node writes");
-    check_rule(|n| levels(n, 0).truncate(53), "conv", "53 weights instead of 54");
-    check_rule(|n| levels(n, 1)[0] = 2, "depthwise", "not a level");
-    check_rule(|n| levels(n, 9)[0] = -128, "dense", "not a level");
+    check_rule(|n| *levels(n, 0) = levels(n, 0)[..53].into(), "conv", "53 weights instead of 54");
+    check_rule(|n| Arc::make_mut(levels(n, 1))[0] = 2, "depthwise", "not a level");
+    check_rule(|n| Arc::make_mut(levels(n, 9))[0] = -128, "dense", "not a level");
     check_rule(|n| rescale(n, 9).multipliers.truncate(2), "dense", "2 multipliers");
     check_rule(|n| rescale(n, 9).multipliers[0].m = 1 << 29, "dense", "not normalised");
     check_rule(|n| rescale(n, 9).multipliers[0].n = 63, "dense", "not normalised");
@@ -203,22 +206,62 @@ fn what_cannot_be_lowered_is_named() {
     let weights = |m: &mut QuantizedModel, node: usize, change: &dyn Fn(&mut WeightQuant)| {
         change(m.weights[node].as_mut().unwrap());
     };
-    check_lowering(|m| m.network.nodes[3].name = "conv".into(), "not legal: conv");
+    check_lowering(|m| Arc::make_mut(&mut m.network).nodes[3].name = "conv".into(), "not legal: conv");
     check_lowering(|m| m.policy.rows[0].name = "other".into(), "those of another network");
     check_lowering(|m| m.activations[2].bits = BitWidth::B8, "`depthwise_out`: 8 bits where the policy says 4");
     check_lowering(|m| m.activations[3].scale = 0.0, "`sum_out`: scale 0");
     check_lowering(|m| m.activations[3].scale = f64::NAN, "`sum_out`: scale NaN");
     check_lowering(|m| m.activations[0].zero = 5, "a pixel input has scale 1");
     check_lowering(|m| m.activations[4].scale *= 2.0, "`clip`: it passes its input's encoding on");
-    check_lowering(|m| m.network.nodes[2].inputs[0] = TensorId(0), "sum");
+    check_lowering(|m| Arc::make_mut(&mut m.network).nodes[2].inputs[0] = TensorId(0), "sum");
     check_lowering(|m| m.weights[0] = None, "`conv`: quantized weights are missing");
     check_lowering(|m| weights(m, 0, &|w| w.bits = BitWidth::B4), "`conv`: weights of 4 bits");
-    check_lowering(|m| weights(m, 0, &|w| w.levels.truncate(1)), "`conv`: 1 levels, not 54");
+    check_lowering(|m| weights(m, 0, &|w| w.levels = w.levels[..1].into()), "`conv`: 1 levels, not 54");
     check_lowering(|m| weights(m, 0, &|w| w.scales[1] = -1.0), "`conv`: the scale of channel 1 is -1");
     check_lowering(|m| weights(m, 9, &|w| w.bias[2] = f64::INFINITY), "`dense`: the bias of channel 2 is inf");
-    check_lowering(|m| weights(m, 1, &|w| w.levels[4] = 2), "`depthwise`: the weight 2 is not a level");
+    check_lowering(|m| weights(m, 1, &|w| Arc::make_mut(&mut w.levels)[4] = 2), "`depthwise`: the weight 2 is not a level");
     check_lowering(|m| weights(m, 8, &|w| w.scales[0] = 1e18), "layer `grouped`");
-    check_lowering(|m| m.network.input_encoding = InputEncoding::Pixels { offset: vec![1e12, 0.0] }, "`conv`");
+    let far = InputEncoding::Pixels { offset: vec![1e12, 0.0] };
+    check_lowering(|m| Arc::make_mut(&mut m.network).input_encoding = far, "`conv`");
+}
+
+/// Models that differ from one another in a few numbers, some of which cannot be lowered: with a cache as without.
+#[test]
+fn kept_layers_are_those_of_the_model() {
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let base = every_operator();
+    for capacity in [0, 3, 1000] {
+        let mut cache = LayerCache::new(capacity);
+        let mut model = base.clone();
+        for round in 0..200 {
+            let node = [0, 1, 8, 9][rng.random_range(0..4usize)];
+            let weights = model.weights[node].as_mut().unwrap();
+            match rng.random_range(0..7) {
+                0 => weights.bias[0] += 0.25,
+                1 => weights.scales[0] *= 1.5,
+                2 => Arc::make_mut(&mut weights.levels)[0] = 0,
+                3 => weights.levels = Arc::from(&*weights.levels),
+                4 => {
+                    // Tensors whose encoding is not passed on to others.
+                    let tensor = [1, 2, 8, 9, 10][rng.random_range(0..5usize)];
+                    model.activations[tensor].scale *= rng.random_range(0.5..2.0);
+                    model.activations[tensor].zero = rng.random_range(0..=2);
+                }
+                5 => model = base.clone(),
+                _ => {
+                    let Op::Conv2d(op) = &mut Arc::make_mut(&mut model.network).nodes[0].op else { panic!() };
+                    op.clamp = Clamp { lo: 0.0, hi: rng.random_range(0.1..1.0) };
+                }
+            }
+            assert_eq!(lower_with(&model, &mut cache), lower(&model), "round {round}");
+        }
+    }
+    let mut cache = LayerCache::new(1000);
+    lower_with(&base, &mut cache).unwrap();
+    let mut broken = base.clone();
+    broken.weights[8].as_mut().unwrap().scales[0] = 1e18;
+    assert_eq!(lower_with(&broken, &mut cache), lower(&broken));
+    assert_eq!(lower_with(&base, &mut cache), lower(&base));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use crate::grid::BitWidth;
 use crate::network::Network;
 use crate::policy::Policy;
+use std::sync::Arc;
 
 /// Encoding of an activation tensor: `real = scale * (q - zero)`, `q` in `0..=2^bits - 1`.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -46,8 +47,9 @@ impl ActivationQuant {
 pub struct WeightQuant {
     /// Width of the levels.
     pub bits: BitWidth,
-    /// Levels of [`crate::grid::WeightGrid`], in the layout of the operator's float weights.
-    pub levels: Vec<i8>,
+    /// Levels of [`crate::grid::WeightGrid`], in the layout of the operator's float weights. Shared by all policies that
+    /// give the layer this width.
+    pub levels: Arc<[i8]>,
     /// One for each output channel, as [`crate::grid::WeightGrid::takes_scale`] says: `weight = scale * level`.
     pub scales: Vec<f64>,
     /// One for each output channel, real-valued.
@@ -57,8 +59,8 @@ pub struct WeightQuant {
 /// A network ready to be lowered.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantizedModel {
-    /// After [`crate::rewrite`].
-    pub network: Network,
+    /// After [`crate::rewrite`]. Shared: a search makes hundreds of models of one network.
+    pub network: Arc<Network>,
     /// The widths.
     pub policy: Policy,
     /// One for each tensor. Tensors whose encoding is passed on hold a copy of it. That of a pixel input is

@@ -5,6 +5,7 @@ use crate::grid::WeightGrid;
 use crate::network::{InputEncoding, Network, Node, TensorId};
 use crate::op::Op;
 use crate::quantized::{ActivationQuant, WeightQuant};
+use std::sync::Arc;
 
 /// The fixed-point form of a real factor: `factor ~= m * 2^-n`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -178,7 +179,7 @@ impl WeightLayout {
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerIntegers {
     /// Weight levels, those of channels whose scale had to grow re-rounded.
-    pub levels: Vec<i8>,
+    pub levels: Arc<[i8]>,
     /// Scales of the levels, grown where the bias demanded it.
     pub scales: Vec<f64>,
     /// `acc = (sum << acc_shift) + bias`; in 0..=15.
@@ -241,15 +242,19 @@ impl LayerIntegers {
                 grown[c] = true;
             }
         }
-        let mut levels = weights.levels.clone();
+        let rounded_again = |(i, level): (usize, &i8)| {
+            let c = layout.out_channel(i);
+            if grown[c] { grid.nearest(f64::from(*level) * weights.scales[c] / scales[c]) } else { *level }
+        };
+        let levels: Arc<[i8]> = match grown.contains(&true) {
+            true => weights.levels.iter().enumerate().map(rounded_again).collect(),
+            false => Arc::clone(&weights.levels),
+        };
         let mut zero_part = vec![0f64; channels];
         let mut weight_sum = vec![0i64; channels];
         let per_channel_zero = input.zeros.len() > 1;
-        for (i, level) in levels.iter_mut().enumerate() {
+        for (i, level) in levels.iter().enumerate() {
             let c = layout.out_channel(i);
-            if grown[c] {
-                *level = grid.nearest(f64::from(*level) * weights.scales[c] / scales[c]);
-            }
             weight_sum[c] += i64::from(*level);
             if per_channel_zero {
                 zero_part[c] += f64::from(*level) * input.zero(layout.in_channel(i));
@@ -380,7 +385,7 @@ mod tests {
             output in -20f64..8.0,
         ) {
             let layout = WeightLayout::ChannelMajor { out_c: 3, per_channel: 4, in_c: 4, out_per_group: 3 };
-            let weights = WeightQuant { bits: BitWidth::B8, levels, scales: scales.iter().map(|s| s.exp2()).collect(), bias };
+            let weights = WeightQuant { bits: BitWidth::B8, levels: levels.into(), scales: scales.iter().map(|s| s.exp2()).collect(), bias };
             let input = LayerInput { scale: 0.05, zeros: vec![f64::from(zero)] };
             if let Ok(layer) = LayerIntegers::derive(layout, &weights, &input, output.exp2()) {
                 for c in 0..3 {

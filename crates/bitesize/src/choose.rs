@@ -34,8 +34,10 @@ pub struct SearchSummary {
     pub reward_kind: RewardKind,
     /// What there is to say beside: how sure an optimum is.
     pub note: String,
-    /// Wall-clock time of this run's part.
+    /// Wall-clock time of this run's part, without the final quantization.
     pub seconds: f64,
+    /// The evaluations' share of it: quantizing and running networks. The rest is the strategy's own.
+    pub evaluation_seconds: f64,
     /// Why it stopped.
     pub stop_reason: &'static str,
     /// Of its best policy after the final quantization, as the baselines' rewards are.
@@ -116,8 +118,10 @@ pub struct Arena<'a> {
 /// [`Interrupted`]; a diary of other settings or that cannot be written; no policy that can be quantized.
 pub fn choose(arena: &Arena, strategy: Strategy, settings: &Settings) -> anyhow::Result<Choice> {
     let start = Instant::now();
-    let (found, diary_seconds) = match run_search(arena, strategy, settings)? {
-        Outcome::Found(found) => (found, start.elapsed().as_secs_f64()),
+    let (outcome, evaluating) = run_search(arena, strategy, settings)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let found = match outcome {
+        Outcome::Found(found) => found,
         Outcome::DoesNotFit(diagnosis) => return Ok(Choice::DoesNotFit(diagnosis)),
         Outcome::Nothing(_) => return Err(Interrupted.into()),
     };
@@ -132,7 +136,8 @@ pub fn choose(arena: &Arena, strategy: Strategy, settings: &Settings) -> anyhow:
         probes: found.probes,
         reward_kind: arena.reward,
         note: found.note.clone(),
-        seconds: diary_seconds,
+        seconds,
+        evaluation_seconds: evaluating.as_secs_f64(),
         stop_reason: found.stop_reason.name(),
         reward: finalists[0].reward.unwrap_or(found.reward),
     };
@@ -224,7 +229,8 @@ impl Finalist {
     }
 }
 
-fn run_search(arena: &Arena, strategy: Strategy, settings: &Settings) -> anyhow::Result<Outcome> {
+/// The outcome, and the time that evaluations took.
+fn run_search(arena: &Arena, strategy: Strategy, settings: &Settings) -> anyhow::Result<(Outcome, Duration)> {
     let path = arena.folder.join(DIARY);
     let shown = path.display();
     let mut diary = Diary::open(arena.folder)?;
@@ -266,7 +272,7 @@ fn run_search(arena: &Arena, strategy: Strategy, settings: &Settings) -> anyhow:
             arena.console.note(note);
         }
     }
-    Ok(outcome)
+    Ok((outcome, judge.spent()))
 }
 
 /// `search.jsonl`: what an earlier run wrote, and where this one goes on.

@@ -6,6 +6,7 @@ use crate::measure::{Candidate, float_outputs, hits};
 use crate::quantize::Quantizer;
 use crate::run::{PROBES, RunFolder};
 use anyhow::Context as _;
+use bitesize_integer::LayerCache;
 use bitesize_integer::engine::PackCache;
 use bitesize_ir::{ActivationQuant, Network, Policy};
 use bitesize_search::evaluate::{EvaluationError, Evaluator, Score};
@@ -14,9 +15,14 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write as _;
+use std::time::{Duration, Instant};
 
 /// Samples of a probe: single widths are compared on the same ones, so their noise is mostly shared.
 const PROBE_SAMPLES: usize = 128;
+
+/// Lowered layers that are kept: the 27 combinations of widths that each of several hundred layers can have. Levels are
+/// shared, so one takes tens of bytes for each output channel.
+const KEPT_LAYERS: usize = 10_000;
 
 /// Held-out samples with what the float network makes of them.
 pub struct Target {
@@ -87,8 +93,10 @@ pub struct Judge<'a> {
     quantizer: &'a Quantizer<'a>,
     target: &'a Target,
     probe: Target,
+    layers: LayerCache,
     cache: PackCache,
     probes: Probes,
+    spent: Duration,
 }
 
 impl<'a> Judge<'a> {
@@ -98,22 +106,37 @@ impl<'a> Judge<'a> {
     /// A file of probes that cannot be read or written.
     pub fn new(quantizer: &'a Quantizer<'a>, target: &'a Target, folder: &RunFolder) -> anyhow::Result<Self> {
         let probe = target.first(PROBE_SAMPLES);
-        Ok(Self { quantizer, target, probe, cache: PackCache::new(), probes: Probes::open(folder)? })
+        let layers = LayerCache::new(KEPT_LAYERS);
+        Ok(Self { quantizer, target, probe, layers, cache: PackCache::new(), probes: Probes::open(folder)?, spent: Duration::ZERO })
     }
 
-    fn score(&self, policy: &Policy, target: &Target) -> Result<Score, EvaluationError> {
+    /// Time that quantizing and running networks took so far; the rest of a search is the strategy's own.
+    pub fn spent(&self) -> Duration {
+        self.spent
+    }
+
+    /// The score of `policy`: on the probe's samples where `probe` says so, else on all.
+    fn score(&mut self, policy: &Policy, probe: bool) -> Result<Score, EvaluationError> {
+        let start = Instant::now();
+        let score = self.measured(policy, probe);
+        self.spent += start.elapsed();
+        score
+    }
+
+    fn measured(&mut self, policy: &Policy, probe: bool) -> Result<Score, EvaluationError> {
         if stop_requested() {
             return Err(EvaluationError::Interrupted);
         }
         // A network that cannot be made integer-only at these widths is no reason to give up the search.
-        let Ok(candidate) = self.quantizer.fast(policy) else { return Ok(Score::WORTHLESS) };
+        let Ok(candidate) = self.quantizer.fast_with(policy, &mut self.layers) else { return Ok(Score::WORTHLESS) };
+        let target = if probe { &self.probe } else { self.target };
         target.score(&candidate, Some(&self.cache)).map_err(|Interrupted| EvaluationError::Interrupted)
     }
 }
 
 impl Evaluator for Judge<'_> {
     fn evaluate(&mut self, policy: &Policy) -> Result<Score, EvaluationError> {
-        self.score(policy, self.target)
+        self.score(policy, false)
     }
 
     fn probe(&mut self, policy: &Policy) -> Result<f64, EvaluationError> {
@@ -121,7 +144,7 @@ impl Evaluator for Judge<'_> {
         if let Some(loss) = self.probes.known.get(&key) {
             return Ok(*loss);
         }
-        let loss = self.score(policy, &self.probe)?.loss;
+        let loss = self.score(policy, true)?.loss;
         self.probes.add(key, loss).map_err(|error| EvaluationError::Failed(format!("{error:#}")))?;
         Ok(loss)
     }

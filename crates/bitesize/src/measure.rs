@@ -4,7 +4,7 @@ use crate::console::{Console, Interrupted, checkpoint, stop_requested};
 use crate::data::{Batch, Dataset, Values};
 use anyhow::Context as _;
 use bitesize_integer::engine::{InstructionSet, PackCache};
-use bitesize_integer::{Engine, IntNetwork, lower, top1};
+use bitesize_integer::{Engine, IntNetwork, LayerCache, lower, lower_with, top1};
 use bitesize_ir::{Network, QuantizedModel};
 use bitesize_train::{FloatModel, Samples, TrainError};
 use std::borrow::Cow;
@@ -44,6 +44,15 @@ impl Candidate {
     /// A layer that the integer arithmetic cannot hold.
     pub fn new(model: QuantizedModel) -> anyhow::Result<Self> {
         let integers = lower(&model).context("the quantized network cannot be made integer-only")?;
+        Ok(Self { model, integers })
+    }
+
+    /// As [`Self::new`], with layers that earlier candidates had too taken from `layers`.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_layers(model: QuantizedModel, layers: &mut LayerCache) -> anyhow::Result<Self> {
+        let integers = lower_with(&model, layers).context("the quantized network cannot be made integer-only")?;
         Ok(Self { model, integers })
     }
 

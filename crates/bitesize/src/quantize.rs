@@ -3,6 +3,7 @@
 use crate::console::Console;
 use crate::data::Batch;
 use crate::measure::{Candidate, train_error};
+use bitesize_integer::LayerCache;
 use bitesize_ir::{Network, Policy};
 use bitesize_train::{Calibration, CalibrationSettings, Ptq, PtqSettings};
 
@@ -55,6 +56,14 @@ impl<'a> Quantizer<'a> {
     /// A layer that the integer arithmetic cannot hold.
     pub fn fast(&self, policy: &Policy) -> anyhow::Result<Candidate> {
         Candidate::new(self.ptq.quantize_fast(policy))
+    }
+
+    /// As [`Self::fast`], with layers that earlier policies had too taken from `layers`.
+    ///
+    /// # Errors
+    /// As [`Self::fast`].
+    pub fn fast_with(&self, policy: &Policy, layers: &mut LayerCache) -> anyhow::Result<Candidate> {
+        Candidate::with_layers(self.ptq.quantize_fast(policy), layers)
     }
 
     /// The model that is delivered for `policy`: layer after layer under quantized inputs.

@@ -13,10 +13,11 @@ use bitesize_ir::{
 };
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::sync::Arc;
 
 /// A lowered network, and the float network and widths that the memory model counts.
 pub(crate) struct Drawn {
-    pub(crate) network: Network,
+    pub(crate) network: Arc<Network>,
     pub(crate) widths: Widths,
     pub(crate) integer: IntNetwork,
 }
@@ -199,7 +200,7 @@ impl Draw {
         });
         let weights = weights.collect();
         let widths = Widths::of(&self.network, &space, &policy);
-        let model = QuantizedModel { network: self.network, policy, activations, weights };
+        let model = QuantizedModel { network: self.network.into(), policy, activations, weights };
         let integer = lower(&model).expect("a drawn network can be lowered");
         Drawn { network: model.network, widths, integer }
     }

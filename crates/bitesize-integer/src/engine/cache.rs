@@ -31,7 +31,7 @@ struct Key {
 
 #[derive(Debug)]
 struct Entry {
-    levels: Vec<i8>,
+    levels: Arc<[i8]>,
     packed: Arc<PackedWeights>,
 }
 
@@ -76,7 +76,8 @@ impl PackCache {
         };
         // A panic elsewhere leaves whole entries behind, so a poisoned lock is as good as any.
         let lock = || self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = lock().get(&key).filter(|entry| entry.levels == layer.weights.levels) {
+        let same = |levels: &Arc<[i8]>| Arc::ptr_eq(levels, &layer.weights.levels) || *levels == layer.weights.levels;
+        if let Some(entry) = lock().get(&key).filter(|entry| same(&entry.levels)) {
             return Arc::clone(&entry.packed);
         }
         let packed = layer.pack(set);

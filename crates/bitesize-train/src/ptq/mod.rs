@@ -14,6 +14,7 @@ use moments::{Blocks, Moments};
 use rayon::prelude::*;
 use rounding::{Curvature, Damping, Effort, Levels, quantize_row};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// How real weights become levels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +66,8 @@ impl Default for PtqSettings {
 #[derive(Clone, Debug)]
 pub struct Ptq<'a> {
     network: &'a Network,
+    /// A copy of `network` that all models share.
+    shared: Arc<Network>,
     space: PolicySpace,
     calibration: Calibration,
     settings: PtqSettings,
@@ -103,7 +106,8 @@ impl<'a> Ptq<'a> {
         };
         let (float_means, fast) = statistics.into_iter().enumerate().map(quantized).unzip();
         let space = PolicySpace::of(network);
-        Ok(Self { network, space, calibration, settings, float_means, fast })
+        let shared = Arc::new(network.clone());
+        Ok(Self { network, shared, space, calibration, settings, float_means, fast })
     }
 
     /// The encodings of activations that models are built with.
@@ -121,7 +125,7 @@ impl<'a> Ptq<'a> {
             quants.as_ref().map(|quants| quants[index_of(bits)].clone())
         };
         QuantizedModel {
-            network: self.network.clone(),
+            network: Arc::clone(&self.shared),
             policy: policy.clone(),
             activations: self.calibration.activations(self.network, &self.space, policy),
             weights: self.fast.iter().enumerate().map(pick).collect(),
@@ -149,7 +153,7 @@ pub fn quantize_nearest(
         Some(quantizer.quantize(bits, &moments.means(), &[]))
     });
     Ok(QuantizedModel {
-        network: network.clone(),
+        network: Arc::new(network.clone()),
         policy: policy.clone(),
         activations: calibration.activations(network, &space, policy),
         weights: weights.collect(),
@@ -294,7 +298,7 @@ impl<'a> LayerQuantizer<'a> {
             let corrected = settings.bias_correction.then(|| target_means[channel] - mean);
             bias.push(corrected.unwrap_or_else(|| f64::from(parameters.bias[channel])));
         }
-        WeightQuant { bits, levels, scales: rows.iter().map(|row| row.scale).collect(), bias }
+        WeightQuant { bits, levels: levels.into(), scales: rows.iter().map(|row| row.scale).collect(), bias }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{Progress, Samples, TrainError};
 use bitesize_ir::requantize::LayerInput;
 use bitesize_ir::{ActivationQuant, NodeId, Policy, QuantizedModel, WeightQuant};
 use rayon::prelude::*;
+use std::sync::Arc;
 
 impl Ptq<'_> {
     /// The model of `policy`, quantized layer by layer: each layer's weights and bias are fitted to the inputs that
@@ -51,7 +52,7 @@ impl Ptq<'_> {
                 return Err(TrainError::Stopped);
             }
         }
-        Ok(QuantizedModel { network: network.clone(), policy: policy.clone(), activations, weights })
+        Ok(QuantizedModel { network: Arc::clone(&self.shared), policy: policy.clone(), activations, weights })
     }
 
     /// The moments of a layer's centred input codes in real units, and the means of its real inputs.

@@ -192,13 +192,16 @@ impl Report {
         if let Some(s) = &self.search {
             writeln!(
                 out,
-                "## Search\n\n`{}`: episodes {}, policies evaluated {}, probes {}, {:.1} s, stopped: {}; best reward \
+                "## Search\n\n`{}`: episodes {}, policies evaluated {}, probes {}, {:.1} s (evaluations {:.1} s, the \
+                 strategy's own {:.1} s), stopped: {}; best reward \
                  ({}) {}.\n",
                 s.strategy,
                 s.episodes,
                 s.evaluations,
                 s.probes,
                 s.seconds,
+                s.evaluation_seconds,
+                s.seconds - s.evaluation_seconds,
                 s.stop_reason,
                 s.reward_kind,
                 reward(&s.reward_kind, Some(s.reward))

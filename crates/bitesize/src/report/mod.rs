@@ -149,6 +149,9 @@ pub struct SearchReport {
     pub episodes: usize,
     pub evaluations: usize,
     pub seconds: f64,
+    /// Of `seconds`, what quantizing and running networks took; the rest is the strategy's own.
+    #[serde(default)]
+    pub evaluation_seconds: f64,
     pub stop_reason: String,
     pub reward: f64,
     /// Policies that differ in single widths, measured on part of the samples.
@@ -321,6 +324,7 @@ impl Report {
             episodes: s.episodes,
             evaluations: s.evaluations,
             seconds: s.seconds,
+            evaluation_seconds: s.evaluation_seconds,
             stop_reason: s.stop_reason.into(),
             reward: s.reward,
             probes: s.probes,

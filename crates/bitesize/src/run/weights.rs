@@ -9,6 +9,7 @@ use bitesize_search::problem::{from_compact, to_compact};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 const FORMAT: &str = "bitesize-weights-1";
 
@@ -83,7 +84,7 @@ pub fn from_bytes(
     let activations = network.tensors.iter().map(|t| file.activation(&t.name)).collect::<Result<_, _>>()?;
     let weights =
         (0..network.nodes.len()).map(|i| file.weights(network, space, &policy, i)).collect::<Result<_, _>>()?;
-    Ok(QuantizedModel { network: network.clone(), policy, activations, weights })
+    Ok(QuantizedModel { network: Arc::new(network.clone()), policy, activations, weights })
 }
 
 struct Reader<'a>(SafeTensors<'a>);
@@ -123,7 +124,7 @@ impl Reader<'_> {
         let bits =
             policy.weight_bits(space, bitesize_ir::NodeId(index)).ok_or("the policy lacks a row with weights")?;
         let levels_name = format!("{}.levels", node.name);
-        let levels: Vec<i8> = self.bytes(&levels_name, Dtype::I8)?.iter().map(|b| b.cast_signed()).collect();
+        let levels: Arc<[i8]> = self.bytes(&levels_name, Dtype::I8)?.iter().map(|b| b.cast_signed()).collect();
         let scales = self.doubles(&format!("{}.scales", node.name))?;
         let bias = self.doubles(&format!("{}.bias", node.name))?;
         let grid = bitesize_ir::grid::WeightGrid::of(bits);
