@@ -219,7 +219,10 @@ fn what_cannot_be_lowered_is_named() {
     check_lowering(|m| weights(m, 0, &|w| w.levels = w.levels[..1].into()), "`conv`: 1 levels, not 54");
     check_lowering(|m| weights(m, 0, &|w| w.scales[1] = -1.0), "`conv`: the scale of channel 1 is -1");
     check_lowering(|m| weights(m, 9, &|w| w.bias[2] = f64::INFINITY), "`dense`: the bias of channel 2 is inf");
-    check_lowering(|m| weights(m, 1, &|w| Arc::make_mut(&mut w.levels)[4] = 2), "`depthwise`: the weight 2 is not a level");
+    check_lowering(
+        |m| weights(m, 1, &|w| Arc::make_mut(&mut w.levels)[4] = 2),
+        "`depthwise`: the weight 2 is not a level",
+    );
     check_lowering(|m| weights(m, 8, &|w| w.scales[0] = 1e18), "layer `grouped`");
     let far = InputEncoding::Pixels { offset: vec![1e12, 0.0] };
     check_lowering(|m| Arc::make_mut(&mut m.network).input_encoding = far, "`conv`");

@@ -107,7 +107,15 @@ impl<'a> Judge<'a> {
     pub fn new(quantizer: &'a Quantizer<'a>, target: &'a Target, folder: &RunFolder) -> anyhow::Result<Self> {
         let probe = target.first(PROBE_SAMPLES);
         let layers = LayerCache::new(KEPT_LAYERS);
-        Ok(Self { quantizer, target, probe, layers, cache: PackCache::new(), probes: Probes::open(folder)?, spent: Duration::ZERO })
+        Ok(Self {
+            quantizer,
+            target,
+            probe,
+            layers,
+            cache: PackCache::new(),
+            probes: Probes::open(folder)?,
+            spent: Duration::ZERO,
+        })
     }
 
     /// Time that quantizing and running networks took so far; the rest of a search is the strategy's own.

@@ -1,9 +1,26 @@
 //! Three fully connected layers with ReLU between them, their gradients, and Adam: all that the agent's actor and
 //! critic are made of. Rows of a matrix are the samples of a batch. One thread, so that sums have one order.
 
-use ndarray::linalg::general_mat_mul;
-use ndarray::{Array1, Array2, Axis, Zip};
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+use ndarray::{Array1, Array2, ArrayView2, Axis, Zip};
 use rand::{Rng, RngExt};
+
+/// `y = a * b`, or that added to `y`.
+fn product(a: ArrayView2<f32>, b: ArrayView2<f32>, accumulate: Accum, y: &mut Array2<f32>) {
+    let (rows, columns) = y.dim();
+    let y = y.as_slice_mut().expect("made in standard order");
+    matmul(MatMut::from_row_major_slice_mut(y, rows, columns), accumulate, matrix(&a), matrix(&b), 1.0, Par::Seq);
+}
+
+/// A whole matrix or its transpose.
+fn matrix<'a>(array: &'a ArrayView2<f32>) -> MatRef<'a, f32> {
+    let (rows, columns) = array.dim();
+    match array.as_slice() {
+        Some(values) => MatRef::from_row_major_slice(values, rows, columns),
+        None => MatRef::from_column_major_slice(array.to_slice_memory_order().expect("whole"), rows, columns),
+    }
+}
 
 /// `y = x * weights + bias`.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,10 +44,19 @@ impl Linear {
         Self { weights: Array2::zeros(self.weights.raw_dim()), bias: Array1::zeros(self.bias.raw_dim()) }
     }
 
+    /// Weights and bias as they lie in memory.
+    fn parameters(&self) -> [&[f32]; 2] {
+        [self.weights.as_slice(), self.bias.as_slice()].map(|values| values.expect("made in standard order"))
+    }
+
+    fn parameters_mut(&mut self) -> [&mut [f32]; 2] {
+        [self.weights.as_slice_mut(), self.bias.as_slice_mut()].map(|values| values.expect("made in standard order"))
+    }
+
     fn forward(&self, x: &Array2<f32>) -> Array2<f32> {
         let mut y = Array2::zeros((x.nrows(), self.bias.len()));
         y.assign(&self.bias);
-        general_mat_mul(1.0, x, &self.weights, 1.0, &mut y);
+        product(x.view(), self.weights.view(), Accum::Add, &mut y);
         y
     }
 }
@@ -74,7 +100,7 @@ impl Mlp {
         let mut upstream = output;
         for (i, layer) in self.layers.iter().enumerate().rev() {
             let gradient = &mut gradients.layers[i];
-            general_mat_mul(1.0, &pass.inputs[i].t(), &upstream, 0.0, &mut gradient.weights);
+            product(pass.inputs[i].t(), upstream.view(), Accum::Replace, &mut gradient.weights);
             gradient.bias = upstream.sum_axis(Axis(0));
             if i > 0 {
                 upstream = self.through(i, layer, pass, &upstream);
@@ -94,7 +120,7 @@ impl Mlp {
     /// From the gradient of what `layer` writes to that of what the ReLU before it read.
     fn through(&self, i: usize, layer: &Linear, pass: &Pass, upstream: &Array2<f32>) -> Array2<f32> {
         let mut gradient = Array2::zeros(pass.inputs[i].raw_dim());
-        general_mat_mul(1.0, upstream, &layer.weights.t(), 0.0, &mut gradient);
+        product(upstream.view(), layer.weights.t(), Accum::Replace, &mut gradient);
         if i > 0 {
             // The layer's input is the ReLU's output: 0 exactly where the ReLU was closed.
             Zip::from(&mut gradient).and(&pass.inputs[i]).for_each(|g, y| *g = if *y > 0.0 { *g } else { 0.0 });
@@ -109,6 +135,14 @@ impl Mlp {
             mine.bias.zip_mut_with(&theirs.bias, |a, b| *a += rate * (b - *a));
         }
     }
+}
+
+/// Below this a moment changes no parameter: beside Adam's 1e-8 the steps vanish in the parameter's last place. Unit after
+/// unit whose ReLU stays closed would decay into numbers below `f32::MIN_POSITIVE`, with which processors are slow.
+const DUST: f32 = 1e-30;
+
+fn no_dust(x: f32) -> f32 {
+    if x.abs() < DUST { 0.0 } else { x }
 }
 
 fn relu(x: f32) -> f32 {
@@ -141,19 +175,21 @@ impl Adam {
         let [keep_mean, keep_square] = DECAY.map(|decay| decay as f32);
         let rate = self.rate / mean_share;
         let square_root = square_share.sqrt().recip();
-        let update = |parameter: &mut f32, gradient: &f32, mean: &mut f32, square: &mut f32| {
-            *mean = keep_mean * *mean + (1.0 - keep_mean) * gradient;
-            *square = keep_square * *square + (1.0 - keep_square) * gradient * gradient;
+        let update = |parameter: &mut f32, gradient: f32, mean: &mut f32, square: &mut f32| {
+            *mean = no_dust(keep_mean * *mean + (1.0 - keep_mean) * gradient);
+            *square = no_dust(keep_square * *square + (1.0 - keep_square) * gradient * gradient);
             *parameter -= rate * *mean / (square.sqrt() * square_root + 1e-8);
         };
         for (i, layer) in network.layers.iter_mut().enumerate() {
-            let (gradient, mean, square) = (&gradients.layers[i], &mut self.mean.layers[i], &mut self.square.layers[i]);
-            Zip::from(&mut layer.weights)
-                .and(&gradient.weights)
-                .and(&mut mean.weights)
-                .and(&mut square.weights)
-                .for_each(update);
-            Zip::from(&mut layer.bias).and(&gradient.bias).and(&mut mean.bias).and(&mut square.bias).for_each(update);
+            let parameters = layer.parameters_mut().into_iter().zip(gradients.layers[i].parameters());
+            let means = self.mean.layers[i].parameters_mut().into_iter();
+            let moments = means.zip(self.square.layers[i].parameters_mut());
+            for ((parameters, gradients), (means, squares)) in parameters.zip(moments) {
+                let moments = means.iter_mut().zip(squares);
+                for ((parameter, gradient), (mean, square)) in parameters.iter_mut().zip(gradients).zip(moments) {
+                    update(parameter, *gradient, mean, square);
+                }
+            }
         }
     }
 }
