@@ -5,13 +5,13 @@
 //! where it is better, and again, as long as that helps and at most half of the evaluations are spent. `evolution`
 //! gets the rest.
 
-use crate::additive::{Costs, solve};
+use crate::additive::solve;
 use crate::evolution;
 use crate::exact;
 use crate::problem::{Problem, Side, width};
 use crate::search::{Halt, Session, StopReason};
 use crate::sensitivity::{Reach, measure};
-use bitesize_ir::{BitWidth, Policy};
+use bitesize_ir::Policy;
 use std::collections::HashSet;
 
 /// Policies evaluated for each round of measuring.
@@ -20,7 +20,7 @@ const CANDIDATES: usize = 4;
 /// Runs the strategy. `fallback` keeps every limit.
 pub(crate) fn run(session: &mut Session, fallback: &Policy) -> Result<StopReason, Halt> {
     let mut seen = HashSet::new();
-    let mut costs = exact::start(session, fallback, &mut seen)?;
+    let costs = exact::start(session, fallback, &mut seen)?;
     let mut before = f64::NEG_INFINITY;
     while let Some((centre, reward)) = session.best().map(|(policy, reward)| (policy.clone(), reward)) {
         if reward <= before || 2 * session.left() < session.settings.episodes {
@@ -31,11 +31,12 @@ pub(crate) fn run(session: &mut Session, fallback: &Policy) -> Result<StopReason
         for (_, policy) in solve(session.problem, &round, CANDIDATES).policies {
             session.try_new(&mut seen, &policy)?;
         }
-        costs = mixed(session.problem, &costs, &round);
         if session.out_of_patience(0) {
             return Ok(StopReason::Patience);
         }
     }
+    // The first costs, from wide surroundings: those of the rounds are differences of near policies, mostly chance where
+    // little is lost, and lead slack bytes astray.
     evolution::breed(session, fallback, &costs, &mut seen)
 }
 
@@ -46,18 +47,4 @@ fn cut(problem: &Problem, centre: &Policy) -> Vec<bool> {
         cut[row] |= width(centre, row, side) < Some(problem.allowed(row, side).widest());
     }
     cut
-}
-
-/// The differences that `round` measured where it did, those of `costs` elsewhere.
-fn mixed(problem: &Problem, costs: &Costs, round: &Costs) -> Costs {
-    let mut mixed = costs.clone();
-    for (row, side) in problem.slots() {
-        let widths = || BitWidth::ALL.into_iter().filter(|bits| round.get(row, side, *bits).is_finite());
-        let Some(anchor) = widths().find(|bits| round.get(row, side, *bits) == 0.0) else { continue };
-        let level = costs.get(row, side, anchor);
-        for bits in widths().filter(|_| level.is_finite()) {
-            mixed.set(row, side, bits, level + round.get(row, side, bits));
-        }
-    }
-    mixed
 }
