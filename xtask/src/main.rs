@@ -5,6 +5,7 @@ mod kernel_costs;
 mod kernel_speed;
 mod objects;
 mod results;
+mod strategies;
 
 use std::process::ExitCode;
 
@@ -18,6 +19,11 @@ const COMMANDS: &[Row] = &[
         kernel_costs::run,
     ),
     ("results", "run fit on the reference networks and write the tables of docs/results.md", results::run),
+    (
+        "strategies",
+        "compare the search strategies on the reference networks and write the tables of docs/strategies.md",
+        strategies::run,
+    ),
     ("kernel-speed", "count the kernels' instructions for each multiply-accumulate", kernel_speed::run),
 ];
 

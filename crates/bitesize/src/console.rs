@@ -6,6 +6,7 @@ use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -75,13 +76,13 @@ pub enum Verbosity {
 #[derive(Debug)]
 pub struct Console {
     verbosity: Verbosity,
-    warnings: std::cell::RefCell<Vec<String>>,
+    warnings: Mutex<Vec<String>>,
 }
 
 impl Console {
     /// A console that tells as much as `verbosity` says.
     pub fn new(verbosity: Verbosity) -> Self {
-        Self { verbosity, warnings: std::cell::RefCell::default() }
+        Self { verbosity, warnings: Mutex::default() }
     }
 
     /// Tells something that every user should read.
@@ -101,11 +102,16 @@ impl Console {
     /// Tells something that may be wrong, once; it is kept for the report too.
     pub fn warn(&self, text: impl Display) {
         let text = text.to_string();
-        if self.warnings.borrow().contains(&text) {
-            return;
+        let mut warnings = self.told();
+        if !warnings.contains(&text) {
+            crate::err_line!("warning: {text}");
+            warnings.push(text);
         }
-        crate::err_line!("warning: {text}");
-        self.warnings.borrow_mut().push(text);
+    }
+
+    /// The warnings told so far. A panic elsewhere leaves whole texts behind, so a poisoned lock is as good as any.
+    fn told(&self) -> MutexGuard<'_, Vec<String>> {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether notes are told.
@@ -115,7 +121,7 @@ impl Console {
 
     /// Every warning so far.
     pub fn warnings(&self) -> Vec<String> {
-        self.warnings.borrow().clone()
+        self.told().clone()
     }
 
     /// Progress of `what` over `total` steps.

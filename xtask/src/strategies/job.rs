@@ -1,0 +1,215 @@
+//! One search, read at one or several numbers of evaluations, and what it would deliver there.
+
+use super::subject::{Failure, Subject};
+use bitesize::judge::{Judge, Target};
+use bitesize::quantize::Quantizer;
+use bitesize::run::RunFolder;
+use bitesize_ir::Policy;
+use bitesize_search::problem::{from_compact, to_compact};
+use bitesize_search::search::CANDIDATES;
+use bitesize_search::{
+    DdpgSettings, EvaluationError, Evaluator, Memo, Outcome, Problem, Record, RewardKind, Score, Settings, Strategy,
+    search,
+};
+use serde::{Deserialize, Serialize};
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// Every so many evaluations the best reward so far is kept for plots.
+pub(super) const STEP: usize = 10;
+
+/// A search to be run.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) struct Job {
+    pub(super) network: String,
+    pub(super) case: String,
+    pub(super) strategy: Strategy,
+    pub(super) seed: u64,
+    /// Evaluations at most, probes counted by their share.
+    pub(super) evaluations: usize,
+}
+
+/// What a job led to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Done {
+    pub(super) job: Job,
+    /// One for each number of evaluations at which the search is read, the last at its end.
+    pub(super) readings: Vec<Reading>,
+    /// The best reward after each [`STEP`] evaluations, probes counted; 0 before the first.
+    pub(super) curve: Vec<f64>,
+    pub(super) seconds: f64,
+    /// Of `seconds`, what quantizing and running networks took.
+    pub(super) evaluation_seconds: f64,
+    pub(super) episodes: usize,
+    pub(super) different: usize,
+    pub(super) probes: usize,
+    pub(super) stop_reason: String,
+}
+
+/// A search after some evaluations.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Reading {
+    pub(super) evaluations: usize,
+    /// The best by the search's own quantization.
+    pub(super) reward: f64,
+    /// What would be delivered, after the final quantization.
+    pub(super) delivered: Delivered,
+}
+
+/// A policy after the final quantization.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Delivered {
+    pub(super) policy: String,
+    /// On the held-out samples.
+    pub(super) reward: f64,
+    /// On the whole test set.
+    pub(super) accuracy: f64,
+    pub(super) flash_bytes: u64,
+    pub(super) ram_bytes: u64,
+}
+
+/// Final quantizations by policy.
+pub(super) type Finals = Mutex<HashMap<String, Delivered>>;
+
+/// What the jobs of one network work with.
+pub(super) struct Bench<'a> {
+    pub(super) subject: &'a Subject,
+    pub(super) quantizer: &'a Quantizer<'a>,
+    pub(super) target: &'a Target,
+    pub(super) finals: &'a Finals,
+}
+
+/// A judge that counts what it is asked.
+struct Counting<'a, 'b> {
+    judge: &'b mut Judge<'a>,
+    probes: &'b Cell<usize>,
+}
+
+impl Evaluator for Counting<'_, '_> {
+    fn evaluate(&mut self, policy: &Policy) -> Result<Score, EvaluationError> {
+        self.judge.evaluate(policy)
+    }
+
+    fn probe(&mut self, policy: &Policy) -> Result<f64, EvaluationError> {
+        self.probes.set(self.probes.get() + 1);
+        self.judge.probe(policy)
+    }
+
+    fn probe_share(&self) -> f64 {
+        self.judge.probe_share()
+    }
+}
+
+/// A record, and the evaluations spent when it came, probes counted.
+type Spent = (Record, usize);
+
+impl Bench<'_> {
+    /// Runs `job` under the limits of `problem`, and reads it at `readings` evaluations and at its end.
+    pub(super) fn run(&self, job: &Job, problem: &Problem, readings: &[usize]) -> Result<Done, Failure> {
+        let place = tempfile::tempdir()?;
+        let mut judge = Judge::new(self.quantizer, self.target, &RunFolder::create(&place.path().join("probes"))?)?;
+        let settings = Settings {
+            episodes: job.evaluations,
+            patience: None,
+            reward: RewardKind::Loss,
+            seed: job.seed,
+            reference_reward: 1.0,
+            ddpg: DdpgSettings::default(),
+        };
+        let start = Instant::now();
+        let (share, probes) = (judge.probe_share(), Cell::new(0));
+        let mut records: Vec<Spent> = Vec::new();
+        let mut counting = Counting { judge: &mut judge, probes: &probes };
+        let outcome = search(problem, job.strategy, &settings, &mut Memo::new(&mut counting), &mut |record| {
+            let spent = record.episode + 1 + (probes.get() as f64 * share).ceil() as usize;
+            records.push((record.clone(), spent));
+            ControlFlow::Continue(())
+        })?;
+        let seconds = start.elapsed().as_secs_f64();
+        let Outcome::Found(found) = outcome else { return Err(format!("{job:?}: nothing fits").into()) };
+        let candidates = candidates(job.strategy, &records);
+        if found.best.iter().take(CANDIDATES).map(to_compact).ne(candidates.iter().cloned()) {
+            return Err(format!("{job:?}: its log does not lead to the candidates that the search names").into());
+        }
+        let at = |evaluations: usize| -> Result<Reading, Failure> {
+            // A search that measures before it evaluates has nothing to offer until then: its first record stands for it.
+            let count = records.iter().filter(|(_, spent)| *spent <= evaluations).count().max(1);
+            let records = &records[..count];
+            Ok(Reading {
+                evaluations,
+                reward: records[count - 1].0.best_reward,
+                delivered: self.delivered(job.strategy, records, problem)?,
+            })
+        };
+        let curve = (0..=job.evaluations / STEP).map(|step| {
+            let reached = records.iter().take_while(|(_, spent)| *spent <= step * STEP).last();
+            reached.map_or(0.0, |(record, _)| record.best_reward)
+        });
+        Ok(Done {
+            job: job.clone(),
+            readings: readings.iter().map(|evaluations| at(*evaluations)).collect::<Result<_, _>>()?,
+            curve: curve.collect(),
+            seconds,
+            evaluation_seconds: judge.spent().as_secs_f64(),
+            episodes: found.episodes,
+            different: found.evaluations,
+            probes: found.probes,
+            stop_reason: found.stop_reason.name().into(),
+        })
+    }
+
+    /// What is delivered of `records`: of the candidates the one with the highest reward after the final quantization.
+    fn delivered(&self, strategy: Strategy, records: &[Spent], problem: &Problem) -> Result<Delivered, Failure> {
+        let mut best: Option<Delivered> = None;
+        for policy in candidates(strategy, records) {
+            let next = self.finally(&policy, problem)?;
+            if best.as_ref().is_none_or(|best| next.reward > best.reward) {
+                best = Some(next);
+            }
+        }
+        best.ok_or_else(|| "a search without a record".into())
+    }
+
+    /// `policy` after the final quantization, from memory where it is there.
+    fn finally(&self, policy: &str, problem: &Problem) -> Result<Delivered, Failure> {
+        let finals = || self.finals.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = finals().get(policy) {
+            return Ok(known.clone());
+        }
+        let parsed = from_compact(policy, problem.space())?;
+        let candidate = self.quantizer.sequential("final", &parsed)?;
+        let memory = problem.memory(&parsed);
+        let delivered = Delivered {
+            policy: policy.to_owned(),
+            reward: RewardKind::Loss.of(self.target.score(&candidate, None).map_err(|_| "interrupted")?),
+            accuracy: candidate.hits(&self.subject.test).map_err(|_| "interrupted")? as f64
+                / self.subject.test.len() as f64,
+            flash_bytes: memory.flash_bytes,
+            ram_bytes: memory.ram_bytes,
+        };
+        finals().insert(policy.to_owned(), delivered.clone());
+        Ok(delivered)
+    }
+}
+
+/// The policies that get the final quantization, as [`bitesize_search::Found::best`] has them: the best few, and among them
+/// the optimum of the measured sensitivities, which is what its strategies evaluate first.
+fn candidates(strategy: Strategy, records: &[Spent]) -> Vec<String> {
+    let mut ranked: Vec<&Record> = records.iter().map(|(record, _)| record).collect();
+    ranked.sort_by(|a, b| b.reward.total_cmp(&a.reward));
+    let mut best: Vec<String> = Vec::new();
+    for record in ranked {
+        if best.len() < CANDIDATES && !best.contains(&record.policy) {
+            best.push(record.policy.clone());
+        }
+    }
+    let measures = matches!(strategy, Strategy::Exact | Strategy::Auto | Strategy::Evolution);
+    if let Some((first, _)) = records.first().filter(|(first, _)| measures && !best.contains(&first.policy)) {
+        best.truncate(CANDIDATES - 1);
+        best.push(first.policy.clone());
+    }
+    best
+}

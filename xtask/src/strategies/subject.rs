@@ -1,0 +1,67 @@
+//! The networks, with their data, that strategies are compared on.
+
+use bitesize::console::{Console, Verbosity};
+use bitesize::data::{Batch, Dataset, Preprocess, PreprocessFile, Request, Role, Shares, Split};
+use bitesize::model::Model;
+use bitesize_ir::BitWidth;
+use bitesize_ir::target::Budget;
+use bitesize_search::{Constraints, Problem, WidthSet};
+use std::path::Path;
+
+/// Anything that ends a development command.
+pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// A CIFAR-10 network, training samples that serve one purpose each, and the whole test set.
+pub(super) struct Subject {
+    pub(super) model: Model,
+    pub(super) calibration: Batch,
+    pub(super) reward: Batch,
+    pub(super) test: Batch,
+}
+
+impl Subject {
+    /// Reads `name` of the folder `shared`; the split is drawn with seed 0.
+    pub(super) fn read(shared: &Path, name: &str, shares: Shares) -> Result<Self, Failure> {
+        let file = shared.join("models").join(name);
+        let mut model = Model::load(&file.with_extension("onnx"), &Console::new(Verbosity::Quiet))?;
+        let preprocess = PreprocessFile::from_toml(&std::fs::read_to_string(file.with_extension("toml"))?)?;
+        let shape = model.network.shape(model.network.input);
+        let preprocess = Preprocess::checked(&preprocess, shape)?;
+        let outputs = model.network.shape(model.network.output).c;
+        let request = Request { shape, outputs, preprocess: &preprocess, classes: None };
+        let data = shared.join("data/cifar10");
+        let train = Dataset::open(&data.join("train"), Role::Train, &request)?;
+        let test = Dataset::open(&data.join("test"), Role::Val, &request)?;
+        model.fold_preprocessing(&preprocess)?;
+        let split = Split::of(&train, shares, 0)?;
+        Ok(Self {
+            model,
+            calibration: train.load(&split.calibration)?,
+            reward: train.load(&split.reward)?,
+            test: test.load(&(0..test.len()).collect::<Vec<_>>())?,
+        })
+    }
+}
+
+/// `free` under the limits that `case` names: `wN` is N % of the bytes of packed weights at 8 bits, `fN` and `rN` are N % of
+/// the FLASH and RAM of uniform 8 bits; joined by `+`. Without a limit of RAM, activations have 8 bits.
+pub(super) fn problem_of<'a>(free: &Problem<'a>, case: &str) -> Result<Problem<'a>, Failure> {
+    let full = free.memory(&free.uniform(BitWidth::B8));
+    let (mut budget, mut constraints): (Budget, _) = (free.budget(), Constraints::default());
+    for part in case.split('+') {
+        let wrong = || format!("`{part}` is none of wN, fN, rN");
+        let (what, percent) = part.split_at_checked(1).ok_or_else(wrong)?;
+        let percent: f64 = percent.parse().map_err(|_| wrong())?;
+        let share = |bytes: u64| (bytes as f64 * percent / 100.0) as u64;
+        match what {
+            "w" => constraints.weight_bytes = Some(share(full.weight_bytes)),
+            "f" => budget.flash_bytes = share(full.flash_bytes),
+            "r" => budget.ram_bytes = share(full.ram_bytes),
+            _ => return Err(wrong().into()),
+        }
+    }
+    if !case.contains('r') {
+        constraints.activations = WidthSet::only(BitWidth::B8);
+    }
+    Ok(free.with_budget(budget).constrained(&constraints)?)
+}
