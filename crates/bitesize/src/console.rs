@@ -74,26 +74,26 @@ pub enum Verbosity {
 /// Where notes, warnings and progress go: stderr.
 #[derive(Debug)]
 pub struct Console {
-    verbosity: Verbosity,
+    verbosity: Cell<Verbosity>,
     warnings: std::cell::RefCell<Vec<String>>,
 }
 
 impl Console {
     /// A console that tells as much as `verbosity` says.
     pub fn new(verbosity: Verbosity) -> Self {
-        Self { verbosity, warnings: std::cell::RefCell::default() }
+        Self { verbosity: Cell::new(verbosity), warnings: std::cell::RefCell::default() }
     }
 
     /// Tells something that every user should read.
     pub fn note(&self, text: impl Display) {
-        if self.verbosity >= Verbosity::Normal {
+        if self.verbosity.get() >= Verbosity::Normal {
             crate::err_line!("{text}");
         }
     }
 
     /// Tells something that is asked for with `-v`.
     pub fn detail(&self, text: impl Display) {
-        if self.verbosity >= Verbosity::Verbose {
+        if self.verbosity.get() >= Verbosity::Verbose {
             crate::err_line!("{text}");
         }
     }
@@ -110,7 +110,15 @@ impl Console {
 
     /// Whether notes are told.
     pub fn is_talkative(&self) -> bool {
-        self.verbosity >= Verbosity::Normal
+        self.verbosity.get() >= Verbosity::Normal
+    }
+
+    /// Does `work` with warnings told only: its stages would stand in the way of the one that is shown.
+    pub fn quietly<T>(&self, work: impl FnOnce() -> T) -> T {
+        let before = self.verbosity.replace(Verbosity::Quiet);
+        let result = work();
+        self.verbosity.set(before);
+        result
     }
 
     /// Every warning so far.
@@ -120,7 +128,7 @@ impl Console {
 
     /// Progress of `what` over `total` steps.
     pub fn stage(&self, what: &str, total: usize) -> Stage {
-        Stage::new(what, total, self.verbosity >= Verbosity::Normal)
+        Stage::new(what, total, self.verbosity.get() >= Verbosity::Normal)
     }
 }
 
