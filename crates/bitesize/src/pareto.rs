@@ -307,10 +307,10 @@ impl Swept {
     /// One panel over FLASH, one over RAM.
     fn charts(&self, float_accuracy: Option<f64>) -> Vec<Chart> {
         let panel = |name: &str, other: &str, bytes: Of, level: Of| {
-            let (what, float) = match float_accuracy {
-                Some(share) => ("accuracy, %".to_owned(), 100.0 * share),
-                None if self.reward == RewardKind::Loss => ("reward, exp(-loss)".to_owned(), self.float_reward),
-                None => (format!("reward ({})", self.reward.name()), self.float_reward),
+            let (title, what, float) = match (float_accuracy, self.reward) {
+                (Some(share), _) => ("Accuracy", "accuracy, %", 100.0 * share),
+                (None, RewardKind::Loss) => ("Reward", "reward, exp(-loss)", self.float_reward),
+                (None, RewardKind::Accuracy) => ("Reward", "reward, accuracy", self.float_reward),
             };
             let value = |row: &PointReport| match float_accuracy {
                 Some(_) => row.accuracy.map_or(f64::NAN, |share| 100.0 * share),
@@ -336,7 +336,12 @@ impl Swept {
             });
             let front = joined(self.rows.iter().filter(|row| row.front).map(place));
             series.push(Series { name: "front (by reward)".into(), points: front, line: Line::None });
-            Chart { title: format!("Over {name}"), x_label: format!("{name}, KiB"), y_label: what, series }
+            Chart {
+                title: format!("{title} over {name}"),
+                x_label: format!("{name}, KiB"),
+                y_label: what.into(),
+                series,
+            }
         };
         vec![
             panel("FLASH", "RAM", |p| p.flash_bytes, |p| p.ram_budget),

@@ -102,8 +102,8 @@ fn failed(error: impl Display) -> anyhow::Error {
 }
 
 fn panel(chart: &Chart, area: &Area) -> anyhow::Result<()> {
-    let drawn = |(number, series): (usize, &Series)| (Look::of(number, series.line), finite(&series.points));
-    let series: Vec<_> = chart.series.iter().enumerate().map(drawn).collect();
+    let looks = Look::of_all(&chart.series);
+    let series: Vec<_> = looks.iter().zip(&chart.series).map(|(look, series)| (look, finite(&series.points))).collect();
     let points = || series.iter().flat_map(|(_, points)| points);
     let x = range(points().map(|point| point.0));
     let y = range(points().map(|point| point.1));
@@ -210,9 +210,15 @@ struct Look {
 }
 
 impl Look {
-    /// Colours repeat after so many series, and then with another marker.
-    fn of(number: usize, line: Line) -> Self {
-        Self { colour: COLOURS[number % COLOURS.len()], marker: number + number / COLOURS.len(), line }
+    /// Colours repeat where there are more series, and then with other markers. Filled and hollow markers are counted
+    /// apart.
+    fn of_all(series: &[Series]) -> Vec<Self> {
+        let of = |number: usize| {
+            let line = series[number].line;
+            let before = series[..number].iter().filter(|other| other.line == line).count();
+            Self { colour: COLOURS[number % COLOURS.len()], marker: before + number / COLOURS.len(), line }
+        };
+        (0..series.len()).map(of).collect()
     }
 
     fn line(&self, area: &Area, points: &[Pixel]) -> anyhow::Result<()> {
@@ -276,8 +282,7 @@ fn legend(series: &[Series], area: &Area) -> anyhow::Result<()> {
     let columns = legend_columns(series);
     let (left, width) = (78, PANEL.0 as i32 - 78);
     let text = style(13.0, &BLACK).pos(Pos::new(HPos::Left, VPos::Center));
-    for (number, series) in series.iter().enumerate() {
-        let look = Look::of(number, series.line);
+    for (number, (look, series)) in Look::of_all(series).iter().zip(series).enumerate() {
         let x = left + (number % columns) as i32 * width / columns as i32;
         let y = LEGEND_LINE / 2 + (number / columns) as i32 * LEGEND_LINE;
         look.line(area, &[(x, y), (x + 32, y)])?;

@@ -210,11 +210,12 @@ impl FitArgs {
     }
 }
 
-/// A failure after a search of more than one episode keeps what resuming needs: the search may have taken hours. One
-/// episode takes no time, and a failure then leaves nothing, as an earlier one does.
+/// A failure after a search of more than one episode, or of several budgets, keeps what resuming needs: it may have taken
+/// hours. One episode takes no time, and a failure then leaves nothing, as an earlier one does.
 fn keep_search(error: anyhow::Error, folder: &mut RunFolder) -> anyhow::Error {
-    let diary = std::fs::read_to_string(folder.join(run::DIARY)).unwrap_or_default();
-    if error.is::<Interrupted>() || !folder.is_fresh() || diary.lines().count() < 2 {
+    let lines = |name: &str| std::fs::read_to_string(folder.join(name)).map_or(0, |text| text.lines().count());
+    let searched = lines(run::DIARY) >= 2 || lines(run::PARETO_POINTS) >= 2;
+    if error.is::<Interrupted>() || !folder.is_fresh() || !searched {
         return error;
     }
     folder.keep_only(&[run::CONFIG, run::CALIBRATION, run::DIARY, run::PARETO_POINTS]);

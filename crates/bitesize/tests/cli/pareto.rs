@@ -47,14 +47,10 @@ fn products(out: &str) -> Vec<(PathBuf, Vec<u8>)> {
 
 #[test]
 fn a_sweep_is_complete_and_goes_on_where_it_was_cut_off() {
-    let (folder, out) = scratch();
+    let (_folder, out) = scratch();
     let example = Example::new();
     let flags = ["--flash", "60KiB", "--ram", "64KiB", "--episodes", "20", "--val", &example.val, "--pareto=3"];
-    let make = |out: &str, threads: &str| {
-        let args = [&flags[..], &["--threads", threads]].concat();
-        run(&fit_args(out, &example, &args)).expect(0, &["pareto: 9 budgets"]);
-    };
-    make(&out, "2");
+    run(&fit_args(&out, &example, &flags)).expect(0, &["pareto: 9 budgets"]);
     let found = rows(&out);
     check_budgets(&found);
     check_front(&found);
@@ -71,10 +67,6 @@ fn a_sweep_is_complete_and_goes_on_where_it_was_cut_off() {
     assert!(["accuracy, %", "FLASH, KiB", "RAM, KiB", "float", "front"].iter().all(|part| chart.contains(part)));
 
     let whole = products(&out);
-    let other = folder.path().join("other").display().to_string();
-    make(&other, "1");
-    assert_same(&whole, &products(&other), "the number of threads");
-
     let lines = fs::read_to_string(Path::new(&out).join("pareto.jsonl")).unwrap();
     let kept: usize = lines.lines().take(4).map(|line| line.len() + 1).sum();
     for name in ["pareto.csv", "pareto.svg", "report.json"] {
@@ -148,18 +140,29 @@ fn without_budgets_8_bits_are_delivered_and_policies_of_the_front_are_taken() {
 }
 
 #[test]
-fn the_search_command_sweeps_by_reward_and_a_new_one_forgets_the_sweep() {
-    let (_folder, out) = scratch();
+fn the_search_command_sweeps_by_reward_the_same_for_any_threads_and_a_new_one_forgets_the_sweep() {
+    let (folder, out) = scratch();
     let example = Example::new();
     let calibrate = ["calibrate", &example.model, "--train", &example.train, "--preprocess", &example.preprocess];
     run(&[&calibrate[..], &["-o", &out, "--calibration-samples", "64"]].concat()).expect(0, &[]);
-    let search = ["search", &out, "--search", "rules", "--eval-samples", "64"];
-    run(&[&search[..], &["--pareto=2"]].concat()).expect(0, &["pareto: 4 budgets"]);
+    let other = folder.path().join("other").display().to_string();
+    fs::create_dir(&other).unwrap();
+    for name in ["config.toml", "calibration.json"] {
+        fs::copy(Path::new(&out).join(name), Path::new(&other).join(name)).unwrap();
+    }
+    let search = |out: &str, more: &[&str]| {
+        let args = ["search", out, "--episodes", "12", "--eval-samples", "64"];
+        run(&[&args, more].concat())
+    };
+    for (out, threads) in [(&out, "1"), (&other, "2")] {
+        search(out, &["--pareto=3", "--threads", threads]).expect(0, &["pareto: 9 budgets"]);
+    }
+    assert_same(&products(&out), &products(&other), "the number of threads");
     check_front(&rows(&out));
-    assert!(fs::read_to_string(Path::new(&out).join("config.toml")).unwrap().contains("pareto = 2"));
-    run(&["search", &out, "--resume", "--pareto=3"]).expect(2, &["--pareto"]);
+    assert!(fs::read_to_string(Path::new(&out).join("config.toml")).unwrap().contains("pareto = 3"));
+    run(&["search", &out, "--resume", "--pareto=2"]).expect(2, &["--pareto"]);
     run(&["search", &out, "--resume"]).expect(0, &["finished"]);
     fs::remove_file(Path::new(&out).join("search.jsonl")).unwrap();
-    run(&[&search[..], &["--flash", "60KiB", "--ram", "12KiB"]].concat()).expect(0, &[]);
+    search(&out, &["--flash", "60KiB", "--ram", "12KiB"]).expect(0, &[]);
     assert!(products(&out).is_empty());
 }
