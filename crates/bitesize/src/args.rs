@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use bitesize::data::preprocess::PerChannel;
 use bitesize::data::{Channels, PreprocessFile};
 use bitesize::model::Model;
+use bitesize::pareto::STEPS;
 use bitesize::platform::{NO_LIMIT, Platform};
 use bitesize::run::config::CalibrationConfig;
 use bitesize::usage;
@@ -132,7 +133,8 @@ impl TargetArgs {
             Some(platform) => Ok(platform),
             None if limited_elsewhere => Platform::of_sizes(without_limit, self.core.as_deref()),
             None => Err(usage(
-                "say what the network has to fit: --board NAME, or --flash SIZE with --ram SIZE, or --weight-bytes",
+                "say what the network has to fit: --board NAME, or --flash SIZE with --ram SIZE, or --weight-bytes, or \
+                 --pareto",
             )),
         }
     }
@@ -235,6 +237,12 @@ pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
         Ok(n) => Ok(n),
         Err(_) => Err(format!("`{text}` is not a number")),
     }
+}
+
+/// Levels of each budget of a sweep.
+pub(crate) fn sweep_steps(text: &str) -> Result<usize, String> {
+    let wrong = || format!("`{text}` is not a number from {} to {}", STEPS.start(), STEPS.end());
+    text.parse().ok().filter(|steps| STEPS.contains(steps)).ok_or_else(wrong)
 }
 
 /// A name that a package can have.

@@ -6,7 +6,7 @@ use crate::judge::{Judge, Target};
 use crate::measure::Candidate;
 use crate::quantize::Quantizer;
 use crate::run::{DIARY, RunFolder};
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use bitesize_ir::{BitWidth, Policy};
 use bitesize_search::baselines::baselines;
 use bitesize_search::evaluate::{EvaluationError, Memo, RewardKind};
@@ -14,6 +14,7 @@ use bitesize_search::feasibility::Diagnosis;
 use bitesize_search::problem::{Memory, Problem};
 use bitesize_search::record::{Record, Replay, diary_line, parse_diary};
 use bitesize_search::search::{CANDIDATES, Found, Outcome, Settings, StopReason, Strategy, search};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write as _;
 use std::ops::ControlFlow;
@@ -109,16 +110,62 @@ pub struct Arena<'a> {
     pub console: &'a Console,
 }
 
+/// Networks quantized for delivery that are kept for the next choice.
+const KEPT_NETWORKS: usize = 128;
+
+/// What choices under several budgets share, where quantizer and samples are the same: scores, probes and networks, all
+/// of which depend on the policy alone. It changes how long a choice takes, and nothing else.
+pub struct Shared<'a> {
+    judge: Judge<'a>,
+    /// Policies after the final quantization with their rewards, or why there is none.
+    finals: HashMap<Policy, Result<(Candidate, f64), String>>,
+}
+
+impl<'a> Shared<'a> {
+    /// For choices in `arena`; its folder keeps the probes.
+    ///
+    /// # Errors
+    /// Probes that cannot be read or written.
+    pub fn new(arena: &Arena<'a>) -> anyhow::Result<Self> {
+        let judge = Judge::new(arena.quantizer, arena.target, arena.folder)?;
+        Ok(Self { judge, finals: HashMap::new() })
+    }
+
+    /// The network of `policy` after the final quantization, where it is kept.
+    pub fn kept(&self, policy: &Policy) -> Option<&Candidate> {
+        self.finals.get(policy)?.as_ref().ok().map(|(candidate, _)| candidate)
+    }
+}
+
+/// A policy was found, and neither it nor any other that fits can be made integer-only.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no policy that fits can be delivered: {0}")]
+pub struct Undeliverable(String);
+
 /// Searches, then compares the winner with every fitting baseline.
 ///
 /// Where uniform 8 bits fits it is delivered whatever the others' rewards; else the highest reward after the final
 /// quantization, the search's own where several have it.
 ///
 /// # Errors
-/// [`Interrupted`]; a diary of other settings or that cannot be written; no policy that can be quantized.
+/// [`Interrupted`]; a diary of other settings or that cannot be written; [`Undeliverable`].
 pub fn choose(arena: &Arena, strategy: Strategy, settings: &Settings) -> anyhow::Result<Choice> {
+    choose_with(arena, &mut Shared::new(arena)?, &mut Diary::open(arena.folder)?, strategy, settings)
+}
+
+/// As [`choose`], to the same choice, with what earlier choices left in `shared`, and another diary.
+///
+/// # Errors
+/// As [`choose`].
+pub fn choose_with(
+    arena: &Arena,
+    shared: &mut Shared,
+    diary: &mut Diary,
+    strategy: Strategy,
+    settings: &Settings,
+) -> anyhow::Result<Choice> {
     let start = Instant::now();
-    let (outcome, evaluating) = run_search(arena, strategy, settings)?;
+    let (outcome, evaluating) = run_search(arena, shared, diary, strategy, settings)?;
     let seconds = start.elapsed().as_secs_f64();
     let found = match outcome {
         Outcome::Found(found) => found,
@@ -128,7 +175,7 @@ pub fn choose(arena: &Arena, strategy: Strategy, settings: &Settings) -> anyhow:
     if found.stop_reason == StopReason::Interrupted {
         return Err(Interrupted.into());
     }
-    let mut finalists = vec![best_after_final_quantization(arena, &found)?];
+    let mut finalists = vec![best_after_final_quantization(arena, shared, &found)?];
     let summary = SearchSummary {
         strategy: strategy.name(),
         episodes: found.episodes,
@@ -143,7 +190,7 @@ pub fn choose(arena: &Arena, strategy: Strategy, settings: &Settings) -> anyhow:
     };
     for baseline in baselines(arena.problem) {
         let next = if baseline.fits {
-            finalist(arena, baseline.name, &baseline.policy, &finalists)?
+            finalist(arena, shared, baseline.name, &baseline.policy)?
         } else {
             Finalist {
                 name: baseline.name.into(),
@@ -160,7 +207,7 @@ pub fn choose(arena: &Arena, strategy: Strategy, settings: &Settings) -> anyhow:
     let uniform_fits = found.stop_reason == StopReason::UniformFits && finalists[0].candidate.is_some();
     let best = if uniform_fits { 0 } else { highest_reward(&finalists) };
     if let (None, Some(reason)) = (&finalists[best].candidate, &finalists[best].failed) {
-        bail!("no policy that fits can be delivered: {reason}");
+        return Err(Undeliverable(reason.clone()).into());
     }
     Ok(Choice::Chosen(Box::new(Chosen { search: Some(summary), finalists, best })))
 }
@@ -176,10 +223,10 @@ pub fn take(arena: &Arena, policy: &Policy) -> anyhow::Result<Chosen> {
 
 /// Of the search's best policies the one whose reward after the final quantization is the highest: what the search
 /// judges by is another quantization, and policies that are nearly as good under one may change places under the other.
-fn best_after_final_quantization(arena: &Arena, found: &Found) -> anyhow::Result<Finalist> {
-    let mut best = finalist(arena, "search", &found.policy, &[])?;
+fn best_after_final_quantization(arena: &Arena, shared: &mut Shared, found: &Found) -> anyhow::Result<Finalist> {
+    let mut best = finalist(arena, shared, "search", &found.policy)?;
     for policy in found.best.iter().take(CANDIDATES).skip(1) {
-        let next = finalist(arena, "search", policy, &[])?;
+        let next = finalist(arena, shared, "search", policy)?;
         if next.reward > best.reward {
             best = next;
         }
@@ -192,21 +239,24 @@ fn highest_reward(finalists: &[Finalist]) -> usize {
     (1..finalists.len()).fold(0, |best, i| if reward(i) > reward(best) { i } else { best })
 }
 
-/// Quantizes `policy` for delivery and takes its reward; from `others` where one has the same policy. A policy that
-/// cannot be quantized is no reason to lose the others: it is told, and noted.
-fn finalist(arena: &Arena, name: &str, policy: &Policy, others: &[Finalist]) -> anyhow::Result<Finalist> {
+/// Quantizes `policy` for delivery and takes its reward; from `shared` where it is there. A policy that cannot be
+/// quantized is no reason to lose the others: it is told, and noted.
+fn finalist(arena: &Arena, shared: &mut Shared, name: &str, policy: &Policy) -> anyhow::Result<Finalist> {
     checkpoint()?;
-    if let Some(same) = others.iter().find(|f| f.policy == *policy && f.fits) {
-        return Ok(Finalist { name: name.into(), ..same.clone() });
+    if let Some(known) = shared.finals.get(policy) {
+        return Ok(Finalist::of(arena, name, policy, known.clone()));
     }
     let judged = match judged(arena, name, policy) {
         Err(error) if error.is::<Interrupted>() => return Err(error),
         Err(error) => {
             arena.console.warn(format_args!("`{name}` fits, but cannot be delivered: {error:#}"));
-            Err(error)
+            Err(format!("{error:#}"))
         }
         Ok(judged) => Ok(judged),
     };
+    if shared.finals.len() < KEPT_NETWORKS {
+        shared.finals.insert(policy.clone(), judged.clone());
+    }
     Ok(Finalist::of(arena, name, policy, judged))
 }
 
@@ -219,10 +269,10 @@ fn judged(arena: &Arena, name: &str, policy: &Policy) -> anyhow::Result<(Candida
 
 impl Finalist {
     /// A policy that fits, with what [`judged`] led to.
-    fn of(arena: &Arena, name: &str, policy: &Policy, judged: anyhow::Result<(Candidate, f64)>) -> Self {
+    fn of(arena: &Arena, name: &str, policy: &Policy, judged: Result<(Candidate, f64), String>) -> Self {
         let (candidate, reward, failed) = match judged {
             Ok((candidate, reward)) => (Some(candidate), Some(reward), None),
-            Err(error) => (None, None, Some(format!("{error:#}"))),
+            Err(error) => (None, None, Some(error)),
         };
         let memory = arena.problem.memory(policy);
         Self { name: name.into(), policy: policy.clone(), memory, fits: true, candidate, reward, failed }
@@ -230,12 +280,18 @@ impl Finalist {
 }
 
 /// The outcome, and the time that evaluations took.
-fn run_search(arena: &Arena, strategy: Strategy, settings: &Settings) -> anyhow::Result<(Outcome, Duration)> {
+fn run_search(
+    arena: &Arena,
+    shared: &mut Shared,
+    diary: &mut Diary,
+    strategy: Strategy,
+    settings: &Settings,
+) -> anyhow::Result<(Outcome, Duration)> {
     let path = arena.folder.join(DIARY);
     let shown = path.display();
-    let mut diary = Diary::open(arena.folder)?;
-    let mut judge = Judge::new(arena.quantizer, arena.target, arena.folder)?;
-    let mut rewards = Memo::resuming(&mut judge, diary.earlier());
+    let judge = &mut shared.judge;
+    judge.learn(diary.earlier());
+    let mut rewards = Memo::new(judge);
     let start = Instant::now();
     let stage = arena.console.stage("search", settings.episodes);
     let mut trouble: Option<anyhow::Error> = None;
@@ -275,20 +331,29 @@ fn run_search(arena: &Arena, strategy: Strategy, settings: &Settings) -> anyhow:
     Ok((outcome, judge.spent()))
 }
 
-/// `search.jsonl`: what an earlier run wrote, and where this one goes on.
-struct Diary {
-    file: File,
+/// What an earlier run of a search recorded, and where this one goes on.
+pub struct Diary {
+    file: Option<File>,
     earlier: Vec<Record>,
     replay: Replay,
 }
 
 impl Diary {
-    fn open(folder: &RunFolder) -> anyhow::Result<Self> {
+    /// The diary in `folder`: `search.jsonl`.
+    ///
+    /// # Errors
+    /// A damaged diary, or one that cannot be written.
+    pub fn open(folder: &RunFolder) -> anyhow::Result<Self> {
         let fail = || format!("cannot use the search's diary `{}`", folder.join(DIARY).display());
         let text = folder.read_lines(DIARY).with_context(fail)?;
         let earlier = parse_diary(&text).with_context(fail)?;
         let file = folder.append_to_lines(DIARY, &text).with_context(fail)?;
-        Ok(Self { file, replay: Replay::along(earlier.clone()), earlier })
+        Ok(Self { file: Some(file), replay: Replay::along(earlier.clone()), earlier })
+    }
+
+    /// A diary that keeps nothing.
+    pub fn none() -> Self {
+        Self { file: None, replay: Replay::along(Vec::new()), earlier: Vec::new() }
     }
 
     fn earlier(&self) -> &[Record] {
@@ -296,8 +361,9 @@ impl Diary {
     }
 
     fn add(&mut self, record: &Record) -> anyhow::Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
         if self.replay.is_new(record)? {
-            self.file.write_all(diary_line(record).as_bytes()).and_then(|()| self.file.flush())?;
+            file.write_all(diary_line(record).as_bytes()).and_then(|()| file.flush())?;
         }
         Ok(())
     }

@@ -76,25 +76,27 @@ pub enum Verbosity {
 #[derive(Debug)]
 pub struct Console {
     verbosity: Verbosity,
+    /// Whether notes and progress are left out for now.
+    quiet: AtomicBool,
     warnings: Mutex<Vec<String>>,
 }
 
 impl Console {
     /// A console that tells as much as `verbosity` says.
     pub fn new(verbosity: Verbosity) -> Self {
-        Self { verbosity, warnings: Mutex::default() }
+        Self { verbosity, quiet: AtomicBool::new(false), warnings: Mutex::default() }
     }
 
     /// Tells something that every user should read.
     pub fn note(&self, text: impl Display) {
-        if self.verbosity >= Verbosity::Normal {
+        if self.tells(Verbosity::Normal) {
             crate::err_line!("{text}");
         }
     }
 
     /// Tells something that is asked for with `-v`.
     pub fn detail(&self, text: impl Display) {
-        if self.verbosity >= Verbosity::Verbose {
+        if self.tells(Verbosity::Verbose) {
             crate::err_line!("{text}");
         }
     }
@@ -116,7 +118,20 @@ impl Console {
 
     /// Whether notes are told.
     pub fn is_talkative(&self) -> bool {
-        self.verbosity >= Verbosity::Normal
+        self.tells(Verbosity::Normal)
+    }
+
+    /// Does `work` with warnings told only: its stages would stand in the way of the one that is shown.
+    pub fn quietly<T>(&self, work: impl FnOnce() -> T) -> T {
+        let before = self.quiet.swap(true, Ordering::Relaxed);
+        let result = work();
+        self.quiet.store(before, Ordering::Relaxed);
+        result
+    }
+
+    /// Whether what is meant for `verbosity` is told.
+    fn tells(&self, verbosity: Verbosity) -> bool {
+        self.verbosity >= verbosity && !self.quiet.load(Ordering::Relaxed)
     }
 
     /// Every warning so far.
@@ -126,7 +141,7 @@ impl Console {
 
     /// Progress of `what` over `total` steps.
     pub fn stage(&self, what: &str, total: usize) -> Stage {
-        Stage::new(what, total, self.verbosity >= Verbosity::Normal)
+        Stage::new(what, total, self.tells(Verbosity::Normal))
     }
 }
 

@@ -33,8 +33,8 @@ fn steps(config: &RunConfig, inputs: &Inputs, folder: &RunFolder, console: &Cons
         return Ok(Ending::DoesNotFit);
     }
     let samples = Samples::of(config, inputs)?;
-    let chosen = match stages::decide(&run, &problem, &samples, &mut report)? {
-        Decision::Delivered(chosen) => chosen,
+    let (chosen, mut swept) = match stages::decide(&run, &problem, &samples, &mut report)? {
+        Decision::Delivered(chosen, swept) => (chosen, swept),
         Decision::DoesNotFit(diagnosis) => {
             stages::tell_misfit(&diagnosis, None, &problem, &mut report);
             stages::write_report(&mut report, folder, console)?;
@@ -44,7 +44,10 @@ fn steps(config: &RunConfig, inputs: &Inputs, folder: &RunFolder, console: &Cons
     let candidate = chosen.delivered()?;
     package::write(candidate, &platform.core, &config.package.name, &samples.calibration, folder)?;
     if let Some(val) = &inputs.val {
-        stages::measure(val, inputs, &chosen, &mut report, console)?;
+        stages::measure(val, inputs, (&chosen, swept.as_mut()), &mut report, console)?;
+    }
+    if let Some(swept) = swept {
+        stages::keep_sweep(&run, swept, &mut report)?;
     }
     stages::prove(&run, candidate, &samples.calibration, &mut report)?;
     inputs.tell_skipped(console);

@@ -11,6 +11,7 @@ use bitesize_integer::engine::PackCache;
 use bitesize_ir::{ActivationQuant, Network, Policy};
 use bitesize_search::evaluate::{EvaluationError, Evaluator, Score};
 use bitesize_search::problem::to_compact;
+use bitesize_search::record::Record;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::File;
@@ -96,6 +97,8 @@ pub struct Judge<'a> {
     layers: LayerCache,
     cache: PackCache,
     probes: Probes,
+    /// By policy, so that a second search need not measure again.
+    scores: HashMap<String, Score>,
     spent: Duration,
 }
 
@@ -114,8 +117,14 @@ impl<'a> Judge<'a> {
             layers,
             cache: PackCache::new(),
             probes: Probes::open(folder)?,
+            scores: HashMap::new(),
             spent: Duration::ZERO,
         })
+    }
+
+    /// Takes the scores in `records` of the same network and samples as its own.
+    pub fn learn(&mut self, records: &[Record]) {
+        self.scores.extend(records.iter().map(|record| (record.policy.clone(), record.score())));
     }
 
     /// Time that quantizing and running networks took so far; the rest of a search is the strategy's own.
@@ -144,7 +153,13 @@ impl<'a> Judge<'a> {
 
 impl Evaluator for Judge<'_> {
     fn evaluate(&mut self, policy: &Policy) -> Result<Score, EvaluationError> {
-        self.score(policy, false)
+        let key = to_compact(policy);
+        if let Some(score) = self.scores.get(&key) {
+            return Ok(*score);
+        }
+        let score = self.score(policy, false)?;
+        self.scores.insert(key, score);
+        Ok(score)
     }
 
     fn probe(&mut self, policy: &Policy) -> Result<f64, EvaluationError> {

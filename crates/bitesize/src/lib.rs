@@ -21,7 +21,7 @@
 //! interprets, `bitesize-codegen` emits, `bitesize-verify` proves.
 //!
 //! In reading order: [`fit()`] (the pipeline on a page), [`stages`], [`inputs`], [`data`], [`model`], [`platform`], [`quantize`],
-//! [`measure`], [`judge`], [`choose`], [`package`], [`sqnr`], [`report`], [`run`] (the run folder), [`inspect`], [`console`].
+//! [`measure`], [`judge`], [`choose`], [`pareto`], [`plot`], [`package`], [`sqnr`], [`report`], [`run`] (the run folder), [`inspect`], [`console`].
 #![forbid(unsafe_code)]
 
 pub mod choose;
@@ -34,7 +34,9 @@ pub mod judge;
 pub mod measure;
 pub mod model;
 pub mod package;
+pub mod pareto;
 pub mod platform;
+pub mod plot;
 pub mod quantize;
 pub mod report;
 pub mod run;

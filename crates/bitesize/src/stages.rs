@@ -1,12 +1,13 @@
 //! The steps of a run. [`crate::fit`] calls them one after the other; the other commands call one each.
 
-use crate::choose::{Arena, Choice, Chosen, choose, take};
+use crate::choose::{Arena, Choice, Chosen, Diary, Shared, choose_with, take};
 use crate::console::{Console, checkpoint};
 use crate::data::{Batch, Dataset, Shares, Split};
 use crate::inputs::Inputs;
 use crate::judge::Target;
 use crate::measure::{Candidate, accuracies, share};
 use crate::model::Model;
+use crate::pareto::{Sweep, Swept, sweep};
 use crate::platform::{Platform, PlatformName};
 use crate::quantize::{Quantizer, calibrate};
 use crate::report::Report;
@@ -18,7 +19,7 @@ use bitesize_ir::{BitWidth, Policy};
 use bitesize_search::ddpg::DdpgSettings;
 use bitesize_search::evaluate::{RewardKind, Score};
 use bitesize_search::feasibility::{Diagnosis, fitting_policy};
-use bitesize_search::problem::{Problem, from_compact};
+use bitesize_search::problem::{Problem, from_compact, to_compact};
 use bitesize_search::search::{Settings, Strategy};
 use bitesize_train::Calibration;
 use bitesize_verify::{RunnerResult, boards};
@@ -200,14 +201,14 @@ pub fn calibrate_into(
 
 /// What choosing led to.
 pub enum Decision {
-    /// This is delivered.
-    Delivered(Box<Chosen>),
+    /// This is delivered; and what other budgets would, where they were swept.
+    Delivered(Box<Chosen>, Option<Swept>),
     /// Nothing fits.
     DoesNotFit(Box<Diagnosis>),
 }
 
 /// Searches (or takes the widths that were given), quantizes for delivery, keeps policy and weights, and adds all of it
-/// to the report.
+/// to the report. Then sweeps other budgets, where that is asked for.
 ///
 /// # Errors
 /// A network that cannot be quantized; a folder that cannot be written; [`crate::console::Interrupted`].
@@ -226,9 +227,11 @@ pub fn decide(run: &Run, problem: &Problem, samples: &Samples, report: &mut Repo
     let time_limit = search.and_then(|s| s.time_limit).map(Duration::from_secs);
     let arena = Arena { problem, quantizer: &quantizer, target: &target, reward, time_limit, folder, console };
     let of_float = reward.of(Score { accuracy: reference, loss: 0.0 });
+    let settings = search_settings(config, of_float);
+    let mut shared = Shared::new(&arena)?;
     let chosen = match &given {
         Some(policy) => take(&arena, policy)?,
-        None => match choose(&arena, strategy_of(config)?, &search_settings(config, of_float))? {
+        None => match choose_with(&arena, &mut shared, &mut Diary::open(folder)?, strategy_of(config)?, &settings)? {
             Choice::Chosen(chosen) => *chosen,
             Choice::DoesNotFit(diagnosis) => return Ok(Decision::DoesNotFit(diagnosis)),
         },
@@ -241,7 +244,14 @@ pub fn decide(run: &Run, problem: &Problem, samples: &Samples, report: &mut Repo
     report.add_memory(network, &widths, &flash, &ram);
     qualities(&chosen, problem, &quantizer, &samples.calibration, report, console)?;
     keep_weights(candidate, inputs, folder)?;
-    Ok(Decision::Delivered(Box::new(chosen)))
+    let swept = match search.and_then(|search| search.pareto) {
+        Some(steps) => {
+            let (arena, strategy, settings, float_reward) = (&arena, strategy_of(config)?, &settings, of_float);
+            Some(sweep(&Sweep { arena, strategy, settings, steps, chosen: &chosen, float_reward }, &mut shared)?)
+        }
+        None => None,
+    };
+    Ok(Decision::Delivered(Box::new(chosen), swept))
 }
 
 /// Quantizes `policy` for delivery.
@@ -345,6 +355,17 @@ pub fn write_report(report: &mut Report, folder: &RunFolder, console: &Console) 
     folder.write(run::REPORT_JSON, report.to_json().as_bytes())
 }
 
+/// Writes what a sweep found and adds it to the report.
+///
+/// # Errors
+/// A folder that cannot be written.
+pub fn keep_sweep(run: &Run, swept: Swept, report: &mut Report) -> anyhow::Result<()> {
+    let float = report.accuracy.as_ref().map(|accuracy| accuracy.float);
+    swept.write(&run.inputs.model.space, float, run.folder)?;
+    report.pareto = Some(swept.rows);
+    Ok(())
+}
+
 /// A network that is not better than guessing has most likely been fed wrongly.
 fn warn_of_chance(accuracy: f64, inputs: &Inputs, console: &Console) {
     let network = &inputs.model.network;
@@ -400,14 +421,14 @@ fn keep_weights(candidate: &Candidate, inputs: &Inputs, folder: &RunFolder) -> a
     folder.write(run::WEIGHTS, &weights::to_bytes(&candidate.model, &inputs.model.sha256)?)
 }
 
-/// Accuracy on the validation data, of everything at once, added to the report; nothing is chosen by it.
+/// Accuracy on the validation data, of everything at once, added to the report and to `swept`; nothing is chosen by it.
 ///
 /// # Errors
 /// Data that cannot be read; [`crate::console::Interrupted`].
 pub fn measure(
     val: &Dataset,
     inputs: &Inputs,
-    chosen: &Chosen,
+    (chosen, swept): (&Chosen, Option<&mut Swept>),
     report: &mut Report,
     console: &Console,
 ) -> anyhow::Result<()> {
@@ -420,8 +441,18 @@ pub fn measure(
             measured.push(i);
         }
     }
-    let candidates: Vec<&Candidate> = measured.iter().filter_map(|i| chosen.finalists[*i].candidate.as_ref()).collect();
+    let mut candidates: Vec<&Candidate> =
+        measured.iter().filter_map(|i| chosen.finalists[*i].candidate.as_ref()).collect();
+    let networks: &[Candidate] = swept.as_ref().map_or(&[], |swept| &swept.networks);
+    let is_new = |other: &&Candidate| candidates.iter().all(|known| known.model.policy != other.model.policy);
+    let new: Vec<&Candidate> = networks.iter().filter(is_new).collect();
+    candidates.extend(new);
     let accuracies = accuracies(val, Some(&inputs.model.network), &candidates, console)?;
     report.add_accuracies(&accuracies, chosen, &measured);
+    let policies = candidates.iter().map(|candidate| to_compact(&candidate.model.policy));
+    let by_policy = policies.zip(accuracies.integer).collect();
+    if let Some(swept) = swept {
+        swept.set_accuracies(&by_policy);
+    }
     Ok(())
 }

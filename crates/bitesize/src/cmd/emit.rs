@@ -55,6 +55,7 @@ impl EmitArgs {
             if let Some(search) = &mut config.search {
                 search.strategy = "policy".into();
                 search.policy = Some(to_compact(&policy));
+                search.pareto = None;
             }
         }
         let (flash, ram) = package::memory_of(&candidate, &platform.core);

@@ -1,7 +1,9 @@
 //! `bitesize fit`.
 
 use super::{keep_if_interrupted, read_config, read_report};
-use crate::args::{CalibrationArgs, ConstraintArgs, PreprocessArgs, TargetArgs, absolute, at_least_one, package_name};
+use crate::args::{
+    CalibrationArgs, ConstraintArgs, PreprocessArgs, TargetArgs, absolute, at_least_one, package_name, sweep_steps,
+};
 use anyhow::{Context as _, bail};
 use bitesize::choose::parse_uniform;
 use bitesize::console::{Console, Interrupted};
@@ -86,6 +88,18 @@ pub(crate) struct SearchArgs {
     /// Stop after this many episodes without a new best
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     patience: Option<usize>,
+    /// Sweep budgets too, STEPS levels of FLASH times as many of RAM down to the least that do, and write what each
+    /// delivers as CSV and SVG; --flash and --ram may then be left out [default: 4]
+    #[arg(
+        long,
+        value_name = "STEPS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "4",
+        value_parser = sweep_steps,
+        conflicts_with = "policy"
+    )]
+    pareto: Option<usize>,
     #[command(flatten)]
     constraints: ConstraintArgs,
 }
@@ -97,9 +111,9 @@ fn strategies() -> PossibleValuesParser {
 }
 
 impl SearchArgs {
-    /// Whether the packed weights are limited, so that FLASH and RAM need not be.
-    pub(crate) fn limits_weights(&self) -> bool {
-        self.constraints.limits_weights()
+    /// Whether FLASH and RAM need not be limited: packed weights are, or budgets are swept.
+    pub(crate) fn needs_no_budget(&self) -> bool {
+        self.pareto.is_some() || self.constraints.limits_weights()
     }
 
     /// The settings, with policy and constraints checked against `model`.
@@ -113,6 +127,7 @@ impl SearchArgs {
             time_limit: self.time_limit,
             eval_samples: self.eval_samples,
             patience: self.patience,
+            pareto: self.pareto,
             constraints: self.constraints.read(model)?,
         })
     }
@@ -170,7 +185,7 @@ impl FitArgs {
 
     /// The settings that the flags say, checked against the network and the data.
     fn new_config(&self, model: &Path, console: &Console) -> anyhow::Result<(RunConfig, Inputs)> {
-        let platform = self.target.required(self.search.limits_weights())?;
+        let platform = self.target.required(self.search.needs_no_budget())?;
         let preprocess = self.preprocess.read()?;
         let train = self.train.as_deref().ok_or_else(|| usage("say which data to calibrate with: --train DATA"))?;
         let sources = Sources { model, train: Some(train), val: self.val.as_deref(), preprocess: &preprocess };
@@ -195,14 +210,15 @@ impl FitArgs {
     }
 }
 
-/// A failure after a search of more than one episode keeps what resuming needs: the search may have taken hours. One
-/// episode takes no time, and a failure then leaves nothing, as an earlier one does.
+/// A failure after a search of more than one episode, or of several budgets, keeps what resuming needs: it may have taken
+/// hours. One episode takes no time, and a failure then leaves nothing, as an earlier one does.
 fn keep_search(error: anyhow::Error, folder: &mut RunFolder) -> anyhow::Error {
-    let diary = std::fs::read_to_string(folder.join(run::DIARY)).unwrap_or_default();
-    if error.is::<Interrupted>() || !folder.is_fresh() || diary.lines().count() < 2 {
+    let lines = |name: &str| std::fs::read_to_string(folder.join(name)).map_or(0, |text| text.lines().count());
+    let searched = lines(run::DIARY) >= 2 || lines(run::PARETO_POINTS) >= 2;
+    if error.is::<Interrupted>() || !folder.is_fresh() || !searched {
         return error;
     }
-    folder.keep_only(&[run::CONFIG, run::CALIBRATION, run::DIARY]);
+    folder.keep_only(&[run::CONFIG, run::CALIBRATION, run::DIARY, run::PARETO_POINTS]);
     error.context(format!(
         "the search so far is kept: mend what is named here and go on with `bitesize fit --resume -o {}`",
         folder.path().display()

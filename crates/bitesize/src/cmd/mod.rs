@@ -94,7 +94,7 @@ pub(crate) fn refuse_ignored(command: &clap::Command, matches: &ArgMatches) -> a
 }
 
 /// The flags of a search that its config.toml keeps.
-const SEARCH_FLAGS: [&str; 11] = [
+const SEARCH_FLAGS: [&str; 12] = [
     "search",
     "policy",
     "episodes",
@@ -102,6 +102,7 @@ const SEARCH_FLAGS: [&str; 11] = [
     "time_limit",
     "eval_samples",
     "patience",
+    "pareto",
     "weight_bytes",
     "weights",
     "activations",

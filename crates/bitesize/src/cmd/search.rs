@@ -35,13 +35,14 @@ impl SearchCommandArgs {
         if let Some(platform) = self.target.platform()? {
             config.target = Some(platform.name);
         }
-        let limits_weights = match (self.resume, &earlier.search) {
-            (true, Some(search)) => search.constraints.weight_bytes.is_some(),
-            _ => asked.constraints.weight_bytes.is_some(),
-        };
+        let needs_no_budget = match (self.resume, &earlier.search) {
+            (true, Some(search)) => search,
+            _ => &asked,
+        }
+        .needs_no_budget();
         let platform = match &config.target {
             Some(_) => stages::platform_of(&config)?,
-            None => self.target.required(limits_weights)?,
+            None => self.target.required(needs_no_budget)?,
         };
         config.target = Some(platform.name.clone());
         if !self.resume || config.search.is_none() {
@@ -65,6 +66,11 @@ impl SearchCommandArgs {
             return Ok(if report.fits { Ending::Done } else { Ending::DoesNotFit });
         }
         stages::refuse_edited_policy(&inputs, &folder)?;
+        if !self.resume {
+            // An earlier search may have swept budgets with other settings.
+            let swept = [run::PARETO_POINTS, run::PARETO_CSV, run::PARETO_SVG, run::PARETO];
+            swept.into_iter().try_for_each(|name| folder.remove(name))?;
+        }
         folder.write(run::CONFIG, config.to_toml().as_bytes())?;
 
         let run = Run { config: &config, inputs: &inputs, folder: &folder, console, platform: &platform };
@@ -76,7 +82,10 @@ impl SearchCommandArgs {
             None => stages::decide(&run, &problem, &Samples::of(&config, &inputs)?, &mut report)?,
         };
         let ending = match ending {
-            Decision::Delivered(chosen) => {
+            Decision::Delivered(chosen, swept) => {
+                if let Some(swept) = swept {
+                    stages::keep_sweep(&run, swept, &mut report)?;
+                }
                 bitesize::out_line!("{}", chosen.delivered()?.model.policy);
                 Ending::Done
             }

@@ -4,6 +4,7 @@ use super::{LayerReport, Report};
 use bitesize_ir::size::format_size;
 use bitesize_search::constraints::{Constraints, WidthSet};
 use bitesize_search::evaluate::RewardKind;
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 fn percent(value: Option<f64>) -> String {
@@ -188,6 +189,29 @@ impl Report {
         writeln!(out, "\nBoards that would do: {boards}.\n")
     }
 
+    /// Each policy once: under several budgets it may be the same.
+    fn write_front(&self, out: &mut String) -> std::fmt::Result {
+        let Some(rows) = &self.pareto else { return Ok(()) };
+        let kind = self.search.as_ref().map_or("", |s| &s.reward_kind);
+        writeln!(
+            out,
+            "## Other budgets\n\nOf {} budgets those that no other surpasses in FLASH, RAM and reward; all of them are \
+             in pareto.csv and pareto.svg, and the policies by the row's number in pareto/.\n",
+            rows.len()
+        )?;
+        writeln!(out, "| row | FLASH | RAM | reward | accuracy | of |\n|---|---|---|---|---|---|")?;
+        let mut told = HashSet::new();
+        for (number, row) in rows.iter().enumerate().filter(|(_, row)| row.front) {
+            let point = &row.point;
+            if told.insert(&point.policy) {
+                let (reward, accuracy) = (reward(kind, Some(point.reward)), percent(row.accuracy));
+                let (flash, ram, of) = (point.flash_bytes, point.ram_bytes, &point.chosen);
+                writeln!(out, "| {} | {flash} | {ram} | {reward} | {accuracy} | {of} |", number + 1)?;
+            }
+        }
+        writeln!(out)
+    }
+
     fn write_details(&self, out: &mut String) -> std::fmt::Result {
         if let Some(s) = &self.search {
             writeln!(
@@ -224,6 +248,7 @@ impl Report {
             }
             writeln!(out)?;
         }
+        self.write_front(out)?;
         if let Some(rows) = &self.layers {
             writeln!(
                 out,
@@ -305,6 +330,7 @@ mod tests {
             layers: None,
             search: None,
             baselines: None,
+            pareto: None,
             tune: None,
             verification: None,
             chosen: None,

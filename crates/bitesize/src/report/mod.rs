@@ -6,6 +6,7 @@ use crate::Ending;
 use crate::choose::{Chosen, SearchSummary};
 use crate::inputs::Inputs;
 use crate::measure::Accuracies;
+use crate::pareto::PointReport;
 use crate::platform::{Platform, limit};
 use crate::run::RunConfig;
 use crate::run::config::PackageConfig;
@@ -53,6 +54,9 @@ pub struct Report {
     pub search: Option<SearchReport>,
     /// What it was compared with.
     pub baselines: Option<Vec<BaselineReport>>,
+    /// What other budgets would deliver.
+    #[serde(default)]
+    pub pareto: Option<Vec<PointReport>>,
     /// What fine-tuning did.
     pub tune: Option<TuneReport>,
     /// What ran the package.
@@ -273,6 +277,7 @@ impl Report {
             layers: None,
             search: None,
             baselines: None,
+            pareto: None,
             tune: None,
             verification: None,
             chosen: None,

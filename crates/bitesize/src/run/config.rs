@@ -1,6 +1,7 @@
 //! `config.toml`: everything that reproduces a run.
 
 use crate::data::PreprocessFile;
+use crate::pareto::STEPS;
 use crate::platform::PlatformName;
 use bitesize_codegen::{EmitOptions, check_name};
 use bitesize_search::constraints::Constraints;
@@ -96,6 +97,9 @@ pub struct SearchConfig {
     /// Episodes without a new best after which to stop.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
+    /// Levels of FLASH and of RAM that are swept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pareto: Option<usize>,
     /// What policies have to keep beside FLASH and RAM.
     #[serde(default, skip_serializing_if = "Constraints::is_none")]
     pub constraints: Constraints,
@@ -131,6 +135,13 @@ impl Default for VerifyConfig {
     }
 }
 
+impl SearchConfig {
+    /// Whether there may be no budget: packed weights are limited, or budgets are swept.
+    pub fn needs_no_budget(&self) -> bool {
+        self.pareto.is_some() || self.constraints.weight_bytes.is_some()
+    }
+}
+
 impl RunConfig {
     /// Reads `config.toml`.
     ///
@@ -155,6 +166,14 @@ impl RunConfig {
             ("verify.host_samples", Some(self.verify.host_samples)),
             ("verify.qemu_samples", Some(self.verify.qemu_samples)),
         ];
+        if let Some((policy, steps)) = search.and_then(|s| Some((&s.policy, s.pareto?))) {
+            if !STEPS.contains(&steps) {
+                return Err(format!("`search.pareto` is {steps}: {} to {} are possible", STEPS.start(), STEPS.end()));
+            }
+            if policy.is_some() {
+                return Err("`search.pareto` and `search.policy` exclude each other".into());
+            }
+        }
         match counts.iter().find(|(_, count)| *count == Some(0)) {
             Some((key, _)) => Err(format!("`{key}` is 0: at least 1 is needed")),
             None => Ok(()),

@@ -148,6 +148,21 @@ impl RunFolder {
         Ok(file)
     }
 
+    /// Removes the file or folder `name`, where it is there.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn remove(&self, name: &str) -> anyhow::Result<()> {
+        let path = self.join(name);
+        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        match removed {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove `{}`", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Notes that this run made the file `name`, so that it goes where the run fails.
     pub fn owns(&self, name: impl Into<PathBuf>) {
         self.written.lock().unwrap_or_else(PoisonError::into_inner).push(name.into());

@@ -1,5 +1,5 @@
 //! The run folder and what lies in it: `config.toml`, `calibration.json`, `policy.toml`, `weights.safetensors`,
-//! `search.jsonl`, `report.md`, `report.json`, `package/`, `example/`.
+//! `search.jsonl`, `pareto.csv`, `pareto.svg`, `report.md`, `report.json`, `package/`, `example/`.
 
 pub mod config;
 pub mod folder;
@@ -20,6 +20,14 @@ pub const WEIGHTS: &str = "weights.safetensors";
 pub const DIARY: &str = "search.jsonl";
 /// What single widths cost, as the search measured it.
 pub const PROBES: &str = "probes.jsonl";
+/// What a sweep of budgets delivers, one line a budget, while it runs.
+pub const PARETO_POINTS: &str = "pareto.jsonl";
+/// The same as a table, at the end.
+pub const PARETO_CSV: &str = "pareto.csv";
+/// The same as a chart.
+pub const PARETO_SVG: &str = "pareto.svg";
+/// The policies of its front.
+pub const PARETO: &str = "pareto";
 /// The report for people.
 pub const REPORT_MD: &str = "report.md";
 /// The report for programs.

@@ -7,6 +7,7 @@ mod data;
 mod edited;
 mod fit;
 mod hostile;
+mod pareto;
 mod resume;
 
 use std::path::{Path, PathBuf};
