@@ -24,6 +24,7 @@ const COMMANDS: &[Row] = &[
         "compare the search strategies on the reference networks and write the tables of docs/strategies.md",
         strategies::run,
     ),
+    ("search-study", "run the searches that the environment names on networks", strategies::study::run),
     ("kernel-speed", "count the kernels' instructions for each multiply-accumulate", kernel_speed::run),
 ];
 

@@ -31,10 +31,6 @@ const BUDGETS: [(u64, u64); 2] = [(60, 70), (40, 45)];
 /// Each with the reward that it maximises.
 const STRATEGIES: [(&str, &str); 3] = [("rules", "accuracy"), ("ddpg", "accuracy"), ("auto", "loss")];
 
-/// Marks between which the tables stand in `docs/results.md`.
-const BEGIN: &str = "<!-- begin: cargo xtask results -->";
-const END: &str = "<!-- end: cargo xtask results -->";
-
 struct Place {
     bitesize: PathBuf,
     shared: PathBuf,
@@ -69,7 +65,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         tables += &subject_table(&place, subject)?;
     }
     if only.is_empty() {
-        insert(&root.join("docs/results.md"), &tables)?;
+        insert(&root.join("docs/results.md"), "results", &tables)?;
     }
     println!("{tables}");
     Ok(())
@@ -164,13 +160,14 @@ fn percent(value: &Value) -> String {
     value.as_f64().map_or("-".into(), |fraction| format!("{:.2}", 100.0 * fraction))
 }
 
-/// Replaces what stands between the marks of a document.
-fn insert(document: &Path, tables: &str) -> Result<(), String> {
+/// Replaces what stands between the marks of `command` in a document.
+pub(crate) fn insert(document: &Path, command: &str, tables: &str) -> Result<(), String> {
+    let [begin_mark, end_mark] = ["begin", "end"].map(|what| format!("<!-- {what}: cargo xtask {command} -->"));
     let text = fs::read_to_string(document).map_err(|e| format!("{}: {e}", document.display()))?;
-    let marks = (text.find(BEGIN), text.find(END));
+    let marks = (text.find(&begin_mark), text.find(&end_mark));
     let (Some(begin), Some(end)) = marks else {
-        return Err(format!("{}: the marks `{BEGIN}` and `{END}` are missing", document.display()));
+        return Err(format!("{}: the marks `{begin_mark}` and `{end_mark}` are missing", document.display()));
     };
-    let text = format!("{}\n{}\n{}", &text[..begin + BEGIN.len()], tables.trim_end(), &text[end..]);
+    let text = format!("{}\n{}\n{}", &text[..begin + begin_mark.len()], tables.trim_end(), &text[end..]);
     fs::write(document, text).map_err(|e| format!("{}: {e}", document.display()))
 }

@@ -5,17 +5,19 @@
 //! and is not run again, so the command can be interrupted and goes on where it stopped.
 
 mod job;
+pub(crate) mod study;
 mod subject;
 mod table;
 
 use bitesize::console::{Console, Verbosity};
 use bitesize::data::Shares;
 use bitesize::judge::Target;
+use bitesize::model::Model;
 use bitesize::quantize::{Quantizer, calibrate};
 use bitesize_ir::BitWidth;
 use bitesize_ir::target::Budget;
 use bitesize_search::{Problem, Strategy};
-use bitesize_train::CalibrationSettings;
+use bitesize_train::{Calibration, CalibrationSettings};
 use job::{Bench, Done, Finals, Job};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
@@ -106,11 +108,11 @@ fn has_chance(strategy: Strategy) -> bool {
     }
 }
 
-/// The searches of `network`, the longest first, so that all threads end together. The agent runs for each number of
-/// evaluations by itself, since it explores in another way; the others are read on their way.
-fn jobs(network: &str) -> Vec<Job> {
+/// The searches of `network`, those of the agent or all others, the longest first, so that all threads end together. The agent
+/// runs for each number of evaluations by itself, since it explores in another way; the others are read on their way.
+fn jobs(network: &str, agent: bool) -> Vec<Job> {
     let mut jobs = Vec::new();
-    for strategy in Strategy::ALL {
+    for strategy in Strategy::ALL.into_iter().filter(|strategy| (*strategy == Strategy::Ddpg) == agent) {
         let evaluations = if strategy == Strategy::Ddpg { &READINGS[..] } else { &READINGS[1..] };
         for (case, evaluations) in CASES.iter().flat_map(|case| evaluations.iter().map(move |e| (case, *e))) {
             for seed in SEEDS.into_iter().take(if has_chance(strategy) { SEEDS.len() } else { 1 }) {
@@ -118,9 +120,7 @@ fn jobs(network: &str) -> Vec<Job> {
             }
         }
     }
-    jobs.sort_by_key(|job| {
-        std::cmp::Reverse((job.strategy == Strategy::Ddpg, job.evaluations, has_chance(job.strategy)))
-    });
+    jobs.sort_by_key(|job| std::cmp::Reverse((job.evaluations, has_chance(job.strategy))));
     jobs
 }
 
@@ -141,13 +141,19 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     all(&root, &work, &networks).map_err(|error| error.to_string())
 }
 
+/// Where networks and data are.
+fn shared_folder(root: &Path) -> PathBuf {
+    std::env::var_os("BITESIZE_SHARED").map_or_else(|| root.join("../shared"), PathBuf::from)
+}
+
 fn all(root: &Path, work: &Path, networks: &[&str]) -> Result<(), Failure> {
-    let shared = std::env::var_os("BITESIZE_SHARED").map_or_else(|| root.join("../shared"), PathBuf::from);
+    let shared = shared_folder(root);
     fs::create_dir_all(work)?;
     let mut results = Results::open(&work.join("strategies.jsonl"))?;
-    for network in networks {
+    // The agent last: it takes the longest.
+    for (agent, network) in [false, true].into_iter().flat_map(|agent| networks.iter().map(move |n| (agent, *n))) {
         let missing: Vec<Job> =
-            jobs(network).into_iter().filter(|job| results.done.iter().all(|d| d.job != *job)).collect();
+            jobs(network, agent).into_iter().filter(|job| results.done.iter().all(|d| d.job != *job)).collect();
         if !missing.is_empty() || results.reference(network).is_none() {
             results = compare(&shared, network, missing, results)?;
         }
@@ -155,50 +161,75 @@ fn all(root: &Path, work: &Path, networks: &[&str]) -> Result<(), Failure> {
     table::write(root, networks, &results)
 }
 
+/// A network calibrated, with what judges its policies.
+struct Prepared<'a> {
+    subject: &'a Subject,
+    console: Console,
+    calibration: Calibration,
+    target: Target,
+}
+
+impl<'a> Prepared<'a> {
+    fn of(subject: &'a Subject) -> Result<Self, Failure> {
+        let (network, console) = (&subject.model.network, Console::new(Verbosity::Quiet));
+        let calibration = calibrate(network, &subject.calibration, &CalibrationSettings::default(), &console)?;
+        Ok(Self { subject, target: Target::of(network, &subject.reward)?, console, calibration })
+    }
+
+    /// Calls `work` with what quantizes the network, what judges it, and its problem without limits.
+    fn with<T>(&self, work: impl FnOnce(&Quantizer, &Target, &Problem) -> Result<T, Failure>) -> Result<T, Failure> {
+        let Model { network, space, .. } = &self.subject.model;
+        let calibration = self.calibration.clone();
+        let quantizer = Quantizer::prepare(network, &self.subject.calibration, calibration, &self.console)?;
+        let core = bitesize::platform::core(bitesize::platform::DEFAULT_CORE)?;
+        let without_limit = Budget { flash_bytes: u64::MAX, ram_bytes: u64::MAX };
+        work(&quantizer, &self.target, &Problem::new(network, space, &core, without_limit))
+    }
+}
+
 /// Runs the searches `missing` of `network`.
 fn compare(shared: &Path, network: &str, missing: Vec<Job>, mut results: Results) -> Result<Results, Failure> {
     let subject = Subject::read(shared, network, SHARES)?;
-    let (float, space) = (&subject.model.network, &subject.model.space);
-    let console = Console::new(Verbosity::Quiet);
-    let calibration = calibrate(float, &subject.calibration, &CalibrationSettings::default(), &console)?;
-    let quantizer = Quantizer::prepare(float, &subject.calibration, calibration, &console)?;
-    let target = Target::of(float, &subject.reward)?;
-    let core = bitesize::platform::core(bitesize::platform::DEFAULT_CORE)?;
-    let without_limit = Budget { flash_bytes: u64::MAX, ram_bytes: u64::MAX };
-    let free = Problem::new(float, space, &core, without_limit);
-    if results.reference(network).is_none() {
-        results.add(&Line::Reference(reference(network, &subject, &quantizer, &free)?))?;
-    }
-    let finals: Finals = Mutex::default();
-    for delivered in results.done.iter().filter(|done| done.job.network == network).flat_map(|done| &done.readings) {
-        let mut finals = finals.lock().unwrap_or_else(PoisonError::into_inner);
-        finals.insert(delivered.delivered.policy.clone(), delivered.delivered.clone());
-    }
-    let bench = Bench { subject: &subject, quantizer: &quantizer, target: &target, finals: &finals };
-    let (total, start) = (missing.len(), Instant::now());
-    let queue = Mutex::new((missing.into_iter(), 0));
-    let results = Mutex::new(results);
+    Prepared::of(&subject)?.with(|quantizer, target, free| {
+        if results.reference(network).is_none() {
+            results.add(&Line::Reference(reference(network, &subject, quantizer, free)?))?;
+        }
+        let known = results.done.iter().filter(|done| done.job.network == network).flat_map(|done| &done.readings);
+        let known = known.map(|reading| (reading.delivered.policy.clone(), reading.delivered.clone()));
+        let finals: Finals = Mutex::new(known.collect());
+        let bench = Bench { subject: &subject, quantizer, target, finals: &finals };
+        side_by_side(&bench, free, missing, results)
+    })
+}
+
+/// Runs `jobs`, as many at a time as there are processors, each on one thread, and adds what they lead to to `results`.
+fn side_by_side(bench: &Bench, free: &Problem, jobs: Vec<Job>, results: Results) -> Result<Results, Failure> {
+    let (total, start) = (jobs.len(), Instant::now());
+    let queue = Mutex::new(jobs.into_iter());
+    // How many are done, and what they led to.
+    let ended = Mutex::new((0, results));
     let work = || -> Result<(), Failure> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
         loop {
-            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).0.next();
+            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
             let Some(job) = next else { return Ok(()) };
-            let problem = problem_of(&free, &job.case)?;
+            let problem = problem_of(free, &job.case)?;
             let readings = if job.strategy == Strategy::Ddpg { vec![job.evaluations] } else { READINGS.to_vec() };
             let done = pool.install(|| bench.run(&job, &problem, &readings))?;
-            results.lock().unwrap_or_else(PoisonError::into_inner).add(&Line::Done(Box::new(done)))?;
-            let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
-            queue.1 += 1;
-            let left = start.elapsed().as_secs_f64() * (total - queue.1) as f64 / queue.1 as f64;
-            eprintln!("{network}: {} of {total} searches, at most {left:.0} s left: {job:?}", queue.1);
+            let mut ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
+            ended.1.add(&Line::Done(Box::new(done)))?;
+            ended.0 += 1;
+            let left = start.elapsed().as_secs_f64() * (total - ended.0) as f64 / ended.0 as f64;
+            let Job { network, case, strategy, seed, .. } = job;
+            eprintln!("{network}: {} of {total} searches, at most {left:.0} s left: {case} {strategy} {seed}", ended.0);
         }
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| -> Result<(), Failure> {
+    std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| "a search panicked")?)
     })?;
-    Ok(results.into_inner().unwrap_or_else(PoisonError::into_inner))
+    Ok(ended.into_inner().unwrap_or_else(PoisonError::into_inner).1)
 }
 
 fn reference(network: &str, subject: &Subject, quantizer: &Quantizer, free: &Problem) -> Result<Reference, Failure> {

@@ -1,0 +1,65 @@
+//! `cargo xtask search-study`: single searches, to try things out.
+
+use super::job::{Bench, Finals, Job};
+use super::subject::{Failure, Subject, problem_of};
+use super::{Prepared, shared_folder};
+use bitesize::data::Shares;
+use std::path::Path;
+
+/// Runs the searches that the environment names on each of the networks `arguments`:
+///
+/// - `CASES` (`w70,w50,w35,w30`), as [`problem_of`] reads them;
+/// - `STRATEGIES` (`auto,exact,greedy,rules`), `EVALUATIONS` (200), `SEEDS` (0), `IMAGES` (512, for calibration),
+///   `EVAL_IMAGES` (512).
+///
+/// A line for each: rewards, accuracy on the whole test set, shares of the bytes of uniform 8 bits, seconds.
+///
+/// # Errors
+/// As [`super::run`].
+pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
+    let shared = shared_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+    arguments.iter().try_for_each(|network| study(&shared, network)).map_err(|error| error.to_string())
+}
+
+fn setting(name: &str, default: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| default.to_owned())
+}
+
+fn study(shared: &Path, network: &str) -> Result<(), Failure> {
+    let count = |name| setting(name, "512").parse();
+    let shares = Shares { calibration: count("IMAGES")?, reward: count("EVAL_IMAGES")? };
+    let subject = Subject::read(shared, network, shares)?;
+    Prepared::of(&subject)?.with(|quantizer, target, free| {
+        let finals = Finals::default();
+        let bench = Bench { subject: &subject, quantizer, target, finals: &finals };
+        let full = free.memory(&free.uniform(bitesize_ir::BitWidth::B8));
+        let evaluations = setting("EVALUATIONS", "200").parse()?;
+        for case in setting("CASES", "w70,w50,w35,w30").split(',') {
+            for strategy in setting("STRATEGIES", "auto,exact,greedy,rules").split(',') {
+                for seed in setting("SEEDS", "0").split(',') {
+                    let (network, case) = (network.to_owned(), case.to_owned());
+                    let job = Job { network, case, strategy: strategy.parse()?, seed: seed.parse()?, evaluations };
+                    let done = bench.run(&job, &problem_of(free, &job.case)?, &[evaluations])?;
+                    let reading = done.readings.first().ok_or("nothing was read")?;
+                    let share = |used: u64, of: u64| 100.0 * used as f64 / of as f64;
+                    println!(
+                        "{network} {} {strategy:<9} seed {seed}: reward {:.5}, delivered {:.5}; test {:.2}; FLASH {:.1} % RAM \
+                         {:.1} %; {} evaluations, {} probes, {:.1} s (evaluations {:.1})",
+                        job.case,
+                        reading.reward,
+                        reading.delivered.reward,
+                        100.0 * reading.delivered.accuracy,
+                        share(reading.delivered.flash_bytes, full.flash_bytes),
+                        share(reading.delivered.ram_bytes, full.ram_bytes),
+                        done.different,
+                        done.probes,
+                        done.seconds,
+                        done.evaluation_seconds,
+                        network = job.network,
+                    );
+                }
+            }
+        }
+        Ok(())
+    })
+}
