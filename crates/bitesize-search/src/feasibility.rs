@@ -115,6 +115,14 @@ impl Diagnosis {
         Self { limits, least_weight_bytes, least_flash, least_ram, verdict, would_do, peak }
     }
 
+    /// Why nothing fits; `None` where a policy was found that does, which is mostly known sooner.
+    pub fn of_misfit(problem: &Problem) -> Option<Self> {
+        if !is_proved_impossible(problem) && least_flash_that_fits(problem, &starts(problem)).is_some() {
+            return None;
+        }
+        Some(Self::of(problem)).filter(|diagnosis| diagnosis.fitting().is_none())
+    }
+
     /// A policy that keeps both budgets, where one was found.
     pub fn fitting(&self) -> Option<&Policy> {
         match &self.verdict {

@@ -136,8 +136,7 @@ pub fn misfit(problem: &Problem, given: Option<&Policy>) -> Option<Diagnosis> {
         Some(policy) if problem.fits(policy) => None,
         Some(_) => Some(Diagnosis::of(problem)),
         None if problem.fits(&problem.uniform(BitWidth::B8)) => None,
-        None if fitting_policy(problem).is_some() => None,
-        None => Some(Diagnosis::of(problem)),
+        None => Diagnosis::of_misfit(problem),
     }
 }
 

@@ -37,7 +37,13 @@ pub(super) fn read(files: &[PathBuf]) -> Result<Raw, DataError> {
         for record in bytes.chunks_exact(RECORD) {
             labels.push(i64::from(record[0]));
             let planes = &record[1..];
-            pixels.extend((0..PLANE).flat_map(|i| [planes[i], planes[PLANE + i], planes[2 * PLANE + i]]));
+            let (red, rest) = planes.split_at(PLANE);
+            let (green, blue) = rest.split_at(PLANE);
+            let start = pixels.len();
+            pixels.resize(start + 3 * PLANE, 0);
+            for (i, pixel) in pixels[start..].chunks_exact_mut(3).enumerate() {
+                pixel.copy_from_slice(&[red[i], green[i], blue[i]]);
+            }
         }
     }
     let shape = Shape::new(32, 32, 3);

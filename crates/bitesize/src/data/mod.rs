@@ -342,9 +342,16 @@ impl Dataset {
 }
 
 fn byte_range(pixels: &[u8]) -> String {
-    let lo = pixels.iter().min().copied().unwrap_or(0);
-    let hi = pixels.iter().max().copied().unwrap_or(0);
-    format!("{lo}..{hi}")
+    let (mut lo, mut hi) = (u8::MAX, u8::MIN);
+    for chunk in pixels.chunks(1 << 16) {
+        lo = chunk.iter().fold(lo, |lo, pixel| lo.min(*pixel));
+        hi = chunk.iter().fold(hi, |hi, pixel| hi.max(*pixel));
+        // Mostly both ends are met at once, and a data set has hundreds of megabytes.
+        if (lo, hi) == (u8::MIN, u8::MAX) {
+            break;
+        }
+    }
+    format!("{}..{hi}", lo.min(hi))
 }
 
 /// Finds out which format `path` holds, and reads it.

@@ -15,23 +15,44 @@ fn products(out: &str) -> Vec<(std::path::PathBuf, Vec<u8>)> {
         .collect()
 }
 
-#[test]
-fn a_search_cut_off_anywhere_goes_on_to_the_same_result() {
+/// As [`SEARCH`], with the default strategy.
+const AUTO: [&str; 6] = ["--flash", "48KiB", "--ram", "12KiB", "--episodes", "80"];
+
+/// Runs `flags` on one thread and on two, then cuts the diary at several places, and the probes with it, and resumes.
+fn check_cut(flags: &[&str]) {
     let (folder, whole) = scratch();
     let example = Example::new();
-    run(&fit_args(&whole, &example, &SEARCH)).expect(0, &[]);
-    let diary = fs::read_to_string(Path::new(&whole).join("search.jsonl")).unwrap();
-    assert_eq!(diary.lines().count(), 25);
+    let one = [flags, &["--threads", "1"]].concat();
+    run(&fit_args(&whole, &example, &one)).expect(0, &[]);
+    let read = |name: &str| fs::read_to_string(Path::new(&whole).join(name)).unwrap();
+    let (diary, probes) = (read("search.jsonl"), read("probes.jsonl"));
+    let lines = diary.lines().count();
+    assert!(lines > 10, "{lines} episodes");
+    let two = folder.path().join("two").display().to_string();
+    run(&fit_args(&two, &example, &[flags, &["--threads", "2"]].concat())).expect(0, &[]);
+    assert_same(&products(&two), &products(&whole), "the number of threads");
     let config = fs::read(Path::new(&whole).join("config.toml")).unwrap();
-    let half: usize = diary.lines().take(9).map(|l| l.len() + 1).sum();
+    let half = |text: &str| text.lines().take(text.lines().count() / 2).map(|line| line.len() + 1).sum::<usize>();
+    let (half, probes) = (half(&diary), &probes[..half(&probes)]);
     for (name, kept) in [("at_a_line", half), ("within_a_line", half + 20), ("at_the_start", 0)] {
         let out = folder.path().join(name).display().to_string();
         fs::create_dir(&out).unwrap();
         fs::write(Path::new(&out).join("config.toml"), &config).unwrap();
         fs::write(Path::new(&out).join("search.jsonl"), &diary.as_bytes()[..kept]).unwrap();
+        fs::write(Path::new(&out).join("probes.jsonl"), probes).unwrap();
         run(&["fit", "--resume", "-o", &out]).expect(0, &[]);
         assert_same(&products(&out), &products(&whole), name);
     }
+}
+
+#[test]
+fn the_agent_cut_off_anywhere_goes_on_to_the_same_result() {
+    check_cut(&SEARCH);
+}
+
+#[test]
+fn auto_cut_off_anywhere_goes_on_to_the_same_result() {
+    check_cut(&AUTO);
 }
 
 #[test]
