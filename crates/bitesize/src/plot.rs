@@ -216,7 +216,7 @@ impl Look {
         let of = |number: usize| {
             let line = series[number].line;
             let before = series[..number].iter().filter(|other| other.line == line).count();
-            Self { colour: COLOURS[number % COLOURS.len()], marker: before + number / COLOURS.len(), line }
+            Self { colour: COLOURS[number % COLOURS.len()], marker: before + before / COLOURS.len(), line }
         };
         (0..series.len()).map(of).collect()
     }
