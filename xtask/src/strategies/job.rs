@@ -80,6 +80,8 @@ pub(super) struct Bench<'a> {
     pub(super) quantizer: &'a Quantizer<'a>,
     pub(super) target: &'a Target,
     pub(super) finals: &'a Finals,
+    /// What is maximised.
+    pub(super) reward: RewardKind,
 }
 
 /// A judge that counts what it is asked.
@@ -111,12 +113,13 @@ impl Bench<'_> {
     pub(super) fn run(&self, job: &Job, problem: &Problem, readings: &[usize]) -> Result<Done, Failure> {
         let place = tempfile::tempdir()?;
         let mut judge = Judge::new(self.quantizer, self.target, &RunFolder::create(&place.path().join("probes"))?)?;
+        let float = bitesize::measure::share(self.target.float_hits, self.subject.reward.len());
         let settings = Settings {
             episodes: job.evaluations,
             patience: None,
-            reward: RewardKind::Loss,
+            reward: self.reward,
             seed: job.seed,
-            reference_reward: 1.0,
+            reference_reward: self.reward.of(Score { accuracy: float, loss: 0.0 }),
             ddpg: DdpgSettings::default(),
         };
         let start = Instant::now();
@@ -184,7 +187,7 @@ impl Bench<'_> {
         let memory = problem.memory(&parsed);
         let delivered = Delivered {
             policy: policy.to_owned(),
-            reward: RewardKind::Loss.of(self.target.score(&candidate, None).map_err(|_| "interrupted")?),
+            reward: self.reward.of(self.target.score(&candidate, None).map_err(|_| "interrupted")?),
             accuracy: candidate.hits(&self.subject.test).map_err(|_| "interrupted")? as f64
                 / self.subject.test.len() as f64,
             flash_bytes: memory.flash_bytes,

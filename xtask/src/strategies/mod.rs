@@ -16,7 +16,7 @@ use bitesize::model::Model;
 use bitesize::quantize::{Quantizer, calibrate};
 use bitesize_ir::BitWidth;
 use bitesize_ir::target::Budget;
-use bitesize_search::{Problem, Strategy};
+use bitesize_search::{Problem, RewardKind, Strategy};
 use bitesize_train::{Calibration, CalibrationSettings};
 use job::{Bench, Done, Finals, Job};
 use serde::{Deserialize, Serialize};
@@ -197,7 +197,7 @@ fn compare(shared: &Path, network: &str, missing: Vec<Job>, mut results: Results
         let known = results.done.iter().filter(|done| done.job.network == network).flat_map(|done| &done.readings);
         let known = known.map(|reading| (reading.delivered.policy.clone(), reading.delivered.clone()));
         let finals: Finals = Mutex::new(known.collect());
-        let bench = Bench { subject: &subject, quantizer, target, finals: &finals };
+        let bench = Bench { subject: &subject, quantizer, target, finals: &finals, reward: RewardKind::Loss };
         side_by_side(&bench, free, missing, results)
     })
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 ///
 /// - `CASES` (`w70,w50,w35,w30`), as [`problem_of`] reads them;
 /// - `STRATEGIES` (`auto,exact,greedy,rules`), `EVALUATIONS` (200), `SEEDS` (0), `IMAGES` (512, for calibration),
-///   `EVAL_IMAGES` (512).
+///   `EVAL_IMAGES` (512), `REWARD` (`loss`).
 ///
 /// A line for each: rewards, accuracy on the whole test set, shares of the bytes of uniform 8 bits, seconds.
 ///
@@ -31,7 +31,8 @@ fn study(shared: &Path, network: &str) -> Result<(), Failure> {
     let subject = Subject::read(shared, network, shares)?;
     Prepared::of(&subject)?.with(|quantizer, target, free| {
         let finals = Finals::default();
-        let bench = Bench { subject: &subject, quantizer, target, finals: &finals };
+        let reward = setting("REWARD", "loss").parse()?;
+        let bench = Bench { subject: &subject, quantizer, target, finals: &finals, reward };
         let full = free.memory(&free.uniform(bitesize_ir::BitWidth::B8));
         let evaluations = setting("EVALUATIONS", "200").parse()?;
         for case in setting("CASES", "w70,w50,w35,w30").split(',') {
