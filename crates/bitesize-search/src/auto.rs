@@ -21,6 +21,7 @@ const CANDIDATES: usize = 4;
 pub(crate) fn run(session: &mut Session, fallback: &Policy) -> Result<StopReason, Halt> {
     let mut seen = HashSet::new();
     let costs = exact::start(session, fallback, &mut seen)?;
+    let mut start = session.leaders().to_vec();
     let mut before = f64::NEG_INFINITY;
     while let Some((centre, reward)) = session.best().map(|(policy, reward)| (policy.clone(), reward)) {
         if reward <= before || 2 * session.left() < session.settings.episodes {
@@ -37,7 +38,8 @@ pub(crate) fn run(session: &mut Session, fallback: &Policy) -> Result<StopReason
     }
     // The first costs, from wide surroundings: those of the rounds are differences of near policies, mostly chance where
     // little is lost, and lead slack bytes astray.
-    evolution::breed(session, fallback, &costs, &mut seen)
+    start.extend(session.leaders().first().cloned().filter(|(_, best)| start.iter().all(|(_, policy)| policy != best)));
+    evolution::breed(session, fallback, &costs, start, &mut seen)
 }
 
 /// Rows whose activations are narrower than they may be in `centre`, or press.

@@ -23,24 +23,27 @@ const DRAWS: usize = 1000;
 pub(crate) fn run(session: &mut Session, fallback: &Policy) -> Result<StopReason, Halt> {
     let mut seen = HashSet::new();
     let costs = exact::start(session, fallback, &mut seen)?;
-    breed(session, fallback, &costs, &mut seen)
+    let start = session.leaders().to_vec();
+    breed(session, fallback, &costs, start, &mut seen)
 }
 
-/// Goes on from the best few so far and the rules' policy until nothing is left.
+/// Goes on from `start` (rewards and policies) and the rules' policy until nothing is left.
 pub(crate) fn breed(
     session: &mut Session,
     fallback: &Policy,
     costs: &Costs,
+    start: Vec<(f64, Policy)>,
     seen: &mut HashSet<Policy>,
 ) -> Result<StopReason, Halt> {
     let problem = session.problem;
     let mut rng = ChaCha8Rng::seed_from_u64(session.settings.seed);
-    let mut population: Vec<(f64, Policy)> = session.leaders().to_vec();
+    let mut population: Vec<(f64, Policy)> = Vec::new();
     let join = |population: &mut Vec<(f64, Policy)>, reward: f64, policy: Policy| {
         let place = population.partition_point(|(other, _)| *other >= reward);
         population.insert(place, (reward, policy));
         population.truncate(POPULATION);
     };
+    start.into_iter().for_each(|(reward, policy)| join(&mut population, reward, policy));
     if let Some(policy) = cut_by_rules(problem).map(|policy| fill(problem, costs, policy, &mut rng))
         && let Some(reward) = session.try_new(seen, &policy)?
     {
