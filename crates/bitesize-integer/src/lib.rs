@@ -35,7 +35,7 @@
 //!
 //! - [`network`]: [`IntNetwork`], a network of integers with its text form; nothing in it is a float.
 //! - [`verify`]: the rules of a legal one.
-//! - [`mod@lower`]: from [`bitesize_ir::QuantizedModel`] to it; with the [`LayerCache`] of a search, the only module that
+//! - [`mod@lower`]: from [`bitesize_ir::QuantizedModel`] to it, with the [`LayerCache`] of a search; the only module that
 //!   sees floats.
 //! - [`packing`]: the packed bytes of activations and weights.
 //! - [`interpreter`]: the golden interpreter, its operators in [`kernels`].
@@ -46,7 +46,6 @@
 pub mod engine;
 pub mod interpreter;
 pub mod kernels;
-mod layer_cache;
 pub mod lower;
 pub mod network;
 pub mod packing;
@@ -55,7 +54,6 @@ pub mod verify;
 
 pub use engine::Engine;
 pub use interpreter::{Interpreter, top1};
-pub use layer_cache::LayerCache;
-pub use lower::{LowerError, lower, lower_with};
+pub use lower::{LayerCache, LowerError, lower, lower_with};
 pub use network::{IntNetwork, IntNode, IntOp, IntTensor, IntWeights, Rescale};
 pub use verify::InvalidIntNetwork;

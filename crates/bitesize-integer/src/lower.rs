@@ -1,7 +1,10 @@
 //! From a quantized model to the integer network. The only module of this crate that sees floats; every integer
 //! comes from [`bitesize_ir::requantize`].
 
-use crate::layer_cache::LayerCache;
+mod cache;
+
+pub use cache::LayerCache;
+
 use crate::network::{IntNetwork, IntNode, IntOp, IntTensor, IntWeights, Rescale};
 use crate::verify::InvalidIntNetwork;
 use bitesize_ir::grid::WeightGrid;
@@ -47,7 +50,8 @@ pub fn lower(model: &QuantizedModel) -> Result<IntNetwork, LowerError> {
     lower_with(model, &mut LayerCache::new(0))
 }
 
-/// As [`lower`], taking layers from `cache` where it has them: what differs from the models before costs, and no more.
+/// As [`lower`], taking layers from `cache` where it has them: only layers that differ from those of the models before are lowered and
+/// their numbers checked.
 ///
 /// # Errors
 /// As [`lower`].

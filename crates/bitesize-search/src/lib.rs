@@ -25,8 +25,8 @@
 //! ```
 //!
 //! The crate sees neither weights nor images nor files, and reads no clock. Everything is a function of the problem,
-//! the settings (with the seed) and the rewards, so a search resumes by running again with the rewards that its diary
-//! knows ([`Memo::resuming`]), and chance is the same for any number of threads.
+//! the settings (with the seed) and the rewards, so a search resumes by running again with the scores that its diary
+//! knows, from [`Memo::resuming`] or an evaluator that remembers them, and chance is the same for any number of threads.
 //!
 //! In reading order: [`problem`], [`constraints`], [`evaluate`], [`record`], [`mod@search`]; the strategies [`rules`] and [`ddpg`], with
 //! [`enforce`], which brings any policy under the budgets; [`mod@baselines`], which every search is compared with; and

@@ -291,6 +291,7 @@ fn run_search(
     let shown = path.display();
     let judge = &mut shared.judge;
     judge.learn(diary.earlier());
+    let before = judge.spent();
     let mut rewards = Memo::new(judge);
     let start = Instant::now();
     let stage = arena.console.stage("search", settings.episodes);
@@ -328,7 +329,7 @@ fn run_search(
             arena.console.note(note);
         }
     }
-    Ok((outcome, judge.spent()))
+    Ok((outcome, judge.spent() - before))
 }
 
 /// What an earlier run of a search recorded, and where this one goes on.

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 const PROBE_SAMPLES: usize = 128;
 
 /// Lowered layers that are kept: the 27 combinations of widths that each of several hundred layers can have. Levels are
-/// shared, so one takes tens of bytes for each output channel.
+/// shared, but for layers where a channel's scale had to grow, so most take tens of bytes for each output channel.
 const KEPT_LAYERS: usize = 10_000;
 
 /// Held-out samples with what the float network makes of them.

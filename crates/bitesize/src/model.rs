@@ -22,8 +22,9 @@ pub struct Model {
 }
 
 /// Bytes in hexadecimal.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+/// The SHA-256 of `bytes`, in hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
 impl Model {
@@ -33,7 +34,7 @@ impl Model {
     /// A file that cannot be read or imported.
     pub fn load(path: &Path, console: &Console) -> anyhow::Result<Self> {
         let bytes = std::fs::read(path).with_context(|| format!("cannot read the model `{}`", path.display()))?;
-        let sha256 = hex(&Sha256::digest(&bytes));
+        let sha256 = sha256(&bytes);
         let imported = import(path, &bytes)?;
         for note in &imported.notes {
             console.note(note);

@@ -104,6 +104,8 @@ pub struct Sweep<'a> {
     pub chosen: &'a Chosen,
     /// The float network's reward.
     pub float_reward: f64,
+    /// Of the run's settings: points of others are not taken.
+    pub fingerprint: String,
 }
 
 /// What a sweep found.
@@ -125,7 +127,7 @@ pub struct Swept {
 pub fn sweep(sweep: &Sweep, shared: &mut Shared) -> anyhow::Result<Swept> {
     let Arena { problem, quantizer, console, folder, reward, .. } = *sweep.arena;
     let budgets = budgets(problem, sweep.steps);
-    let mut kept = Kept::open(folder, problem, &budgets)?;
+    let mut kept = Kept::open(folder, problem, &budgets, &sweep.fingerprint)?;
     let stage = console.stage("pareto", budgets.len());
     let mut points: Vec<Point> = Vec::new();
     for (done, budget) in budgets.iter().enumerate() {
@@ -151,7 +153,11 @@ pub fn sweep(sweep: &Sweep, shared: &mut Shared) -> anyhow::Result<Swept> {
     let rows: Vec<PointReport> =
         points.iter().map(|point| PointReport { point: point.clone(), accuracy: None, front: front(point) }).collect();
     let on_front = rows.iter().filter(|row| row.front).count();
-    stage.finish(format_args!("{} budgets, {on_front} on the front, {} policies", rows.len(), networks.len()));
+    let (found, policies) = (rows.len(), networks.len());
+    stage.finish(format_args!(
+        "{} budgets, {found} of them with a policy, {on_front} on the front, {policies} policies",
+        budgets.len()
+    ));
     Ok(Swept { rows, networks, reward, float_reward: sweep.float_reward })
 }
 
@@ -220,26 +226,33 @@ fn least(problem: &Problem, most: Budget) -> Budget {
     fitting.map_or(most, |memory| near(memory.flash_bytes, memory.ram_bytes))
 }
 
-/// `pareto.jsonl`: the points that an earlier run has finished, and where this one goes on.
+/// `pareto.jsonl`: a line that says which settings its points are of, then the points that an earlier run has finished, and where this one goes on.
 struct Kept {
     points: Vec<Point>,
     file: File,
 }
 
 impl Kept {
-    fn open(folder: &RunFolder, problem: &Problem, budgets: &[Budget]) -> anyhow::Result<Self> {
+    fn open(folder: &RunFolder, problem: &Problem, budgets: &[Budget], fingerprint: &str) -> anyhow::Result<Self> {
         let shown = folder.join(run::PARETO_POINTS).display().to_string();
         let fail = || format!("cannot use the points in `{shown}`; remove the file, and they are made again");
         let text = folder.read_lines(run::PARETO_POINTS).with_context(fail)?;
-        let points: Result<Vec<Point>, _> = text.lines().map(serde_json::from_str).collect();
+        let head = format!("{}\n", serde_json::json!({ "settings": fingerprint }));
+        if !text.is_empty() && !text.starts_with(&head) {
+            return Err(anyhow!("its points are of other settings or another version")).with_context(fail);
+        }
+        let points: Result<Vec<Point>, _> = text.lines().skip(1).map(serde_json::from_str).collect();
         let points = points.with_context(fail)?;
         for (line, point) in points.iter().enumerate() {
             if !budgets.contains(&point.budget()) || !is_of(point, problem) {
-                let line = line + 1;
+                let line = line + 2;
                 return Err(anyhow!("line {line} is of another network, target or version")).with_context(fail);
             }
         }
-        let file = folder.append_to_lines(run::PARETO_POINTS, &text).with_context(fail)?;
+        let mut file = folder.append_to_lines(run::PARETO_POINTS, &text).with_context(fail)?;
+        if text.is_empty() {
+            file.write_all(head.as_bytes()).with_context(fail)?;
+        }
         Ok(Self { points, file })
     }
 

@@ -227,13 +227,16 @@ pub fn decide(run: &Run, problem: &Problem, samples: &Samples, report: &mut Repo
     let arena = Arena { problem, quantizer: &quantizer, target: &target, reward, time_limit, folder, console };
     let of_float = reward.of(Score { accuracy: reference, loss: 0.0 });
     let settings = search_settings(config, of_float);
-    let mut shared = Shared::new(&arena)?;
-    let chosen = match &given {
-        Some(policy) => take(&arena, policy)?,
-        None => match choose_with(&arena, &mut shared, &mut Diary::open(folder)?, strategy_of(config)?, &settings)? {
-            Choice::Chosen(chosen) => *chosen,
-            Choice::DoesNotFit(diagnosis) => return Ok(Decision::DoesNotFit(diagnosis)),
-        },
+    let (chosen, shared) = match &given {
+        Some(policy) => (take(&arena, policy)?, None),
+        None => {
+            let mut shared = Shared::new(&arena)?;
+            let diary = &mut Diary::open(folder)?;
+            match choose_with(&arena, &mut shared, diary, strategy_of(config)?, &settings)? {
+                Choice::Chosen(chosen) => (*chosen, Some(shared)),
+                Choice::DoesNotFit(diagnosis) => return Ok(Decision::DoesNotFit(diagnosis)),
+            }
+        }
     };
     let candidate = chosen.delivered()?;
     report.fits = true;
@@ -243,12 +246,14 @@ pub fn decide(run: &Run, problem: &Problem, samples: &Samples, report: &mut Repo
     report.add_memory(network, &widths, &flash, &ram);
     qualities(&chosen, problem, &quantizer, &samples.calibration, report, console)?;
     keep_weights(candidate, inputs, folder)?;
-    let swept = match search.and_then(|search| search.pareto) {
-        Some(steps) => {
+    let swept = match (search.and_then(|search| search.pareto), shared) {
+        (Some(steps), Some(mut shared)) => {
             let (arena, strategy, settings, float_reward) = (&arena, strategy_of(config)?, &settings, of_float);
-            Some(sweep(&Sweep { arena, strategy, settings, steps, chosen: &chosen, float_reward }, &mut shared)?)
+            let (chosen, fingerprint) = (&chosen, config.fingerprint());
+            let asked = Sweep { arena, strategy, settings, steps, chosen, float_reward, fingerprint };
+            Some(sweep(&asked, &mut shared)?)
         }
-        None => None,
+        _ => None,
     };
     Ok(Decision::Delivered(Box::new(chosen), swept))
 }

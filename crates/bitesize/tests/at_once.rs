@@ -1,20 +1,11 @@
 //! A budget that cannot be kept is answered in under a second, from the command to the exit code. In a program of its own, so
 //! that no other test takes the processor meanwhile. Networks and data are in the folder that `BITESIZE_SHARED` names.
 
-use std::path::{Path, PathBuf};
+mod common;
+
+use common::shared;
 use std::process::Command;
 use std::time::{Duration, Instant};
-
-fn shared(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("BITESIZE_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
-    let path = folder.join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("SKIPPED: `{}` is not there; BITESIZE_SHARED names the folder", path.display());
-    None
-}
 
 /// Each network with all of its data. The best of five counts: this guards against a blow-up, not against noise.
 #[test]

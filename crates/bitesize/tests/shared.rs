@@ -1,5 +1,7 @@
 //! Networks that do not lie in the repository: `BITESIZE_SHARED` names their folder.
 
+mod common;
+
 use bitesize::console::{Console, Verbosity};
 use bitesize::data::{Batch, Dataset, Preprocess, PreprocessFile, Request, Role, Values};
 use bitesize::model::Model;
@@ -7,19 +9,9 @@ use bitesize::quantize::{Quantizer, calibrate};
 use bitesize::sqnr::{WARNING_DB, qualities};
 use bitesize_ir::{BitWidth, Policy, Shape};
 use bitesize_train::CalibrationSettings;
+use common::shared;
 use rand::{RngExt as _, SeedableRng as _};
-use std::path::{Path, PathBuf};
-
-fn shared(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("BITESIZE_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
-    let path = folder.join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("SKIPPED: `{}` is not there; BITESIZE_SHARED names the folder", path.display());
-    None
-}
+use std::path::Path;
 
 /// Every tensor of the network with the worst dead channels, at 8 bits, on `batch`: the lowest dB with its tensor.
 #[track_caller]

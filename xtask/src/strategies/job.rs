@@ -38,7 +38,7 @@ pub(super) struct Done {
     pub(super) job: Job,
     /// One for each number of evaluations at which the search is read, the last at its end.
     pub(super) readings: Vec<Reading>,
-    /// The best reward after each [`STEP`] evaluations, probes counted; 0 before the first.
+    /// The best reward after each [`STEP`] evaluations, probes counted, as far as it goes; 0 before the first.
     pub(super) curve: Vec<f64>,
     pub(super) seconds: f64,
     /// Of `seconds`, what quantizing and running networks took.
@@ -147,7 +147,8 @@ impl Bench<'_> {
                 delivered: self.delivered(job.strategy, records, problem)?,
             })
         };
-        let curve = (0..=job.evaluations / STEP).map(|step| {
+        let spent = records.last().map_or(0, |(_, spent)| *spent);
+        let curve = (0..=spent / STEP).map(|step| {
             let reached = records.iter().take_while(|(_, spent)| *spent <= step * STEP).last();
             reached.map_or(0.0, |(record, _)| record.best_reward)
         });

@@ -2,7 +2,8 @@
 //! of `docs/strategies.md`.
 //!
 //! Searches run side by side, each on one thread. Each one that is done is a line of `strategies.jsonl` in the work folder
-//! and is not run again, so the command can be interrupted and goes on where it stopped.
+//! and is not run again, so the command can be interrupted and goes on where it stopped. Lines are of the version that made
+//! them: after a change of a strategy or of what judges, remove the file.
 
 mod job;
 pub(crate) mod study;
@@ -72,7 +73,10 @@ struct Results {
 
 impl Results {
     fn open(path: &Path) -> Result<Self, Failure> {
-        let text = fs::read_to_string(path).unwrap_or_default();
+        let text = match fs::read_to_string(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            text => text.map_err(|error| format!("{}: {error}", path.display()))?,
+        };
         let complete = text.rfind('\n').map_or("", |end| &text[..=end]);
         let file = File::options().create(true).append(true).open(path)?;
         file.set_len(complete.len() as u64)?;
@@ -136,6 +140,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         [] => (target.join("strategies"), &[][..]),
         [work, only @ ..] => (PathBuf::from(work), only),
     };
+    if let Some(unknown) = only.iter().find(|name| !NETWORKS.contains(&name.as_str())) {
+        return Err(format!("`{unknown}` is none of {}", NETWORKS.join(", ")));
+    }
     let wanted = |network: &&str| only.is_empty() || only.iter().any(|name| name == network);
     let networks: Vec<&str> = NETWORKS.into_iter().filter(wanted).collect();
     all(&root, &work, &networks).map_err(|error| error.to_string())

@@ -17,6 +17,9 @@ use std::path::Path;
 /// # Errors
 /// As [`super::run`].
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
+    if arguments.is_empty() {
+        return Err("name one or more networks of CIFAR-10 in the models folder".into());
+    }
     let shared = shared_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
     arguments.iter().try_for_each(|network| study(&shared, network)).map_err(|error| error.to_string())
 }

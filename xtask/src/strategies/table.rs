@@ -13,6 +13,9 @@ use std::path::Path;
 /// Rewards that differ by less are equal: what is left of summing them.
 const SAME: f64 = 1e-9;
 
+/// Every so many steps a point of a curve is drawn.
+const PLOTTED: usize = 4;
+
 /// Writes the tables into `docs/strategies.md` below `root`, and a plot for each network beside it; where some networks are
 /// missing, prints the tables only.
 pub(super) fn write(root: &Path, networks: &[&str], results: &Results) -> Result<(), Failure> {
@@ -195,11 +198,11 @@ fn plot(network: &str, results: &Results) -> Result<String, Failure> {
         let series = Strategy::ALL.map(|strategy| {
             let cell = Cell::of(results, network, case, strategy, READINGS[1]);
             let steps = cell.runs.iter().map(|(done, _)| done.curve.len()).max().unwrap_or(0);
-            let at = |step: usize| cell.mean(|done, _| done.curve.get(step).copied().unwrap_or(0.0));
-            // Every other step is enough to see it; before all seeds have a policy there is no mean.
-            let began =
-                |step: &usize| cell.runs.iter().all(|(done, _)| done.curve.get(*step).is_some_and(|r| *r > 0.0));
-            let points = (0..steps).step_by(4).filter(began).map(|step| ((step * STEP) as f64, at(step))).collect();
+            // A seed that ended sooner stays at its best; before all seeds have a policy there is no mean.
+            let of = |done: &Done, step: usize| done.curve.get(step).or(done.curve.last()).copied().unwrap_or(0.0);
+            let began = |step: &usize| cell.runs.iter().all(|(done, _)| of(done, *step) > 0.0);
+            let drawn = (0..steps).filter(|step| step % PLOTTED == 0 || step + 1 == steps).filter(began);
+            let points = drawn.map(|step| ((step * STEP) as f64, cell.mean(|done, _| of(done, step)))).collect();
             Series { name: strategy.name().into(), points, line: Line::Solid }
         });
         Chart {

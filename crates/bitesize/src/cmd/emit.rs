@@ -65,6 +65,7 @@ impl EmitArgs {
         let mut report = earlier.unwrap_or_else(|| Report::new(&config, &inputs, &platform));
         if changed {
             report.forget_delivered();
+            run::SWEEP.into_iter().try_for_each(|name| folder.remove(name))?;
         }
         if renamed.is_some() {
             // What was proven is another text.

@@ -89,7 +89,7 @@ pub(crate) struct SearchArgs {
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     patience: Option<usize>,
     /// Sweep budgets too, STEPS levels of FLASH times as many of RAM down to the least that do, and write what each
-    /// delivers as CSV and SVG; --flash and --ram may then be left out [default: 4]
+    /// delivers as CSV and SVG; --flash and --ram may then be left out [STEPS where left out: 4]
     #[arg(
         long,
         value_name = "STEPS",

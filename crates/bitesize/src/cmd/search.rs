@@ -67,9 +67,8 @@ impl SearchCommandArgs {
         }
         stages::refuse_edited_policy(&inputs, &folder)?;
         if !self.resume {
-            // An earlier search may have swept budgets with other settings.
-            let swept = [run::PARETO_POINTS, run::PARETO_CSV, run::PARETO_SVG, run::PARETO];
-            swept.into_iter().try_for_each(|name| folder.remove(name))?;
+            // What an earlier search measured and swept may be of other samples and settings.
+            run::SWEEP.into_iter().chain([run::PROBES]).try_for_each(|name| folder.remove(name))?;
         }
         folder.write(run::CONFIG, config.to_toml().as_bytes())?;
 

@@ -195,7 +195,7 @@ impl Report {
         let kind = self.search.as_ref().map_or("", |s| &s.reward_kind);
         writeln!(
             out,
-            "## Other budgets\n\nOf {} budgets those that no other surpasses in FLASH, RAM and reward; all of them are \
+            "## Other budgets\n\nOf the {} budgets under which something can be delivered those that no other surpasses in FLASH, RAM and reward; all of them are \
              in pareto.csv and pareto.svg, and the policies by the row's number in pareto/.\n",
             rows.len()
         )?;

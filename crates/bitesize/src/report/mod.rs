@@ -318,6 +318,7 @@ impl Report {
         self.diagnosis = None;
         self.search = None;
         self.baselines = None;
+        self.pareto = None;
         self.chosen = Some("policy".into());
     }
 

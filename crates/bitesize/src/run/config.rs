@@ -1,6 +1,7 @@
 //! `config.toml`: everything that reproduces a run.
 
 use crate::data::PreprocessFile;
+use crate::model::sha256;
 use crate::pareto::STEPS;
 use crate::platform::PlatformName;
 use bitesize_codegen::{EmitOptions, check_name};
@@ -191,23 +192,30 @@ impl RunConfig {
         format!("# Reproduces this run: bitesize fit --config config.toml -o ANOTHER_FOLDER\n{body}")
     }
 
+    /// A short text that two runs share where no setting makes their results differ.
+    pub fn fingerprint(&self) -> String {
+        let text: String = self.flat().into_iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+        sha256(text.as_bytes())
+    }
+
+    /// Every setting that results depend on, with its value. A file may have moved: what counts is its hash or its content.
+    fn flat(&self) -> Vec<(String, String)> {
+        let mut rows = Vec::new();
+        if let Ok(toml::Value::Table(table)) = toml::Value::try_from(self) {
+            flatten("", &table, &mut rows);
+        }
+        rows.retain(|(key, _)| !matches!(key.as_str(), "model.path" | "data.train" | "data.val"));
+        rows
+    }
+
     /// The first setting in which `self` and `other` differ so that results differ, named with both values.
     pub fn first_difference(&self, other: &Self) -> Option<String> {
-        let flat = |config: &Self| {
-            let mut rows = Vec::new();
-            if let Ok(toml::Value::Table(table)) = toml::Value::try_from(config) {
-                flatten("", &table, &mut rows);
-            }
-            rows
-        };
-        let (mine, theirs) = (flat(self), flat(other));
+        let (mine, theirs) = (self.flat(), other.flat());
         let value = |rows: &[(String, String)], key: &str| {
             rows.iter().find(|(k, _)| k == key).map_or("nothing".to_owned(), |(_, v)| v.clone())
         };
         let keys = mine.iter().chain(&theirs).map(|(k, _)| k);
-        // A file may have moved: what counts is its hash or its content.
-        let counts = |key: &&String| !matches!(key.as_str(), "model.path" | "data.train" | "data.val");
-        let mut differing = keys.filter(counts).filter(|k| value(&mine, k) != value(&theirs, k));
+        let mut differing = keys.filter(|k| value(&mine, k) != value(&theirs, k));
         differing.next().map(|key| format!("`{key}` is {} there and {} now", value(&mine, key), value(&theirs, key)))
     }
 }

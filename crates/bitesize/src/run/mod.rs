@@ -28,6 +28,8 @@ pub const PARETO_CSV: &str = "pareto.csv";
 pub const PARETO_SVG: &str = "pareto.svg";
 /// The policies of its front.
 pub const PARETO: &str = "pareto";
+/// All that a sweep leaves.
+pub const SWEEP: [&str; 4] = [PARETO_POINTS, PARETO_CSV, PARETO_SVG, PARETO];
 /// The report for people.
 pub const REPORT_MD: &str = "report.md";
 /// The report for programs.

@@ -79,7 +79,12 @@ fn a_sweep_is_complete_and_goes_on_where_it_was_cut_off() {
     fs::remove_file(Path::new(&out).join("report.json")).unwrap();
     let wrong = lines.replacen("\"flash_bytes\":", "\"flash_bytes\":1", 1);
     fs::write(Path::new(&out).join("pareto.jsonl"), &wrong).unwrap();
-    run(&["fit", "--resume", "-o", &out]).expect(1, &["pareto.jsonl", "line 1", "remove the file"]);
+    run(&["fit", "--resume", "-o", &out]).expect(1, &["pareto.jsonl", "line 2", "remove the file"]);
+    let config = Path::new(&out).join("config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replacen("episodes = 20", "episodes = 21", 1)).unwrap();
+    fs::write(Path::new(&out).join("pareto.jsonl"), &lines).unwrap();
+    run(&["fit", "--resume", "-o", &out]).expect(1, &["pareto.jsonl", "other settings", "remove the file"]);
 }
 
 /// Three levels of each, kept by every row; the first is the run's or what 8 bits take, the last near the least.
