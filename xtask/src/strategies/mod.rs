@@ -165,7 +165,7 @@ fn all(root: &Path, work: &Path, networks: &[&str]) -> Result<(), Failure> {
             results = compare(&shared, network, missing, results)?;
         }
     }
-    table::write(root, networks, &results)
+    table::write(root, &results)
 }
 
 /// A network calibrated, with what judges its policies.

@@ -2,7 +2,7 @@
 
 use super::job::{Done, Reading, STEP};
 use super::subject::Failure;
-use super::{CASES, READINGS, Reference, Results};
+use super::{CASES, NETWORKS, READINGS, Reference, Results};
 use crate::results::insert;
 use bitesize::plot::{Chart, Line, Series, svg};
 use bitesize_search::Strategy;
@@ -16,21 +16,22 @@ const SAME: f64 = 1e-9;
 /// Every so many steps a point of a curve is drawn.
 const PLOTTED: usize = 4;
 
-/// Writes the tables into `docs/strategies.md` below `root`, and a plot for each network beside it; where some networks are
-/// missing, prints the tables only.
-pub(super) fn write(root: &Path, networks: &[&str], results: &Results) -> Result<(), Failure> {
+/// Writes the tables of all networks that `results` know into `docs/strategies.md` below `root`, and a plot for each beside it.
+pub(super) fn write(root: &Path, results: &Results) -> Result<(), Failure> {
+    let (known, missing): (Vec<&str>, Vec<&str>) =
+        NETWORKS.into_iter().partition(|network| results.reference(network).is_some());
     let mut text = String::new();
-    for network in networks {
-        let reference = results.reference(network).ok_or_else(|| format!("{network} has not been measured"))?;
+    if !missing.is_empty() {
+        writeln!(text, "\nNot run yet: {}.", missing.join(", "))?;
+    }
+    for reference in known.iter().filter_map(|network| results.reference(network)) {
         network_tables(&mut text, reference, results)?;
     }
-    summary(&mut text, networks, results)?;
+    summary(&mut text, &known, results)?;
     println!("{text}");
-    if networks.len() < super::NETWORKS.len() {
-        return Ok(());
-    }
     insert(&root.join("docs/strategies.md"), "strategies", &text)?;
-    for network in networks {
+    fs::create_dir_all(root.join("docs/strategies"))?;
+    for network in known {
         fs::write(root.join(format!("docs/strategies/{network}.svg")), plot(network, results)?)?;
     }
     Ok(())
