@@ -129,7 +129,7 @@ fn jobs(network: &str, agent: bool) -> Vec<Job> {
 }
 
 /// Runs what is missing and rewrites tables and plots. `arguments`: the work folder (default `target/strategies`), and the
-/// names of networks to run (default all).
+/// names of networks to run (default all), or `none` to write what is there.
 ///
 /// # Errors
 /// A network, data or a file that cannot be read or written; a search that failed.
@@ -140,7 +140,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         [] => (target.join("strategies"), &[][..]),
         [work, only @ ..] => (PathBuf::from(work), only),
     };
-    if let Some(unknown) = only.iter().find(|name| !NETWORKS.contains(&name.as_str())) {
+    let none = ["none".to_owned()];
+    if let Some(unknown) = only.iter().find(|name| only != none && !NETWORKS.contains(&name.as_str())) {
         return Err(format!("`{unknown}` is none of {}", NETWORKS.join(", ")));
     }
     let wanted = |network: &&str| only.is_empty() || only.iter().any(|name| name == network);
