@@ -3,7 +3,7 @@
 //! `exact` comes first. Its model is of single changes at wide widths; how changes add up at narrow ones is measured
 //! next: single steps from the best policy, whose optimum within a step of it is evaluated and becomes the new centre
 //! where it is better, and again, as long as that helps and at most half of the evaluations are spent. `evolution`
-//! gets the rest.
+//! gets the rest, from what `exact` evaluated and the best so far: the neighbours of one policy would keep it there.
 
 use crate::additive::solve;
 use crate::evolution;

@@ -226,7 +226,8 @@ fn least(problem: &Problem, most: Budget) -> Budget {
     fitting.map_or(most, |memory| near(memory.flash_bytes, memory.ram_bytes))
 }
 
-/// `pareto.jsonl`: a line that says which settings its points are of, then the points that an earlier run has finished, and where this one goes on.
+/// `pareto.jsonl`: a line that says which settings its points are of, then the points that an earlier run has finished, and
+/// where this one goes on.
 struct Kept {
     points: Vec<Point>,
     file: File,

@@ -2,6 +2,7 @@
 
 use super::subject::{Failure, Subject};
 use bitesize::judge::{Judge, Target};
+use bitesize::measure::share;
 use bitesize::quantize::Quantizer;
 use bitesize::run::RunFolder;
 use bitesize_ir::Policy;
@@ -113,7 +114,7 @@ impl Bench<'_> {
     pub(super) fn run(&self, job: &Job, problem: &Problem, readings: &[usize]) -> Result<Done, Failure> {
         let place = tempfile::tempdir()?;
         let mut judge = Judge::new(self.quantizer, self.target, &RunFolder::create(&place.path().join("probes"))?)?;
-        let float = bitesize::measure::share(self.target.float_hits, self.subject.reward.len());
+        let float = share(self.target.float_hits, self.subject.reward.len());
         let settings = Settings {
             episodes: job.evaluations,
             patience: None,
@@ -123,11 +124,11 @@ impl Bench<'_> {
             ddpg: DdpgSettings::default(),
         };
         let start = Instant::now();
-        let (share, probes) = (judge.probe_share(), Cell::new(0));
+        let (probe_share, probes) = (judge.probe_share(), Cell::new(0));
         let mut records: Vec<Spent> = Vec::new();
         let mut counting = Counting { judge: &mut judge, probes: &probes };
         let outcome = search(problem, job.strategy, &settings, &mut Memo::new(&mut counting), &mut |record| {
-            let spent = record.episode + 1 + (probes.get() as f64 * share).ceil() as usize;
+            let spent = record.episode + 1 + (probes.get() as f64 * probe_share).ceil() as usize;
             records.push((record.clone(), spent));
             ControlFlow::Continue(())
         })?;
@@ -189,8 +190,7 @@ impl Bench<'_> {
         let delivered = Delivered {
             policy: policy.to_owned(),
             reward: self.reward.of(self.target.score(&candidate, None).map_err(|_| "interrupted")?),
-            accuracy: candidate.hits(&self.subject.test).map_err(|_| "interrupted")? as f64
-                / self.subject.test.len() as f64,
+            accuracy: share(candidate.hits(&self.subject.test).map_err(|_| "interrupted")?, self.subject.test.len()),
             flash_bytes: memory.flash_bytes,
             ram_bytes: memory.ram_bytes,
         };
