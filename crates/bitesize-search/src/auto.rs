@@ -17,11 +17,14 @@ use std::collections::HashSet;
 /// Policies evaluated for each round of measuring.
 const CANDIDATES: usize = 4;
 
+/// The share of single steps among the children.
+const STEPS: f64 = 0.5;
+
 /// Runs the strategy. `fallback` keeps every limit.
 pub(crate) fn run(session: &mut Session, fallback: &Policy) -> Result<StopReason, Halt> {
     let mut seen = HashSet::new();
     let costs = exact::start(session, fallback, &mut seen)?;
-    let mut start = session.leaders().to_vec();
+    let first = session.leaders().to_vec();
     let mut before = f64::NEG_INFINITY;
     while let Some((centre, reward)) = session.best().map(|(policy, reward)| (policy.clone(), reward)) {
         if reward <= before || 2 * session.left() < session.settings.episodes {
@@ -36,10 +39,11 @@ pub(crate) fn run(session: &mut Session, fallback: &Policy) -> Result<StopReason
             return Ok(StopReason::Patience);
         }
     }
+    session.propose_best();
+    let start = first.iter().chain(session.leaders().iter().filter(|leader| !first.contains(leader)));
     // The first costs, from wide surroundings: those of the rounds are differences of near policies, mostly chance where
     // little is lost, and lead slack bytes astray.
-    start.extend(session.leaders().first().cloned().filter(|(_, best)| start.iter().all(|(_, policy)| policy != best)));
-    evolution::breed(session, fallback, &costs, start, &mut seen)
+    evolution::breed(session, fallback, &costs, start.cloned().collect(), &mut seen, STEPS)
 }
 
 /// Rows whose activations are narrower than they may be in `centre`, or press.

@@ -19,21 +19,26 @@ const POPULATION: usize = 24;
 /// Children in a row that are nothing new, after which there is nothing more to try.
 const DRAWS: usize = 1000;
 
+/// After each so many of them one more width is changed.
+const TIRED: usize = 20;
+
 /// Runs the strategy. `fallback` keeps every limit.
 pub(crate) fn run(session: &mut Session, fallback: &Policy) -> Result<StopReason, Halt> {
     let mut seen = HashSet::new();
     let costs = exact::start(session, fallback, &mut seen)?;
     let start = session.leaders().to_vec();
-    breed(session, fallback, &costs, start, &mut seen)
+    breed(session, fallback, &costs, start, &mut seen, 0.0)
 }
 
-/// Goes on from `start` (rewards and policies) and the rules' policy until nothing is left.
+/// Goes on from `start` (rewards and policies) and the rules' policy until nothing is left. A share `steps`, in 0..=1, of
+/// the children differs from a parent by one width, and its slack is left as it is.
 pub(crate) fn breed(
     session: &mut Session,
     fallback: &Policy,
     costs: &Costs,
     start: Vec<(f64, Policy)>,
     seen: &mut HashSet<Policy>,
+    steps: f64,
 ) -> Result<StopReason, Halt> {
     let problem = session.problem;
     let mut rng = ChaCha8Rng::seed_from_u64(session.settings.seed);
@@ -54,9 +59,18 @@ pub(crate) fn breed(
         if session.out_of_patience(0) {
             return Ok(StopReason::Patience);
         }
-        let child = child(problem, &population, &mut rng);
-        let Some(child) = enforce(problem, child, Some(fallback)) else { continue };
-        let child = fill(problem, costs, child, &mut rng);
+        let step = match steps > 0.0 && !population.is_empty() && rng.random_bool(steps) {
+            true => step(problem, parent(&population, &mut rng), seen, &mut rng),
+            false => None,
+        };
+        let child = match step {
+            Some(step) => step,
+            None => {
+                let child = child(problem, &population, draws, &mut rng);
+                let Some(child) = enforce(problem, child, Some(fallback)) else { continue };
+                fill(problem, costs, child, &mut rng)
+            }
+        };
         draws += 1;
         if let Some(reward) = session.try_new(seen, &child)? {
             draws = 0;
@@ -66,27 +80,48 @@ pub(crate) fn breed(
     Ok(if draws < DRAWS { StopReason::Episodes } else { StopReason::Finished })
 }
 
-/// Of two parents, the better the more often, row by row; then one to three widths changed by a level.
-fn child(problem: &Problem, population: &[(f64, Policy)], rng: &mut impl Rng) -> Policy {
+/// One of `population`, which is not empty, the better the more often.
+fn parent<'p>(population: &'p [(f64, Policy)], rng: &mut impl Rng) -> &'p Policy {
+    // The product of two uniform numbers favours the front.
+    let place = rng.random_range(0.0..1.0f64) * rng.random_range(0.0..1.0);
+    &population[(place * population.len() as f64) as usize].1
+}
+
+/// A policy that fits, is not in `seen`, and differs from `policy` by one level of one width, if there is any.
+fn step(problem: &Problem, policy: &Policy, seen: &HashSet<Policy>, rng: &mut impl Rng) -> Option<Policy> {
+    let mut steps = Vec::new();
+    for (row, side) in problem.slots() {
+        let Some(now) = width(policy, row, side) else { continue };
+        let allowed = problem.allowed(row, side);
+        for bits in allowed.iter().find(|bits| *bits > now).into_iter().chain(allowed.below(now)) {
+            let mut step = policy.clone();
+            set_width(&mut step, row, side, bits);
+            if !seen.contains(&step) && problem.fits(&step) {
+                steps.push(step);
+            }
+        }
+    }
+    let chosen = (!steps.is_empty()).then(|| rng.random_range(0..steps.len()))?;
+    Some(steps.swap_remove(chosen))
+}
+
+/// Of two parents, the better the more often, row by row; then one to three widths changed, more where `draws` children
+/// in a row were nothing new.
+fn child(problem: &Problem, population: &[(f64, Policy)], draws: usize, rng: &mut impl Rng) -> Policy {
     if population.is_empty() {
         return any_policy(problem, rng);
     }
-    // The product of two uniform numbers favours the front.
-    let mut parent = || {
-        let place = rng.random_range(0.0..1.0f64) * rng.random_range(0.0..1.0);
-        &population[(place * population.len() as f64) as usize].1
-    };
-    let (mut child, other) = (parent().clone(), parent().clone());
+    let (mut child, other) = (parent(population, rng).clone(), parent(population, rng));
     if rng.random_bool(0.5) {
-        for (row, of_other) in child.rows.iter_mut().zip(other.rows) {
+        for (row, of_other) in child.rows.iter_mut().zip(&other.rows) {
             if rng.random_bool(0.5) {
-                *row = of_other;
+                row.clone_from(of_other);
             }
         }
     }
     let slots: Vec<(usize, Side)> =
         problem.slots().filter(|(row, side)| problem.allowed(*row, *side).len() > 1).collect();
-    for _ in 0..rng.random_range(1..=3) {
+    for _ in 0..rng.random_range(1..=3 + draws / TIRED) {
         if slots.is_empty() {
             break;
         }

@@ -42,11 +42,12 @@ pub(crate) fn start(session: &mut Session, fallback: &Policy, seen: &mut HashSet
             1.0 => solution.clone(),
             _ => solve(problem, &costs.map(|cost| cost.max(0.0).powf(exponent)), 1),
         };
-        for (_, policy) in &solution.policies {
-            session.try_new(seen, policy)?;
+        for (place, (_, policy)) in solution.policies.iter().enumerate() {
+            if session.try_new(seen, policy)?.is_some() && place == 0 {
+                session.propose(policy);
+            }
         }
     }
-    session.optimum = solution.policies.into_iter().next().map(|(_, policy)| policy).filter(|p| seen.contains(p));
     if session.best().is_none() {
         session.try_new(seen, fallback)?;
     }

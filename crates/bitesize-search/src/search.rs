@@ -161,10 +161,10 @@ pub struct Found {
     pub evaluations: usize,
     /// Different policies probed, to measure what single widths cost.
     pub probes: usize,
-    /// Candidates for the final quantization, this policy first: those of the highest reward, best first, and among the
-    /// first [`CANDIDATES`] of them the optimum of measured sensitivities, where the strategy has one. That optimum is
-    /// chosen by no reward, so it is not the winner of luck on the held-out samples.
+    /// The [`candidates`] for the final quantization, this policy first.
     pub best: Vec<Policy>,
+    /// The episodes of the policies that models proposed.
+    pub proposed: Vec<usize>,
     /// What there is to say beside: how sure an optimum is.
     pub note: String,
     /// Why it stopped.
@@ -182,8 +182,33 @@ pub enum Outcome {
     Nothing(StopReason),
 }
 
-/// How many of [`Found::best`] are worth a final quantization.
-pub const CANDIDATES: usize = 4;
+/// How many policies get a final quantization.
+pub const CANDIDATES: usize = 6;
+
+/// The policies worth a final quantization, at most [`CANDIDATES`]: the first of `ranked`, which has them by reward, the
+/// best first, and those that models of the losses proposed, in the place of the last where they are not among them.
+/// What is best of hundreds is in part the winner of luck on the held-out samples, by roundings that the final
+/// quantization changes; what a model proposes is less so.
+pub fn candidates<P: PartialEq + Clone>(ranked: impl IntoIterator<Item = P>, proposed: &[P]) -> Vec<P> {
+    let mut chosen: Vec<P> = Vec::new();
+    for policy in ranked {
+        if chosen.len() < CANDIDATES && !chosen.contains(&policy) {
+            chosen.push(policy);
+        }
+    }
+    for policy in proposed.iter().take(CANDIDATES - 1) {
+        if chosen.contains(policy) {
+            continue;
+        }
+        if chosen.len() == CANDIDATES
+            && let Some(last) = chosen.iter().rposition(|other| !proposed.contains(other))
+        {
+            chosen.remove(last);
+        }
+        chosen.push(policy.clone());
+    }
+    chosen
+}
 
 /// Called with each record as it happens; `Break` ends the search with what it has.
 pub type OnRecord<'a> = dyn FnMut(&Record) -> ControlFlow<StopReason> + 'a;
@@ -202,8 +227,8 @@ pub fn search(
     rewards: &mut Memo,
     on_record: &mut OnRecord,
 ) -> Result<Outcome, EvaluationError> {
-    let (best, leaders, optimum, note) = (None, Vec::new(), None, String::new());
-    let mut session = Session { problem, settings, rewards, on_record, best, leaders, optimum, note, episodes: 0 };
+    let (best, leaders, proposed, note) = (None, Vec::new(), Vec::new(), String::new());
+    let mut session = Session { problem, settings, rewards, on_record, best, leaders, proposed, note, episodes: 0 };
     let uniform = problem.uniform(BitWidth::B8);
     let ended = if problem.fits(&uniform) {
         session.episode(uniform).map(|_| StopReason::UniformFits)
@@ -229,13 +254,11 @@ pub fn search(
     };
     let (episodes, evaluations) = (session.episodes, session.rewards.evaluations());
     let (probes, note) = (session.rewards.probes(), session.note);
-    let mut leaders: Vec<Policy> = session.leaders.into_iter().map(|(_, policy)| policy).collect();
-    if let Some(optimum) = session.optimum.filter(|optimum| !leaders.iter().take(CANDIDATES).any(|p| p == optimum)) {
-        leaders.insert(CANDIDATES.min(leaders.len() + 1) - 1, optimum);
-    }
+    let (proposed, policies): (Vec<usize>, Vec<Policy>) = session.proposed.into_iter().unzip();
+    let best = candidates(session.leaders.into_iter().map(|(_, policy)| policy), &policies);
     Ok(match session.best {
         Some(found) => {
-            let found = Found { episodes, evaluations, probes, best: leaders, note, stop_reason, ..found };
+            let found = Found { episodes, evaluations, probes, best, proposed, note, stop_reason, ..found };
             Outcome::Found(Box::new(found))
         }
         None => Outcome::Nothing(stop_reason),
@@ -266,13 +289,13 @@ pub(crate) struct Session<'a, 'm> {
     best: Option<Found>,
     /// The best few, with their rewards, best first.
     leaders: Vec<(f64, Policy)>,
-    /// The optimum of a model of the losses, where it was evaluated.
-    pub(crate) optimum: Option<Policy>,
+    /// What models of the losses proposed, with the episode.
+    proposed: Vec<(usize, Policy)>,
     pub(crate) note: String,
     episodes: usize,
 }
 
-/// Policies that [`Found::best`] holds at most.
+/// Policies that are remembered at most.
 const LEADERS: usize = 8;
 
 impl Session<'_, '_> {
@@ -288,10 +311,21 @@ impl Session<'_, '_> {
             self.leaders.truncate(LEADERS);
         }
         if self.best.as_ref().is_none_or(|best| reward > best.reward) {
-            let (best, note, stop_reason) = (Vec::new(), String::new(), StopReason::Episodes);
-            let (episodes, evaluations, probes) = (0, 0, 0);
-            self.best =
-                Some(Found { policy, memory, reward, episode, episodes, evaluations, probes, best, note, stop_reason });
+            let (best, proposed, note) = (Vec::new(), Vec::new(), String::new());
+            let (episodes, evaluations, probes, stop_reason) = (0, 0, 0, StopReason::Episodes);
+            self.best = Some(Found {
+                policy,
+                memory,
+                reward,
+                episode,
+                episodes,
+                evaluations,
+                probes,
+                best,
+                proposed,
+                note,
+                stop_reason,
+            });
         }
         self.episodes += 1;
         let record = Record {
@@ -330,6 +364,24 @@ impl Session<'_, '_> {
         &self.leaders
     }
 
+    /// Makes `policy`, just evaluated, a candidate for the final quantization whatever comes: a model proposed it.
+    pub(crate) fn propose(&mut self, policy: &Policy) {
+        self.keep(self.episodes.saturating_sub(1), policy.clone());
+    }
+
+    /// As [`propose`](Self::propose), for the best policy so far.
+    pub(crate) fn propose_best(&mut self) {
+        if let Some((episode, policy)) = self.best.as_ref().map(|best| (best.episode, best.policy.clone())) {
+            self.keep(episode, policy);
+        }
+    }
+
+    fn keep(&mut self, episode: usize, policy: Policy) {
+        if self.proposed.iter().all(|(other, _)| *other != episode) {
+            self.proposed.push((episode, policy));
+        }
+    }
+
     /// Evaluates `policy` unless `seen` has it or nothing is left; its reward.
     pub(crate) fn try_new(&mut self, seen: &mut HashSet<Policy>, policy: &Policy) -> Result<Option<f64>, Halt> {
         if !seen.insert(policy.clone()) || (self.left() == 0 && self.episodes > 0) {
@@ -342,5 +394,23 @@ impl Session<'_, '_> {
     pub(crate) fn out_of_patience(&self, learns_from: usize) -> bool {
         let since = self.best.as_ref().map_or(0, |best| best.episode + 1).max(learns_from);
         self.settings.patience.is_some_and(|patience| self.episodes.saturating_sub(since) >= patience)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn candidates_are_the_best_and_what_models_proposed() {
+        let of = |ranked: &str, proposed: &str| {
+            candidates(ranked.chars(), &proposed.chars().collect::<Vec<_>>()).into_iter().collect::<String>()
+        };
+        assert_eq!(of("abbcdefgh", ""), "abcdef");
+        assert_eq!(of("abcdefgh", "z"), "abcdez");
+        assert_eq!(of("abcdezg", "zy"), "abcdzy", "what is there already stays");
+        assert_eq!(of("abcdefgh", "wxyz"), "abwxyz");
+        assert_eq!(of("abcdefgh", "uvwxyz"), "auvwxy", "the best is always one");
+        assert_eq!(of("ab", "by"), "aby");
     }
 }

@@ -13,7 +13,7 @@ use bitesize_search::evaluate::{EvaluationError, Memo, RewardKind};
 use bitesize_search::feasibility::Diagnosis;
 use bitesize_search::problem::{Memory, Problem};
 use bitesize_search::record::{Record, Replay, diary_line, parse_diary};
-use bitesize_search::search::{CANDIDATES, Found, Outcome, Settings, StopReason, Strategy, search};
+use bitesize_search::search::{Found, Outcome, Settings, StopReason, Strategy, search};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write as _;
@@ -225,7 +225,7 @@ pub fn take(arena: &Arena, policy: &Policy) -> anyhow::Result<Chosen> {
 /// judges by is another quantization, and policies that are nearly as good under one may change places under the other.
 fn best_after_final_quantization(arena: &Arena, shared: &mut Shared, found: &Found) -> anyhow::Result<Finalist> {
     let mut best = finalist(arena, shared, "search", &found.policy)?;
-    for policy in found.best.iter().take(CANDIDATES).skip(1) {
+    for policy in found.best.iter().skip(1) {
         let next = finalist(arena, shared, "search", policy)?;
         if next.reward > best.reward {
             best = next;

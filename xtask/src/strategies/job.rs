@@ -7,7 +7,7 @@ use bitesize::quantize::Quantizer;
 use bitesize::run::RunFolder;
 use bitesize_ir::Policy;
 use bitesize_search::problem::{from_compact, to_compact};
-use bitesize_search::search::CANDIDATES;
+use bitesize_search::search::candidates;
 use bitesize_search::{
     DdpgSettings, EvaluationError, Evaluator, Memo, Outcome, Problem, Record, RewardKind, Score, Settings, Strategy,
     search,
@@ -134,8 +134,7 @@ impl Bench<'_> {
         })?;
         let seconds = start.elapsed().as_secs_f64();
         let Outcome::Found(found) = outcome else { return Err(format!("{job:?}: nothing fits").into()) };
-        let candidates = candidates(job.strategy, &records);
-        if found.best.iter().take(CANDIDATES).map(to_compact).ne(candidates.iter().cloned()) {
+        if found.best.iter().map(to_compact).ne(finalists(&records, &found.proposed)) {
             return Err(format!("{job:?}: its log does not lead to the candidates that the search names").into());
         }
         let at = |evaluations: usize| -> Result<Reading, Failure> {
@@ -145,7 +144,7 @@ impl Bench<'_> {
             Ok(Reading {
                 evaluations,
                 reward: records[count - 1].0.best_reward,
-                delivered: self.delivered(job.strategy, records, problem)?,
+                delivered: self.delivered(finalists(records, &found.proposed), problem)?,
             })
         };
         let spent = records.last().map_or(0, |(_, spent)| *spent);
@@ -166,10 +165,10 @@ impl Bench<'_> {
         })
     }
 
-    /// What is delivered of `records`: of the candidates the one with the highest reward after the final quantization.
-    fn delivered(&self, strategy: Strategy, records: &[Spent], problem: &Problem) -> Result<Delivered, Failure> {
+    /// Of `finalists` the one with the highest reward after the final quantization.
+    fn delivered(&self, finalists: Vec<String>, problem: &Problem) -> Result<Delivered, Failure> {
         let mut best: Option<Delivered> = None;
-        for policy in candidates(strategy, records) {
+        for policy in finalists {
             let next = self.finally(&policy, problem)?;
             if best.as_ref().is_none_or(|best| next.reward > best.reward) {
                 best = Some(next);
@@ -199,21 +198,10 @@ impl Bench<'_> {
     }
 }
 
-/// The policies that get the final quantization, as [`bitesize_search::Found::best`] has them: the best few, and among them
-/// the optimum of the measured sensitivities, which is what its strategies evaluate first.
-fn candidates(strategy: Strategy, records: &[Spent]) -> Vec<String> {
+/// The policies that get the final quantization after `records` of a search that `proposed` in these episodes.
+fn finalists(records: &[Spent], proposed: &[usize]) -> Vec<String> {
     let mut ranked: Vec<&Record> = records.iter().map(|(record, _)| record).collect();
     ranked.sort_by(|a, b| b.reward.total_cmp(&a.reward));
-    let mut best: Vec<String> = Vec::new();
-    for record in ranked {
-        if best.len() < CANDIDATES && !best.contains(&record.policy) {
-            best.push(record.policy.clone());
-        }
-    }
-    let measures = matches!(strategy, Strategy::Exact | Strategy::Auto | Strategy::Evolution);
-    if let Some((first, _)) = records.first().filter(|(first, _)| measures && !best.contains(&first.policy)) {
-        best.truncate(CANDIDATES - 1);
-        best.push(first.policy.clone());
-    }
-    best
+    let proposed = proposed.iter().filter_map(|episode| records.get(*episode)).map(|(record, _)| record.policy.clone());
+    candidates(ranked.into_iter().map(|record| record.policy.clone()), &proposed.collect::<Vec<_>>())
 }

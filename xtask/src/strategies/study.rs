@@ -1,15 +1,16 @@
 //! `cargo xtask search-study`: single searches, to try things out.
 
-use super::job::{Bench, Finals, Job};
+use super::job::{Bench, Done, Finals, Job, Reading};
 use super::subject::{Failure, Subject, problem_of};
 use super::{Prepared, shared_folder};
 use bitesize::data::Shares;
+use bitesize_search::problem::Memory;
 use std::path::Path;
 
 /// Runs the searches that the environment names on each of the networks `arguments`:
 ///
 /// - `CASES` (`w70,w50,w35,w30`), as [`problem_of`] reads them;
-/// - `STRATEGIES` (`auto,exact,greedy,rules`), `EVALUATIONS` (200), `SEEDS` (0), `IMAGES` (512, for calibration),
+/// - `STRATEGIES` (`auto,exact,greedy,rules`), `EVALUATIONS` (200; where it is a list, one search is read at each of them), `SEEDS` (0), `IMAGES` (512, for calibration),
 ///   `EVAL_IMAGES` (512), `REWARD` (`loss`).
 ///
 /// A line for each: rewards, accuracy on the whole test set, shares of the bytes of uniform 8 bits, seconds.
@@ -37,33 +38,39 @@ fn study(shared: &Path, network: &str) -> Result<(), Failure> {
         let reward = setting("REWARD", "loss").parse()?;
         let bench = Bench { subject: &subject, quantizer, target, finals: &finals, reward };
         let full = free.memory(&free.uniform(bitesize_ir::BitWidth::B8));
-        let evaluations = setting("EVALUATIONS", "200").parse()?;
+        let readings: Vec<usize> =
+            setting("EVALUATIONS", "200").split(',').map(str::parse).collect::<Result<_, _>>()?;
+        let evaluations = readings.iter().copied().max().ok_or("EVALUATIONS is empty")?;
         for case in setting("CASES", "w70,w50,w35,w30").split(',') {
             for strategy in setting("STRATEGIES", "auto,exact,greedy,rules").split(',') {
                 for seed in setting("SEEDS", "0").split(',') {
                     let (network, case) = (network.to_owned(), case.to_owned());
                     let job = Job { network, case, strategy: strategy.parse()?, seed: seed.parse()?, evaluations };
-                    let done = bench.run(&job, &problem_of(free, &job.case)?, &[evaluations])?;
-                    let reading = done.readings.first().ok_or("nothing was read")?;
-                    let share = |used: u64, of: u64| 100.0 * used as f64 / of as f64;
-                    println!(
-                        "{network} {} {strategy:<9} seed {seed}: reward {:.5}, delivered {:.5}; test {:.2}; FLASH {:.1} % RAM \
-                         {:.1} %; {} evaluations, {} probes, {:.1} s (evaluations {:.1})",
-                        job.case,
-                        reading.reward,
-                        reading.delivered.reward,
-                        100.0 * reading.delivered.accuracy,
-                        share(reading.delivered.flash_bytes, full.flash_bytes),
-                        share(reading.delivered.ram_bytes, full.ram_bytes),
-                        done.different,
-                        done.probes,
-                        done.seconds,
-                        done.evaluation_seconds,
-                        network = job.network,
-                    );
+                    let done = bench.run(&job, &problem_of(free, &job.case)?, &readings)?;
+                    done.readings.iter().for_each(|reading| println!("{}", line(&done, reading, full)));
                 }
             }
         }
         Ok(())
     })
+}
+
+/// What one search had after so many evaluations; `full` is uniform 8 bits.
+fn line(done: &Done, reading: &Reading, full: Memory) -> String {
+    let Job { network, case, strategy, seed, .. } = &done.job;
+    let share = |used: u64, of: u64| 100.0 * used as f64 / of as f64;
+    format!(
+        "{network} {case} {strategy:<9} seed {seed} at {:>3}: reward {:.5}, delivered {:.5}; test {:.2}; FLASH {:.1} % RAM \
+         {:.1} %; {} evaluations, {} probes, {:.1} s (evaluations {:.1})",
+        reading.evaluations,
+        reading.reward,
+        reading.delivered.reward,
+        100.0 * reading.delivered.accuracy,
+        share(reading.delivered.flash_bytes, full.flash_bytes),
+        share(reading.delivered.ram_bytes, full.ram_bytes),
+        done.different,
+        done.probes,
+        done.seconds,
+        done.evaluation_seconds,
+    )
 }
