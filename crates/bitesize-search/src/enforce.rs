@@ -5,23 +5,26 @@
 //! checked again after each cut (and the peak found again), and the two are repeated until both hold.
 //!
 //! A cut can enlarge code, scratch or stack, so a sweep may find nothing left to cut and still be over. The policy
-//! then becomes the fallback that [`crate::feasibility`] found, if there is one: with it, enforcement never fails.
+//! then becomes the fallback that [`crate::feasibility`] found.
 
 use crate::problem::{Problem, Side};
 use crate::rules::first_largest;
 use bitesize_ir::Policy;
 
-/// Cuts `policy` until it keeps all limits.
-///
-/// Where it gets stuck the policy becomes `fallback`, which must keep both; with none the answer is `None`.
-pub fn enforce(problem: &Problem, policy: Policy, fallback: Option<&Policy>) -> Option<Policy> {
+/// Cuts `policy` until it keeps all limits; `None` where it gets stuck.
+pub fn enforce(problem: &Problem, policy: Policy) -> Option<Policy> {
     let mut policy = problem.allowed_of(policy);
     while !problem.fits(&policy) {
         if !(enforce_ram(problem, &mut policy) && enforce_flash(problem, &mut policy)) {
-            return fallback.cloned();
+            return None;
         }
     }
     Some(policy)
+}
+
+/// As [`enforce`]; where it gets stuck the policy becomes `fallback`, which keeps all limits.
+pub fn enforce_or(problem: &Problem, policy: Policy, fallback: &Policy) -> Policy {
+    enforce(problem, policy).unwrap_or_else(|| fallback.clone())
 }
 
 /// Cuts activations until the RAM budget holds; whether it does.

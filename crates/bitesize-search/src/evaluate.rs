@@ -94,7 +94,7 @@ impl<F: FnMut(&Policy) -> Result<Score, EvaluationError>> Evaluator for F {
 /// Why there is no reward.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EvaluationError {
-    /// The user or a time limit asked to stop.
+    /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
     /// The network could not be evaluated at this policy.

@@ -1,17 +1,18 @@
 //! A population of policies: parents of high reward, children by crossing and mutating them, each brought under the
 //! limits and then widened until the slack is used up. No policy is evaluated twice.
+//!
+//! `auto` takes a part of its children from single steps: one width changed by a level, the slack left as it is. Crossing
+//! and widening move many widths at once and pass such neighbours over.
 
 use crate::additive::Costs;
-use crate::enforce::enforce;
+use crate::enforce::enforce_or;
 use crate::exact;
 use crate::problem::{Problem, Side, set_width, width};
-use crate::random::any_policy;
 use crate::rules::cut_by_rules;
 use crate::search::{Halt, Session, StopReason};
 use bitesize_ir::{BitWidth, Policy};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::collections::HashSet;
 
 /// Policies that may become parents.
 const POPULATION: usize = 24;
@@ -19,27 +20,13 @@ const POPULATION: usize = 24;
 /// Children in a row that are nothing new, after which there is nothing more to try.
 const DRAWS: usize = 1000;
 
-/// After each so many of them one more width is changed.
+/// After each so many of them up to one more width is changed.
 const TIRED: usize = 20;
 
-/// Runs the strategy. `fallback` keeps every limit.
-pub(crate) fn run(session: &mut Session, fallback: &Policy) -> Result<StopReason, Halt> {
-    let mut seen = HashSet::new();
-    let costs = exact::start(session, fallback, &mut seen)?;
-    let start = session.leaders().to_vec();
-    breed(session, fallback, &costs, start, &mut seen, 0.0)
-}
-
-/// Goes on from `start` (rewards and policies) and the rules' policy until nothing is left. A share `steps`, in 0..=1, of
-/// the children differs from a parent by one width, and its slack is left as it is.
-pub(crate) fn breed(
-    session: &mut Session,
-    fallback: &Policy,
-    costs: &Costs,
-    start: Vec<(f64, Policy)>,
-    seen: &mut HashSet<Policy>,
-    steps: f64,
-) -> Result<StopReason, Halt> {
+/// Runs the strategy: what `exact` evaluates, the rules' policy, and children until nothing is left. `fallback` keeps every
+/// limit. Once the population is full a share `steps`, in 0..=1, of the children is single steps.
+pub(crate) fn run(session: &mut Session, fallback: &Policy, steps: f64) -> Result<StopReason, Halt> {
+    let costs = exact::start(session, fallback)?;
     let problem = session.problem;
     let mut rng = ChaCha8Rng::seed_from_u64(session.settings.seed);
     let mut population: Vec<(f64, Policy)> = Vec::new();
@@ -48,9 +35,9 @@ pub(crate) fn breed(
         population.insert(place, (reward, policy));
         population.truncate(POPULATION);
     };
-    start.into_iter().for_each(|(reward, policy)| join(&mut population, reward, policy));
-    if let Some(policy) = cut_by_rules(problem).map(|policy| fill(problem, costs, policy, &mut rng))
-        && let Some(reward) = session.try_new(seen, &policy)?
+    session.leaders().iter().for_each(|(reward, policy)| join(&mut population, *reward, policy.clone()));
+    if let Some(policy) = cut_by_rules(problem).map(|policy| fill(problem, &costs, policy, &mut rng))
+        && let Some(reward) = session.try_new(&policy)?
     {
         join(&mut population, reward, policy);
     }
@@ -59,20 +46,16 @@ pub(crate) fn breed(
         if session.out_of_patience(0) {
             return Ok(StopReason::Patience);
         }
-        let step = match steps > 0.0 && !population.is_empty() && rng.random_bool(steps) {
-            true => step(problem, parent(&population, &mut rng), seen, &mut rng),
+        let step = match steps > 0.0 && population.len() == POPULATION && rng.random_bool(steps) {
+            true => step(session, parent(&population, &mut rng), &mut rng),
             false => None,
         };
-        let child = match step {
-            Some(step) => step,
-            None => {
-                let child = child(problem, &population, draws, &mut rng);
-                let Some(child) = enforce(problem, child, Some(fallback)) else { continue };
-                fill(problem, costs, child, &mut rng)
-            }
-        };
+        let child = step.unwrap_or_else(|| {
+            let child = enforce_or(problem, child(problem, &population, draws, &mut rng), fallback);
+            fill(problem, &costs, child, &mut rng)
+        });
         draws += 1;
-        if let Some(reward) = session.try_new(seen, &child)? {
+        if let Some(reward) = session.try_new(&child)? {
             draws = 0;
             join(&mut population, reward, child);
         }
@@ -87,30 +70,30 @@ fn parent<'p>(population: &'p [(f64, Policy)], rng: &mut impl Rng) -> &'p Policy
     &population[(place * population.len() as f64) as usize].1
 }
 
-/// A policy that fits, is not in `seen`, and differs from `policy` by one level of one width, if there is any.
-fn step(problem: &Problem, policy: &Policy, seen: &HashSet<Policy>, rng: &mut impl Rng) -> Option<Policy> {
-    let mut steps = Vec::new();
+/// A policy that fits, was not met before, and differs from `policy` by one level of one width, if there is any.
+fn step(session: &Session, policy: &Policy, rng: &mut impl Rng) -> Option<Policy> {
+    let problem = session.problem;
+    let mut steps: Vec<(usize, Side, BitWidth)> = Vec::new();
     for (row, side) in problem.slots() {
         let Some(now) = width(policy, row, side) else { continue };
         let allowed = problem.allowed(row, side);
-        for bits in allowed.iter().find(|bits| *bits > now).into_iter().chain(allowed.below(now)) {
-            let mut step = policy.clone();
-            set_width(&mut step, row, side, bits);
-            if !seen.contains(&step) && problem.fits(&step) {
-                steps.push(step);
-            }
+        let wider = allowed.iter().find(|bits| *bits > now);
+        steps.extend(wider.into_iter().chain(allowed.below(now)).map(|bits| (row, side, bits)));
+    }
+    while !steps.is_empty() {
+        let (row, side, bits) = steps.swap_remove(rng.random_range(0..steps.len()));
+        let mut step = policy.clone();
+        set_width(&mut step, row, side, bits);
+        if !session.has_met(&step) && problem.fits(&step) {
+            return Some(step);
         }
     }
-    let chosen = (!steps.is_empty()).then(|| rng.random_range(0..steps.len()))?;
-    Some(steps.swap_remove(chosen))
+    None
 }
 
-/// Of two parents, the better the more often, row by row; then one to three widths changed, more where `draws` children
-/// in a row were nothing new.
+/// Of two parents, the better the more often, row by row; then one to three widths changed, up to one more for each
+/// [`TIRED`] of `draws` children in a row that were nothing new. `population` is not empty.
 fn child(problem: &Problem, population: &[(f64, Policy)], draws: usize, rng: &mut impl Rng) -> Policy {
-    if population.is_empty() {
-        return any_policy(problem, rng);
-    }
     let (mut child, other) = (parent(population, rng).clone(), parent(population, rng));
     if rng.random_bool(0.5) {
         for (row, of_other) in child.rows.iter_mut().zip(&other.rows) {
@@ -134,7 +117,7 @@ fn child(problem: &Problem, population: &[(f64, Policy)], draws: usize, rng: &mu
 }
 
 /// Widens what the limits leave room for, most often what promises the most for its bytes.
-pub(crate) fn fill(problem: &Problem, costs: &Costs, mut policy: Policy, rng: &mut impl Rng) -> Policy {
+fn fill(problem: &Problem, costs: &Costs, mut policy: Policy, rng: &mut impl Rng) -> Policy {
     let mut open: Vec<(f64, usize, Side)> = Vec::new();
     for (row, side) in problem.slots() {
         let Some(now) = width(&policy, row, side) else { continue };

@@ -7,12 +7,11 @@
 
 use crate::additive::{Costs, Solution, solve};
 use crate::search::{Halt, Session, StopReason};
-use crate::sensitivity::{Reach, measure, pressing};
-use bitesize_ir::{BitWidth, Policy};
-use std::collections::HashSet;
+use crate::sensitivity::{measure, pressing};
+use bitesize_ir::Policy;
 
-/// Policies evaluated for each of the sums.
-const CANDIDATES: usize = 4;
+/// Policies of the plain sum that are evaluated.
+const NEAREST: usize = 4;
 
 /// Exponents of the costs in the sums that are tried, the plain sum first: below 1 many small losses weigh more than one
 /// large one, above 1 less.
@@ -20,21 +19,19 @@ const EXPONENTS: [f64; 3] = [1.0, 0.7, 1.4];
 
 /// Runs the strategy. `fallback` keeps every limit.
 pub(crate) fn run(session: &mut Session, fallback: &Policy) -> Result<StopReason, Halt> {
-    let mut seen = HashSet::new();
-    start(session, fallback, &mut seen)?;
+    start(session, fallback)?;
     Ok(if session.left() == 0 { StopReason::Episodes } else { StopReason::Finished })
 }
 
-/// Measures, solves and evaluates the best few; the costs.
-pub(crate) fn start(session: &mut Session, fallback: &Policy, seen: &mut HashSet<Policy>) -> Result<Costs, Halt> {
+/// Measures, solves, evaluates the best few and proposes the best of each sum; the costs of the plain one.
+pub(crate) fn start(session: &mut Session, fallback: &Policy) -> Result<Costs, Halt> {
     let problem = session.problem;
-    let widest = problem.uniform(BitWidth::B8);
-    let mut costs = measure(session, &widest, Reach::All, &pressing(problem))?;
-    let mut solution = solve(problem, &costs, CANDIDATES);
+    let mut costs = measure(session, &pressing(problem))?;
+    let mut solution = solve(problem, &costs, NEAREST);
     if solution.policies.is_empty() {
         // Narrower activations may be what saves the code of a kernel.
-        costs = measure(session, &widest, Reach::All, &vec![true; problem.space().rows.len()])?;
-        solution = solve(problem, &costs, CANDIDATES);
+        costs = measure(session, &vec![true; problem.space().rows.len()])?;
+        solution = solve(problem, &costs, NEAREST);
     }
     session.note = note(&solution);
     for exponent in EXPONENTS {
@@ -42,14 +39,15 @@ pub(crate) fn start(session: &mut Session, fallback: &Policy, seen: &mut HashSet
             1.0 => solution.clone(),
             _ => solve(problem, &costs.map(|cost| cost.max(0.0).powf(exponent)), 1),
         };
-        for (place, (_, policy)) in solution.policies.iter().enumerate() {
-            if session.try_new(seen, policy)?.is_some() && place == 0 {
-                session.propose(policy);
-            }
+        for (_, policy) in &solution.policies {
+            session.try_new(policy)?;
+        }
+        if let Some((_, best)) = solution.policies.first() {
+            session.propose(best);
         }
     }
-    if session.best().is_none() {
-        session.try_new(seen, fallback)?;
+    if session.leaders().is_empty() {
+        session.try_new(fallback)?;
     }
     Ok(costs)
 }
@@ -64,6 +62,8 @@ fn note(solution: &Solution) -> String {
                 "the sum of measured losses of the first policy is {cost:.5} nats, at most {gap:.5} above the optimum"
             )
         }
-        _ => "the model found no policy that fits; the answer is the one that the feasibility check found".into(),
+        _ => {
+            "the model of measured losses found no policy that fits; the first is that of the feasibility check".into()
+        }
     }
 }

@@ -93,7 +93,7 @@ pub struct PeakTensor {
 }
 
 impl Diagnosis {
-    /// Diagnoses `problem`; takes milliseconds.
+    /// Diagnoses `problem`; takes up to half a second for networks of 60 rows.
     pub fn of(problem: &Problem) -> Self {
         let least_flash = least_flash(problem);
         let least_ram = least_ram(problem);

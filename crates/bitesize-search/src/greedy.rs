@@ -4,16 +4,15 @@ use crate::additive::Costs;
 use crate::problem::{Problem, Side, set_width, width};
 use crate::rules::first_largest;
 use crate::search::{Halt, Session, StopReason};
-use crate::sensitivity::{Reach, measure, pressing};
+use crate::sensitivity::{measure, pressing};
 use bitesize_ir::memory::tensor_bytes;
 use bitesize_ir::{BitWidth, Policy};
 
 /// Runs the strategy. `fallback` keeps every limit.
-pub(crate) fn run(session: &mut Session, fallback: &Policy) -> Result<StopReason, Halt> {
+pub(crate) fn run(session: &mut Session, fallback: Policy) -> Result<StopReason, Halt> {
     let problem = session.problem;
-    let widest = problem.uniform(BitWidth::B8);
-    let costs = measure(session, &widest, Reach::All, &pressing(problem))?;
-    let policy = cut_greedily(problem, &costs, widest).unwrap_or_else(|| fallback.clone());
+    let costs = measure(session, &pressing(problem))?;
+    let policy = cut_greedily(problem, &costs, problem.uniform(BitWidth::B8)).unwrap_or(fallback);
     session.episode(policy)?;
     Ok(StopReason::Finished)
 }

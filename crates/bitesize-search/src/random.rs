@@ -1,12 +1,11 @@
 //! Widths at random, cut until every limit holds: what a search has to beat.
 
-use crate::enforce::enforce;
+use crate::enforce::enforce_or;
 use crate::problem::{Problem, set_width};
 use crate::search::{Halt, Session, StopReason};
 use bitesize_ir::{BitWidth, Policy};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::collections::HashSet;
 
 /// Draws in a row that bring nothing new, after which there is nothing more to try.
 const DRAWS: usize = 1000;
@@ -14,12 +13,10 @@ const DRAWS: usize = 1000;
 /// Runs the strategy. `fallback` keeps every limit.
 pub(crate) fn run(session: &mut Session, fallback: &Policy) -> Result<StopReason, Halt> {
     let mut rng = ChaCha8Rng::seed_from_u64(session.settings.seed);
-    let mut seen = HashSet::new();
     let mut draws = 0;
     while session.left() > 0 && draws < DRAWS {
-        let policy = enforce(session.problem, any_policy(session.problem, &mut rng), Some(fallback));
-        let policy = policy.unwrap_or_else(|| fallback.clone());
-        draws = if session.try_new(&mut seen, &policy)?.is_some() { 0 } else { draws + 1 };
+        let policy = enforce_or(session.problem, any_policy(session.problem, &mut rng), fallback);
+        draws = if session.try_new(&policy)?.is_some() { 0 } else { draws + 1 };
         if session.out_of_patience(0) {
             return Ok(StopReason::Patience);
         }
@@ -28,7 +25,7 @@ pub(crate) fn run(session: &mut Session, fallback: &Policy) -> Result<StopReason
 }
 
 /// Every width drawn from those allowed.
-pub(crate) fn any_policy(problem: &Problem, rng: &mut impl Rng) -> Policy {
+fn any_policy(problem: &Problem, rng: &mut impl Rng) -> Policy {
     let mut policy = problem.uniform(BitWidth::B8);
     for (row, side) in problem.slots() {
         let allowed: Vec<BitWidth> = problem.allowed(row, side).iter().collect();

@@ -3,7 +3,7 @@
 use crate::additive::Costs;
 use crate::problem::{Problem, Side, set_width, width};
 use crate::search::{Halt, Session};
-use bitesize_ir::{BitWidth, Policy};
+use bitesize_ir::BitWidth;
 
 /// What narrowing by one level costs at least, in nats: far less than chance, so that bytes are not saved for nothing.
 const LEAST: f64 = 1e-6;
@@ -14,53 +14,31 @@ const NARROWER: f64 = 40.0;
 /// Networks of so few widths are measured whole.
 const FEW: usize = 16;
 
-/// Which of a row's widths are measured, from a policy in the middle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reach {
-    /// All that are allowed.
-    All,
-    /// One level up and one down.
-    OneLevel,
-}
-
-/// Measures round `centre`. Activation widths that `considered` does not name stay as they are.
-pub(crate) fn measure(
-    session: &mut Session,
-    centre: &Policy,
-    reach: Reach,
-    considered: &[bool],
-) -> Result<Costs, Halt> {
+/// Measures what is narrower than the widest allowed widths, each alone. Activation widths that `considered` does not name
+/// stay as they are.
+pub(crate) fn measure(session: &mut Session, considered: &[bool]) -> Result<Costs, Halt> {
     let problem = session.problem;
-    let base = session.probe(centre)?;
+    let widest = problem.uniform(BitWidth::B8);
+    let base = session.probe(&widest)?;
     let mut costs = Costs::new(problem.space().rows.len());
     for (row, side) in problem.slots() {
-        let Some(now) = width(centre, row, side) else { continue };
+        let Some(now) = width(&widest, row, side) else { continue };
         costs.set(row, side, now, 0.0);
         if side == Side::Activations && !considered[row] {
             continue;
         }
-        let allowed = problem.allowed(row, side);
-        let above = allowed.iter().find(|bits| *bits > now);
-        let below = allowed.below(now);
-        // From the centre outwards, so that a wider width never costs more than a narrower one.
-        let ladders: [Vec<BitWidth>; 2] = [
-            above.into_iter().chain(allowed.iter().filter(|bits| Some(*bits) > above && above.is_some())).collect(),
-            below.into_iter().chain(allowed.iter().rev().filter(|bits| below.is_some_and(|b| *bits < b))).collect(),
-        ];
-        for (ladder, sign) in ladders.into_iter().zip([-1.0, 1.0]) {
-            let mut before = 0.0f64;
-            for bits in ladder.into_iter().take(if reach == Reach::OneLevel { 1 } else { 2 }) {
-                let mut changed = centre.clone();
-                set_width(&mut changed, row, side, bits);
-                let cost = session.probe(&changed)? - base;
-                before = sign * (sign * cost).max(sign * before + LEAST);
-                costs.set(row, side, bits, before);
-            }
+        let mut before = 0.0f64;
+        for bits in problem.allowed(row, side).iter().rev().filter(|bits| *bits < now) {
+            let mut changed = widest.clone();
+            set_width(&mut changed, row, side, bits);
+            // A narrower width never costs less than a wider one.
+            before = (session.probe(&changed)? - base).max(before + LEAST);
+            costs.set(row, side, bits, before);
         }
-        // A probe that finds 4 bits as good as 8 has met chance: their error is some 25 to 60 times that of 2 bits.
-        let [two, four, eight] = BitWidth::ALL.map(|bits| costs.get(row, side, bits));
+        // A probe that finds 4 bits as good as 8 has met chance: the error of 2 bits is some 25 to 60 times that of 4.
+        let [two, four] = [BitWidth::B2, BitWidth::B4].map(|bits| costs.get(row, side, bits));
         if now == BitWidth::B8 && two.is_finite() && four.is_finite() {
-            costs.set(row, side, BitWidth::B4, four.max(eight + (two - eight) / NARROWER));
+            costs.set(row, side, BitWidth::B4, four.max(two / NARROWER));
         }
     }
     Ok(costs)

@@ -4,7 +4,7 @@ mod common;
 
 use bitesize_ir::target::{Budget, CoreCosts};
 use bitesize_ir::{BitWidth, Network, Policy, Shape, TensorId};
-use bitesize_search::enforce::enforce;
+use bitesize_search::enforce::{enforce, enforce_or};
 use bitesize_search::feasibility::{fitting_policy, with_weights_of_least_flash};
 use bitesize_search::problem::{Side, from_compact, set_width, to_compact, width};
 use bitesize_search::rules::cut_by_rules;
@@ -75,8 +75,7 @@ fn constraints_agree_with_an_enumeration() {
                 }
                 let least = all.iter().map(|policy| problem.memory(policy)).min_by_key(|memory| memory.flash_bytes);
                 assert_eq!(least.map(|memory| memory.flash_bytes), Some(diagnosis.least_flash.bytes));
-                let found =
-                    [cut_by_rules(problem), enforce(problem, problem.uniform(BitWidth::B8), diagnosis.fitting())];
+                let found = [cut_by_rules(problem), enforce(problem, problem.uniform(BitWidth::B8))];
                 assert!(found.into_iter().flatten().all(|policy| problem.fits(&policy)));
                 for baseline in baselines(problem) {
                     assert!(problem.allows(&baseline.policy));
@@ -113,7 +112,7 @@ fn uniform_8_is_left_alone_where_it_fits() {
     with_problem(&network, &core, WITHOUT_LIMIT, |problem| {
         let uniform = problem.uniform(BitWidth::B8);
         assert_eq!(cut_by_rules(problem), Some(uniform.clone()));
-        assert_eq!(enforce(problem, uniform.clone(), None), Some(uniform.clone()));
+        assert_eq!(enforce(problem, uniform.clone()), Some(uniform.clone()));
         let diagnosis = Diagnosis::of(problem);
         assert!(matches!(diagnosis.verdict, Verdict::Fits(_)), "{diagnosis}");
     });
@@ -263,7 +262,7 @@ proptest! {
         let (network, core) = (network_of(&layers), costs_of_large_kernels(factor));
         with_problem(&network, &core, share(&network, &core, flash, ram), |problem| {
             let start = policy_of(problem, &digits);
-            let alone = enforce(problem, start.clone(), None);
+            let alone = enforce(problem, start.clone());
             if let Some(policy) = &alone {
                 assert!(problem.fits(policy));
                 for row in 0..policy.rows.len() {
@@ -273,12 +272,11 @@ proptest! {
                 }
             }
             let diagnosis = Diagnosis::of(problem);
-            match (enforce(problem, start, diagnosis.fitting()), &diagnosis.verdict) {
-                (Some(policy), verdict) => {
-                    assert!(problem.fits(&policy));
-                    assert_ne!(verdict, &Verdict::Impossible);
-                }
-                (None, verdict) => assert!(!matches!(verdict, Verdict::Fits(_))),
+            assert!(alone.is_none() || diagnosis.verdict != Verdict::Impossible);
+            if let Some(fitting) = diagnosis.fitting() {
+                let policy = enforce_or(problem, start, fitting);
+                assert!(problem.fits(&policy));
+                assert_eq!(&policy, alone.as_ref().unwrap_or(fitting));
             }
             let quick = fitting_policy(problem);
             assert_eq!(quick.is_some(), diagnosis.fitting().is_some());

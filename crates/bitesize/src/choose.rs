@@ -110,8 +110,8 @@ pub struct Arena<'a> {
     pub console: &'a Console,
 }
 
-/// Networks quantized for delivery that are kept for the next choice.
-const KEPT_NETWORKS: usize = 128;
+/// Networks quantized for delivery are kept for the next choice while they have no more parameters than this, of a byte each.
+const KEPT_PARAMETERS: usize = 256 << 20;
 
 /// What choices under several budgets share, where quantizer and samples are the same: scores, probes and networks, all
 /// of which depend on the policy alone. It changes how long a choice takes, and nothing else.
@@ -204,8 +204,9 @@ pub fn choose_with(
         };
         finalists.push(next);
     }
-    let uniform_fits = found.stop_reason == StopReason::UniformFits && finalists[0].candidate.is_some();
-    let best = if uniform_fits { 0 } else { highest_reward(&finalists) };
+    // By the problem, not by why the search stopped: a time limit may have ended it at this one evaluation.
+    let uniform_fits = arena.problem.fits(&arena.problem.uniform(BitWidth::B8));
+    let best = if uniform_fits && finalists[0].candidate.is_some() { 0 } else { highest_reward(&finalists) };
     if let (None, Some(reason)) = (&finalists[best].candidate, &finalists[best].failed) {
         return Err(Undeliverable(reason.clone()).into());
     }
@@ -221,11 +222,11 @@ pub fn take(arena: &Arena, policy: &Policy) -> anyhow::Result<Chosen> {
     Ok(Chosen { search: None, finalists: vec![Finalist::of(arena, "policy", policy, Ok(judged))], best: 0 })
 }
 
-/// Of the search's best policies the one whose reward after the final quantization is the highest: what the search
+/// Of the search's finalists the one whose reward after the final quantization is the highest: what the search
 /// judges by is another quantization, and policies that are nearly as good under one may change places under the other.
 fn best_after_final_quantization(arena: &Arena, shared: &mut Shared, found: &Found) -> anyhow::Result<Finalist> {
     let mut best = finalist(arena, shared, "search", &found.policy)?;
-    for policy in found.best.iter().skip(1) {
+    for policy in found.finalists.iter().skip(1) {
         let next = finalist(arena, shared, "search", policy)?;
         if next.reward > best.reward {
             best = next;
@@ -254,7 +255,7 @@ fn finalist(arena: &Arena, shared: &mut Shared, name: &str, policy: &Policy) -> 
         }
         Ok(judged) => Ok(judged),
     };
-    if shared.finals.len() < KEPT_NETWORKS {
+    if shared.finals.len() * arena.problem.network().parameters() < KEPT_PARAMETERS {
         shared.finals.insert(policy.clone(), judged.clone());
     }
     Ok(Finalist::of(arena, name, policy, judged))
@@ -319,10 +320,10 @@ fn run_search(
         EvaluationError::Failed(problem) => anyhow!("the search cannot evaluate a policy: {problem}"),
     })?;
     if let Outcome::Found(found) = &outcome {
-        let Found { episodes, probes, reward, note, .. } = found.as_ref();
+        let Found { episodes, evaluations, probes, reward, note, .. } = found.as_ref();
         let kind = arena.reward.name();
         stage.finish(format_args!(
-            "{}, {episodes} evaluations, {probes} probes, reward {reward:.4} ({kind})",
+            "{}, {episodes} episodes, {evaluations} different policies, {probes} probes, reward {reward:.4} ({kind})",
             strategy.name()
         ));
         if !note.is_empty() {

@@ -2,12 +2,12 @@
 
 use super::subject::{Failure, Subject};
 use bitesize::judge::{Judge, Target};
-use bitesize::measure::share;
+use bitesize::measure::{Candidate, share};
 use bitesize::quantize::Quantizer;
 use bitesize::run::RunFolder;
 use bitesize_ir::Policy;
-use bitesize_search::problem::{from_compact, to_compact};
-use bitesize_search::search::candidates;
+use bitesize_search::problem::{Memory, from_compact, to_compact};
+use bitesize_search::search::finalists;
 use bitesize_search::{
     DdpgSettings, EvaluationError, Evaluator, Memo, Outcome, Problem, Record, RewardKind, Score, Settings, Strategy,
     search,
@@ -72,8 +72,16 @@ pub(super) struct Delivered {
     pub(super) ram_bytes: u64,
 }
 
-/// Final quantizations by policy.
-pub(super) type Finals = Mutex<HashMap<String, Delivered>>;
+/// What is known of policies after the final quantization: the reward, and of those delivered everything. Test samples
+/// are many, so only these meet them.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Final {
+    Reward(f64),
+    Delivered(Delivered),
+}
+
+/// By policy.
+pub(super) type Finals = Mutex<HashMap<String, Final>>;
 
 /// What the jobs of one network work with.
 pub(super) struct Bench<'a> {
@@ -134,8 +142,8 @@ impl Bench<'_> {
         })?;
         let seconds = start.elapsed().as_secs_f64();
         let Outcome::Found(found) = outcome else { return Err(format!("{job:?}: nothing fits").into()) };
-        if found.best.iter().map(to_compact).ne(finalists(&records, &found.proposed)) {
-            return Err(format!("{job:?}: its log does not lead to the candidates that the search names").into());
+        if found.finalists.iter().map(to_compact).ne(finalists_of(&records, &found.proposed)) {
+            return Err(format!("{job:?}: its log does not lead to the finalists that the search names").into());
         }
         let at = |evaluations: usize| -> Result<Reading, Failure> {
             // A search that measures before it evaluates has nothing to offer until then: its first record stands for it.
@@ -144,7 +152,7 @@ impl Bench<'_> {
             Ok(Reading {
                 evaluations,
                 reward: records[count - 1].0.best_reward,
-                delivered: self.delivered(finalists(records, &found.proposed), problem)?,
+                delivered: self.delivered(finalists_of(records, &found.proposed), problem)?,
             })
         };
         let spent = records.last().map_or(0, |(_, spent)| *spent);
@@ -167,41 +175,52 @@ impl Bench<'_> {
 
     /// Of `finalists` the one with the highest reward after the final quantization.
     fn delivered(&self, finalists: Vec<String>, problem: &Problem) -> Result<Delivered, Failure> {
-        let mut best: Option<Delivered> = None;
+        let finals = || self.finals.lock().unwrap_or_else(PoisonError::into_inner);
+        let quantized = |policy: &str| -> Result<Candidate, Failure> {
+            Ok(self.quantizer.sequential("final", &from_compact(policy, problem.space())?)?)
+        };
+        let mut best: Option<(f64, String, Option<Candidate>)> = None;
         for policy in finalists {
-            let next = self.finally(&policy, problem)?;
-            if best.as_ref().is_none_or(|best| next.reward > best.reward) {
-                best = Some(next);
+            let known = finals().get(&policy).map(Final::reward);
+            let (reward, candidate) = match known {
+                Some(reward) => (reward, None),
+                None => {
+                    let candidate = quantized(&policy)?;
+                    let reward = self.reward.of(self.target.score(&candidate, None).map_err(|_| "interrupted")?);
+                    finals().entry(policy.clone()).or_insert(Final::Reward(reward));
+                    (reward, Some(candidate))
+                }
+            };
+            if best.as_ref().is_none_or(|(other, ..)| reward > *other) {
+                best = Some((reward, policy, candidate));
             }
         }
-        best.ok_or_else(|| "a search without a record".into())
-    }
-
-    /// `policy` after the final quantization, from memory where it is there.
-    fn finally(&self, policy: &str, problem: &Problem) -> Result<Delivered, Failure> {
-        let finals = || self.finals.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = finals().get(policy) {
+        let (reward, policy, candidate): (f64, String, Option<Candidate>) = best.ok_or("a search without a record")?;
+        if let Some(Final::Delivered(known)) = finals().get(&policy) {
             return Ok(known.clone());
         }
-        let parsed = from_compact(policy, problem.space())?;
-        let candidate = self.quantizer.sequential("final", &parsed)?;
-        let memory = problem.memory(&parsed);
-        let delivered = Delivered {
-            policy: policy.to_owned(),
-            reward: self.reward.of(self.target.score(&candidate, None).map_err(|_| "interrupted")?),
-            accuracy: share(candidate.hits(&self.subject.test).map_err(|_| "interrupted")?, self.subject.test.len()),
-            flash_bytes: memory.flash_bytes,
-            ram_bytes: memory.ram_bytes,
-        };
-        finals().insert(policy.to_owned(), delivered.clone());
+        let candidate = candidate.map_or_else(|| quantized(&policy), Ok)?;
+        let Memory { flash_bytes, ram_bytes, .. } = problem.memory(&from_compact(&policy, problem.space())?);
+        let hits = candidate.hits(&self.subject.test).map_err(|_| "interrupted")?;
+        let accuracy = share(hits, self.subject.test.len());
+        let delivered = Delivered { policy: policy.clone(), reward, accuracy, flash_bytes, ram_bytes };
+        finals().insert(policy, Final::Delivered(delivered.clone()));
         Ok(delivered)
     }
 }
 
+impl Final {
+    fn reward(&self) -> f64 {
+        match self {
+            Self::Reward(reward) | Self::Delivered(Delivered { reward, .. }) => *reward,
+        }
+    }
+}
+
 /// The policies that get the final quantization after `records` of a search that `proposed` in these episodes.
-fn finalists(records: &[Spent], proposed: &[usize]) -> Vec<String> {
+fn finalists_of(records: &[Spent], proposed: &[usize]) -> Vec<String> {
     let mut ranked: Vec<&Record> = records.iter().map(|(record, _)| record).collect();
     ranked.sort_by(|a, b| b.reward.total_cmp(&a.reward));
     let proposed = proposed.iter().filter_map(|episode| records.get(*episode)).map(|(record, _)| record.policy.clone());
-    candidates(ranked.into_iter().map(|record| record.policy.clone()), &proposed.collect::<Vec<_>>())
+    finalists(ranked.into_iter().map(|record| record.policy.clone()), &proposed.collect::<Vec<_>>())
 }

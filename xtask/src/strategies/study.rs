@@ -1,6 +1,6 @@
 //! `cargo xtask search-study`: single searches, to try things out.
 
-use super::job::{Bench, Done, Finals, Job, Reading};
+use super::job::{Bench, Delivered, Done, Finals, Job, Reading};
 use super::subject::{Failure, Subject, problem_of};
 use super::{Prepared, shared_folder};
 use bitesize::data::Shares;
@@ -10,10 +10,11 @@ use std::path::Path;
 /// Runs the searches that the environment names on each of the networks `arguments`:
 ///
 /// - `CASES` (`w70,w50,w35,w30`), as [`problem_of`] reads them;
-/// - `STRATEGIES` (`auto,exact,greedy,rules`), `EVALUATIONS` (200; where it is a list, one search is read at each of them), `SEEDS` (0), `IMAGES` (512, for calibration),
-///   `EVAL_IMAGES` (512), `REWARD` (`loss`).
+/// - `STRATEGIES` (`auto,exact,greedy,rules`), `EVALUATIONS` (200; where it is a list, one search is read at each of them),
+///   `SEEDS` (0), `IMAGES` (512, for calibration), `EVAL_IMAGES` (512), `REWARD` (`loss`).
 ///
-/// A line for each: rewards, accuracy on the whole test set, shares of the bytes of uniform 8 bits, seconds.
+/// A line for each search and number of evaluations: rewards, accuracy on the whole test set, shares of the bytes of
+/// uniform 8 bits, seconds.
 ///
 /// # Errors
 /// As [`super::run`].
@@ -55,22 +56,25 @@ fn study(shared: &Path, network: &str) -> Result<(), Failure> {
     })
 }
 
-/// What one search had after so many evaluations; `full` is uniform 8 bits.
+/// What one search had after so many evaluations; `full` is uniform 8 bits. At its end also what the whole search took.
 fn line(done: &Done, reading: &Reading, full: Memory) -> String {
-    let Job { network, case, strategy, seed, .. } = &done.job;
+    let Job { network, case, strategy, seed, evaluations } = &done.job;
     let share = |used: u64, of: u64| 100.0 * used as f64 / of as f64;
+    let Delivered { reward, accuracy, flash_bytes, ram_bytes, .. } = reading.delivered;
+    let took = match reading.evaluations == *evaluations {
+        true => format!(
+            "; {} evaluations, {} probes, {:.1} s (evaluations {:.1})",
+            done.different, done.probes, done.seconds, done.evaluation_seconds
+        ),
+        false => String::new(),
+    };
     format!(
-        "{network} {case} {strategy:<9} seed {seed} at {:>3}: reward {:.5}, delivered {:.5}; test {:.2}; FLASH {:.1} % RAM \
-         {:.1} %; {} evaluations, {} probes, {:.1} s (evaluations {:.1})",
+        "{network} {case} {strategy:<9} seed {seed} at {}: reward {:.5}, delivered {reward:.5}; test {:.2}; FLASH {:.1} % RAM \
+         {:.1} %{took}",
         reading.evaluations,
         reading.reward,
-        reading.delivered.reward,
-        100.0 * reading.delivered.accuracy,
-        share(reading.delivered.flash_bytes, full.flash_bytes),
-        share(reading.delivered.ram_bytes, full.ram_bytes),
-        done.different,
-        done.probes,
-        done.seconds,
-        done.evaluation_seconds,
+        100.0 * accuracy,
+        share(flash_bytes, full.flash_bytes),
+        share(ram_bytes, full.ram_bytes),
     )
 }

@@ -13,7 +13,7 @@ use bitesize_ir::target::KernelKey;
 use bitesize_ir::{BitWidth, Policy};
 use std::collections::BTreeMap;
 
-/// Partial choices kept at most; beyond it the worst by bound are dropped, and nothing is proved.
+/// Partial choices kept at most; beyond it those of the highest cost are dropped, and nothing is proved.
 const LABELS: usize = 40_000;
 
 /// One layer's widths.

@@ -11,7 +11,7 @@
 mod environment;
 mod nn;
 
-use crate::enforce::enforce;
+use crate::enforce::enforce_or;
 use crate::problem::set_width;
 use crate::search::{Halt, Session, StopReason};
 use bitesize_ir::{BitWidth, Policy};
@@ -52,7 +52,7 @@ pub struct DdpgSettings {
     pub sigma_episodes: usize,
     /// Rate of the moving average of the batches' mean reward, which is subtracted from rewards in an update, 0.5.
     pub baseline_rate: f32,
-    /// Reward for each per cent of accuracy above the reference, 0.1.
+    /// Reward for each hundredth by which what is maximised passes the reference, 0.1.
     pub reward_scale: f64,
 }
 
@@ -87,9 +87,9 @@ pub(crate) fn run(session: &mut Session, fallback: &Policy) -> Result<StopReason
         let exploration = Exploration::of(settings, episode, episodes);
         let (policy, transitions) = act(&environment, &agent, &problem.uniform(BitWidth::B8), exploration, &mut rng);
         // The replay keeps what the agent did, not what enforcement made of it.
-        let policy = enforce(problem, policy, Some(fallback)).unwrap_or_else(|| fallback.clone());
-        let accuracy = session.episode(policy)?;
-        let reward = (settings.reward_scale * 100.0 * (accuracy - reference)) as f32;
+        let policy = enforce_or(problem, policy, fallback);
+        let reached = session.episode(policy)?;
+        let reward = (settings.reward_scale * 100.0 * (reached - reference)) as f32;
         for transition in transitions {
             agent.replay.push(Transition { reward, ..transition });
             if episode >= settings.warm_up {

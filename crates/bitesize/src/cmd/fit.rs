@@ -71,15 +71,15 @@ pub(crate) struct SearchArgs {
     /// Take these widths and search nothing: a policy file, or W/A as in 8/8
     #[arg(long, value_name = "FILE|W/A", conflicts_with = "search")]
     policy: Option<String>,
-    /// Evaluations at most, one an episode; probes of single widths count by their share of the samples [default: 200;
-    /// 600 for ddpg]
+    /// Evaluations at most, one an episode; probes of single widths count by their share of the samples, and are all made
+    /// [default: 200; 600 for ddpg]
     #[arg(long, visible_alias = "evaluations", value_name = "N", value_parser = at_least_one)]
     episodes: Option<usize>,
     /// What is maximised on the held-out samples: loss (how little the output's distribution departs from the float
     /// network's; no labels) or accuracy
     #[arg(long, value_name = "WHAT", default_value = "loss")]
     reward: RewardKind,
-    /// Stop the search after so many seconds; what it found then depends on the machine
+    /// Stop the search at the first evaluation that ends after so many seconds; what it found then depends on the machine
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     time_limit: Option<u64>,
     /// Training samples held out to judge policies by
@@ -210,15 +210,15 @@ impl FitArgs {
     }
 }
 
-/// A failure after a search of more than one episode, or of several budgets, keeps what resuming needs: it may have taken
-/// hours. One episode takes no time, and a failure then leaves nothing, as an earlier one does.
+/// A failure after a search of more than one episode, or of several budgets, or after probes, keeps what resuming needs: it
+/// may have taken hours. One episode takes no time, and a failure then leaves nothing, as an earlier one does.
 fn keep_search(error: anyhow::Error, folder: &mut RunFolder) -> anyhow::Error {
     let lines = |name: &str| std::fs::read_to_string(folder.join(name)).map_or(0, |text| text.lines().count());
-    let searched = lines(run::DIARY) >= 2 || lines(run::PARETO_POINTS) >= 2;
+    let searched = lines(run::DIARY) >= 2 || lines(run::PARETO_POINTS) >= 2 || lines(run::PROBES) >= 1;
     if error.is::<Interrupted>() || !folder.is_fresh() || !searched {
         return error;
     }
-    folder.keep_only(&[run::CONFIG, run::CALIBRATION, run::DIARY, run::PARETO_POINTS]);
+    folder.keep_only(&[run::CONFIG, run::CALIBRATION, run::DIARY, run::PROBES, run::PARETO_POINTS]);
     error.context(format!(
         "the search so far is kept: mend what is named here and go on with `bitesize fit --resume -o {}`",
         folder.path().display()

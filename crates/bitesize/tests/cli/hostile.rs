@@ -194,15 +194,15 @@ fn a_failure_after_a_long_search_keeps_the_search() {
         shell.args(["-c", "trap '' XFSZ; ulimit -f 60; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_bitesize")]).args(&args);
         shell.output().unwrap().into()
     };
-    let search = ["--search", "ddpg", "--episodes", "22"];
+    let search = ["--search", "auto", "--evaluations", "30"];
     on_a_small_disk(&out, &search).expect(1, &["weights.safetensors", "the search so far is kept", "--resume -o"]);
     let mut kept: Vec<_> = fs::read_dir(&out).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     kept.sort();
-    assert_eq!(kept, ["calibration.json", "config.toml", "search.jsonl"]);
+    assert_eq!(kept, ["calibration.json", "config.toml", "probes.jsonl", "search.jsonl"]);
     run(&["fit", "--resume", "-o", &out]).expect(0, &[]);
     let whole = folder.path().join("whole").display().to_string();
     run(&fit_args(&whole, &example, &[&["--flash", "44KiB", "--ram", "9KiB"], &search[..]].concat())).expect(0, &[]);
-    for name in ["search.jsonl", "policy.toml", "weights.safetensors", "package/model.c"] {
+    for name in ["search.jsonl", "probes.jsonl", "policy.toml", "weights.safetensors", "package/model.c"] {
         let read = |out: &str| fs::read(Path::new(out).join(name)).unwrap();
         assert!(read(&out) == read(&whole), "{name}");
     }
