@@ -1,8 +1,8 @@
 //! A population of policies: parents of high reward, children by crossing and mutating them, each brought under the
 //! limits and then widened until the slack is used up. No policy is evaluated twice.
 //!
-//! `auto` takes a part of its children from single steps: one width changed by a level, the slack left as it is. Crossing
-//! and widening move many widths at once and pass such neighbours over.
+//! `auto` takes a part of its children from steps: one width changed by a level, and others only to make room for it or to
+//! use the room that it leaves. Crossing and widening move many widths at once and pass such neighbours over.
 
 use crate::additive::Costs;
 use crate::enforce::enforce_or;
@@ -20,11 +20,14 @@ const POPULATION: usize = 24;
 /// Children in a row that are nothing new, after which there is nothing more to try.
 const DRAWS: usize = 1000;
 
+/// Of up to so many steps the one that the costs find best is evaluated; of one now and then, since the costs err.
+const TOURNAMENT: usize = 4;
+
 /// After each so many of them up to one more width is changed.
 const TIRED: usize = 20;
 
 /// Runs the strategy: what `exact` evaluates, the rules' policy, and children until nothing is left. `fallback` keeps every
-/// limit. Once the population is full a share `steps`, in 0..=1, of the children is single steps.
+/// limit. Once the population is full a share `steps`, in 0..=1, of the children is steps from a parent.
 pub(crate) fn run(session: &mut Session, fallback: &Policy, steps: f64) -> Result<StopReason, Halt> {
     let costs = exact::start(session, fallback)?;
     let problem = session.problem;
@@ -36,7 +39,7 @@ pub(crate) fn run(session: &mut Session, fallback: &Policy, steps: f64) -> Resul
         population.truncate(POPULATION);
     };
     session.leaders().iter().for_each(|(reward, policy)| join(&mut population, *reward, policy.clone()));
-    if let Some(policy) = cut_by_rules(problem).map(|policy| fill(problem, &costs, policy, &mut rng))
+    if let Some(policy) = cut_by_rules(problem).map(|policy| fill(problem, &costs, policy, &[], &mut rng))
         && let Some(reward) = session.try_new(&policy)?
     {
         join(&mut population, reward, policy);
@@ -47,12 +50,12 @@ pub(crate) fn run(session: &mut Session, fallback: &Policy, steps: f64) -> Resul
             return Ok(StopReason::Patience);
         }
         let step = match steps > 0.0 && population.len() == POPULATION && rng.random_bool(steps) {
-            true => step(session, parent(&population, &mut rng), &mut rng),
+            true => promising_step(session, &costs, &population, &mut rng),
             false => None,
         };
         let child = step.unwrap_or_else(|| {
             let child = enforce_or(problem, child(problem, &population, draws, &mut rng), fallback);
-            fill(problem, &costs, child, &mut rng)
+            fill(problem, &costs, child, &[], &mut rng)
         });
         draws += 1;
         if let Some(reward) = session.try_new(&child)? {
@@ -70,21 +73,52 @@ fn parent<'p>(population: &'p [(f64, Policy)], rng: &mut impl Rng) -> &'p Policy
     &population[(place * population.len() as f64) as usize].1
 }
 
-/// A policy that fits, was not met before, and differs from `policy` by one level of one width, if there is any.
-fn step(session: &Session, policy: &Policy, rng: &mut impl Rng) -> Option<Policy> {
+/// Of one to [`TOURNAMENT`] steps from parents the one of the least sum of costs, if there is any.
+fn promising_step(
+    session: &Session,
+    costs: &Costs,
+    population: &[(f64, Policy)],
+    rng: &mut impl Rng,
+) -> Option<Policy> {
+    let steps: Vec<Policy> = (0..rng.random_range(1..=TOURNAMENT))
+        .filter_map(|_| step(session, costs, parent(population, rng), rng))
+        .collect();
+    let sum = |policy: &Policy| costs.total(session.problem, policy);
+    steps.into_iter().min_by(|a, b| sum(a).total_cmp(&sum(b)))
+}
+
+/// A policy that fits and was not met before: `policy` with one width changed by a level, and the slack left as it is or
+/// filled by others; where a wider width passes a limit, another becomes narrower for it. `None` if there is none.
+fn step(session: &Session, costs: &Costs, policy: &Policy, rng: &mut impl Rng) -> Option<Policy> {
     let problem = session.problem;
-    let mut steps: Vec<(usize, Side, BitWidth)> = Vec::new();
+    let (mut narrower, mut steps) = (Vec::new(), Vec::new());
     for (row, side) in problem.slots() {
         let Some(now) = width(policy, row, side) else { continue };
         let allowed = problem.allowed(row, side);
-        let wider = allowed.iter().find(|bits| *bits > now);
-        steps.extend(wider.into_iter().chain(allowed.below(now)).map(|bits| (row, side, bits)));
+        narrower.extend(allowed.below(now).map(|bits| (row, side, bits)));
+        steps.extend(allowed.iter().find(|bits| *bits > now).map(|bits| (row, side, bits)));
     }
+    steps.extend(&narrower);
     while !steps.is_empty() {
         let (row, side, bits) = steps.swap_remove(rng.random_range(0..steps.len()));
         let mut step = policy.clone();
         set_width(&mut step, row, side, bits);
-        if !session.has_met(&step) && problem.fits(&step) {
+        let mut kept = vec![(row, side)];
+        if !problem.fits(&step) && !narrower.is_empty() {
+            let (row, side, bits) = narrower[rng.random_range(0..narrower.len())];
+            if kept.contains(&(row, side)) {
+                continue;
+            }
+            set_width(&mut step, row, side, bits);
+            kept.push((row, side));
+        }
+        if !problem.fits(&step) {
+            continue;
+        }
+        if kept.len() > 1 || rng.random_bool(0.5) {
+            step = fill(problem, costs, step, &kept, rng);
+        }
+        if !session.has_met(&step) {
             return Some(step);
         }
     }
@@ -116,10 +150,10 @@ fn child(problem: &Problem, population: &[(f64, Policy)], draws: usize, rng: &mu
     child
 }
 
-/// Widens what the limits leave room for, most often what promises the most for its bytes.
-fn fill(problem: &Problem, costs: &Costs, mut policy: Policy, rng: &mut impl Rng) -> Policy {
+/// Widens what the limits leave room for, except `kept`, most often what promises the most for its bytes.
+fn fill(problem: &Problem, costs: &Costs, mut policy: Policy, kept: &[(usize, Side)], rng: &mut impl Rng) -> Policy {
     let mut open: Vec<(f64, usize, Side)> = Vec::new();
-    for (row, side) in problem.slots() {
+    for (row, side) in problem.slots().filter(|slot| !kept.contains(slot)) {
         let Some(now) = width(&policy, row, side) else { continue };
         if let Some(wider) = problem.allowed(row, side).iter().find(|bits| *bits > now) {
             let gain = costs.get(row, side, now) - costs.get(row, side, wider);
