@@ -20,11 +20,11 @@ const POPULATION: usize = 24;
 /// Children in a row that are nothing new, after which there is nothing more to try.
 const DRAWS: usize = 1000;
 
+/// After each so many children in a row that are nothing new up to one more width is changed.
+const TIRED: usize = 20;
+
 /// Of up to so many steps the one that the costs find best is evaluated; of one now and then, since the costs err.
 const TOURNAMENT: usize = 4;
-
-/// After each so many of them up to one more width is changed.
-const TIRED: usize = 20;
 
 /// Runs the strategy: what `exact` evaluates, the rules' policy, and children until nothing is left. `fallback` keeps every
 /// limit. Once the population is full a share `steps`, in 0..=1, of the children is steps from a parent.

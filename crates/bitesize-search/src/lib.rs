@@ -28,8 +28,9 @@
 //! the settings (with the seed) and the rewards, so a search resumes by running again with the scores that its diary
 //! knows, from [`Memo::resuming`] or an evaluator that remembers them, and chance is the same for any number of threads.
 //!
-//! In reading order: [`problem`], [`constraints`], [`evaluate`], [`record`], [`mod@search`]; the strategies: `sensitivity`, [`additive`] and
-//! `exact`, `evolution` (which `auto` is too), [`rules`] and [`ddpg`], with [`enforce`], which brings any policy under the budgets; [`mod@baselines`], which every search is compared with; and
+//! In reading order: [`problem`], [`constraints`], [`evaluate`], [`record`], [`mod@search`]; the strategies:
+//! `sensitivity`, [`additive`] and `exact`, `evolution` (which `auto` is too), [`rules`] and [`ddpg`], with [`enforce`],
+//! which brings any policy under the budgets; [`mod@baselines`], which every search is compared with; and
 //! [`feasibility`], which says what no policy can go below.
 #![forbid(unsafe_code)]
 
