@@ -1,6 +1,6 @@
 //! The policies that every search is compared with.
 
-use crate::feasibility::Diagnosis;
+use crate::feasibility::fitting_policy;
 use crate::problem::{Memory, Problem};
 use crate::rules::cut_by_rules;
 use bitesize_ir::{BitWidth, Policy};
@@ -36,8 +36,8 @@ pub fn baselines(problem: &Problem) -> Vec<Baseline> {
     .collect()
 }
 
-/// The rule-based cut or, where that gets stuck, the policy that the diagnosis found; `None` where neither keeps both
-/// budgets.
+/// The rule-based cut or, where that gets stuck, the policy that [`fitting_policy`] finds; `None` where neither keeps every
+/// limit.
 pub fn by_rules(problem: &Problem) -> Option<Policy> {
-    cut_by_rules(problem).or_else(|| Diagnosis::of(problem).fitting().cloned())
+    cut_by_rules(problem).or_else(|| fitting_policy(problem))
 }

@@ -2,14 +2,17 @@
 //! limits and then widened until the slack is used up. No policy is evaluated twice.
 //!
 //! `auto` takes a part of its children from steps: one width changed by a level, and others only to make room for it or to
-//! use the room that it leaves. Crossing and widening move many widths at once and pass such neighbours over.
+//! use the room that it leaves. Crossing and widening move many widths at once and pass such neighbours over. It also lets
+//! what was evaluated correct the costs ([`crate::surrogate`]).
 
 use crate::additive::Costs;
 use crate::enforce::enforce_or;
 use crate::exact;
 use crate::problem::{Problem, Side, set_width, width};
+use crate::random::any_policy;
 use crate::rules::cut_by_rules;
 use crate::search::{Halt, Session, StopReason};
+use crate::surrogate::Surrogate;
 use bitesize_ir::{BitWidth, Policy};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -24,12 +27,12 @@ const DRAWS: usize = 1000;
 const TIRED: usize = 20;
 
 /// Of up to so many steps the one that the costs find best is evaluated; of one now and then, since the costs err.
-const TOURNAMENT: usize = 4;
+const TOURNAMENT: usize = 8;
 
 /// Runs the strategy: what `exact` evaluates, the rules' policy, and children until nothing is left. `fallback` keeps every
 /// limit. Once the population is full a share `steps`, in 0..=1, of the children is steps from a parent.
 pub(crate) fn run(session: &mut Session, fallback: &Policy, steps: f64) -> Result<StopReason, Halt> {
-    let costs = exact::start(session, fallback)?;
+    let mut surrogate = Surrogate::new(session.problem, exact::start(session, fallback)?);
     let problem = session.problem;
     let mut rng = ChaCha8Rng::seed_from_u64(session.settings.seed);
     let mut population: Vec<(f64, Policy)> = Vec::new();
@@ -39,24 +42,37 @@ pub(crate) fn run(session: &mut Session, fallback: &Policy, steps: f64) -> Resul
         population.truncate(POPULATION);
     };
     session.leaders().iter().for_each(|(reward, policy)| join(&mut population, *reward, policy.clone()));
-    if let Some(policy) = cut_by_rules(problem).map(|policy| fill(problem, &costs, policy, &[], &mut rng))
+    if let Some(policy) = cut_by_rules(problem).map(|policy| fill(problem, surrogate.costs(), policy, &[], &mut rng))
         && let Some(reward) = session.try_new(&policy)?
     {
         join(&mut population, reward, policy);
     }
-    let mut draws = 0;
+    let (mut draws, mut strays, mut learned) = (0, 0, 0);
     while session.left() > 0 && draws < DRAWS {
         if session.out_of_patience(0) {
             return Ok(StopReason::Patience);
         }
-        let step = match steps > 0.0 && population.len() == POPULATION && rng.random_bool(steps) {
-            true => promising_step(session, &costs, &population, &mut rng),
+        if steps > 0.0 {
+            session.scores()[learned..].iter().for_each(|(policy, loss)| surrogate.learn(policy, *loss));
+            learned = session.scores().len();
+        }
+        let costs = surrogate.costs();
+        let lost = session.knows_nothing();
+        let step = match !lost && steps > 0.0 && population.len() == POPULATION && rng.random_bool(steps) {
+            true => promising_step(session, costs, &population, &mut rng),
             false => None,
         };
-        let child = step.unwrap_or_else(|| {
-            let child = enforce_or(problem, child(problem, &population, draws, &mut rng), fallback);
-            fill(problem, &costs, child, &[], &mut rng)
-        });
+        let child = match step {
+            Some(step) => step,
+            None if lost && strays < POPULATION => {
+                strays += 1;
+                enforce_or(problem, any_policy(problem, &mut rng), fallback)
+            }
+            None => {
+                let child = enforce_or(problem, child(problem, &population, draws, &mut rng), fallback);
+                if lost { child } else { fill(problem, costs, child, &[], &mut rng) }
+            }
+        };
         draws += 1;
         if let Some(reward) = session.try_new(&child)? {
             draws = 0;

@@ -1,7 +1,7 @@
 //! Choosing widths: policies from a network's structure, the cost of its kernels, two budgets and an evaluator.
 //!
 //! A [`Problem`] is a network whose weights and activations each need 2, 4 or 8 bits, and the FLASH and RAM that the
-//! result has to keep. An [`Evaluator`] says how good a policy is (the accuracy of the integer network over held-out
+//! result has to keep. An [`Evaluator`] says how good a policy is (loss and accuracy of the integer network over held-out
 //! training images). A [`Strategy`] finds a policy that keeps both budgets and is as good as it can make it:
 //!
 //! ```
@@ -29,9 +29,9 @@
 //! knows, from [`Memo::resuming`] or an evaluator that remembers them, and chance is the same for any number of threads.
 //!
 //! In reading order: [`problem`], [`constraints`], [`evaluate`], [`record`], [`mod@search`]; the strategies:
-//! `sensitivity`, [`additive`] and `exact`, `evolution` (which `auto` is too), [`rules`] and [`ddpg`], with [`enforce`],
-//! which brings any policy under the budgets; [`mod@baselines`], which every search is compared with; and
-//! [`feasibility`], which says what no policy can go below.
+//! `sensitivity`, [`additive`] and `exact`, `evolution` (which `auto` is too) with [`surrogate`], `greedy`, `random`,
+//! [`rules`] and [`ddpg`], with [`enforce`], which brings any policy under the budgets; [`mod@baselines`], which every search
+//! is compared with; and [`feasibility`], which says what no policy can go below.
 #![forbid(unsafe_code)]
 
 pub mod additive;
@@ -50,6 +50,7 @@ pub mod record;
 pub mod rules;
 pub mod search;
 mod sensitivity;
+pub mod surrogate;
 
 pub use baselines::{Baseline, baselines};
 pub use constraints::{ConstraintError, Constraints, Pin, WidthSet};

@@ -25,7 +25,7 @@ pub(crate) fn run(session: &mut Session, fallback: &Policy) -> Result<StopReason
 }
 
 /// Every width drawn from those allowed.
-fn any_policy(problem: &Problem, rng: &mut impl Rng) -> Policy {
+pub(crate) fn any_policy(problem: &Problem, rng: &mut impl Rng) -> Policy {
     let mut policy = problem.uniform(BitWidth::B8);
     for (row, side) in problem.slots() {
         let allowed: Vec<BitWidth> = problem.allowed(row, side).iter().collect();

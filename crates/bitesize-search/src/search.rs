@@ -1,11 +1,11 @@
 //! Runs a strategy: limits, the diary, the best so far, and why it stopped.
 
+use crate::baselines::by_rules;
 use crate::ddpg::{self, DdpgSettings};
 use crate::evaluate::{EvaluationError, Memo, RewardKind};
 use crate::feasibility::{Diagnosis, fitting_policy};
 use crate::problem::{Memory, Problem, to_compact};
 use crate::record::Record;
-use crate::rules::cut_by_rules;
 use crate::{evolution, exact, greedy, random};
 use bitesize_ir::{BitWidth, Policy};
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ pub enum Strategy {
     Random,
     /// A population, from what `exact` and `rules` find.
     Evolution,
-    /// `evolution` with steps from the best among its children.
+    /// `evolution` with steps of single widths among its children.
     Auto,
 }
 
@@ -70,7 +70,7 @@ impl Strategy {
             Self::Greedy => "cut what costs the least measured loss for each byte saved; no search",
             Self::Random => "random policies, cut until they fit: what others have to beat",
             Self::Evolution => "a population that starts from exact and rules and uses up slack bytes",
-            Self::Auto => "exact, then evolution and steps from its best in turn",
+            Self::Auto => "exact, then evolution with steps of single widths among its children",
         }
     }
 }
@@ -96,7 +96,8 @@ impl FromStr for Strategy {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Episodes at most, at least 1.
+    /// Episodes at most, at least 1. For strategies that measure single widths, what their probes cost
+    /// ([`crate::Evaluator::probe_share`]) counts too.
     pub episodes: usize,
     /// Stop after this many episodes in a row without a new best, counted from when the strategy has begun to learn;
     /// `None` never does.
@@ -120,7 +121,7 @@ pub enum StopReason {
     UniformFits,
     /// The strategy has no other policy to offer.
     Finished,
-    /// All episodes were run.
+    /// All episodes were run, those that probes cost counted.
     Episodes,
     /// No new best for as many episodes as patience allows.
     Patience,
@@ -240,6 +241,7 @@ pub fn search(
         leaders: Vec::new(),
         proposed: Vec::new(),
         met: HashMap::new(),
+        scores: Vec::new(),
         note: String::new(),
         episodes: 0,
     };
@@ -252,7 +254,7 @@ pub fn search(
         };
         match strategy {
             Strategy::Rules => {
-                let policy = cut_by_rules(problem).unwrap_or(fallback);
+                let policy = by_rules(problem).unwrap_or(fallback);
                 session.episode(policy).map(|_| StopReason::Finished)
             }
             Strategy::Ddpg => ddpg::run(&mut session, &fallback),
@@ -312,6 +314,8 @@ pub(crate) struct Session<'a, 'm> {
     proposed: Vec<(usize, Policy)>,
     /// The policies of which [`Session::try_new`] was asked, with the episodes of those that were evaluated.
     met: HashMap<Policy, Option<usize>>,
+    /// What was evaluated, with the losses.
+    scores: Vec<(Policy, f64)>,
     pub(crate) note: String,
     episodes: usize,
 }
@@ -333,6 +337,7 @@ impl Session<'_, '_> {
         let reward = self.settings.reward.of(score);
         let (memory, episode) = (self.problem.memory(&policy), self.episodes);
         let text = to_compact(&policy);
+        self.scores.push((policy.clone(), score.loss));
         if !self.leaders.iter().any(|(_, other)| *other == policy) {
             let place = self.leaders.partition_point(|(other, _)| *other >= reward);
             self.leaders.insert(place, (reward, policy.clone()));
@@ -363,7 +368,7 @@ impl Session<'_, '_> {
         self.rewards.probe(policy).map_err(Halt::from)
     }
 
-    /// Evaluations that are left, with those that probes took counted.
+    /// Episodes that are left, with what probes cost counted.
     pub(crate) fn left(&self) -> usize {
         self.settings.episodes.saturating_sub(self.episodes + self.rewards.cost_of_probes())
     }
@@ -371,6 +376,18 @@ impl Session<'_, '_> {
     /// The best few so far, best first.
     pub(crate) fn leaders(&self) -> &[(f64, Policy)] {
         &self.leaders
+    }
+
+    /// What was evaluated so far, in order, with the losses.
+    pub(crate) fn scores(&self) -> &[(Policy, f64)] {
+        &self.scores
+    }
+
+    /// Whether no policy so far has less loss than an output that gives all classes the same probability may have.
+    pub(crate) fn knows_nothing(&self) -> bool {
+        let network = self.problem.network();
+        let classes = network.shape(network.output).elements() as f64;
+        self.scores.iter().all(|(_, loss)| *loss > classes.ln())
     }
 
     /// Makes `policy`, where it was evaluated, a finalist whatever its reward: a model proposed it.

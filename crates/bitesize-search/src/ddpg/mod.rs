@@ -165,7 +165,7 @@ fn truncated_normal(mean: f64, sigma: f64, rng: &mut impl Rng) -> f64 {
     if mean.is_nan() {
         return rng.random_range(0.0..1.0);
     }
-    // With the mean inside, two of five samples or more are too when sigma is at most 1, so this ends soon.
+    // With the mean inside, one of three samples or more is too when sigma is at most 1, so this ends soon.
     loop {
         let deviation: f64 = StandardNormal.sample(rng);
         let sample = mean + sigma * deviation;
