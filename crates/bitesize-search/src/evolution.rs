@@ -3,9 +3,9 @@
 //!
 //! `auto` takes a part of its children from steps: one width changed by a level, and others only to make room for it or to
 //! use the room that it leaves. Crossing and widening move many widths at once and pass such neighbours over. It also lets
-//! what was evaluated correct the costs ([`crate::surrogate`]).
+//! what was evaluated correct the costs ([`crate::surrogate`]), and evaluates the optimum of their sum again and again.
 
-use crate::additive::Costs;
+use crate::additive::{Costs, solve};
 use crate::enforce::enforce_or;
 use crate::exact;
 use crate::problem::{Problem, Side, set_width, width};
@@ -29,9 +29,16 @@ const TIRED: usize = 20;
 /// Of up to so many steps the one that the costs find best is evaluated; of one now and then, since the costs err.
 const TOURNAMENT: usize = 8;
 
+/// After each so many evaluations the optimum of the corrected costs is sought anew.
+const SOLVE: usize = 25;
+
+/// The share of steps among the guided children.
+const STEPS: f64 = 0.5;
+
 /// Runs the strategy: what `exact` evaluates, the rules' policy, and children until nothing is left. `fallback` keeps every
-/// limit. Once the population is full a share `steps`, in 0..=1, of the children is steps from a parent.
-pub(crate) fn run(session: &mut Session, fallback: &Policy, steps: f64) -> Result<StopReason, Halt> {
+/// limit. Where the search is `guided`, evaluations correct the costs and, once the population is full, children are steps
+/// from a parent too and, now and then, the optimum of the costs.
+pub(crate) fn run(session: &mut Session, fallback: &Policy, guided: bool) -> Result<StopReason, Halt> {
     let mut surrogate = Surrogate::new(session.problem, exact::start(session, fallback)?);
     let problem = session.problem;
     let mut rng = ChaCha8Rng::seed_from_u64(session.settings.seed);
@@ -47,23 +54,29 @@ pub(crate) fn run(session: &mut Session, fallback: &Policy, steps: f64) -> Resul
     {
         join(&mut population, reward, policy);
     }
-    let (mut draws, mut strays, mut learned) = (0, 0, 0);
+    // Children in a row that were nothing new, random policies, evaluations learned from, and when to solve.
+    let (mut draws, mut strays, mut learned, mut solve_at) = (0, 0, 0, 0);
     while session.left() > 0 && draws < DRAWS {
         if session.out_of_patience(0) {
             return Ok(StopReason::Patience);
         }
-        if steps > 0.0 {
+        if guided {
             session.scores()[learned..].iter().for_each(|(policy, loss)| surrogate.learn(policy, *loss));
             learned = session.scores().len();
         }
         let costs = surrogate.costs();
         let lost = session.knows_nothing();
-        let step = match !lost && steps > 0.0 && population.len() == POPULATION && rng.random_bool(steps) {
-            true => promising_step(session, costs, &population, &mut rng),
-            false => None,
+        let guided = guided && !lost && population.len() == POPULATION;
+        let promising = if guided && session.scores().len() >= solve_at {
+            solve_at = session.scores().len() + SOLVE;
+            optimum(session, costs, &mut rng)
+        } else if guided && rng.random_bool(STEPS) {
+            promising_step(session, costs, &population, &mut rng)
+        } else {
+            None
         };
-        let child = match step {
-            Some(step) => step,
+        let child = match promising {
+            Some(child) => child,
             None if lost && strays < POPULATION => {
                 strays += 1;
                 enforce_or(problem, any_policy(problem, &mut rng), fallback)
@@ -87,6 +100,14 @@ fn parent<'p>(population: &'p [(f64, Policy)], rng: &mut impl Rng) -> &'p Policy
     // The product of two uniform numbers favours the front.
     let place = rng.random_range(0.0..1.0f64) * rng.random_range(0.0..1.0);
     &population[(place * population.len() as f64) as usize].1
+}
+
+/// A policy that was not met before: the optimum of the sum of costs or, where that was met, of costs that are all changed a
+/// little. `None` where that was met too.
+fn optimum(session: &Session, costs: &Costs, rng: &mut impl Rng) -> Option<Policy> {
+    let best = |costs: &Costs| solve(session.problem, costs, 1).policies.into_iter().map(|(_, policy)| policy).next();
+    let new = |policy: &Policy| !session.has_met(policy);
+    best(costs).filter(new).or_else(|| best(&costs.map(|cost| cost * rng.random_range(0.7..1.4))).filter(new))
 }
 
 /// Of one to [`TOURNAMENT`] steps from parents the one of the least sum of costs, if there is any.

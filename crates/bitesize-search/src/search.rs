@@ -30,7 +30,7 @@ pub enum Strategy {
     Random,
     /// A population, from what `exact` and `rules` find.
     Evolution,
-    /// `evolution` with steps of single widths among its children.
+    /// `evolution`, guided by costs that its evaluations correct.
     Auto,
 }
 
@@ -70,7 +70,7 @@ impl Strategy {
             Self::Greedy => "cut what costs the least measured loss for each byte saved; no search",
             Self::Random => "random policies, cut until they fit: what others have to beat",
             Self::Evolution => "a population that starts from exact and rules and uses up slack bytes",
-            Self::Auto => "exact, then evolution with steps of single widths among its children",
+            Self::Auto => "exact, then evolution guided by costs that its evaluations correct",
         }
     }
 }
@@ -212,9 +212,6 @@ pub fn finalists<P: PartialEq + Clone>(ranked: impl IntoIterator<Item = P>, prop
     chosen
 }
 
-/// The share of steps among the children of `auto`: as many as are bred.
-const AUTO_STEPS: f64 = 0.5;
-
 /// Called with each record as it happens; `Break` ends the search with what it has.
 pub type OnRecord<'a> = dyn FnMut(&Record) -> ControlFlow<StopReason> + 'a;
 
@@ -261,8 +258,8 @@ pub fn search(
             Strategy::Exact => exact::run(&mut session, &fallback),
             Strategy::Greedy => greedy::run(&mut session, fallback),
             Strategy::Random => random::run(&mut session, &fallback),
-            Strategy::Evolution => evolution::run(&mut session, &fallback, 0.0),
-            Strategy::Auto => evolution::run(&mut session, &fallback, AUTO_STEPS),
+            Strategy::Evolution => evolution::run(&mut session, &fallback, false),
+            Strategy::Auto => evolution::run(&mut session, &fallback, true),
         }
     };
     let stop_reason = match ended {

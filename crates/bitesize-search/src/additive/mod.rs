@@ -52,9 +52,9 @@ impl Costs {
     }
 
     /// Each finite cost changed by `change`.
-    pub fn map(&self, change: impl Fn(f64) -> f64) -> Self {
-        let of = |costs: &[[f64; 3]; 2]| costs.map(|side| side.map(|c| if c.is_finite() { change(c) } else { c }));
-        Self { rows: self.rows.iter().map(of).collect() }
+    pub fn map(&self, mut change: impl FnMut(f64) -> f64) -> Self {
+        let mut of = |costs: &[[f64; 3]; 2]| costs.map(|side| side.map(|c| if c.is_finite() { change(c) } else { c }));
+        Self { rows: self.rows.iter().map(&mut of).collect() }
     }
 
     /// The widths that have a finite cost, the widest first.
