@@ -41,8 +41,9 @@ pub struct SearchSummary {
     pub evaluation_seconds: f64,
     /// Why it stopped.
     pub stop_reason: &'static str,
-    /// Of its best policy after the final quantization, as the baselines' rewards are.
-    pub reward: f64,
+    /// Of its best policy after the final quantization, as the baselines' rewards are; `None` where none of its finalists
+    /// can be quantized.
+    pub reward: Option<f64>,
 }
 
 /// A policy after the final quantization.
@@ -186,7 +187,7 @@ pub fn choose_with(
         seconds,
         evaluation_seconds: evaluating.as_secs_f64(),
         stop_reason: found.stop_reason.name(),
-        reward: finalists[0].reward.unwrap_or(found.reward),
+        reward: finalists[0].reward,
     };
     for baseline in baselines(arena.problem) {
         let next = if baseline.fits {

@@ -115,6 +115,22 @@ impl Inputs {
         Ok(inputs)
     }
 
+    /// Refuses to go on with the run of `config` where its training data have more or fewer samples now: they would be split
+    /// in another way, and what was measured on the samples would be taken for these.
+    ///
+    /// # Errors
+    /// Another number of samples.
+    pub fn refuse_other_training_data(&self, config: &RunConfig) -> anyhow::Result<()> {
+        let (now, then) = (self.train.as_ref().map_or(0, Dataset::len), config.data.train_samples);
+        if now != then {
+            bail!(
+                "`{}` has {now} samples and had {then} when the run was made: bring those back, or start a new run",
+                config.data.train.display()
+            );
+        }
+        Ok(())
+    }
+
     /// Warns of image files that could not be decoded.
     pub fn tell_skipped(&self, console: &Console) {
         for data in [&self.train, &self.val].into_iter().flatten() {

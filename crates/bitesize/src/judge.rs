@@ -19,7 +19,7 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 /// Samples of a probe: single widths are compared on the same ones, so their noise is mostly shared.
-const PROBE_SAMPLES: usize = 128;
+pub const PROBE_SAMPLES: usize = 128;
 
 /// Lowered layers that are kept: the 27 combinations of widths that each of several hundred layers can have. Levels are
 /// shared, but for layers where a channel's scale had to grow, so most take tens of bytes for each output channel.

@@ -2,7 +2,6 @@
 
 use crate::usage;
 use anyhow::Context as _;
-use bitesize_ir::memory::{FlashUse, RamUse};
 use bitesize_ir::target::{Budget, CoreCosts, Target};
 use bitesize_verify::boards;
 use serde::{Deserialize, Serialize};
@@ -44,6 +43,11 @@ pub fn limit(bytes: u64) -> Option<u64> {
 }
 
 impl PlatformName {
+    /// Whether FLASH or RAM is limited.
+    pub fn has_limit(&self) -> bool {
+        !(is_no_limit(&self.flash_bytes) && is_no_limit(&self.ram_bytes))
+    }
+
     /// The two limits.
     pub fn budget(&self) -> Budget {
         Budget { flash_bytes: self.flash_bytes, ram_bytes: self.ram_bytes }
@@ -63,12 +67,6 @@ impl Platform {
     /// The two limits.
     pub fn budget(&self) -> Budget {
         self.name.budget()
-    }
-
-    /// Whether a package that takes `flash` and `ram` fits.
-    pub fn holds(&self, flash: &FlashUse, ram: &RamUse) -> bool {
-        let Budget { flash_bytes, ram_bytes } = self.budget();
-        flash.total <= flash_bytes && ram.total <= ram_bytes
     }
 
     /// The platform that `name` describes.

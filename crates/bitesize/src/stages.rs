@@ -239,6 +239,7 @@ pub fn decide(run: &Run, problem: &Problem, samples: &Samples, report: &mut Repo
         }
     };
     let candidate = chosen.delivered()?;
+    warn_of_guessing(target.score(candidate, None)?.accuracy, reference, inputs, console);
     report.fits = true;
     report.add_choice(&chosen);
     let (flash, ram) = package::memory_of(candidate, &run.platform.core);
@@ -370,11 +371,26 @@ pub fn keep_sweep(run: &Run, swept: Swept, report: &mut Report) -> anyhow::Resul
     Ok(())
 }
 
+/// Whether `accuracy`, in 0..=1, is less than twice what guessing classes reaches.
+fn is_guessing(accuracy: f64, inputs: &Inputs) -> bool {
+    let network = &inputs.model.network;
+    accuracy < 2.0 / network.shape(network.output).elements() as f64
+}
+
+/// A budget may leave a network that fits and knows nothing.
+fn warn_of_guessing(accuracy: f64, float: f64, inputs: &Inputs, console: &Console) {
+    if is_guessing(accuracy, inputs) && !is_guessing(float, inputs) {
+        console.warn(format_args!(
+            "what is delivered classifies {:.1} % of held-out samples, hardly better than guessing (float: {:.1} %): the              budget leaves too few bits for this network; --pareto shows what others would deliver",
+            100.0 * accuracy,
+            100.0 * float
+        ));
+    }
+}
+
 /// A network that is not better than guessing has most likely been fed wrongly.
 fn warn_of_chance(accuracy: f64, inputs: &Inputs, console: &Console) {
-    let network = &inputs.model.network;
-    let chance = 1.0 / network.shape(network.output).elements() as f64;
-    if accuracy < 2.0 * chance {
+    if is_guessing(accuracy, inputs) {
         console.warn(format_args!(
             "the float network classifies {:.1} % of held-out samples, hardly better than guessing: check the \
              preprocessing ({}), the channel order and the class order",

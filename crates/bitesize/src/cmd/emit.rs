@@ -10,6 +10,7 @@ use bitesize::report::Report;
 use bitesize::stages::{self, Run, Samples};
 use bitesize::{package, run};
 use bitesize_ir::memory::Widths;
+use bitesize_search::constraints::Constraints;
 use bitesize_search::feasibility::Diagnosis;
 use bitesize_search::problem::to_compact;
 use clap::Args;
@@ -56,10 +57,14 @@ impl EmitArgs {
                 search.strategy = "policy".into();
                 search.policy = Some(to_compact(&policy));
                 search.pareto = None;
+                // Which widths a search may choose does not bind who chooses by hand; limits of bytes do.
+                let weight_bytes = search.constraints.weight_bytes;
+                search.constraints = Constraints { weight_bytes, ..Constraints::default() };
             }
         }
         let (flash, ram) = package::memory_of(&candidate, &platform.core);
-        let fits = platform.holds(&flash, &ram);
+        let problem = stages::problem_of(&config, &inputs.model, &platform)?;
+        let fits = problem.fits(&policy);
         let earlier = read_report(&folder)?;
         let has_report = earlier.is_some();
         let mut report = earlier.unwrap_or_else(|| Report::new(&config, &inputs, &platform));
@@ -77,7 +82,6 @@ impl EmitArgs {
             let Model { network, space, .. } = &inputs.model;
             report.add_memory(network, &Widths::of(network, space, &policy), &flash, &ram);
         } else {
-            let problem = stages::problem_of(&config, &inputs.model, &platform)?;
             stages::tell_misfit(&Diagnosis::of(&problem), Some(&policy), &problem, &mut report);
         }
         if has_report {

@@ -167,6 +167,7 @@ impl FitArgs {
                         self.output.display()
                     );
                 }
+                inputs.refuse_other_training_data(kept)?;
                 RunFolder::open(&self.output)?
             }
             None => RunFolder::create(&self.output)?,

@@ -30,18 +30,19 @@ impl SearchCommandArgs {
     pub(crate) fn run(self, console: &Console) -> anyhow::Result<Ending> {
         let (folder, earlier) = open_run(&self.folder)?;
         let inputs = Inputs::of_run(&earlier, None, console)?;
+        inputs.refuse_other_training_data(&earlier)?;
         let mut config = earlier.clone();
         let asked = self.search.config(&inputs.model)?;
-        if let Some(platform) = self.target.platform()? {
-            config.target = Some(platform.name);
-        }
         let needs_no_budget = match (self.resume, &earlier.search) {
             (true, Some(search)) => search,
             _ => &asked,
         }
         .needs_no_budget();
-        let platform = match &config.target {
-            Some(_) => stages::platform_of(&config)?,
+        // The budget of an earlier search holds on, where there is one; a core alone asks for another platform.
+        let kept = earlier.target.as_ref().is_some_and(|target| self.resume || target.has_limit());
+        let platform = match self.target.platform()? {
+            Some(platform) => platform,
+            None if kept && self.target.core().is_none() => stages::platform_of(&earlier)?,
             None => self.target.required(needs_no_budget)?,
         };
         config.target = Some(platform.name.clone());
@@ -67,8 +68,9 @@ impl SearchCommandArgs {
         }
         stages::refuse_edited_policy(&inputs, &folder)?;
         if !self.resume {
-            // What an earlier search measured and swept may be of other samples and settings.
-            run::SWEEP.into_iter().chain([run::PROBES]).try_for_each(|name| folder.remove(name))?;
+            // What an earlier search measured, swept, delivered and told may be of other samples and settings.
+            let stale = [run::PROBES, run::REPORT_JSON, run::REPORT_MD, run::WEIGHTS, run::POLICY];
+            run::SWEEP.into_iter().chain(stale).try_for_each(|name| folder.remove(name))?;
         }
         folder.write(run::CONFIG, config.to_toml().as_bytes())?;
 

@@ -7,8 +7,8 @@ use bitesize::Ending;
 use bitesize::console::Console;
 use bitesize::inputs::Inputs;
 use bitesize::report::Report;
+use bitesize::run;
 use bitesize::stages::{self, Run};
-use bitesize::{package, run};
 use bitesize_verify::{PATTERNS, Status};
 use clap::Args;
 use std::path::PathBuf;
@@ -57,8 +57,7 @@ impl VerifyArgs {
         let earlier = read_report(&folder)?;
         let has_report = earlier.is_some();
         let mut report = earlier.unwrap_or_else(|| Report::new(&config, &inputs, &platform));
-        let (flash, ram) = package::memory_of(&candidate, &platform.core);
-        report.fits = platform.holds(&flash, &ram);
+        report.fits = stages::problem_of(&config, &inputs.model, &platform)?.fits(&candidate.model.policy);
         let results = stages::prove(&run, &candidate, &samples, &mut report)?;
         for result in &results {
             bitesize::out_line!(

@@ -228,7 +228,7 @@ impl Report {
                 s.seconds - s.evaluation_seconds,
                 s.stop_reason,
                 s.reward_kind,
-                reward(&s.reward_kind, Some(s.reward))
+                reward(&s.reward_kind, s.reward)
             )?;
             if !s.note.is_empty() {
                 writeln!(out, "{}\n", s.note)?;

@@ -157,7 +157,7 @@ pub struct SearchReport {
     #[serde(default)]
     pub evaluation_seconds: f64,
     pub stop_reason: String,
-    pub reward: f64,
+    pub reward: Option<f64>,
     /// Policies that differ in single widths, measured on part of the samples.
     #[serde(default)]
     pub probes: usize,

@@ -85,7 +85,7 @@ pub struct SearchConfig {
     /// The widths given, one word a row.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
-    /// Evaluations at most.
+    /// Evaluations at most, one an episode; probes count by their share of the samples.
     pub episodes: usize,
     /// What is maximised.
     #[serde(default)]

@@ -1,5 +1,6 @@
 //! The run folder and what lies in it: `config.toml`, `calibration.json`, `policy.toml`, `weights.safetensors`,
-//! `search.jsonl`, `pareto.csv`, `pareto.svg`, `report.md`, `report.json`, `package/`, `example/`.
+//! `search.jsonl`, `probes.jsonl`, `pareto.jsonl`, `pareto.csv`, `pareto.svg`, `pareto/`, `report.md`, `report.json`,
+//! `package/`, `example/`.
 
 pub mod config;
 pub mod folder;

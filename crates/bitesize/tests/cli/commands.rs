@@ -28,6 +28,73 @@ fn boards_are_listed() {
     assert_eq!(list.as_array().unwrap().len(), 12);
 }
 
+/// A folder that `calibrate` leaves, and the samples that searches in it take.
+fn calibrated(folder: &Path) -> String {
+    let (example, out) = (Example::new(), folder.join("steps").display().to_string());
+    let calibrate = ["calibrate", &example.model, "--train", &example.train, "--preprocess", &example.preprocess];
+    run(&[&calibrate[..], &["-o", &out, "--calibration-samples", "64"]].concat()).expect(0, &[]);
+    out
+}
+
+/// A search that fails, or is interrupted, is not finished because an earlier one was.
+#[test]
+fn a_search_anew_forgets_what_the_last_one_told() {
+    let (folder, _) = scratch();
+    let out = calibrated(folder.path());
+    let file = |name: &str| Path::new(&out).join(name);
+    let search = ["search", &out, "--eval-samples", "64", "--search", "rules"];
+    run(&[&search[..], &["--flash", "9KiB", "--ram", "1KiB"]].concat()).expect(3, &["does not fit"]);
+    let calibration = fs::read(file("calibration.json")).unwrap();
+    fs::write(file("calibration.json"), "{").unwrap();
+    run(&[&search[..], &["--flash", "44KiB", "--ram", "9KiB"]].concat()).expect(1, &["damaged"]);
+    assert!(!file("report.json").exists() && !file("report.md").exists());
+    fs::write(file("calibration.json"), calibration).unwrap();
+    run(&["search", &out, "--resume"]).expect(0, &[]);
+    assert!(file("policy.toml").exists() && file("report.json").exists());
+
+    fs::remove_file(file("search.jsonl")).unwrap();
+    run(&[&search[..], &["--flash", "9KiB", "--ram", "1KiB"]].concat()).expect(3, &["does not fit"]);
+    assert!(!file("policy.toml").exists() && !file("weights.safetensors").exists(), "nothing was delivered");
+}
+
+/// A budget holds until another is given; a core alone, or no limit at all, is none.
+#[test]
+fn a_search_takes_the_earlier_budget_where_there_is_one() {
+    let (folder, _) = scratch();
+    let out = calibrated(folder.path());
+    let diary = Path::new(&out).join("search.jsonl");
+    let search = ["search", &out, "--eval-samples", "64", "--search", "rules"];
+    run(&[&search[..], &["--weight-bytes", "50%"]].concat()).expect(0, &[]);
+    fs::remove_file(&diary).unwrap();
+    run(&search).expect(2, &["--flash"]);
+    run(&[&search[..], &["--flash", "44KiB", "--ram", "9KiB"]].concat()).expect(0, &[]);
+    fs::remove_file(&diary).unwrap();
+    run(&[&search[..], &["--core", "cortex-m0plus"]].concat()).expect(2, &["--flash"]);
+    run(&search).expect(0, &[]);
+    let told: Value = serde_json::from_slice(&fs::read(Path::new(&out).join("report.json")).unwrap()).unwrap();
+    assert_eq!((&told["target"]["flash_bytes"], &told["target"]["core"]), (&(44 * 1024).into(), &"cortex-m4".into()));
+}
+
+/// What was measured on samples is not taken for other samples.
+#[test]
+fn training_data_that_changed_are_refused() {
+    let (folder, _) = scratch();
+    let out = calibrated(folder.path());
+    let config = Path::new(&out).join("config.toml");
+    let now = fs::read_to_string(&config).unwrap();
+    let then = now.replace("train_samples = 2000", "train_samples = 1999");
+    assert_ne!(now, then);
+    fs::write(&config, then).unwrap();
+    let search = ["search", &out, "--flash", "44KiB", "--ram", "9KiB", "--eval-samples", "64", "--search", "rules"];
+    run(&search).expect(1, &["has 2000 samples and had 1999", "start a new run"]);
+    fs::write(&config, now).unwrap();
+    run(&search).expect(0, &[]);
+    let changed = fs::read_to_string(&config).unwrap().replace("train_samples = 2000", "train_samples = 2001");
+    fs::write(&config, changed).unwrap();
+    run(&["search", &out, "--resume"]).expect(1, &["had 2001"]);
+    run(&["fit", "--resume", "-o", &out]).expect(1, &["had 2001"]);
+}
+
 #[test]
 fn the_steps_make_what_fit_makes() {
     let (folder, out) = scratch();

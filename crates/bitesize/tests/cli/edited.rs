@@ -77,6 +77,39 @@ fn an_edited_policy_that_does_not_fit_is_told_why() {
     run(&["emit", &out]).expect(3, &["does not fit", "boards that would do"]);
 }
 
+/// `--weight-bytes` limits bytes as budgets do.
+#[test]
+fn an_edited_policy_keeps_the_limit_of_weights() {
+    let (folder, out) = scratch();
+    let example = Example::new();
+    run(&fit_args(&out, &example, &["--weight-bytes", "60%", "--search", "rules"])).expect(0, &[]);
+    edit_policy(&out, 8);
+    run(&["emit", &out]).expect(3, &["does not fit"]);
+    assert_eq!(report(&out)["fits"], false);
+    run(&["verify", &out]).expect(3, &[]);
+    let again = folder.path().join("again").display().to_string();
+    let config = Path::new(&out).join("config.toml").display().to_string();
+    run(&["fit", "--config", &config, "-o", &again]).expect(3, &[]);
+    edit_policy(&out, 4);
+    run(&["emit", &out]).expect(0, &[]);
+    run(&["verify", &out, "--host-samples", "1", "--qemu-samples", "1"]).expect(0, &[]);
+}
+
+/// The widths that a search may choose do not bind who edits the policy.
+#[test]
+fn an_edited_policy_may_have_any_widths() {
+    let (folder, out) = scratch();
+    let example = Example::new();
+    let flags = ["--flash", "96KiB", "--ram", "24KiB", "--weights", "4", "--search", "rules"];
+    run(&fit_args(&out, &example, &flags)).expect(0, &[]);
+    edit_policy(&out, 8);
+    run(&["emit", &out]).expect(0, &[]);
+    let again = folder.path().join("again").display().to_string();
+    let config = Path::new(&out).join("config.toml").display().to_string();
+    run(&["fit", "--config", &config, "-o", &again]).expect(0, &[]);
+    assert_eq!(read(&again, "policy.toml"), read(&out, "policy.toml"));
+}
+
 #[test]
 fn nothing_proven_is_no_success_and_a_broken_compiler_no_mismatch() {
     let (folder, out) = scratch();

@@ -59,6 +59,20 @@ fn uniform_8_bits_is_the_answer_where_it_fits_and_everything_is_reported() {
 }
 
 #[test]
+fn a_network_that_only_guesses_is_warned_of() {
+    let (_folder, out) = scratch();
+    let example = Example::new();
+    let at = |widths: &str| {
+        let ran = run(&fit_args(&out, &example, &["--flash", "1MiB", "--ram", "1MiB", "--policy", widths]));
+        let ran = ran.expect(0, &[]);
+        let told = report(&out)["warnings"].to_string();
+        fs::remove_dir_all(&out).unwrap();
+        (ran.err.contains("hardly better than guessing"), told.contains("hardly better than guessing"))
+    };
+    assert_eq!((at("2/2"), at("4/4")), ((true, true), (false, false)));
+}
+
+#[test]
 fn neither_threads_nor_validation_labels_nor_a_second_run_change_anything() {
     let example = Example::new();
     let (folder, _) = scratch();
