@@ -112,6 +112,11 @@ fn has_chance(strategy: Strategy) -> bool {
     }
 }
 
+/// The seeds that `strategy` runs with.
+fn seeds(strategy: Strategy) -> &'static [u64] {
+    if has_chance(strategy) { &SEEDS } else { &SEEDS[..1] }
+}
+
 /// The searches of `network`, those of the agent or all others, the longest first, so that all threads end together. The agent
 /// runs for each number of evaluations by itself, since it explores in another way; the others are read on their way.
 fn jobs(network: &str, agent: bool) -> Vec<Job> {
@@ -119,8 +124,8 @@ fn jobs(network: &str, agent: bool) -> Vec<Job> {
     for strategy in Strategy::ALL.into_iter().filter(|strategy| (*strategy == Strategy::Ddpg) == agent) {
         let evaluations = if strategy == Strategy::Ddpg { &READINGS[..] } else { &READINGS[1..] };
         for (case, evaluations) in CASES.iter().flat_map(|case| evaluations.iter().map(move |e| (case, *e))) {
-            for seed in SEEDS.into_iter().take(if has_chance(strategy) { SEEDS.len() } else { 1 }) {
-                jobs.push(Job { network: network.into(), case: (*case).into(), strategy, seed, evaluations });
+            for seed in seeds(strategy) {
+                jobs.push(Job { network: network.into(), case: (*case).into(), strategy, seed: *seed, evaluations });
             }
         }
     }
@@ -128,16 +133,15 @@ fn jobs(network: &str, agent: bool) -> Vec<Job> {
     jobs
 }
 
-/// Runs what is missing and rewrites tables and plots. `arguments`: the work folder (default `target/strategies`), and the
-/// names of networks to run (default all), or `none` to write what is there.
+/// Runs what is missing and rewrites tables and plots. `arguments`: the work folder (default `docs/strategies`, beside the
+/// tables), and the names of networks to run (default all), or `none` to write what is there.
 ///
 /// # Errors
 /// A network, data or a file that cannot be read or written; a search that failed.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let (work, only) = match arguments {
-        [] => (target.join("strategies"), &[][..]),
+        [] => (root.join("docs/strategies"), &[][..]),
         [work, only @ ..] => (PathBuf::from(work), only),
     };
     let none = ["none".to_owned()];

@@ -2,8 +2,9 @@
 
 use super::job::{Done, Reading, STEP};
 use super::subject::Failure;
-use super::{CASES, NETWORKS, READINGS, Reference, Results};
+use super::{CASES, NETWORKS, READINGS, Reference, Results, SHARES, seeds};
 use crate::results::insert;
+use bitesize::judge::PROBE_SAMPLES;
 use bitesize::plot::{Chart, Line, Series, svg};
 use bitesize_search::Strategy;
 use std::fmt::Write as _;
@@ -54,6 +55,11 @@ impl<'a> Cell<'a> {
         Self { runs: results.done.iter().filter(of_case).filter_map(reading).collect() }
     }
 
+    /// Whether there is a run for each seed.
+    fn is_complete(&self, strategy: Strategy) -> bool {
+        self.runs.len() == seeds(strategy).len()
+    }
+
     fn mean(&self, value: impl Fn(&Done, &Reading) -> f64) -> f64 {
         self.runs.iter().map(|(done, reading)| value(done, reading)).sum::<f64>() / self.runs.len() as f64
     }
@@ -80,6 +86,11 @@ impl<'a> Cell<'a> {
             format!("{:.2} ({least:.2} to {most:.2})", self.accuracy())
         }
     }
+}
+
+/// Evaluations of a search, its probes counted by their share of the samples.
+fn spent(done: &Done) -> usize {
+    done.episodes + (done.probes * PROBE_SAMPLES).div_ceil(SHARES.reward)
 }
 
 /// Per cent of FLASH and RAM in the name of a case.
@@ -109,7 +120,7 @@ fn network_tables(out: &mut String, reference: &Reference, results: &Results) ->
         let best = READINGS.map(|evaluations| best_reward(results, network, case, evaluations));
         for strategy in Strategy::ALL {
             let [few, many] = READINGS.map(|evaluations| Cell::of(results, network, case, strategy, evaluations));
-            if few.runs.is_empty() || many.runs.is_empty() {
+            if !(few.is_complete(strategy) && many.is_complete(strategy)) {
                 writeln!(out, "| `{strategy}` | not run yet{}", " |".repeat(12))?;
                 continue;
             }
@@ -145,9 +156,9 @@ fn bold(text: String, is_best: bool) -> String {
 }
 
 fn best_reward(results: &Results, network: &str, case: &str, evaluations: usize) -> f64 {
-    let rewards = Strategy::ALL.map(|strategy| Cell::of(results, network, case, strategy, evaluations).reward());
-    // Not a number where a strategy has not been run.
-    rewards.into_iter().fold(0.0, f64::max)
+    let cells = Strategy::ALL.map(|strategy| (strategy, Cell::of(results, network, case, strategy, evaluations)));
+    let complete = cells.iter().filter(|(strategy, cell)| cell.is_complete(*strategy));
+    complete.map(|(_, cell)| cell.reward()).fold(0.0, f64::max)
 }
 
 fn summary(out: &mut String, networks: &[&str], results: &Results) -> Result<(), Failure> {
@@ -167,7 +178,7 @@ fn summary(out: &mut String, networks: &[&str], results: &Results) -> Result<(),
             };
             cases.iter().map(cell).collect()
         });
-        if cells.iter().flatten().any(|(cell, _)| cell.runs.is_empty()) {
+        if !cells.iter().flatten().all(|(cell, _)| cell.is_complete(strategy)) {
             writeln!(out, "| `{strategy}` | not run yet{}", " |".repeat(8))?;
             continue;
         }
@@ -203,7 +214,12 @@ fn plot(network: &str, results: &Results) -> Result<String, Failure> {
             let of = |done: &Done, step: usize| done.curve.get(step).or(done.curve.last()).copied().unwrap_or(0.0);
             let began = |step: &usize| cell.runs.iter().all(|(done, _)| of(done, *step) > 0.0);
             let drawn = (0..steps).filter(|step| step % PLOTTED == 0 || step + 1 == steps).filter(began);
-            let points = drawn.map(|step| ((step * STEP) as f64, cell.mean(|done, _| of(done, step)))).collect();
+            let mut points: Vec<_> =
+                drawn.map(|step| ((step * STEP) as f64, cell.mean(|done, _| of(done, step)))).collect();
+            if let Some(end) = cell.runs.iter().map(|(done, _)| spent(done)).max() {
+                points.retain(|(evaluations, _)| *evaluations < end as f64);
+                points.push((end as f64, cell.reward()));
+            }
             Series { name: strategy.name().into(), points, line: Line::Solid }
         });
         Chart {
