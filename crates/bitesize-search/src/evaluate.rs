@@ -135,7 +135,7 @@ impl<'a> Memo<'a> {
             Some(score) => *score,
             None => self.evaluator.evaluate(policy)?,
         };
-        if !(0.0..=1.0).contains(&score.accuracy) || score.loss.is_nan() || score.loss < 0.0 {
+        if !(0.0..=1.0).contains(&score.accuracy) || !score.loss.is_finite() || score.loss < 0.0 {
             return Err(EvaluationError::Failed(format!(
                 "policy `{key}` has accuracy {} and loss {}: not in 0..=1, or below 0",
                 score.accuracy, score.loss

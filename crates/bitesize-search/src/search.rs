@@ -1,11 +1,11 @@
 //! Runs a strategy: limits, the diary, the best so far, and why it stopped.
 
-use crate::baselines::by_rules;
 use crate::ddpg::{self, DdpgSettings};
 use crate::evaluate::{EvaluationError, Memo, RewardKind};
 use crate::feasibility::{Diagnosis, fitting_policy};
 use crate::problem::{Memory, Problem, to_compact};
 use crate::record::Record;
+use crate::rules::cut_by_rules;
 use crate::{evolution, exact, greedy, random};
 use bitesize_ir::{BitWidth, Policy};
 use serde::{Deserialize, Serialize};
@@ -251,7 +251,7 @@ pub fn search(
         };
         match strategy {
             Strategy::Rules => {
-                let policy = by_rules(problem).unwrap_or(fallback);
+                let policy = cut_by_rules(problem).unwrap_or(fallback);
                 session.episode(policy).map(|_| StopReason::Finished)
             }
             Strategy::Ddpg => ddpg::run(&mut session, &fallback),

@@ -5,6 +5,7 @@
 //! width of each slot, and one for all. Policies of large losses tell less, since what the sum misses grows with the loss.
 
 use crate::additive::Costs;
+use crate::evaluate::Score;
 use crate::problem::{Problem, Side, width};
 use bitesize_ir::{BitWidth, Policy};
 
@@ -57,8 +58,12 @@ impl<'a> Surrogate<'a> {
         &self.costs
     }
 
-    /// Takes in that `policy` has `loss`.
+    /// Takes in that `policy` has `loss`. Nothing is learned from one that cannot be made integer-only, and what widths
+    /// without a measured cost do is laid on the others.
     pub fn learn(&mut self, policy: &Policy, loss: f64) {
+        if loss >= Score::WORTHLESS.loss {
+            return;
+        }
         let full = *self.full.get_or_insert(loss.max(f64::MIN_POSITIVE));
         let mut missed = loss - self.common;
         for (row, side) in self.problem.slots() {

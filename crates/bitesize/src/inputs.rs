@@ -115,13 +115,18 @@ impl Inputs {
         Ok(inputs)
     }
 
+    /// How many training samples there are; 0 without training data.
+    pub fn train_samples(&self) -> usize {
+        self.train.as_ref().map_or(0, Dataset::len)
+    }
+
     /// Refuses to go on with the run of `config` where its training data have more or fewer samples now: they would be split
     /// in another way, and what was measured on the samples would be taken for these.
     ///
     /// # Errors
     /// Another number of samples.
     pub fn refuse_other_training_data(&self, config: &RunConfig) -> anyhow::Result<()> {
-        let (now, then) = (self.train.as_ref().map_or(0, Dataset::len), config.data.train_samples);
+        let (now, then) = (self.train_samples(), config.data.train_samples);
         if now != then {
             bail!(
                 "`{}` has {now} samples and had {then} when the run was made: bring those back, or start a new run",

@@ -371,17 +371,19 @@ pub fn keep_sweep(run: &Run, swept: Swept, report: &mut Report) -> anyhow::Resul
     Ok(())
 }
 
-/// Whether `accuracy`, in 0..=1, is less than twice what guessing classes reaches.
+/// Whether `accuracy`, in 0..=1, is hardly above that of guessing classes: by a tenth of what there is above it at most.
 fn is_guessing(accuracy: f64, inputs: &Inputs) -> bool {
     let network = &inputs.model.network;
-    accuracy < 2.0 / network.shape(network.output).elements() as f64
+    let chance = 1.0 / network.shape(network.output).elements() as f64;
+    accuracy < chance + 0.1 * (1.0 - chance)
 }
 
-/// A budget may leave a network that fits and knows nothing.
+/// Few bits may leave a network that fits and knows nothing.
 fn warn_of_guessing(accuracy: f64, float: f64, inputs: &Inputs, console: &Console) {
     if is_guessing(accuracy, inputs) && !is_guessing(float, inputs) {
         console.warn(format_args!(
-            "what is delivered classifies {:.1} % of held-out samples, hardly better than guessing (float: {:.1} %): the              budget leaves too few bits for this network; --pareto shows what others would deliver",
+            "what is delivered classifies {:.1} % of held-out samples, hardly better than guessing (float: {:.1} %): this \
+             network needs more bits than these",
             100.0 * accuracy,
             100.0 * float
         ));

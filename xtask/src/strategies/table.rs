@@ -208,7 +208,10 @@ fn plot(network: &str, results: &Results) -> Result<String, Failure> {
     let panel = |case: &str| {
         let (flash, ram) = shares(case).unwrap_or_default();
         let series = Strategy::ALL.map(|strategy| {
-            let cell = Cell::of(results, network, case, strategy, READINGS[1]);
+            let mut cell = Cell::of(results, network, case, strategy, READINGS[1]);
+            if !cell.is_complete(strategy) {
+                cell.runs.clear();
+            }
             let steps = cell.runs.iter().map(|(done, _)| done.curve.len()).max().unwrap_or(0);
             // A seed that ended sooner stays at its best; before all seeds have a policy there is no mean.
             let of = |done: &Done, step: usize| done.curve.get(step).or(done.curve.last()).copied().unwrap_or(0.0);

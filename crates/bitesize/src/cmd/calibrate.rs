@@ -39,11 +39,7 @@ impl CalibrateArgs {
             version: env!("CARGO_PKG_VERSION").into(),
             seed: self.calibration.seed,
             model: ModelConfig { path: absolute(&self.model)?, sha256: inputs.model.sha256.clone() },
-            data: DataConfig {
-                train: absolute(&self.train)?,
-                train_samples: inputs.train.as_ref().map_or(0, |d| d.len()),
-                val: None,
-            },
+            data: DataConfig { train: absolute(&self.train)?, train_samples: inputs.train_samples(), val: None },
             preprocess,
             calibration: self.calibration.config(),
             target: None,

@@ -49,6 +49,7 @@ impl EmitArgs {
         let policy = stages::written_policy(&inputs, &folder)?;
         let changed = policy != candidate.model.policy;
         if changed {
+            inputs.refuse_other_training_data(&config)?;
             console.note(format_args!("{} was changed: the network is quantized anew", path.display()));
             let run = Run { config: &config, inputs: &inputs, folder: &folder, console, platform: &platform };
             candidate = stages::quantize_for(&run, &policy, &Samples::of(&config, &inputs)?.calibration)?;

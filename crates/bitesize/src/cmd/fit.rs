@@ -153,7 +153,12 @@ impl FitArgs {
         let kept = if self.resume && earlier.is_file() { Some(read_config(&earlier)?) } else { None };
         let (config, inputs) = match (&self.model, &self.config, &kept) {
             (Some(model), ..) => self.new_config(model, console)?,
-            (None, Some(path), _) => with_inputs(read_config(path)?, console)?,
+            (None, Some(path), _) => {
+                // A new run, with the data as they are now.
+                let (mut config, inputs) = with_inputs(read_config(path)?, console)?;
+                config.data.train_samples = inputs.train_samples();
+                (config, inputs)
+            }
             (None, None, Some(kept)) => with_inputs(kept.clone(), console)?,
             (None, None, None) => {
                 bail!("there is no run to resume in `{}`: it has no {}", self.output.display(), run::CONFIG)
@@ -197,7 +202,7 @@ impl FitArgs {
             model: ModelConfig { path: absolute(model)?, sha256: inputs.model.sha256.clone() },
             data: DataConfig {
                 train: absolute(train)?,
-                train_samples: inputs.train.as_ref().map_or(0, |d| d.len()),
+                train_samples: inputs.train_samples(),
                 val: self.val.as_deref().map(absolute).transpose()?,
             },
             preprocess,

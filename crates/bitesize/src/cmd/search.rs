@@ -67,9 +67,10 @@ impl SearchCommandArgs {
             return Ok(if report.fits { Ending::Done } else { Ending::DoesNotFit });
         }
         stages::refuse_edited_policy(&inputs, &folder)?;
-        if !self.resume {
+        if !same {
             // What an earlier search measured, swept, delivered and told may be of other samples and settings.
-            let stale = [run::PROBES, run::REPORT_JSON, run::REPORT_MD, run::WEIGHTS, run::POLICY];
+            let stale =
+                [run::PROBES, run::REPORT_JSON, run::REPORT_MD, run::WEIGHTS, run::POLICY, run::PACKAGE, run::EXAMPLE];
             run::SWEEP.into_iter().chain(stale).try_for_each(|name| folder.remove(name))?;
         }
         folder.write(run::CONFIG, config.to_toml().as_bytes())?;

@@ -51,10 +51,21 @@ fn a_search_anew_forgets_what_the_last_one_told() {
     fs::write(file("calibration.json"), calibration).unwrap();
     run(&["search", &out, "--resume"]).expect(0, &[]);
     assert!(file("policy.toml").exists() && file("report.json").exists());
+    run(&["emit", &out]).expect(0, &[]);
 
     fs::remove_file(file("search.jsonl")).unwrap();
     run(&[&search[..], &["--flash", "9KiB", "--ram", "1KiB"]].concat()).expect(3, &["does not fit"]);
-    assert!(!file("policy.toml").exists() && !file("weights.safetensors").exists(), "nothing was delivered");
+    for name in ["policy.toml", "weights.safetensors", "package", "example"] {
+        assert!(!file(name).exists(), "nothing was delivered, so no {name}");
+    }
+
+    // The same by way of --resume with another budget, where there is no diary yet.
+    let calibration = fs::read(file("calibration.json")).unwrap();
+    fs::write(file("calibration.json"), "{").unwrap();
+    run(&["search", &out, "--resume", "--flash", "44KiB", "--ram", "9KiB"]).expect(1, &["damaged"]);
+    fs::write(file("calibration.json"), calibration).unwrap();
+    run(&["search", &out, "--resume"]).expect(0, &[]);
+    assert!(file("policy.toml").exists());
 }
 
 /// A budget holds until another is given; a core alone, or no limit at all, is none.
@@ -93,6 +104,10 @@ fn training_data_that_changed_are_refused() {
     fs::write(&config, changed).unwrap();
     run(&["search", &out, "--resume"]).expect(1, &["had 2001"]);
     run(&["fit", "--resume", "-o", &out]).expect(1, &["had 2001"]);
+    // A new run takes them as they are.
+    let again = folder.path().join("again").display().to_string();
+    run(&["fit", "--config", &config.display().to_string(), "-o", &again]).expect(0, &[]);
+    run(&["fit", "--resume", "-o", &again]).expect(0, &["finished"]);
 }
 
 #[test]
