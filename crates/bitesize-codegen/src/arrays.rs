@@ -1,8 +1,8 @@
 //! The constant arrays of each node: packed weights, biases, multipliers, shifts, padding codes.
 
-use crate::EmitError;
+use crate::error::EmitError;
 use crate::layers::{field, has_padding_array};
-use crate::names::Names;
+use crate::names::PackageNames;
 use crate::writer::{CWriter, comment_text};
 use bitesize_integer::packing::{pack_weights, weight_row};
 use bitesize_integer::{IntNetwork, IntNode, IntOp, IntWeights, Rescale};
@@ -27,7 +27,7 @@ pub(crate) struct Array {
 }
 
 /// The arrays of every node, in order.
-pub(crate) fn arrays(network: &IntNetwork, names: &Names) -> Result<Vec<Array>, EmitError> {
+pub(crate) fn arrays(network: &IntNetwork, names: &PackageNames) -> Result<Vec<Array>, EmitError> {
     let mut arrays = Vec::new();
     for (id, node) in network.iter() {
         let mut push = |what: &str, comment: String, numbers: Numbers| {
@@ -88,7 +88,7 @@ fn factors(node: &IntNode, multipliers: &[(usize, Multiplier)]) -> Result<Vec<(u
 }
 
 /// The type, name and length of an array.
-fn declaration(array: &Array, names: &Names) -> String {
+fn declaration(array: &Array, names: &PackageNames) -> String {
     let (kind, length) = match &array.numbers {
         Numbers::Bytes(bytes) => ("uint8_t", bytes.len()),
         Numbers::Channels(channels) => ("bitesize_channel", channels.len()),
@@ -98,7 +98,7 @@ fn declaration(array: &Array, names: &Names) -> String {
 }
 
 /// `weights.h`: declarations for the package itself.
-pub(crate) fn header(arrays: &[Array], names: &Names) -> String {
+pub(crate) fn header(arrays: &[Array], names: &PackageNames) -> String {
     let mut c = CWriter::new();
     c.comment("The constant arrays of the network, for the package itself.");
     c.header(&names.macro_name("WEIGHTS_H"), &format!("\"{}\"", names.kernels().header()), |c| {
@@ -110,7 +110,7 @@ pub(crate) fn header(arrays: &[Array], names: &Names) -> String {
 }
 
 /// `weights.c`: the definitions.
-pub(crate) fn source(arrays: &[Array], names: &Names) -> String {
+pub(crate) fn source(arrays: &[Array], names: &PackageNames) -> String {
     let mut c = CWriter::new();
     let attribute = names.macro_name("WEIGHTS_ATTRIBUTE");
     let aligned = names.kernels().of_runtime("BITESIZE_WORD_ALIGNED");

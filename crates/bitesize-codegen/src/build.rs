@@ -1,12 +1,12 @@
 //! `CMakeLists.txt` and the licences.
 
-use crate::names::Names;
+use crate::names::PackageNames;
 
 const LICENSE_MIT: &str = include_str!("../../../LICENSE-MIT");
 const LICENSE_APACHE: &str = include_str!("../../../LICENSE-APACHE");
 
 /// `own_kernels`: whether the kernels lie in the package.
-pub(crate) fn files(names: &Names, own_kernels: bool) -> Vec<(String, String)> {
+pub(crate) fn files(names: &PackageNames, own_kernels: bool) -> Vec<(String, String)> {
     let license = format!(
         "The kernels ({}, {}) are licensed under either of the MIT licence\n\
          (LICENSE-MIT) or the Apache License, Version 2.0 (LICENSE-APACHE), at your option. The rest of this\n\
@@ -31,7 +31,7 @@ if(CMAKE_SOURCE_DIR STREQUAL CMAKE_CURRENT_SOURCE_DIR AND NOT CMAKE_BUILD_TYPE A
 endif()
 "#;
 
-fn cmake(names: &Names, own_kernels: bool) -> String {
+fn cmake(names: &PackageNames, own_kernels: bool) -> String {
     let mut sources = vec![names.source(), names.weights_source()];
     if own_kernels {
         sources.push(names.kernels().source());

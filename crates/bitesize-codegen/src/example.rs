@@ -1,8 +1,8 @@
 //! The known-answer test beside a package.
 
-use crate::EmitError;
 use crate::build::OPTIMIZED;
-use crate::names::Names;
+use crate::error::EmitError;
+use crate::names::{KNOWN_ANSWERS, PackageNames};
 use crate::writer::CWriter;
 use bitesize_integer::IntNetwork;
 
@@ -28,20 +28,20 @@ fn lengths(network: &IntNetwork) -> (usize, usize) {
     (network.tensor(network.input).shape.elements(), network.tensor(network.output).shape.elements())
 }
 
-pub(crate) fn files(samples: &[Sample], names: &Names) -> Vec<(String, String)> {
+pub(crate) fn files(samples: &[Sample], names: &PackageNames) -> Vec<(String, String)> {
     vec![
         ("main.c".into(), main_c(names)),
-        ("known_answers.h".into(), header(samples.len(), names)),
-        ("known_answers.c".into(), source(samples, names)),
+        (format!("{KNOWN_ANSWERS}.h"), header(samples.len(), names)),
+        (format!("{KNOWN_ANSWERS}.c"), source(samples, names)),
         ("CMakeLists.txt".into(), cmake(names)),
     ]
 }
 
-fn dimensions(names: &Names) -> (String, String, String) {
-    (names.macro_name("KNOWN_ANSWERS"), names.macro_name("INPUT_BYTES"), names.macro_name("OUTPUT_BYTES"))
+fn dimensions(names: &PackageNames) -> (String, String, String) {
+    (names.macro_name("KNOWN_ANSWERS"), names.input_bytes(), names.output_bytes())
 }
 
-fn header(samples: usize, names: &Names) -> String {
+fn header(samples: usize, names: &PackageNames) -> String {
     let mut c = CWriter::new();
     let (count, input, output) = dimensions(names);
     c.comment("Inputs, and the outputs that the package must give for them.");
@@ -54,10 +54,10 @@ fn header(samples: usize, names: &Names) -> String {
     c.finish()
 }
 
-fn source(samples: &[Sample], names: &Names) -> String {
+fn source(samples: &[Sample], names: &PackageNames) -> String {
     let mut c = CWriter::new();
     let (count, input, output) = dimensions(names);
-    c.line("#include \"known_answers.h\"");
+    c.line(format!("#include \"{KNOWN_ANSWERS}.h\""));
     c.blank();
     let inputs = format!("const uint8_t {}[{count}][{input}]", names.known_inputs());
     c.array_of_rows(&inputs, samples.iter().map(|sample| sample.0.as_slice()));
@@ -67,22 +67,19 @@ fn source(samples: &[Sample], names: &Names) -> String {
     c.finish()
 }
 
-fn main_c(names: &Names) -> String {
+fn main_c(names: &PackageNames) -> String {
     let mut c = CWriter::new();
     let (count, input, output) = dimensions(names);
     c.comment(
         "The known-answer test: exits with 0 where the package gives every expected byte, else with 1. It prints \
          nothing, so that it runs wherever `main` does.",
     );
-    c.line("#include \"known_answers.h\"");
+    c.line(format!("#include \"{KNOWN_ANSWERS}.h\""));
     c.blank();
     c.line("#include <string.h>");
     c.blank();
-    c.line(format!("#ifdef {}", names.macro_name("CALLER_ARENA")));
-    c.line(format!(
-        "#error \"this test uses the package's own arena: leave {} undefined\"",
-        names.macro_name("CALLER_ARENA")
-    ));
+    c.line(format!("#ifdef {}", names.caller_arena()));
+    c.line(format!("#error \"this test uses the package's own arena: leave {} undefined\"", names.caller_arena()));
     c.line("#endif");
     c.blank();
     c.block("int main(void)", |c| {
@@ -90,13 +87,9 @@ fn main_c(names: &Names) -> String {
         c.line(format!("for (i = 0; i < {count}; i++) {{"));
         let arena = names.arena();
         for line in [
-            format!("memcpy({}({arena}), {}[i], {input});", names.function("input"), names.known_inputs()),
-            format!("{}({arena});", names.function("run")),
-            format!(
-                "if (memcmp({}({arena}), {}[i], {output}) != 0) {{",
-                names.function("output"),
-                names.known_outputs()
-            ),
+            format!("memcpy({}({arena}), {}[i], {input});", names.input(), names.known_inputs()),
+            format!("{}({arena});", names.run()),
+            format!("if (memcmp({}({arena}), {}[i], {output}) != 0) {{", names.output(), names.known_outputs()),
             "    return 1;".into(),
             "}".into(),
         ] {
@@ -108,18 +101,19 @@ fn main_c(names: &Names) -> String {
     c.finish()
 }
 
-fn cmake(names: &Names) -> String {
+fn cmake(names: &PackageNames) -> String {
     format!(
         "cmake_minimum_required(VERSION 3.13)\n\
-         project({prefix}_example C)\n\
+         project({example} C)\n\
          {OPTIMIZED}\
          \n\
          enable_testing()\n\
          add_subdirectory(../package package)\n\
-         add_executable({prefix}_example main.c known_answers.c)\n\
-         target_link_libraries({prefix}_example PRIVATE {prefix})\n\
-         set_target_properties({prefix}_example PROPERTIES C_STANDARD 99 C_STANDARD_REQUIRED ON)\n\
-         add_test(NAME known_answers COMMAND {prefix}_example)\n",
+         add_executable({example} main.c {KNOWN_ANSWERS}.c)\n\
+         target_link_libraries({example} PRIVATE {prefix})\n\
+         set_target_properties({example} PROPERTIES C_STANDARD 99 C_STANDARD_REQUIRED ON)\n\
+         add_test(NAME {KNOWN_ANSWERS} COMMAND {example})\n",
         prefix = names.prefix(),
+        example = names.example(),
     )
 }

@@ -2,7 +2,7 @@
 
 use crate::names::KernelNames;
 use crate::writer::CWriter;
-use bitesize_integer::{IntNetwork, IntNode, IntOp};
+use bitesize_integer::{IntNetwork, IntNode};
 use bitesize_ir::grid::BitWidth;
 use bitesize_ir::op::KernelKind;
 use bitesize_ir::target::KernelKey;
@@ -27,25 +27,11 @@ pub fn kernel_keys(network: &IntNetwork) -> BTreeSet<KernelKey> {
     network.nodes.iter().flat_map(|node| node_keys(network, node)).collect()
 }
 
-/// The kernels that one node calls, in the order of its inputs.
-pub(crate) fn node_keys(network: &IntNetwork, node: &IntNode) -> Vec<KernelKey> {
-    let bits = |i: usize| network.tensor(node.inputs[i]).bits;
-    let output = network.tensor(node.output).bits;
-    let (kind, second): (KernelKind, Option<BitWidth>) = match &node.op {
-        IntOp::Conv2d { weights, .. } => (KernelKind::Conv2d, Some(weights.bits)),
-        IntOp::DepthwiseConv2d { weights, .. } => (KernelKind::DepthwiseConv2d, Some(weights.bits)),
-        IntOp::FullyConnected { weights, .. } => (KernelKind::FullyConnected, Some(weights.bits)),
-        IntOp::Add { .. } => (KernelKind::Add, Some(bits(1))),
-        IntOp::Concat { .. } => {
-            let part = |i: usize| KernelKey { kind: KernelKind::Concat, input: bits(i), second: None, output };
-            return (0..node.inputs.len()).map(part).collect();
-        }
-        IntOp::MaxPool { .. } => (KernelKind::MaxPool, None),
-        IntOp::AveragePool { .. } => (KernelKind::AveragePool, None),
-        IntOp::Clamp { .. } => (KernelKind::Clamp, None),
-        IntOp::Pad { .. } => (KernelKind::Pad, None),
-    };
-    vec![KernelKey { kind, input: bits(0), second, output }]
+/// The kernels that one node calls, as [`KernelKey::of_calls`] says.
+pub(crate) fn node_keys(network: &IntNetwork, node: &IntNode) -> impl Iterator<Item = KernelKey> {
+    let inputs = node.inputs.iter().map(|input| network.tensor(*input).bits);
+    let weights = node.op.weights().map(|weights| weights.bits);
+    KernelKey::of_calls(node.op.kernel_kind(), inputs, weights, network.tensor(node.output).bits)
 }
 
 /// The templates that a kind is made of, in the order in which they must stand.

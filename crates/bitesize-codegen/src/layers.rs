@@ -1,13 +1,14 @@
 //! From nodes to the descriptors and calls of `model.c`.
 
-use crate::EmitError;
+use crate::error::EmitError;
 use crate::kernels::node_keys;
-use crate::names::Names;
+use crate::names::PackageNames;
 use crate::writer::Value;
 use bitesize_integer::{IntNetwork, IntNode, IntOp, Rescale};
 use bitesize_ir::TensorId;
-use bitesize_ir::memory::MemoryPlan;
+use bitesize_ir::memory::{MemoryPlan, padding_array_bytes};
 use bitesize_ir::shape::{Pads, Shape, Window};
+use bitesize_ir::target::KernelKey;
 
 /// One call of a kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,11 +26,11 @@ pub(crate) struct Layer {
 }
 
 /// The calls of a network in order: one for each node, several for a concatenation.
-pub(crate) fn layers(network: &IntNetwork, plan: &MemoryPlan, names: &Names) -> Result<Vec<Layer>, EmitError> {
+pub(crate) fn layers(network: &IntNetwork, plan: &MemoryPlan, names: &PackageNames) -> Result<Vec<Layer>, EmitError> {
     let mut layers = Vec::new();
     for (id, node) in network.iter() {
         let context = Context { network, plan, names, index: id.0, node };
-        let keys = node_keys(network, node);
+        let keys: Vec<KernelKey> = node_keys(network, node).collect();
         let several = keys.len() > 1;
         for (part, key) in keys.into_iter().enumerate() {
             layers.push(Layer {
@@ -44,10 +45,10 @@ pub(crate) fn layers(network: &IntNetwork, plan: &MemoryPlan, names: &Names) -> 
     Ok(layers)
 }
 
-/// Whether the node's padding has a code for each channel: it pads the network's pixels.
+/// Whether the node's padding has an array of codes, one for each channel, as the memory model counts it.
 pub(crate) fn has_padding_array(network: &IntNetwork, node: &IntNode) -> bool {
     let (IntOp::Conv2d { window, .. } | IntOp::DepthwiseConv2d { window, .. }) = &node.op else { return false };
-    network.input_is_pixels && node.inputs[0] == network.input && window.pads != Pads::default()
+    padding_array_bytes(window, network.reads_pixels(node), network.tensor(node.inputs[0]).shape.c) > 0
 }
 
 /// `value` as a field of 16 bits.
@@ -63,7 +64,7 @@ pub(crate) fn field(node: &IntNode, what: &str, value: usize) -> Result<u16, Emi
 struct Context<'a> {
     network: &'a IntNetwork,
     plan: &'a MemoryPlan,
-    names: &'a Names,
+    names: &'a PackageNames,
     index: usize,
     node: &'a IntNode,
 }

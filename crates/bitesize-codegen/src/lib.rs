@@ -19,7 +19,7 @@
 //! arguments. Emitting them is copying the templates in use and writing one instance for each [`KernelKey`]. The
 //! arithmetic is that of `docs/numerics.md`; nothing here chooses anything.
 //!
-//! In reading order: [`EmitOptions`], [`emit`]; then the private modules `names` (every C name), `writer` (layout of C
+//! In reading order: [`EmitOptions`], [`emit`]; then [`PackageNames`] (every C name) and the private modules `writer` (layout of C
 //! text), `layers` (nodes to descriptors), `arrays` (nodes to constant arrays), and one for each emitted file.
 //!
 //! [`KernelKey`]: bitesize_ir::target::KernelKey
@@ -27,61 +27,31 @@
 
 mod arrays;
 mod build;
+mod error;
 mod example;
 mod kernels;
 mod layers;
 mod model;
 mod names;
+mod options;
 mod writer;
 
+pub use error::EmitError;
 pub use kernels::{instances, kernel_keys, layer_type};
-pub use names::check_name;
+pub use names::{PackageNames, check_name};
+pub use options::{EmitOptions, Figures};
 
 use bitesize_integer::IntNetwork;
 use bitesize_ir::memory::MemoryPlan;
-use names::Names;
 
-/// What a package is called and what its header says.
+/// The files of a package or of an example, to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EmitOptions {
-    /// Prefix of every C name and file: `kws` gives `kws.h` and `kws_run`. [`check_name`] says what it may be.
-    pub prefix: String,
-    /// `None`: the package has kernels of its own, under its own prefix. Otherwise the prefix of kernels that lie
-    /// elsewhere ([`instances`] writes them), so that packages emitted by one version can have them in common.
-    pub shared_kernels: Option<String>,
-    /// Figures for a comment of the header.
-    pub figures: Option<Figures>,
-}
-
-impl Default for EmitOptions {
-    fn default() -> Self {
-        Self { prefix: names::DEFAULT.into(), shared_kernels: None, figures: None }
-    }
-}
-
-/// What the memory model says of the package.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Figures {
-    /// The core that they hold for, as `cortex-m4`.
-    pub core: String,
-    /// The compiler that they hold for, with its flags.
-    pub compiler: String,
-    /// Bytes of FLASH.
-    pub flash_bytes: u64,
-    /// Bytes of RAM, arena and stack.
-    pub ram_bytes: u64,
-    /// Bytes of stack at most, of those of RAM.
-    pub stack_bytes: u64,
-}
-
-/// Files to be written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Package {
-    /// Path, relative to the package's folder, and text; sorted by path.
+pub struct PackageFiles {
+    /// Path, relative to their folder, and text; sorted by path.
     pub files: Vec<(String, String)>,
 }
 
-impl Package {
+impl PackageFiles {
     fn of(mut files: Vec<(String, String)>) -> Self {
         files.sort();
         Self { files }
@@ -93,55 +63,12 @@ impl Package {
     }
 }
 
-/// Why a network cannot be emitted.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EmitError {
-    /// No package can be called that.
-    #[error("`{name}` cannot be the name of a package: {reason}")]
-    Name {
-        /// The name.
-        name: String,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
-    /// A number is larger than its field in the descriptor.
-    #[error("`{node}`: {what} is {value}, and the C kernels take at most {limit}")]
-    TooLarge {
-        /// The node.
-        node: String,
-        /// Which number.
-        what: String,
-        /// Its value.
-        value: usize,
-        /// The largest that fits.
-        limit: usize,
-    },
-    /// The plan is not the network's.
-    #[error("the memory plan is not this network's: {0}")]
-    Plan(String),
-    /// A sample of the known-answer test has the wrong number of bytes.
-    #[error("sample {index} of the known-answer test has {found} {what} bytes instead of {expected}")]
-    Sample {
-        /// Which sample.
-        index: usize,
-        /// Input or output.
-        what: &'static str,
-        /// Its length.
-        found: usize,
-        /// The network's.
-        expected: usize,
-    },
-    /// A known-answer test without samples proves nothing.
-    #[error("a known-answer test needs at least one sample")]
-    NoSamples,
-}
-
 /// The package of `network`, whose tensors lie as `plan` says.
 ///
 /// # Errors
 /// [`EmitError`]: a name that no package can have, a plan that is not the network's, a dimension that does not fit.
-pub fn emit(network: &IntNetwork, plan: &MemoryPlan, options: &EmitOptions) -> Result<Package, EmitError> {
-    let names = Names::new(&options.prefix, options.shared_kernels.as_deref())?;
+pub fn emit(network: &IntNetwork, plan: &MemoryPlan, options: &EmitOptions) -> Result<PackageFiles, EmitError> {
+    let names = PackageNames::new(&options.prefix, options.shared_kernels.as_deref())?;
     check_plan(network, plan)?;
     let layers = layers::layers(network, plan, &names)?;
     let arrays = arrays::arrays(network, &names)?;
@@ -155,7 +82,7 @@ pub fn emit(network: &IntNetwork, plan: &MemoryPlan, options: &EmitOptions) -> R
         files.extend(instances(&kernel_keys(network), names.prefix()));
     }
     files.extend(build::files(&names, options.shared_kernels.is_none()));
-    Ok(Package::of(files))
+    Ok(PackageFiles::of(files))
 }
 
 /// The known-answer test: a program that runs the package over `samples` (input bytes, expected output bytes) and
@@ -167,10 +94,10 @@ pub fn emit_example(
     network: &IntNetwork,
     samples: &[(Vec<u8>, Vec<u8>)],
     options: &EmitOptions,
-) -> Result<Package, EmitError> {
-    let names = Names::new(&options.prefix, None)?;
+) -> Result<PackageFiles, EmitError> {
+    let names = PackageNames::new(&options.prefix, None)?;
     example::check(network, samples)?;
-    Ok(Package::of(example::files(samples, &names)))
+    Ok(PackageFiles::of(example::files(samples, &names)))
 }
 
 fn check_plan(network: &IntNetwork, plan: &MemoryPlan) -> Result<(), EmitError> {

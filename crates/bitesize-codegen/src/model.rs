@@ -1,15 +1,15 @@
 //! `model.h` and `model.c`.
 
 use crate::layers::Layer;
-use crate::names::Names;
+use crate::names::PackageNames;
+use crate::options::{EmitOptions, Figures};
 use crate::writer::CWriter;
-use crate::{EmitOptions, Figures};
 use bitesize_integer::{IntNetwork, IntTensor};
 use bitesize_ir::memory::MemoryPlan;
 use bitesize_ir::requantize::Multiplier;
 
 /// `model.h`: what the firmware needs to know.
-pub(crate) fn header(network: &IntNetwork, plan: &MemoryPlan, options: &EmitOptions, names: &Names) -> String {
+pub(crate) fn header(network: &IntNetwork, plan: &MemoryPlan, options: &EmitOptions, names: &PackageNames) -> String {
     let mut c = CWriter::new();
     c.comment(&introduction(network, options.figures.as_ref(), names));
     c.header(&names.macro_name("H"), "<stdint.h>", |c| {
@@ -21,7 +21,7 @@ pub(crate) fn header(network: &IntNetwork, plan: &MemoryPlan, options: &EmitOpti
     c.finish()
 }
 
-fn introduction(network: &IntNetwork, figures: Option<&Figures>, names: &Names) -> String {
+fn introduction(network: &IntNetwork, figures: Option<&Figures>, names: &PackageNames) -> String {
     let (input, output) = (network.tensor(network.input), network.tensor(network.output));
     let mut text = format!(
         "{}: an integer network in {} layers. Emitted by bitesize {}.\n\n",
@@ -53,9 +53,9 @@ fn introduction(network: &IntNetwork, figures: Option<&Figures>, names: &Names) 
     text += &format!(
         "\nUse: fill {input}(arena), call {run}(arena), read {output}(arena). Both lie in the arena, and {run} \
          overwrites the input. Calls at the same time need an arena each.\n",
-        input = names.function("input"),
-        output = names.function("output"),
-        run = names.function("run"),
+        input = names.input(),
+        output = names.output(),
+        run = names.run(),
     );
     if let Some(figures) = figures {
         text += &format!(
@@ -66,7 +66,7 @@ fn introduction(network: &IntNetwork, figures: Option<&Figures>, names: &Names) 
     text.trim_end().to_owned()
 }
 
-fn tensor_macros(c: &mut CWriter, names: &Names, which: &str, tensor: &IntTensor, scale: Multiplier) {
+fn tensor_macros(c: &mut CWriter, names: &PackageNames, which: &str, tensor: &IntTensor, scale: Multiplier) {
     let define = |c: &mut CWriter, name: &str, value: String| {
         c.line(format!("#define {} {value}", names.macro_name(&format!("{which}_{name}"))));
     };
@@ -81,8 +81,8 @@ fn tensor_macros(c: &mut CWriter, names: &Names, which: &str, tensor: &IntTensor
     c.blank();
 }
 
-fn arena_macros(c: &mut CWriter, plan: &MemoryPlan, names: &Names) {
-    let (bytes, caller) = (names.macro_name("ARENA_BYTES"), names.macro_name("CALLER_ARENA"));
+fn arena_macros(c: &mut CWriter, plan: &MemoryPlan, names: &PackageNames) {
+    let (bytes, caller) = (names.arena_bytes(), names.caller_arena());
     let alignment = names.macro_name("ARENA_ALIGNMENT");
     c.comment("All RAM but the stack: every tensor and the kernels' scratch.");
     c.line(format!("#define {bytes} {}", plan.arena_bytes));
@@ -92,7 +92,7 @@ fn arena_macros(c: &mut CWriter, plan: &MemoryPlan, names: &Names) {
         "The package's own arena. Define {caller} for the whole package to bring one of your own instead: {bytes} \
          bytes, aligned to {alignment}. Define {attribute} to place the package's:\n\
          -D'{attribute}=__attribute__((section(\".dtcm\")))'",
-        attribute = names.macro_name("ARENA_ATTRIBUTE")
+        attribute = names.arena_attribute()
     ));
     c.line(format!("#ifndef {caller}"));
     c.line(format!("extern uint8_t {}[{bytes}];", names.arena()));
@@ -100,19 +100,19 @@ fn arena_macros(c: &mut CWriter, plan: &MemoryPlan, names: &Names) {
     c.blank();
 }
 
-fn entry_points(c: &mut CWriter, names: &Names) {
+fn entry_points(c: &mut CWriter, names: &PackageNames) {
     c.comment("Where the input goes.");
-    c.line(format!("uint8_t *{}(void *arena);", names.function("input")));
+    c.line(format!("uint8_t *{}(void *arena);", names.input()));
     c.blank();
     c.comment("Where the output is after a run, until the next.");
-    c.line(format!("const uint8_t *{}(const void *arena);", names.function("output")));
+    c.line(format!("const uint8_t *{}(const void *arena);", names.output()));
     c.blank();
     c.comment("Runs the network.");
-    c.line(format!("void {}(void *arena);", names.function("run")));
+    c.line(format!("void {}(void *arena);", names.run()));
 }
 
 /// `model.c`: descriptors and calls.
-pub(crate) fn source(network: &IntNetwork, plan: &MemoryPlan, layers: &[Layer], names: &Names) -> String {
+pub(crate) fn source(network: &IntNetwork, plan: &MemoryPlan, layers: &[Layer], names: &PackageNames) -> String {
     let mut c = CWriter::new();
     c.comment(&format!("{}: one descriptor a layer, and the calls in order.", network.name));
     c.line(format!("#include \"{}\"", names.header()));
@@ -128,15 +128,15 @@ pub(crate) fn source(network: &IntNetwork, plan: &MemoryPlan, layers: &[Layer], 
     }
     let offset = |tensor: bitesize_ir::TensorId| plan.tensors[tensor.0];
     c.blank();
-    c.block(&format!("uint8_t *{}(void *arena)", names.function("input")), |c| {
+    c.block(&format!("uint8_t *{}(void *arena)", names.input()), |c| {
         c.line(format!("return (uint8_t *)arena + {};", offset(network.input)));
     });
     c.blank();
-    c.block(&format!("const uint8_t *{}(const void *arena)", names.function("output")), |c| {
+    c.block(&format!("const uint8_t *{}(const void *arena)", names.output()), |c| {
         c.line(format!("return (const uint8_t *)arena + {};", offset(network.output)));
     });
     c.blank();
-    c.block(&format!("void {}(void *arena)", names.function("run")), |c| {
+    c.block(&format!("void {}(void *arena)", names.run()), |c| {
         c.line("uint8_t *const bytes = (uint8_t *)arena;");
         if layers.is_empty() {
             c.line("(void)bytes;");
@@ -148,9 +148,9 @@ pub(crate) fn source(network: &IntNetwork, plan: &MemoryPlan, layers: &[Layer], 
     c.finish()
 }
 
-fn own_arena(c: &mut CWriter, names: &Names) {
-    let attribute = names.macro_name("ARENA_ATTRIBUTE");
-    c.line(format!("#ifndef {}", names.macro_name("CALLER_ARENA")));
+fn own_arena(c: &mut CWriter, names: &PackageNames) {
+    let attribute = names.arena_attribute();
+    c.line(format!("#ifndef {}", names.caller_arena()));
     c.line(format!("#ifndef {attribute}"));
     c.line(format!("#define {attribute}"));
     c.line("#endif");
@@ -158,7 +158,7 @@ fn own_arena(c: &mut CWriter, names: &Names) {
         "{attribute} {} uint8_t {}[{}];",
         names.kernels().of_runtime("BITESIZE_WORD_ALIGNED"),
         names.arena(),
-        names.macro_name("ARENA_BYTES")
+        names.arena_bytes()
     ));
     c.line("#endif");
 }

@@ -1,11 +1,14 @@
 //! Every C name and file name of a package, and what a package may be called.
 
-use crate::EmitError;
+use crate::error::EmitError;
 use bitesize_ir::op::KernelKind;
 use bitesize_ir::target::KernelKey;
 
 /// The package that keeps the short file names.
 pub(crate) const DEFAULT: &str = "model";
+
+/// The files with the samples of the known-answer test, without their endings.
+pub(crate) const KNOWN_ANSWERS: &str = "known_answers";
 
 /// What a name may have, so that the longest name made from it stays below the 63 characters that C99 tells apart.
 const LONGEST: usize = 31;
@@ -49,7 +52,7 @@ pub fn check_name(name: &str) -> Result<(), EmitError> {
     } else if listed(CMAKE_TARGETS) {
         "CMake or the linker gives this name a meaning of its own"
     } else if ["weights", "kernels"].iter().any(|file| lower == *file || lower.ends_with(&format!("_{file}")))
-        || lower == "known_answers"
+        || lower == KNOWN_ANSWERS
     {
         "it is that of another file of a package"
     } else {
@@ -58,18 +61,80 @@ pub fn check_name(name: &str) -> Result<(), EmitError> {
     Err(EmitError::Name { name: name.into(), reason })
 }
 
-/// The names that carry a package's prefix.
+/// The names that carry a package's prefix: whoever writes C beside a package, or looks for one of its files, asks here.
 #[derive(Clone, Debug)]
-pub(crate) struct Names {
+pub struct PackageNames {
     prefix: String,
     kernels: KernelNames,
 }
 
-impl Names {
+impl PackageNames {
     /// The names of package `prefix`, which calls the kernels of `kernels`, its own where that is `None`.
-    pub(crate) fn new(prefix: &str, kernels: Option<&str>) -> Result<Self, EmitError> {
+    ///
+    /// # Errors
+    /// [`EmitError::Name`] where no package can be called `prefix`.
+    pub fn new(prefix: &str, kernels: Option<&str>) -> Result<Self, EmitError> {
         check_name(prefix)?;
         Ok(Self { prefix: prefix.into(), kernels: KernelNames::new(kernels.unwrap_or(prefix)) })
+    }
+
+    /// The file with the entry points' declarations.
+    pub fn header(&self) -> String {
+        format!("{}.h", self.prefix)
+    }
+
+    /// The file with descriptors and calls.
+    pub fn source(&self) -> String {
+        format!("{}.c", self.prefix)
+    }
+
+    /// The file that declares the constant arrays.
+    pub fn weights_header(&self) -> String {
+        format!("{}.h", self.weights_file())
+    }
+
+    /// The file that defines the constant arrays.
+    pub fn weights_source(&self) -> String {
+        format!("{}.c", self.weights_file())
+    }
+
+    fn weights_file(&self) -> String {
+        if self.prefix == DEFAULT { "weights".into() } else { format!("{}_weights", self.prefix) }
+    }
+
+    /// The function that says where in the arena the input goes.
+    pub fn input(&self) -> String {
+        self.function("input")
+    }
+
+    /// The function that says where in the arena the output lies.
+    pub fn output(&self) -> String {
+        self.function("output")
+    }
+
+    /// The function that runs the network.
+    pub fn run(&self) -> String {
+        self.function("run")
+    }
+
+    /// The package's own arena.
+    pub fn arena(&self) -> String {
+        format!("{}_arena", self.prefix)
+    }
+
+    /// The macro with the arena's bytes.
+    pub fn arena_bytes(&self) -> String {
+        self.macro_name("ARENA_BYTES")
+    }
+
+    /// The macro with the input's bytes.
+    pub fn input_bytes(&self) -> String {
+        self.macro_name("INPUT_BYTES")
+    }
+
+    /// The macro with the output's bytes.
+    pub fn output_bytes(&self) -> String {
+        self.macro_name("OUTPUT_BYTES")
     }
 
     /// The names of the kernels that it calls.
@@ -82,24 +147,9 @@ impl Names {
         &self.prefix
     }
 
-    pub(crate) fn header(&self) -> String {
-        format!("{}.h", self.prefix)
-    }
-
-    pub(crate) fn source(&self) -> String {
-        format!("{}.c", self.prefix)
-    }
-
-    pub(crate) fn weights_header(&self) -> String {
-        format!("{}.h", self.weights_file())
-    }
-
-    pub(crate) fn weights_source(&self) -> String {
-        format!("{}.c", self.weights_file())
-    }
-
-    fn weights_file(&self) -> String {
-        if self.prefix == DEFAULT { "weights".into() } else { format!("{}_weights", self.prefix) }
+    /// The name of the program and the project of the known-answer test.
+    pub(crate) fn example(&self) -> String {
+        format!("{}_example", self.prefix)
     }
 
     /// `MODEL_ARENA_BYTES` for `ARENA_BYTES`.
@@ -107,13 +157,19 @@ impl Names {
         format!("{}_{name}", self.prefix.to_ascii_uppercase())
     }
 
-    /// `model_run` for `run`.
-    pub(crate) fn function(&self, name: &str) -> String {
-        format!("{}_{name}", self.prefix)
+    /// The macro that says that the caller brings an arena of his own.
+    pub(crate) fn caller_arena(&self) -> String {
+        self.macro_name("CALLER_ARENA")
     }
 
-    pub(crate) fn arena(&self) -> String {
-        format!("{}_arena", self.prefix)
+    /// The macro that places the package's own arena.
+    pub(crate) fn arena_attribute(&self) -> String {
+        self.macro_name("ARENA_ATTRIBUTE")
+    }
+
+    /// `model_run` for `run`.
+    fn function(&self, name: &str) -> String {
+        format!("{}_{name}", self.prefix)
     }
 
     /// The descriptor of a call: `model_layer_3`, or `model_layer_3_1` where a node makes several.

@@ -2,7 +2,7 @@
 
 mod common;
 
-use bitesize_codegen::{EmitOptions, Figures, Package, emit, emit_example};
+use bitesize_codegen::{EmitOptions, Figures, PackageFiles, emit, emit_example};
 use bitesize_integer::Interpreter;
 use bitesize_ir::memory::ram;
 use bitesize_ir::op::{Clamp, Op};
@@ -27,7 +27,7 @@ fn tiny() -> Drawn {
     draw.finish()
 }
 
-fn check(folder: &str, package: &Package) {
+fn check(folder: &str, package: &PackageFiles) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(folder);
     let refresh = std::env::var_os("BITESIZE_REFRESH_GOLDEN").is_some();
     for (name, text) in &package.files {

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 fn check(name: &str, drawn: &mut Drawn, seed: u64, flags: &[&str]) {
     harden(&mut drawn.integer, seed);
-    drawn.integer.verify().unwrap_or_else(|problem| panic!("{name}: {problem}"));
+    drawn.integer.validate().unwrap_or_else(|problem| panic!("{name}: {problem}"));
     let plan = ram(&drawn.network, &drawn.widths, &common::costs()).plan;
     let folder = write_package(name, &drawn.integer, &plan, seed);
     check_on_host(&folder, flags);

@@ -82,7 +82,7 @@ impl Builder {
         TensorId(self.network.tensors.len() - 1)
     }
 
-    /// Adds a node and the tensor that it writes. Shapes that [`Network::verify`] would refuse later are refused here,
+    /// Adds a node and the tensor that it writes. Shapes that [`Network::validate`] would refuse later are refused here,
     /// where the ONNX node is known.
     pub(crate) fn add_node(
         &mut self,

@@ -4,11 +4,11 @@ use crate::builder::{Activation, Builder, Value};
 use crate::constant::{ExternalFiles, read_tensor};
 use crate::error::{ImportError, Reason, Refusal};
 use crate::graph::Graph;
+use crate::imported::{Imported, ImportedTensor};
 use crate::layout::{Axis, Layout};
 use crate::node::{NodeContext, place};
 use crate::ops::{self, OPERATORS};
 use crate::proto::NodeProto;
-use crate::{Imported, ImportedTensor};
 use bitesize_ir::{Shape, TensorId};
 use std::collections::HashMap;
 use std::io;
@@ -238,7 +238,7 @@ impl Walk<'_> {
         let mut network = builder.network;
         // What only led to constants (as a Shape's input) is not needed.
         network.compact();
-        network.verify().map_err(|invalid| vec![Reason::new(invalid.problem).at(&invalid.place, "network")])?;
+        network.validate().map_err(|invalid| vec![Reason::new(invalid.problem).at(&invalid.place, "network")])?;
         Ok(Imported {
             network,
             input: ImportedTensor { name: self.graph.input.name.clone(), layout: input.layout },

@@ -1,4 +1,4 @@
-//! Reads trained networks: the bytes of an ONNX file become a [`Network`].
+//! Reads trained networks: the bytes of an ONNX file become a [`Network`](bitesize_ir::Network).
 //!
 //! ```no_run
 //! let bytes = std::fs::read("model.onnx")?;
@@ -28,6 +28,7 @@ mod constant;
 mod error;
 mod graph;
 mod import;
+mod imported;
 mod layout;
 mod node;
 mod ops;
@@ -36,32 +37,10 @@ mod proto;
 mod tests;
 
 pub use error::{ImportError, Refusal};
+pub use imported::{Imported, ImportedTensor};
 pub use layout::{Axis, Layout};
 
-use bitesize_ir::Network;
 use std::io;
-
-/// A network that was read.
-#[derive(Clone, Debug)]
-pub struct Imported {
-    /// Verified; its input is [`bitesize_ir::InputEncoding::Real`].
-    pub network: Network,
-    /// The file's input.
-    pub input: ImportedTensor,
-    /// The file's output.
-    pub output: ImportedTensor,
-    /// What a user should know, a sentence each: as that a final Softmax is left out.
-    pub notes: Vec<String>,
-}
-
-/// An input or output of the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImportedTensor {
-    /// As the file calls it.
-    pub name: String,
-    /// How its axes run over the network's NHWC tensor; the batch is 1.
-    pub layout: Layout,
-}
 
 /// Reads an ONNX model of opset 7 to 22.
 ///

@@ -1,7 +1,7 @@
 //! The golden interpreter: what every other implementation is compared with, byte for byte.
 
-use crate::kernels::{self, Image, Layer, OutputRange};
 use crate::network::{IntNetwork, IntNode, IntOp};
+use crate::operators::{self, Image, Layer, OutputRange};
 use bitesize_ir::requantize::Multiplier;
 use bitesize_ir::{NodeId, TensorId};
 use rayon::prelude::*;
@@ -20,18 +20,11 @@ pub struct Interpreter<'a> {
 }
 
 impl<'a> Interpreter<'a> {
-    /// An interpreter of `network`, which must be legal ([`IntNetwork::verify`]).
+    /// An interpreter of `network`, which must be legal ([`IntNetwork::validate`]).
     pub fn new(network: &'a IntNetwork) -> Self {
-        let widen = |node: &IntNode| match &node.op {
-            IntOp::Conv2d { weights, .. }
-            | IntOp::DepthwiseConv2d { weights, .. }
-            | IntOp::FullyConnected { weights, .. } => weights.levels.iter().map(|&level| i16::from(level)).collect(),
-            IntOp::Add { .. }
-            | IntOp::Concat { .. }
-            | IntOp::MaxPool { .. }
-            | IntOp::AveragePool { .. }
-            | IntOp::Clamp { .. }
-            | IntOp::Pad { .. } => Vec::new(),
+        let widen = |node: &IntNode| {
+            let levels = node.op.weights().map_or(&[][..], |weights| &weights.levels);
+            levels.iter().map(|&level| i16::from(level)).collect()
         };
         Self { network, weights: network.nodes.iter().map(widen).collect() }
     }
@@ -101,35 +94,36 @@ impl<'a> Interpreter<'a> {
         match &node.op {
             IntOp::Conv2d { window, groups, rescale, padding, .. } => {
                 let layer = Layer { weights, rescale, zero };
-                kernels::conv2d(input, output.shape, (window, *groups), layer, padding)
+                operators::conv2d(input, output.shape, (window, *groups), layer, padding)
             }
             IntOp::DepthwiseConv2d { window, rescale, padding, .. } => {
                 let layer = Layer { weights, rescale, zero };
-                kernels::depthwise_conv2d(input, output.shape, window, layer, padding)
+                operators::depthwise_conv2d(input, output.shape, window, layer, padding)
             }
-            IntOp::FullyConnected { rescale, .. } => kernels::fully_connected(input, Layer { weights, rescale, zero }),
+            IntOp::FullyConnected { rescale, .. } => {
+                operators::fully_connected(input, Layer { weights, rescale, zero })
+            }
             IntOp::Add { integers, lo, hi } => {
                 let codes = [input.codes, image(node.inputs[1]).codes];
-                kernels::add(codes, [tensor(0).zero, tensor(1).zero], *integers, range(*lo, *hi))
+                operators::add(codes, [tensor(0).zero, tensor(1).zero], *integers, range(*lo, *hi))
             }
             IntOp::Concat { multipliers } => {
                 let inputs: Vec<(Image, u8, Multiplier)> = (node.inputs.iter().zip(multipliers))
                     .map(|(&id, &multiplier)| (image(id), network.tensor(id).zero, multiplier))
                     .collect();
-                kernels::concat(&inputs, output.shape.pixels(), range(0, output.bits.max_code()))
+                operators::concat(&inputs, output.shape.pixels(), range(0, output.bits.max_code()))
             }
-            IntOp::MaxPool { window } => kernels::max_pool(input, output.shape, window),
+            IntOp::MaxPool { window } => operators::max_pool(input, output.shape, window),
             IntOp::AveragePool { window, count_include_pad, multipliers, lo, hi } => {
-                let whole = window.kernel[0] * window.kernel[1];
-                kernels::average_pool(input, tensor(0).zero, output.shape, window, |inside, acc| {
-                    let divisor = if *count_include_pad { whole } else { inside };
+                operators::average_pool(input, tensor(0).zero, output.shape, window, |inside, acc| {
+                    let divisor = window.divisor(*count_include_pad, inside);
                     let at = multipliers.iter().position(|(count, _)| *count == divisor);
                     let (_, multiplier) = multipliers[at.expect("a legal pool has a multiplier for each divisor")];
-                    kernels::requantize(acc, multiplier, range(*lo, *hi))
+                    operators::requantize(acc, multiplier, range(*lo, *hi))
                 })
             }
-            IntOp::Clamp { lo, hi } => kernels::clamp(input.codes, *lo, *hi),
-            IntOp::Pad { pads } => kernels::pad(input, output.shape, *pads, tensor(0).zero),
+            IntOp::Clamp { lo, hi } => operators::clamp(input.codes, *lo, *hi),
+            IntOp::Pad { pads } => operators::pad(input, output.shape, *pads, tensor(0).zero),
         }
     }
 }

@@ -34,26 +34,26 @@
 //! The numbers follow `docs/numerics.md`. In reading order:
 //!
 //! - [`network`]: [`IntNetwork`], a network of integers with its text form; nothing in it is a float.
-//! - [`verify`]: the rules of a legal one.
+//! - [`validate`]: the rules of a legal one.
 //! - [`mod@lower`]: from [`bitesize_ir::QuantizedModel`] to it, with the [`LayerCache`] of a search; the only module that
 //!   sees floats.
 //! - [`packing`]: the packed bytes of activations and weights.
-//! - [`interpreter`]: the golden interpreter, its operators in [`kernels`].
+//! - [`interpreter`]: the golden interpreter, its operators in [`operators`].
 //! - [`engine`]: the fast engine, which gives the interpreter's bytes with vector instructions.
 // Only the kernels of vector instructions allow it, each in a module of its own.
 #![deny(unsafe_code)]
 
 pub mod engine;
 pub mod interpreter;
-pub mod kernels;
 pub mod lower;
 pub mod network;
+pub mod operators;
 pub mod packing;
 mod text;
-pub mod verify;
+pub mod validate;
 
 pub use engine::Engine;
 pub use interpreter::{Interpreter, top1};
 pub use lower::{LayerCache, LowerError, lower, lower_with};
 pub use network::{IntNetwork, IntNode, IntOp, IntTensor, IntWeights, Rescale};
-pub use verify::InvalidIntNetwork;
+pub use validate::InvalidIntNetwork;

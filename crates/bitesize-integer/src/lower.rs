@@ -6,9 +6,9 @@ mod cache;
 pub use cache::LayerCache;
 
 use crate::network::{IntNetwork, IntNode, IntOp, IntTensor, IntWeights, Rescale};
-use crate::verify::InvalidIntNetwork;
+use crate::validate::InvalidIntNetwork;
 use bitesize_ir::grid::WeightGrid;
-use bitesize_ir::memory::{Widths, average_pool_counts};
+use bitesize_ir::memory::Widths;
 use bitesize_ir::network::InvalidNetwork;
 use bitesize_ir::requantize::{
     AddIntegers, LayerInput, LayerIntegers, Multiplier, Unrepresentable, WeightLayout, clamp_codes,
@@ -37,7 +37,7 @@ pub enum LowerError {
         /// What was found.
         problem: String,
     },
-    /// What was made breaks a rule of [`IntNetwork::verify`].
+    /// What was made breaks a rule of [`IntNetwork::validate`].
     #[error("the lowered network is not legal: {0}")]
     Lowered(#[from] InvalidIntNetwork),
 }
@@ -58,7 +58,7 @@ pub fn lower(model: &QuantizedModel) -> Result<IntNetwork, LowerError> {
 pub fn lower_with(model: &QuantizedModel, cache: &mut LayerCache) -> Result<IntNetwork, LowerError> {
     let network = &model.network;
     if !cache.is_of(network) {
-        network.verify()?;
+        network.validate()?;
         cache.begin(network);
     }
     check_model(model)?;
@@ -99,7 +99,7 @@ pub fn lower_with(model: &QuantizedModel, cache: &mut LayerCache) -> Result<IntN
         input_is_pixels: pixels,
         softmax_dropped: network.softmax_dropped,
     };
-    lowered.verify_but(&|id| known[id.0])?;
+    lowered.validate_but(&|id| known[id.0])?;
     for (id, node) in lowered.iter().filter(|(id, _)| !known[id.0]) {
         cache.keep(model, id, &node.op);
     }
@@ -149,9 +149,9 @@ fn lower_op(model: &QuantizedModel, id: NodeId) -> Result<Option<IntOp>, Unrepre
         }
         Op::MaxPool(window) => IntOp::MaxPool { window: *window },
         Op::AveragePool(op) => {
-            let counts = average_pool_counts(op, network.shape(node.inputs[0]), network.shape(node.output));
+            let divisors = op.window.divisors(op.count_include_pad, network.shape(node.inputs[0]));
             let input = quant(node.inputs[0]);
-            let multipliers = counts.into_iter().map(|count| Ok((count, ratio(input, count)?)));
+            let multipliers = divisors.into_iter().map(|divisor| Ok((divisor, ratio(input, divisor)?)));
             IntOp::AveragePool {
                 window: op.window,
                 count_include_pad: op.count_include_pad,
@@ -206,7 +206,7 @@ fn check_model(model: &QuantizedModel) -> Result<(), LowerError> {
             return Err(wrong(&node.name, "it passes its input's encoding on, but its output has another".into()));
         }
         let has_weights = node.op.parameters().is_some();
-        if pixels && !has_weights && node.inputs.contains(&network.input) {
+        if !has_weights && network.reads_pixels(node) {
             return Err(wrong(&node.name, "only layers with weights can read a pixel input".into()));
         }
         match (WeightLayout::of(&node.op), &model.weights[i]) {

@@ -1,6 +1,7 @@
 //! The integer network: what lowering makes, the interpreter runs and the emitter writes.
 
 use bitesize_ir::grid::BitWidth;
+use bitesize_ir::op::KernelKind;
 use bitesize_ir::requantize::{AddIntegers, Multiplier};
 use bitesize_ir::shape::{Pads, Shape, Window};
 use bitesize_ir::{NodeId, TensorId};
@@ -160,6 +161,38 @@ pub enum IntOp {
     },
 }
 
+impl IntOp {
+    /// The kernel kind.
+    pub fn kernel_kind(&self) -> KernelKind {
+        match self {
+            Self::Conv2d { .. } => KernelKind::Conv2d,
+            Self::DepthwiseConv2d { .. } => KernelKind::DepthwiseConv2d,
+            Self::FullyConnected { .. } => KernelKind::FullyConnected,
+            Self::Add { .. } => KernelKind::Add,
+            Self::Concat { .. } => KernelKind::Concat,
+            Self::MaxPool { .. } => KernelKind::MaxPool,
+            Self::AveragePool { .. } => KernelKind::AveragePool,
+            Self::Clamp { .. } => KernelKind::Clamp,
+            Self::Pad { .. } => KernelKind::Pad,
+        }
+    }
+
+    /// The weights, where the operator has some.
+    pub fn weights(&self) -> Option<&IntWeights> {
+        match self {
+            Self::Conv2d { weights, .. }
+            | Self::DepthwiseConv2d { weights, .. }
+            | Self::FullyConnected { weights, .. } => Some(weights),
+            Self::Add { .. }
+            | Self::Concat { .. }
+            | Self::MaxPool { .. }
+            | Self::AveragePool { .. }
+            | Self::Clamp { .. }
+            | Self::Pad { .. } => None,
+        }
+    }
+}
+
 impl IntNetwork {
     /// The tensor.
     pub fn tensor(&self, id: TensorId) -> &IntTensor {
@@ -169,6 +202,11 @@ impl IntNetwork {
     /// The node.
     pub fn node(&self, id: NodeId) -> &IntNode {
         &self.nodes[id.0]
+    }
+
+    /// Whether `node` reads the network's raw pixels, whose zero point is another for each channel.
+    pub fn reads_pixels(&self, node: &IntNode) -> bool {
+        self.input_is_pixels && node.inputs.contains(&self.input)
     }
 
     /// All nodes with their ids, in topological order.

@@ -122,7 +122,7 @@ fn network(tensors: Vec<IntTensor>, nodes: Vec<(IntOp, Vec<usize>)>) -> IntNetwo
         input_is_pixels: false,
         softmax_dropped: false,
     };
-    network.verify().unwrap_or_else(|error| panic!("the drawn network is not legal: {error}\n{network}"));
+    network.validate().unwrap_or_else(|error| panic!("the drawn network is not legal: {error}\n{network}"));
     network
 }
 
@@ -157,7 +157,7 @@ fn layer(kind: Kind, seed: u64) -> Option<IntNetwork> {
     let mut tensors = vec![draw.tensor("in", shape, BitWidth::B8), draw.tensor("a", shape, input_bits)];
     tensors.extend([draw.tensor("b", output, output_bits), draw.tensor("out", output, BitWidth::B8)]);
     let padding = vec![draw.0.random_range(0..=input_bits.max_code())];
-    let taps = window.kernel[0] * window.kernel[1];
+    let taps = window.area();
     let op = match kind {
         Kind::Conv => {
             let per_channel = taps * shape.c / groups;
@@ -310,6 +310,39 @@ fn a_batch_reports_every_image_and_can_be_cancelled() {
 }
 
 #[test]
+fn an_output_that_later_nodes_follow_keeps_its_codes() {
+    let tensor = |name: &str, size: usize| IntTensor {
+        name: name.into(),
+        shape: Shape::new(size, size, 4),
+        bits: BitWidth::B8,
+        zero: 0,
+    };
+    let clamp = |lo: u8, hi: u8| IntOp::Clamp { lo, hi };
+    // All in one span, and with the output alone in the first.
+    for size in [8, 64] {
+        let tensors = vec![tensor("t0", size), tensor("t1", size), tensor("t2", 8), tensor("t3", 8), tensor("t4", 8)];
+        let shrink = Window { stride: [size / 8; 2], ..Window::of([size / 8; 2]) };
+        let nodes = vec![
+            (clamp(10, 200), vec![0]),
+            (IntOp::MaxPool { window: shrink }, vec![1]),
+            (clamp(20, 150), vec![2]),
+            (clamp(30, 100), vec![3]),
+        ];
+        let mut network = network(tensors, nodes);
+        for output in 0..5 {
+            network.output = TensorId(output);
+            network.validate().expect("an output in the middle is legal");
+            let images: Vec<u8> = (0..20 * size * size * 4).map(|i| (i * 37 / 5) as u8).collect();
+            let expected = Interpreter::new(&network).run_batch(&images);
+            for set in InstructionSet::available() {
+                let found = Engine::with(&network, set, None).run_batch(&images);
+                assert!(found == expected, "output {output} of images of {size} with {set}");
+            }
+        }
+    }
+}
+
+#[test]
 fn packed_weights_are_taken_from_the_cache_only_where_the_levels_are_the_same() {
     let mut network = layer(Kind::Conv, 3).expect("a window that fits");
     let cache = PackCache::new();
@@ -324,7 +357,7 @@ fn packed_weights_are_taken_from_the_cache_only_where_the_levels_are_the_same() 
             let IntOp::Conv2d { weights, .. } = &mut network.nodes[1].op else { panic!("node 1 is the layer") };
             let smaller = |level: &i8| if *level < 0 { 0 } else { *level - 1 };
             weights.levels = weights.levels.iter().map(smaller).collect();
-            network.verify().expect("smaller levels are legal");
+            network.validate().expect("smaller levels are legal");
         }
     }
 }

@@ -108,11 +108,11 @@ integer network every_operator: input image 5x4x2 (pixels)
     assert_eq!(lower(&every_operator()).unwrap().to_string(), expected);
 }
 
-/// Damages the lowered network and expects `verify` to name `place` and say something with `words`.
+/// Damages the lowered network and expects `validate` to name `place` and say something with `words`.
 fn check_rule(damage: impl FnOnce(&mut IntNetwork), place: &str, words: &str) {
     let mut network = lower(&every_operator()).unwrap();
     damage(&mut network);
-    let error = network.verify().expect_err(words);
+    let error = network.validate().expect_err(words);
     assert_eq!(error.place, place, "{error}");
     assert!(error.problem.contains(words), "{error}");
 }
@@ -147,9 +147,9 @@ fn every_rule_is_checked() {
     check_rule(|n| n.nodes[1].output = TensorId(1), "depthwise", "written already");
     check_rule(|n| n.nodes[1].output = TensorId(99), "depthwise", "does not exist");
     check_rule(|n| n.tensors[1].shape.h = 6, "conv", "computes as 5x4x3");
-    check_rule(|n| n.nodes[2].inputs.push(TensorId(1)), "sum", "3 inputs instead of 2");
+    check_rule(|n| n.nodes[2].inputs.push(TensorId(1)), "sum", "takes two inputs, found 3");
     check_rule(|n| n.nodes.truncate(9), "dense_out", "no node writes");
-    check_rule(|n| *levels(n, 0) = levels(n, 0)[..53].into(), "conv", "53 weights instead of 54");
+    check_rule(|n| *levels(n, 0) = levels(n, 0)[..53].into(), "conv", "53 values instead of 54");
     check_rule(|n| Arc::make_mut(levels(n, 1))[0] = 2, "depthwise", "not a level");
     check_rule(|n| Arc::make_mut(levels(n, 9))[0] = -128, "dense", "not a level");
     check_rule(|n| rescale(n, 9).multipliers.truncate(2), "dense", "2 multipliers");
@@ -166,7 +166,7 @@ fn every_rule_is_checked() {
     check_rule(|n| op(n, 5, IntOp::Pad { pads: Pads::all(2) }), "border", "computes as 9x8x6");
     check_rule(|n| op(n, 4, IntOp::Concat { multipliers: vec![] }), "both", "one multiplier for each input");
     let far = Window { pads: Pads::all(5), stride: [6, 6], ..Window::of([2, 2]) };
-    check_rule(|n| op(n, 6, IntOp::MaxPool { window: far }), "largest", "wholly in the padding");
+    check_rule(|n| op(n, 6, IntOp::MaxPool { window: far }), "largest", "nothing but padding");
     check_rule(
         |n| match &mut n.nodes[0].op {
             IntOp::Conv2d { padding, .. } => padding.truncate(1),

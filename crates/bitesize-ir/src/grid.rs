@@ -30,6 +30,11 @@ impl BitWidth {
         }
     }
 
+    /// Where the width stands in [`Self::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
     /// The next narrower width, `None` at 2 bits.
     pub fn narrower(self) -> Option<Self> {
         match self {

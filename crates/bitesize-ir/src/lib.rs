@@ -4,6 +4,7 @@
 //! no C. In reading order:
 //!
 //! - [`shape`], [`op`], [`network`]: the float network: NHWC activations, OHWI weights, one input, one output.
+//!   [`output_shape`]: the shapes that operators compute.
 //! - [`rewrite`]: named rewrites in one visible list that bring an imported network into the form that is quantized.
 //! - [`policy`]: which widths a network has to be given, and a choice of them (`policy.toml`).
 //! - [`mod@reference`]: the slow, obvious way to run a float network.
@@ -13,9 +14,11 @@
 #![forbid(unsafe_code)]
 
 pub mod grid;
+mod kernel_kind;
 pub mod memory;
 pub mod network;
 pub mod op;
+pub mod output_shape;
 pub mod policy;
 pub mod quantized;
 pub mod reference;

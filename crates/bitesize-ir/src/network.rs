@@ -67,7 +67,7 @@ pub struct Network {
     pub softmax_dropped: bool,
 }
 
-/// A network that breaks a rule of [`Network::verify`].
+/// A network that breaks a rule of [`Network::validate`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {problem}")]
 pub struct InvalidNetwork {
@@ -108,6 +108,11 @@ impl Network {
         self.iter().filter(|(_, node)| node.inputs.contains(&tensor)).map(|(id, _)| id).collect()
     }
 
+    /// Whether `node` reads the network's raw pixels, whose zero point is another for each channel.
+    pub fn reads_pixels(&self, node: &Node) -> bool {
+        matches!(self.input_encoding, InputEncoding::Pixels { .. }) && node.inputs.contains(&self.input)
+    }
+
     /// Number of weights and biases.
     pub fn parameters(&self) -> usize {
         self.nodes.iter().filter_map(|n| n.op.parameters()).map(|p| p.weights.len() + p.bias.len()).sum()
@@ -143,7 +148,7 @@ impl Network {
     ///
     /// # Errors
     /// The first rule broken, with its place.
-    pub fn verify(&self) -> Result<(), InvalidNetwork> {
+    pub fn validate(&self) -> Result<(), InvalidNetwork> {
         let fail = |place: &str, problem: String| Err(InvalidNetwork { place: place.into(), problem });
         let mut names = HashSet::new();
         for tensor in &self.tensors {

@@ -1,5 +1,8 @@
 //! The closed set of operators. A new one is a variant here; the compiler lists the places still to fill.
 
+pub use crate::kernel_kind::KernelKind;
+
+use crate::output_shape::{Geometry, expect_length, one_input};
 use crate::shape::{Pads, Shape, Window};
 use std::fmt;
 
@@ -143,60 +146,6 @@ impl fmt::Display for Clamp {
     }
 }
 
-/// The kernel kinds that emitted code is made of. [`Op::ChannelAffine`] has none: it does not survive rewriting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum KernelKind {
-    /// [`Op::Conv2d`].
-    Conv2d,
-    /// [`Op::DepthwiseConv2d`].
-    DepthwiseConv2d,
-    /// [`Op::FullyConnected`].
-    FullyConnected,
-    /// [`Op::Add`].
-    Add,
-    /// [`Op::Concat`]: called once for each input.
-    Concat,
-    /// [`Op::MaxPool`].
-    MaxPool,
-    /// [`Op::AveragePool`].
-    AveragePool,
-    /// [`Op::Clamp`].
-    Clamp,
-    /// [`Op::Pad`].
-    Pad,
-}
-
-impl KernelKind {
-    /// Every kind, in the order of the variants.
-    pub const ALL: [Self; 9] = [
-        Self::Conv2d,
-        Self::DepthwiseConv2d,
-        Self::FullyConnected,
-        Self::Add,
-        Self::Concat,
-        Self::MaxPool,
-        Self::AveragePool,
-        Self::Clamp,
-        Self::Pad,
-    ];
-
-    /// The name used in reports, target files and C identifiers.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Conv2d => "conv2d",
-            Self::DepthwiseConv2d => "depthwise_conv2d",
-            Self::FullyConnected => "fully_connected",
-            Self::Add => "add",
-            Self::Concat => "concat",
-            Self::MaxPool => "max_pool",
-            Self::AveragePool => "average_pool",
-            Self::Clamp => "clamp",
-            Self::Pad => "pad",
-        }
-    }
-}
-
 /// Weights and bias of an operator that has them, borrowed.
 #[derive(Clone, Copy, Debug)]
 pub struct Parameters<'a> {
@@ -299,99 +248,28 @@ impl Op {
     /// # Errors
     /// A sentence that says which rule the inputs or the parameters break.
     pub fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
-        let one = || match inputs {
-            [input] => Ok(*input),
-            _ => Err(format!("{} takes one input, found {}", self.name(), inputs.len())),
-        };
-        let slide = |window: &Window, input: Shape| {
-            window.output(input).ok_or_else(|| {
-                format!(
-                    "a {}x{} window with stride {:?}, dilation {:?} and pads {} does not fit an input of {input}",
-                    window.kernel[0], window.kernel[1], window.stride, window.dilation, window.pads
-                )
-            })
-        };
-        let length = |what: &str, found: usize, expected: usize| {
-            if found == expected { Ok(()) } else { Err(format!("{what} has {found} values instead of {expected}")) }
-        };
-        let pool = |window: &Window, input: Shape| {
-            let [h, w] = slide(window, input)?;
-            if !window.touches_everywhere(input) {
-                return Err(format!(
-                    "a {}x{} window with pads {} sees nothing but padding",
-                    window.kernel[0], window.kernel[1], window.pads
-                ));
+        let geometry = match self {
+            Self::Conv2d(Conv2d { window, groups, weights, bias, .. }) => {
+                Geometry::Conv2d { window, groups: *groups, weights: weights.len(), out_c: bias.len() }
             }
-            Ok(Shape::new(h, w, input.c))
-        };
-        match self {
-            Self::Conv2d(op) => {
-                let input = one()?;
-                let out_c = op.bias.len();
-                if op.groups == 0 || !input.c.is_multiple_of(op.groups) || !out_c.is_multiple_of(op.groups) {
-                    return Err(format!(
-                        "{} groups do not divide {} input and {out_c} output channels",
-                        op.groups, input.c
-                    ));
-                }
-                let [kh, kw] = op.window.kernel;
-                length("the weight tensor", op.weights.len(), out_c * kh * kw * (input.c / op.groups))?;
-                let [h, w] = slide(&op.window, input)?;
-                Ok(Shape::new(h, w, out_c))
+            Self::DepthwiseConv2d(DepthwiseConv2d { window, weights, bias, .. }) => {
+                Geometry::DepthwiseConv2d { window, weights: weights.len(), biases: bias.len() }
             }
-            Self::DepthwiseConv2d(op) => {
-                let input = one()?;
-                let [kh, kw] = op.window.kernel;
-                length("the weight tensor", op.weights.len(), kh * kw * input.c)?;
-                length("the bias", op.bias.len(), input.c)?;
-                let [h, w] = slide(&op.window, input)?;
-                Ok(Shape::new(h, w, input.c))
-            }
-            Self::FullyConnected(op) => {
-                let input = one()?;
-                if input.pixels() != 1 {
-                    return Err(format!("fully_connected takes a vector, found {input}"));
-                }
-                length("the weight tensor", op.weights.len(), op.bias.len() * input.c)?;
-                Ok(Shape::vector(op.bias.len()))
-            }
-            Self::Add(_) => match inputs {
-                [a, b] if a == b => Ok(*a),
-                [a, b] => Err(format!("add takes two inputs of one shape, found {a} and {b}")),
-                _ => Err(format!("add takes two inputs, found {}", inputs.len())),
-            },
-            Self::Concat => {
-                let [first, rest @ ..] = inputs else {
-                    return Err("concat takes at least two inputs, found none".into());
-                };
-                if rest.is_empty() {
-                    return Err("concat takes at least two inputs, found one".into());
-                }
-                if let Some(other) = rest.iter().find(|s| (s.h, s.w) != (first.h, first.w)) {
-                    return Err(format!("concat takes inputs of one height and width, found {first} and {other}"));
-                }
-                Ok(Shape::new(first.h, first.w, inputs.iter().map(|s| s.c).sum()))
-            }
-            Self::MaxPool(window) => pool(window, one()?),
-            Self::AveragePool(op) => {
-                let input = one()?;
-                if op.window.dilation != [1, 1] {
-                    return Err("average_pool with a dilation other than 1".into());
-                }
-                pool(&op.window, input)
-            }
-            Self::Clamp(_) => one(),
-            Self::Pad(pads) => {
-                let input = one()?;
-                Ok(Shape::new(input.h + pads.top + pads.bottom, input.w + pads.left + pads.right, input.c))
-            }
+            Self::FullyConnected(op) => Geometry::FullyConnected { weights: op.weights.len(), out_c: op.bias.len() },
+            Self::Add(_) => Geometry::Add,
+            Self::Concat => Geometry::Concat,
+            Self::MaxPool(window) => Geometry::MaxPool(window),
+            Self::AveragePool(op) => Geometry::AveragePool(&op.window),
+            Self::Clamp(_) => Geometry::Clamp,
+            Self::Pad(pads) => Geometry::Pad(pads),
             Self::ChannelAffine(op) => {
-                let input = one()?;
-                length("the scale", op.scale.len(), input.c)?;
-                length("the shift", op.shift.len(), input.c)?;
-                Ok(input)
+                let input = one_input(self.name(), inputs)?;
+                expect_length("the scale", op.scale.len(), input.c)?;
+                expect_length("the shift", op.shift.len(), input.c)?;
+                return Ok(input);
             }
-        }
+        };
+        geometry.output_shape(inputs)
     }
 
     /// Multiply-accumulates over one image: weights times the output pixels they serve, 0 without weights.

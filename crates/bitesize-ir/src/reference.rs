@@ -10,7 +10,7 @@ use crate::shape::{Shape, Window};
 /// subtracted here (so that the input tensor of the result holds `x - offset[c]`).
 ///
 /// # Panics
-/// If `input` has another length than the input tensor, or the network breaks a rule of [`Network::verify`].
+/// If `input` has another length than the input tensor, or the network breaks a rule of [`Network::validate`].
 pub fn run_float(network: &Network, input: &[f32]) -> Vec<Vec<f32>> {
     assert_eq!(input.len(), network.shape(network.input).elements(), "length of the input");
     let mut values = vec![Vec::new(); network.tensors.len()];
@@ -109,7 +109,7 @@ fn clamp_f64(clamp: Clamp, x: f64) -> f64 {
 fn conv2d(op: &Conv2d, input: Image, output: Shape) -> Vec<f32> {
     let in_per_group = input.shape.c / op.groups;
     let out_per_group = output.c / op.groups;
-    let taps_count = op.window.kernel[0] * op.window.kernel[1];
+    let taps_count = op.window.area();
     each(output, |y, x, c| {
         let first = c / out_per_group * in_per_group;
         let mut sum = f64::from(op.bias[c]);
@@ -146,7 +146,7 @@ fn average_pool(op: &AveragePool, input: Image, output: Shape) -> Vec<f32> {
     each(output, |y, x, c| {
         let inside: Vec<f64> =
             taps(&op.window, input.shape, y, x).map(|(_, from_y, from_x)| input.at(from_y, from_x, c)).collect();
-        let count = if op.count_include_pad { op.window.kernel[0] * op.window.kernel[1] } else { inside.len() };
+        let count = op.window.divisor(op.count_include_pad, inside.len());
         clamp_f64(op.clamp, inside.iter().sum::<f64>() / count as f64)
     })
 }
@@ -171,7 +171,7 @@ mod tests {
             input_encoding: InputEncoding::Real,
             softmax_dropped: false,
         };
-        network.verify().unwrap();
+        network.validate().unwrap();
         run_float(&network, input).pop().unwrap()
     }
 

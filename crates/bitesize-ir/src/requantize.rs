@@ -131,7 +131,7 @@ impl WeightLayout {
             Op::Conv2d(op) => {
                 let out_c = op.bias.len();
                 let per_channel = op.weights.len() / out_c;
-                let taps = op.window.kernel[0] * op.window.kernel[1];
+                let taps = op.window.area();
                 Some(Self::ChannelMajor {
                     out_c,
                     per_channel,

@@ -1,5 +1,6 @@
 //! Shapes of activations, without the batch: height, width, channels.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// The shape of one activation tensor of one image, in NHWC order without the batch.
@@ -92,6 +93,29 @@ impl Window {
             (0..h).all(|y| touches(0, y, self.pads.top, input.h))
                 && (0..w).all(|x| touches(1, x, self.pads.left, input.w))
         })
+    }
+
+    /// Number of taps.
+    pub fn area(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    /// What an average over the window divides by where `inside` of its taps lie in the image: all taps where padding
+    /// counts.
+    pub fn divisor(&self, count_include_pad: bool, inside: usize) -> usize {
+        if count_include_pad { self.area() } else { inside }
+    }
+
+    /// The distinct divisors of an average over an image of `input`, ascending; none where no window fits.
+    pub fn divisors(&self, count_include_pad: bool, input: Shape) -> BTreeSet<usize> {
+        let Some([h, w]) = self.output(input) else { return BTreeSet::new() };
+        let along = |axis: usize, outputs: usize, size: usize| -> BTreeSet<usize> {
+            let taps = 0..self.kernel[axis];
+            (0..outputs).map(|at| taps.clone().filter(|&t| self.source(axis, at, t, size).is_some()).count()).collect()
+        };
+        let (rows, columns) = (along(0, h, input.h), along(1, w, input.w));
+        let inside = rows.iter().flat_map(|rows| columns.iter().map(move |columns| rows * columns));
+        inside.map(|inside| self.divisor(count_include_pad, inside)).collect()
     }
 
     /// The input coordinate that tap `tap` of the window at output position `at` reads along `axis` (0 vertical,

@@ -62,13 +62,38 @@ fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     }
 }
 
-/// The two limits that a policy has to keep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The two limits that a policy has to keep, each `None` where nothing is limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// Bytes of FLASH for the package.
-    pub flash_bytes: u64,
+    pub flash_bytes: Option<u64>,
     /// Bytes of RAM for arena and stack.
-    pub ram_bytes: u64,
+    pub ram_bytes: Option<u64>,
+}
+
+impl Budget {
+    /// No limit.
+    pub const UNLIMITED: Self = Self { flash_bytes: None, ram_bytes: None };
+
+    /// Both limits.
+    pub fn of(flash_bytes: u64, ram_bytes: u64) -> Self {
+        Self { flash_bytes: Some(flash_bytes), ram_bytes: Some(ram_bytes) }
+    }
+
+    /// Whether a package of `bytes` of FLASH keeps it.
+    pub fn holds_flash(self, bytes: u64) -> bool {
+        holds(self.flash_bytes, bytes)
+    }
+
+    /// Whether `bytes` of arena and stack keep it.
+    pub fn holds_ram(self, bytes: u64) -> bool {
+        holds(self.ram_bytes, bytes)
+    }
+}
+
+/// Whether `bytes` are within `limit`: always where there is none.
+pub fn holds(limit: Option<u64>, bytes: u64) -> bool {
+    limit.is_none_or(|limit| bytes <= limit)
 }
 
 impl Target {
@@ -84,11 +109,24 @@ impl Target {
         Ok(target)
     }
 
-    /// The largest FLASH region and the largest RAM region, less what is reserved.
-    pub fn budget(&self) -> Budget {
-        let largest = |regions: &[Region]| regions.iter().map(Region::available).max().unwrap_or(0);
-        Budget { flash_bytes: largest(&self.flash), ram_bytes: largest(&self.ram) }
+    /// The largest FLASH region, less what is reserved.
+    pub fn flash_bytes(&self) -> u64 {
+        largest(&self.flash)
     }
+
+    /// The largest RAM region, less what is reserved.
+    pub fn ram_bytes(&self) -> u64 {
+        largest(&self.ram)
+    }
+
+    /// Both as limits.
+    pub fn budget(&self) -> Budget {
+        Budget::of(self.flash_bytes(), self.ram_bytes())
+    }
+}
+
+fn largest(regions: &[Region]) -> u64 {
+    regions.iter().map(Region::available).max().unwrap_or(0)
 }
 
 /// The widths that one kernel is specialised for.
@@ -113,6 +151,27 @@ impl KernelKey {
             Some(second) => format!("{}_{}_{}_{}", self.kind.name(), self.input, second, self.output),
             None => format!("{}_{}_{}", self.kind.name(), self.input, self.output),
         }
+    }
+
+    /// The kernels that an operator of `kind` calls, in the order of its inputs: a concatenation one for each input,
+    /// every other operator one in all. `weights` is their width, where it has some.
+    pub fn of_calls(
+        kind: KernelKind,
+        inputs: impl Iterator<Item = BitWidth> + Clone,
+        weights: Option<BitWidth>,
+        output: BitWidth,
+    ) -> impl Iterator<Item = Self> {
+        let second = match kind {
+            KernelKind::Conv2d | KernelKind::DepthwiseConv2d | KernelKind::FullyConnected => weights,
+            KernelKind::Add => inputs.clone().nth(1),
+            KernelKind::Concat
+            | KernelKind::MaxPool
+            | KernelKind::AveragePool
+            | KernelKind::Clamp
+            | KernelKind::Pad => None,
+        };
+        let calls = if kind == KernelKind::Concat { usize::MAX } else { 1 };
+        inputs.take(calls).map(move |input| Self { kind, input, second, output })
     }
 
     /// Every key that a network can ask for.

@@ -4,8 +4,8 @@
 //! Tensors that share an encoding (max-pool, clamp and pad pass theirs on) are calibrated together, on the values that
 //! some operator reads as numbers: what a clamp cuts off does not count.
 
-use crate::engine::{self, Event};
-use crate::kernels;
+use crate::forward::{self, Event};
+use crate::operators;
 use crate::{Progress, Samples, TrainError};
 use bitesize_ir::policy::{Policy, PolicySpace};
 use bitesize_ir::{ActivationQuant, BitWidth, InputEncoding, Network, TensorId};
@@ -64,22 +64,13 @@ pub struct Calibration {
 impl Calibration {
     /// The encoding of a tensor at a width.
     pub fn encoding(&self, tensor: TensorId, bits: BitWidth) -> ActivationQuant {
-        self.tensors[tensor.0].encodings[index_of(bits)]
+        self.tensors[tensor.0].encodings[bits.index()]
     }
 
     /// The encodings that `policy` gives to the tensors of `network`.
     pub fn activations(&self, network: &Network, space: &PolicySpace, policy: &Policy) -> Vec<ActivationQuant> {
         let bits = policy.tensor_bits(network, space);
         bits.into_iter().enumerate().map(|(i, bits)| self.encoding(TensorId(i), bits)).collect()
-    }
-}
-
-/// Where a width stands in [`BitWidth::ALL`].
-pub(crate) fn index_of(bits: BitWidth) -> usize {
-    match bits {
-        BitWidth::B2 => 0,
-        BitWidth::B4 => 1,
-        BitWidth::B8 => 2,
     }
 }
 
@@ -145,17 +136,17 @@ fn find_bounds(
     progress: Progress<'_>,
 ) -> Result<Vec<(f32, f32)>, TrainError> {
     let start = vec![(f32::INFINITY, f32::NEG_INFINITY, true); network.tensors.len()];
-    let lanes = engine::fold_chunks(
+    let lanes = forward::fold_chunks(
         samples.len(),
-        engine::chunk_images(network),
+        forward::chunk_images(network),
         vec![start; LANES],
         progress,
         |lane, range| {
             let count = range.len();
-            engine::run(network, samples.range(range).to_real(network), count, &mut |event| {
+            forward::run(network, samples.range(range).to_real(network), count, &mut |event| {
                 if let Event::Tensor { id, values } = event {
                     let (lo, hi, finite) = &mut lane[id.0];
-                    kernels::vectorized(
+                    operators::vectorized(
                         #[inline(always)]
                         || {
                             for value in values {
@@ -225,14 +216,14 @@ fn find_histograms(
     progress: Progress<'_>,
 ) -> Result<Vec<Histogram>, TrainError> {
     let start: Vec<Histogram> = bounds.iter().map(|b| Histogram::new(*b)).collect();
-    let lanes = engine::fold_chunks(
+    let lanes = forward::fold_chunks(
         samples.len(),
-        engine::chunk_images(network),
+        forward::chunk_images(network),
         vec![start; LANES],
         progress,
         |lane, range| {
             let count = range.len();
-            engine::run(network, samples.range(range).to_real(network), count, &mut |event| {
+            forward::run(network, samples.range(range).to_real(network), count, &mut |event| {
                 if let Event::Tensor { id, values } = event {
                     lane[id.0].add(values);
                 }

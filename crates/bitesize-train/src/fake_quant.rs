@@ -5,10 +5,11 @@
 //! products below 2^24 in magnitude is exact in `f32`: there a code can differ from the integer network's by one, and
 //! only where the exact value lies within 2^-10 of a tie.
 
-use crate::engine;
 use crate::float::{LANES, for_each_in_order};
-use crate::kernels::{self, Image, Linear};
-use crate::{Progress, Samples, TrainError, Values};
+use crate::forward;
+use crate::operators::{self, Image, Linear};
+use crate::{Progress, SampleValues, Samples, TrainError};
+use bitesize_ir::memory::last_uses;
 use bitesize_ir::op::{AveragePool, Op};
 use bitesize_ir::requantize::{
     AddIntegers, LayerInput, LayerIntegers, Multiplier, WeightLayout, clamp_codes, round_half_up,
@@ -156,7 +157,7 @@ impl NodeRunner {
                 let zeros = vec![0.0; constants.bias.len()];
                 let sums = linear.sums(&image, output, &constants.levels, &zeros);
                 let mut codes = vec![0; sums.len()];
-                kernels::vectorized(
+                operators::vectorized(
                     #[inline(always)]
                     || {
                         for (sums, codes) in sums.chunks_exact(output.c).zip(codes.chunks_exact_mut(output.c)) {
@@ -193,9 +194,9 @@ impl NodeRunner {
                 self.average_pool(input, output, pool, *scale_ratio, *zero)
             }
             (NodeKind::Codes { .. }, Op::MaxPool(window)) => {
-                kernels::max_pool(input.codes, input.shape, output, window, 0)
+                operators::max_pool(input.codes, input.shape, output, window, 0)
             }
-            (NodeKind::Codes { zero }, Op::Pad(pads)) => kernels::pad(input.codes, input.shape, output, *pads, *zero),
+            (NodeKind::Codes { zero }, Op::Pad(pads)) => operators::pad(input.codes, input.shape, output, *pads, *zero),
             (NodeKind::Codes { .. }, _) => {
                 input.codes.iter().map(|q| f64::from(*q).max(self.lo).min(self.hi) as u8).collect()
             }
@@ -213,10 +214,9 @@ impl NodeRunner {
     ) -> Vec<u8> {
         let values = centred(input.codes, &[zero]);
         let image = Image { shape: input.shape, count: input.count, values: &values };
-        let (sums, counts) = kernels::window_sums(&image, output, &pool.window);
-        let area = pool.window.kernel[0] * pool.window.kernel[1];
+        let (sums, counts) = operators::window_sums(&image, output, &pool.window);
         let factor = |count: usize| {
-            let divisor = if pool.count_include_pad { area } else { count };
+            let divisor = pool.window.divisor(pool.count_include_pad, count);
             Multiplier::from_real(scale_ratio / divisor as f64).map_or(0.0, Multiplier::to_real)
         };
         let factors: Vec<f64> = counts.into_iter().map(factor).collect();
@@ -251,8 +251,8 @@ impl LayerConstants {
 pub(crate) fn input_codes(network: &Network, activations: &[ActivationQuant], samples: &Samples<'_>) -> Vec<u8> {
     let quant = &activations[network.input.0];
     match (&network.input_encoding, samples.values) {
-        (InputEncoding::Pixels { .. } | InputEncoding::Real, Values::Pixels(pixels)) => pixels.to_vec(),
-        (_, Values::Real(values)) => {
+        (InputEncoding::Pixels { .. } | InputEncoding::Real, SampleValues::Pixels(pixels)) => pixels.to_vec(),
+        (_, SampleValues::Real(values)) => {
             let code = |x: &f32| {
                 let last = f64::from(quant.bits.max_code());
                 round_half_up(f64::from(*x) / quant.scale + f64::from(quant.zero)).clamp(0.0, last) as u8
@@ -301,13 +301,13 @@ impl<'a> FakeQuantModel<'a> {
     /// `progress` said so.
     pub fn forward(&self, samples: &Samples<'_>, progress: Progress<'_>) -> Result<Vec<u8>, TrainError> {
         samples.check(self.network)?;
-        let chunk = engine::chunk_images(self.network);
+        let chunk = forward::chunk_images(self.network);
         let fold = |lane: &mut Vec<Vec<u8>>, range: Range<usize>| {
             let count = range.len();
             let input = input_codes(self.network, self.activations, &samples.range(range));
             lane.push(std::mem::take(&mut self.run(input, count, false)[self.network.output.0]));
         };
-        let lanes = engine::fold_chunks(samples.len(), chunk, vec![Vec::new(); LANES], progress, fold)?;
+        let lanes = forward::fold_chunks(samples.len(), chunk, vec![Vec::new(); LANES], progress, fold)?;
         let mut all = Vec::new();
         for_each_in_order(lanes, |part| all.extend_from_slice(&part));
         Ok(all)
@@ -316,7 +316,7 @@ impl<'a> FakeQuantModel<'a> {
     /// The codes of every tensor for `count` images with the input codes `input`; tensors that nobody reads any more
     /// are emptied unless `keep`.
     fn run(&self, input: Vec<u8>, count: usize, keep: bool) -> Vec<Vec<u8>> {
-        let last = engine::last_reads(self.network);
+        let last_uses = last_uses(self.network);
         let mut tensors = vec![Vec::new(); self.network.tensors.len()];
         tensors[self.network.input.0] = input;
         for (id, node) in self.network.iter() {
@@ -324,8 +324,8 @@ impl<'a> FakeQuantModel<'a> {
             let inputs: Vec<CodeImage<'_>> = node.inputs.iter().map(image).collect();
             let codes = self.runners[id.0].run(&node.op, &inputs, self.network.shape(node.output));
             tensors[node.output.0] = codes;
-            for input in node.inputs.iter().filter(|input| !keep && last[input.0] <= id.0) {
-                tensors[input.0] = Vec::new();
+            for tensor in last_uses[id.0].iter().filter(|_| !keep) {
+                tensors[tensor.0] = Vec::new();
             }
         }
         tensors

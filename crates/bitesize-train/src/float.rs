@@ -1,6 +1,6 @@
 //! The float network.
 
-use crate::engine::{self, Event};
+use crate::forward::{self, Event};
 use crate::{Progress, Samples, TrainError};
 use bitesize_ir::Network;
 
@@ -28,8 +28,8 @@ impl<'a> FloatModel<'a> {
     /// `progress` said so.
     pub fn forward(&self, samples: &Samples<'_>, progress: Progress<'_>) -> Result<Vec<f32>, TrainError> {
         samples.check(self.network)?;
-        let chunk = engine::chunk_images(self.network);
-        let lanes = engine::fold_chunks(
+        let chunk = forward::chunk_images(self.network);
+        let lanes = forward::fold_chunks(
             samples.len(),
             chunk,
             vec![Vec::new(); LANES],
@@ -37,7 +37,7 @@ impl<'a> FloatModel<'a> {
             |lane: &mut Vec<Vec<f32>>, range| {
                 let count = range.len();
                 let input = samples.range(range).to_real(self.network);
-                lane.push(engine::run(self.network, input, count, &mut |_| ()));
+                lane.push(forward::run(self.network, input, count, &mut |_| ()));
             },
         )?;
         Ok(interleave(lanes))
@@ -49,10 +49,10 @@ impl<'a> FloatModel<'a> {
     /// As [`Self::forward`].
     pub fn forward_tensors(&self, samples: &Samples<'_>) -> Result<Vec<Vec<f32>>, TrainError> {
         samples.check(self.network)?;
-        let chunk = engine::chunk_images(self.network);
+        let chunk = forward::chunk_images(self.network);
         let empty = vec![Vec::new(); self.network.tensors.len()];
         let mut never = |_, _| std::ops::ControlFlow::Continue(());
-        let lanes = engine::fold_chunks(
+        let lanes = forward::fold_chunks(
             samples.len(),
             chunk,
             vec![Vec::new(); LANES],
@@ -61,7 +61,7 @@ impl<'a> FloatModel<'a> {
                 let count = range.len();
                 let mut tensors = empty.clone();
                 let input = samples.range(range).to_real(self.network);
-                engine::run(self.network, input, count, &mut |event| {
+                forward::run(self.network, input, count, &mut |event| {
                     if let Event::Tensor { id, values } = event {
                         tensors[id.0] = values.to_vec();
                     }
@@ -79,7 +79,7 @@ impl<'a> FloatModel<'a> {
     }
 }
 
-/// Visits what the lanes of [`engine::fold_chunks`] pushed, chunk by chunk.
+/// Visits what the lanes of [`forward::fold_chunks`] pushed, chunk by chunk.
 pub(crate) fn for_each_in_order<T>(lanes: Vec<Vec<T>>, mut visit: impl FnMut(T)) {
     let rounds = lanes.iter().map(Vec::len).max().unwrap_or(0);
     let mut lanes: Vec<_> = lanes.into_iter().map(Vec::into_iter).collect();

@@ -5,22 +5,24 @@
 //!
 //! ```
 //! use bitesize_ir::{BitWidth, Network, Policy, PolicySpace, QuantizedModel};
-//! use bitesize_train::{CalibrationSettings, Ptq, PtqSettings, Samples, TrainError, calibrate};
+//! use bitesize_train::{CalibrationSettings, PrepareRequest, Ptq, PtqSettings, Samples, TrainError, calibrate};
 //! use std::ops::ControlFlow;
 //!
 //! fn quantize(network: &Network, pixels: &[u8]) -> Result<QuantizedModel, TrainError> {
 //!     let samples = Samples::pixels(network.shape(network.input), pixels);
 //!     let mut progress = |_done, _total| ControlFlow::Continue(());
 //!     let calibration = calibrate(network, &samples, &CalibrationSettings::default(), &mut progress)?;
-//!     let ptq = Ptq::prepare(network, &samples, calibration, PtqSettings::default(), &mut progress)?;
+//!     let everything = PrepareRequest::everything(network, PtqSettings::default());
+//!     let ptq = Ptq::prepare(network, &samples, calibration, everything, &mut progress)?;
 //!     let policy = Policy::uniform(&PolicySpace::of(network), BitWidth::B4, BitWidth::B8);
 //!     ptq.quantize_sequential(&policy, &samples, &mut progress)
 //! }
 //! ```
 //!
-//! During a search, [`Ptq::quantize_fast`] assembles a model from layers that were quantized once for each width from
-//! the float network's activations. The final model comes from [`Ptq::quantize_sequential`], which quantizes layer
-//! after layer and lets each see what the quantized layers before it really hand on.
+//! During a search, [`Ptq::quantize_fast`] assembles a model from layers that were quantized under the float network's
+//! activations, once for each width that [`PrepareRequest`] wants; what one run prepared can be given to a later one.
+//! The final model comes from [`Ptq::quantize_sequential`], which quantizes layer after layer and lets each see what the
+//! quantized layers before it really hand on.
 //!
 //! Everything is computed on the CPU, on chunks of images whose size depends on the network alone; results do not
 //! depend on the number of threads. Matrix products and decompositions are `faer`'s. No labels are used anywhere.
@@ -29,19 +31,20 @@
 #![forbid(unsafe_code)]
 
 mod calibrate;
-mod engine;
 mod fake_quant;
 mod float;
-mod kernels;
+mod forward;
+mod operators;
 mod ptq;
 mod samples;
 
 pub use calibrate::{Calibration, CalibrationSettings, RangeMethod, TensorRange, calibrate};
 pub use fake_quant::{FakeQuantModel, fake_quant_forward};
 pub use float::FloatModel;
-pub use ptq::{Ptq, PtqSettings, Rounding, quantize_nearest};
-pub use samples::{Samples, Values, accuracy, top1};
+pub use ptq::{PrepareRequest, PreparedLayer, Ptq, PtqSettings, Rounding, quantize_nearest};
+pub use samples::{SampleValues, Samples, accuracy, top1};
 
+use bitesize_ir::BitWidth;
 use bitesize_ir::requantize::Unrepresentable;
 use std::ops::ControlFlow;
 
@@ -93,6 +96,14 @@ pub enum TrainError {
         found: usize,
         /// Entries needed.
         expected: usize,
+    },
+    /// A layer was not prepared at the width that a policy gives it.
+    #[error("layer `{node}` was not prepared at {bits} bits")]
+    NotPrepared {
+        /// The node.
+        node: String,
+        /// The width.
+        bits: BitWidth,
     },
     /// The progress callback asked to stop.
     #[error("stopped")]

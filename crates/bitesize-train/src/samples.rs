@@ -10,12 +10,12 @@ pub struct Samples<'a> {
     /// Of one image.
     pub shape: Shape,
     /// One image after the other.
-    pub values: Values<'a>,
+    pub values: SampleValues<'a>,
 }
 
 /// The elements of [`Samples`].
 #[derive(Clone, Copy, Debug)]
-pub enum Values<'a> {
+pub enum SampleValues<'a> {
     /// Raw pixels, for networks whose input is [`InputEncoding::Pixels`].
     Pixels(&'a [u8]),
     /// Preprocessed values, for networks whose input is [`InputEncoding::Real`].
@@ -25,19 +25,19 @@ pub enum Values<'a> {
 impl<'a> Samples<'a> {
     /// Raw pixels of images of `shape`.
     pub fn pixels(shape: Shape, values: &'a [u8]) -> Self {
-        Self { shape, values: Values::Pixels(values) }
+        Self { shape, values: SampleValues::Pixels(values) }
     }
 
     /// Preprocessed values of images of `shape`.
     pub fn real(shape: Shape, values: &'a [f32]) -> Self {
-        Self { shape, values: Values::Real(values) }
+        Self { shape, values: SampleValues::Real(values) }
     }
 
     /// Number of images.
     pub fn len(&self) -> usize {
         let elements = match self.values {
-            Values::Pixels(v) => v.len(),
-            Values::Real(v) => v.len(),
+            SampleValues::Pixels(v) => v.len(),
+            SampleValues::Real(v) => v.len(),
         };
         elements / self.shape.elements()
     }
@@ -55,8 +55,8 @@ impl<'a> Samples<'a> {
         let size = self.shape.elements();
         let elements = range.start * size..range.end * size;
         let values = match self.values {
-            Values::Pixels(v) => Values::Pixels(&v[elements]),
-            Values::Real(v) => Values::Real(&v[elements]),
+            SampleValues::Pixels(v) => SampleValues::Pixels(&v[elements]),
+            SampleValues::Real(v) => SampleValues::Real(&v[elements]),
         };
         Self { shape: self.shape, values }
     }
@@ -72,20 +72,20 @@ impl<'a> Samples<'a> {
             return fail(format!("the network takes {}, the images are {}", input.shape, self.shape));
         }
         let elements = match self.values {
-            Values::Pixels(v) => v.len(),
-            Values::Real(v) => v.len(),
+            SampleValues::Pixels(v) => v.len(),
+            SampleValues::Real(v) => v.len(),
         };
         if elements % self.shape.elements() != 0 {
             return fail(format!("{elements} values are not a whole number of images of {}", self.shape));
         }
         match (&network.input_encoding, self.values) {
-            (InputEncoding::Pixels { .. }, Values::Real(_)) => {
+            (InputEncoding::Pixels { .. }, SampleValues::Real(_)) => {
                 fail("the network takes raw pixels, real values were given".into())
             }
-            (InputEncoding::Real, Values::Pixels(_)) => {
+            (InputEncoding::Real, SampleValues::Pixels(_)) => {
                 fail("the network takes real values, raw pixels were given".into())
             }
-            (InputEncoding::Real, Values::Real(values)) if values.iter().any(|v| !v.is_finite()) => {
+            (InputEncoding::Real, SampleValues::Real(values)) if values.iter().any(|v| !v.is_finite()) => {
                 fail("a value is NaN or infinite".into())
             }
             _ => Ok(()),
@@ -95,7 +95,7 @@ impl<'a> Samples<'a> {
     /// The input tensor's real values.
     pub(crate) fn to_real(self, network: &Network) -> Vec<f32> {
         match (&network.input_encoding, self.values) {
-            (InputEncoding::Pixels { offset }, Values::Pixels(pixels)) => {
+            (InputEncoding::Pixels { offset }, SampleValues::Pixels(pixels)) => {
                 let offset: Vec<f32> = offset.iter().map(|o| *o as f32).collect();
                 pixels
                     .chunks_exact(offset.len())
@@ -103,8 +103,8 @@ impl<'a> Samples<'a> {
                     .map(|(x, o)| f32::from(*x) - o)
                     .collect()
             }
-            (_, Values::Pixels(pixels)) => pixels.iter().map(|x| f32::from(*x)).collect(),
-            (_, Values::Real(values)) => values.to_vec(),
+            (_, SampleValues::Pixels(pixels)) => pixels.iter().map(|x| f32::from(*x)).collect(),
+            (_, SampleValues::Real(values)) => values.to_vec(),
         }
     }
 }

@@ -42,7 +42,7 @@ fn check(what: &str, network: &Network) {
 fn one(what: &str, shape: Shape, build: impl Fn(&mut Builder)) {
     let mut builder = Builder::new(shape, InputEncoding::Real, 11);
     build(&mut builder);
-    builder.network.verify().unwrap();
+    builder.network.validate().unwrap();
     check(what, &builder.network);
 }
 

@@ -7,8 +7,8 @@ use bitesize_ir::op::{Clamp, Op};
 use bitesize_ir::shape::{Shape, Window};
 use bitesize_ir::{BitWidth, Policy, PolicySpace, QuantizedModel, TensorId};
 use bitesize_train::{
-    Calibration, CalibrationSettings, FloatModel, Ptq, PtqSettings, Rounding, Samples, TrainError, calibrate,
-    fake_quant_forward, quantize_nearest,
+    Calibration, CalibrationSettings, FloatModel, PrepareRequest, PreparedLayer, Ptq, PtqSettings, Rounding, Samples,
+    TrainError, calibrate, fake_quant_forward, quantize_nearest,
 };
 use common::{Builder, Numbers, mobile};
 use std::ops::ControlFlow;
@@ -32,6 +32,15 @@ fn pixels(network: &Network, images: usize) -> Vec<u8> {
 
 fn pixel_network() -> Network {
     mobile(InputEncoding::Pixels { offset: vec![125.3, 123.0, 113.9] })
+}
+
+fn everything(network: &Network) -> PrepareRequest {
+    PrepareRequest::everything(network, PtqSettings::default())
+}
+
+/// Prepares every layer at every width.
+fn prepared<'a>(network: &'a Network, samples: &Samples<'_>) -> Ptq<'a> {
+    Ptq::prepare(network, samples, calibration(network, samples), everything(network), &mut go()).unwrap()
 }
 
 fn calibration(network: &Network, samples: &Samples<'_>) -> Calibration {
@@ -60,7 +69,8 @@ fn better_methods_have_smaller_errors() {
     let space = PolicySpace::of(&network);
     let prepare = |rounding| {
         let settings = PtqSettings { rounding, ..PtqSettings::default() };
-        Ptq::prepare(&network, &samples, calibration.clone(), settings, &mut go()).unwrap()
+        let request = PrepareRequest::everything(&network, settings);
+        Ptq::prepare(&network, &samples, calibration.clone(), request, &mut go()).unwrap()
     };
     let (nearest, compensated) = (prepare(Rounding::Nearest), prepare(Rounding::Compensated));
     let error = |model: QuantizedModel| relative_error(&model, &samples, &codes);
@@ -69,7 +79,7 @@ fn better_methods_have_smaller_errors() {
         let raw = error(quantize_nearest(&network, &calibration, &policy).unwrap());
         let sequential = |ptq: &Ptq<'_>| error(ptq.quantize_sequential(&policy, &samples, &mut go()).unwrap());
         let (rounded, best) = (sequential(&nearest), sequential(&compensated));
-        let fast = error(compensated.quantize_fast(&policy));
+        let fast = error(compensated.quantize_fast(&policy).unwrap());
         println!("{bits} bits: raw {raw:.4}, nearest {rounded:.4}, fast {fast:.4}, compensated {best:.4}");
         assert!(best <= limit, "{bits} bits: {best}");
         if bits != BitWidth::B8 {
@@ -83,14 +93,13 @@ fn a_fast_model_takes_each_layer_from_its_width() {
     let network = pixel_network();
     let codes = pixels(&network, 20);
     let samples = Samples::pixels(network.shape(network.input), &codes);
-    let calibration = calibration(&network, &samples);
-    let ptq = Ptq::prepare(&network, &samples, calibration, PtqSettings::default(), &mut go()).unwrap();
+    let ptq = prepared(&network, &samples);
     let space = PolicySpace::of(&network);
-    let uniform = BitWidth::ALL.map(|bits| ptq.quantize_fast(&Policy::uniform(&space, bits, bits)));
+    let uniform = BitWidth::ALL.map(|bits| ptq.quantize_fast(&Policy::uniform(&space, bits, bits)).unwrap());
     let mut mixed = Policy::uniform(&space, BitWidth::B4, BitWidth::B2);
     let first = space.rows.iter().position(|row| row.weights).unwrap();
     mixed.rows[first].weights = Some(BitWidth::B8);
-    let model = ptq.quantize_fast(&mixed);
+    let model = ptq.quantize_fast(&mixed).unwrap();
     for (i, weights) in model.weights.iter().enumerate() {
         let from = if NodeId(i) == space.rows[first].node { &uniform[2] } else { &uniform[1] };
         assert_eq!(*weights, from.weights[i], "node {i}");
@@ -110,8 +119,7 @@ fn biases_keep_the_mean_of_a_channel() {
     let network = builder.network;
     let codes = pixels(&network, 64);
     let samples = Samples::pixels(network.shape(network.input), &codes);
-    let ptq =
-        Ptq::prepare(&network, &samples, calibration(&network, &samples), PtqSettings::default(), &mut go()).unwrap();
+    let ptq = prepared(&network, &samples);
     let policy = Policy::uniform(&PolicySpace::of(&network), BitWidth::B2, BitWidth::B8);
     let model = ptq.quantize_sequential(&policy, &samples, &mut go()).unwrap();
     let expected = FloatModel::new(&network).forward_tensors(&samples).unwrap();
@@ -139,9 +147,8 @@ fn the_number_of_threads_changes_nothing() {
     let with = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let calibration = calibration(&network, &samples);
-            let ptq = Ptq::prepare(&network, &samples, calibration, PtqSettings::default(), &mut go()).unwrap();
-            (ptq.quantize_fast(&policy), ptq.quantize_sequential(&policy, &samples, &mut go()).unwrap())
+            let ptq = prepared(&network, &samples);
+            (ptq.quantize_fast(&policy).unwrap(), ptq.quantize_sequential(&policy, &samples, &mut go()).unwrap())
         })
     };
     assert!(with(1) == with(3));
@@ -163,11 +170,12 @@ fn channels_without_weights_are_harmless() {
     }
     let codes = pixels(&network, 40);
     let samples = Samples::pixels(network.shape(network.input), &codes);
-    let ptq =
-        Ptq::prepare(&network, &samples, calibration(&network, &samples), PtqSettings::default(), &mut go()).unwrap();
+    let ptq = prepared(&network, &samples);
     for (bits, limit) in [(BitWidth::B8, 0.01), (BitWidth::B4, 0.2), (BitWidth::B2, 1.5)] {
         let policy = Policy::uniform(&PolicySpace::of(&network), bits, BitWidth::B8);
-        for model in [ptq.quantize_fast(&policy), ptq.quantize_sequential(&policy, &samples, &mut go()).unwrap()] {
+        for model in
+            [ptq.quantize_fast(&policy).unwrap(), ptq.quantize_sequential(&policy, &samples, &mut go()).unwrap()]
+        {
             let error = relative_error(&model, &samples, &codes);
             assert!(error <= limit, "{bits} bits: {error}");
         }
@@ -181,7 +189,7 @@ fn what_cannot_be_quantized_is_refused() {
     let samples = Samples::pixels(network.shape(network.input), &codes);
     let calibration = calibration(&network, &samples);
     let prepare = |network: &Network, samples: &Samples<'_>, calibration: Calibration| {
-        Ptq::prepare(network, samples, calibration, PtqSettings::default(), &mut go()).map(|_| ())
+        Ptq::prepare(network, samples, calibration, everything(network), &mut go()).map(|_| ())
     };
     assert_eq!(prepare(&network, &samples.range(0..0), calibration.clone()), Err(TrainError::NoSamples));
     let short = Calibration { tensors: calibration.tensors[1..].to_vec() };
@@ -197,8 +205,104 @@ fn what_cannot_be_quantized_is_refused() {
     assert_eq!(error, Err(TrainError::NotRewritten { node: "n1".into(), op: "channel_affine" }));
     assert!(matches!(builder.network.nodes[1].op, Op::ChannelAffine(_)));
 
-    let ptq = Ptq::prepare(&network, &samples, calibration, PtqSettings::default(), &mut go()).unwrap();
+    let ptq = prepared(&network, &samples);
     let policy = Policy::uniform(&PolicySpace::of(&network), BitWidth::B4, BitWidth::B8);
     let stopped = ptq.quantize_sequential(&policy, &samples, &mut |_, _| ControlFlow::Break(()));
     assert_eq!(stopped, Err(TrainError::Stopped));
+}
+
+/// Prepares what `wanted` lists, given `known`, and says how many images were looked at.
+fn prepare_some(
+    network: &Network,
+    samples: &Samples<'_>,
+    calibration: &Calibration,
+    wanted: Vec<Vec<BitWidth>>,
+    known: Vec<Option<PreparedLayer>>,
+) -> (Vec<Option<PreparedLayer>>, usize) {
+    let request = PrepareRequest { wanted, known, ..everything(network) };
+    let mut images = 0;
+    let mut progress = |done, _| {
+        images = done;
+        ControlFlow::Continue(())
+    };
+    let ptq = Ptq::prepare(network, samples, calibration.clone(), request, &mut progress).unwrap();
+    (ptq.layers().to_vec(), images)
+}
+
+#[test]
+fn a_layer_at_a_width_does_not_depend_on_its_company() {
+    let network = pixel_network();
+    let codes = pixels(&network, 300);
+    let samples = Samples::pixels(network.shape(network.input), &codes);
+    let all = prepared(&network, &samples).layers().to_vec();
+    let calibration = calibration(&network, &samples);
+    let prepare = |wanted, known| prepare_some(&network, &samples, &calibration, wanted, known);
+    let nodes = network.nodes.len();
+    let with_weights: Vec<usize> = (0..nodes).filter(|i| network.nodes[*i].op.parameters().is_some()).collect();
+
+    let mut known = vec![None; nodes];
+    for (i, bits) in with_weights.iter().flat_map(|i| BitWidth::ALL.map(|bits| (*i, bits))) {
+        let mut wanted = vec![Vec::new(); nodes];
+        wanted[i] = vec![bits];
+        let (alone, _) = prepare(wanted.clone(), vec![None; nodes]);
+        assert_eq!(alone[i].as_ref().unwrap().quant(bits), all[i].as_ref().unwrap().quant(bits), "node {i}, {bits}");
+        assert_eq!(alone.iter().flatten().flat_map(|layer| layer.quants.iter().flatten()).count(), 1);
+        for other in &with_weights {
+            let means = |layers: &[Option<PreparedLayer>]| layers[*other].as_ref().unwrap().float_means.clone();
+            assert_eq!(means(&alone), means(&all), "node {other}");
+        }
+        (known, _) = prepare(wanted, known);
+    }
+    assert_eq!(known, all);
+
+    let (again, images) = prepare(vec![BitWidth::ALL.to_vec(); nodes], known);
+    assert_eq!((again, images), (all, 0), "nothing was missing");
+}
+
+#[test]
+fn a_request_by_policies_holds_what_they_need_and_no_more() {
+    let network = pixel_network();
+    let codes = pixels(&network, 20);
+    let samples = Samples::pixels(network.shape(network.input), &codes);
+    let space = PolicySpace::of(&network);
+    let uniform = |bits| Policy::uniform(&space, bits, bits);
+    let request = PrepareRequest::of_policies(&network, [&uniform(BitWidth::B8)], PtqSettings::default());
+    let ptq = Ptq::prepare(&network, &samples, calibration(&network, &samples), request, &mut go()).unwrap();
+    let whole = prepared(&network, &samples);
+    assert_eq!(ptq.quantize_fast(&uniform(BitWidth::B8)), whole.quantize_fast(&uniform(BitWidth::B8)));
+    let first = network.nodes[0].name.clone();
+    let missing = ptq.quantize_fast(&uniform(BitWidth::B4)).unwrap_err();
+    assert_eq!(missing, TrainError::NotPrepared { node: first, bits: BitWidth::B4 });
+    // Layer after layer, every width is at hand.
+    let sequential = |ptq: &Ptq<'_>| ptq.quantize_sequential(&uniform(BitWidth::B2), &samples, &mut go()).unwrap();
+    assert!(sequential(&ptq) == sequential(&whole));
+}
+
+#[test]
+fn known_layers_of_another_network_are_refused() {
+    let network = pixel_network();
+    let codes = pixels(&network, 4);
+    let samples = Samples::pixels(network.shape(network.input), &codes);
+    let all = prepared(&network, &samples).layers().to_vec();
+    let refused = |known: Vec<Option<PreparedLayer>>| {
+        let request = PrepareRequest { known, ..everything(&network) };
+        let result = Ptq::prepare(&network, &samples, calibration(&network, &samples), request, &mut go());
+        matches!(result, Err(TrainError::Mismatch { .. }))
+    };
+    let change = |change: &dyn Fn(&mut PreparedLayer)| {
+        let mut layers = all.clone();
+        change(layers[0].as_mut().unwrap());
+        layers
+    };
+    assert!(!refused(all.clone()));
+    assert!(refused(all[1..].to_vec()));
+    assert!(refused(change(&|layer| layer.quants.swap(0, 1))));
+    assert!(refused(change(&|layer| layer.float_means.push(0.0))));
+    assert!(refused(change(&|layer| {
+        layer.quants[2].as_mut().unwrap().bias.pop();
+    })));
+    let without_weights = network.nodes.iter().position(|node| node.op.parameters().is_none()).unwrap();
+    let mut moved = all.clone();
+    moved[without_weights] = all[0].clone();
+    assert!(refused(moved));
 }

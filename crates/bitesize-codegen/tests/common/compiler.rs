@@ -1,7 +1,7 @@
 //! Packages written to a folder, compiled with every warning as an error, and run.
 
 use super::networks::images;
-use bitesize_codegen::{EmitOptions, Package, emit, emit_example};
+use bitesize_codegen::{EmitOptions, PackageFiles, emit, emit_example};
 use bitesize_integer::{IntNetwork, Interpreter};
 use bitesize_ir::memory::MemoryPlan;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ impl Folder {
         Self(path)
     }
 
-    pub(crate) fn write(&self, folder: &str, package: &Package) {
+    pub(crate) fn write(&self, folder: &str, package: &PackageFiles) {
         for (path, text) in &package.files {
             let path = self.0.join(folder).join(path);
             std::fs::create_dir_all(path.parent().expect("it is in a folder")).expect("a folder can be made");
@@ -72,7 +72,7 @@ pub(crate) fn write_package(name: &str, network: &IntNetwork, plan: &MemoryPlan,
 }
 
 /// Package and known-answer test of `network`, called `prefix`.
-pub(crate) fn emit_both(network: &IntNetwork, plan: &MemoryPlan, prefix: &str, seed: u64) -> [Package; 2] {
+pub(crate) fn emit_both(network: &IntNetwork, plan: &MemoryPlan, prefix: &str, seed: u64) -> [PackageFiles; 2] {
     let options = EmitOptions { prefix: prefix.into(), ..EmitOptions::default() };
     let interpreter = Interpreter::new(network);
     let samples: Vec<(Vec<u8>, Vec<u8>)> =

@@ -71,7 +71,7 @@ impl Draw {
 
     pub(crate) fn depthwise(&mut self, input: TensorId, window: Window) -> TensorId {
         let c = self.shape(input).c;
-        let weights = floats(window.kernel[0] * window.kernel[1] * c);
+        let weights = floats(window.area() * c);
         let clamp = self.clamp();
         self.push(Op::DepthwiseConv2d(DepthwiseConv2d { window, weights, bias: floats(c), clamp }), &[input])
     }

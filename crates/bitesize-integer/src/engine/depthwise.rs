@@ -64,7 +64,7 @@ impl BlockShape {
         // Blocks that end with each pixel waste the rest of the last; that is worth weights that repeat later.
         let flat = window.stride[1] == 1 && c.div_ceil(codes) * codes * 15 > c * 16;
         let period = if flat { c / gcd(c, codes) } else { c.div_ceil(codes) };
-        let taps = window.kernel[0] * window.kernel[1];
+        let taps = window.area();
         let steps = match rows {
             1 => taps.div_ceil(layout.products),
             _ => window.kernel[1] * (window.kernel[0] + 1).div_ceil(layout.products),

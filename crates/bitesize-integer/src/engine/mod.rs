@@ -27,8 +27,8 @@
 //! assert_eq!(plain.run_batch(&[7; 8]), [10; 8]);
 //! ```
 //!
-//! `docs/engine.md` tells how it works. In reading order: instruction sets (`set`), the plan of stages and buffers
-//! (`plan`), geometry and packed weights of layers (`conv`, `depthwise`), their constants (`rescaling`), operators
+//! `docs/engine.md` tells how it works. In reading order: instruction sets (`set`), spans of operators and the rooms of tensors
+//! (`workspace_layout`), geometry and packed weights of layers (`conv`, `depthwise`), their constants (`rescaling`), operators
 //! without weights (`plain`), the run (`workspace`), and the kernels (`portable`, `avx2`, `vnni`, `neon`).
 
 mod aligned;
@@ -42,7 +42,6 @@ mod kernel_sets;
 mod neon;
 mod padded;
 mod plain;
-mod plan;
 mod portable;
 mod rescaling;
 mod set;
@@ -50,6 +49,7 @@ mod step;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
 mod workspace;
+mod workspace_layout;
 
 pub use cache::PackCache;
 pub use set::InstructionSet;
@@ -57,13 +57,13 @@ pub use set::InstructionSet;
 use crate::interpreter::Progress;
 use crate::network::IntNetwork;
 use kernel_sets::KernelSet;
-use plan::{CHUNK, Plan};
 use rayon::prelude::*;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use step::Maker;
 use workspace::{Program, Workspace};
+use workspace_layout::{CHUNK, WorkspaceLayout};
 
 /// Runs an [`IntNetwork`] with vector instructions. It holds all that it needs of the network and can be shared between
 /// threads.
@@ -77,7 +77,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine of `network`, which must be legal ([`IntNetwork::verify`]), with the best instructions of the machine.
+    /// An engine of `network`, which must be legal ([`IntNetwork::validate`]), with the best instructions of the machine.
     pub fn new(network: &IntNetwork) -> Self {
         Self::with(network, InstructionSet::best(), None)
     }
@@ -88,17 +88,17 @@ impl Engine {
     /// Where the machine has not the instructions ([`InstructionSet::is_available`]), or an image has 4 GiB.
     pub fn with(network: &IntNetwork, set: InstructionSet, cache: Option<&PackCache>) -> Self {
         let kernels = KernelSet::new(set);
-        let plan = Plan::new(network);
+        let layout = WorkspaceLayout::new(network);
         let maker = Maker { network, set, cache };
         let mut steps = Vec::with_capacity(network.nodes.len());
         for (id, _) in network.iter() {
-            let group = plan.stages.iter().find(|stage| stage.nodes.contains(&id.0)).map_or(1, |stage| stage.group);
+            let group = layout.spans.iter().find(|span| span.nodes.contains(&id.0)).map_or(1, |span| span.group);
             steps.push(maker.step(id, group));
         }
         let (input, output) = (network.input, network.output);
         let edges = Program::edges_of(&network.nodes);
         Self {
-            program: Program { kernels, plan, steps, edges, input, output },
+            program: Program { kernels, layout, steps, edges, input, output },
             sizes: [input, output].map(|id| network.tensor(id).shape.elements()),
             idle: Mutex::new(Vec::new()),
         }

@@ -1,6 +1,6 @@
 //! Operators without weights: plain loops over channels, which the compiler vectorizes for each instruction set.
 
-use crate::kernels::{self, OutputRange};
+use crate::operators::{self, OutputRange};
 use bitesize_ir::Shape;
 use bitesize_ir::requantize::{AddIntegers, Multiplier};
 use bitesize_ir::shape::Window;
@@ -82,7 +82,7 @@ impl Add {
 
 /// What each code of an input becomes in a concatenation.
 pub(crate) fn concat_table(zero_in: u8, multiplier: Multiplier, range: OutputRange) -> Box<[u8; 256]> {
-    let code = |code: usize| kernels::requantize(code as i32 - i32::from(zero_in), multiplier, range);
+    let code = |code: usize| operators::requantize(code as i32 - i32::from(zero_in), multiplier, range);
     Box::new(std::array::from_fn(code))
 }
 
@@ -130,15 +130,14 @@ impl AveragePool {
     #[inline(always)]
     fn run(&self, input: &[u8], output: &mut [u8], sums: &mut [i32]) {
         let c = self.pool.input.c;
-        let whole = self.pool.window.kernel[0] * self.pool.window.kernel[1];
         let sums = &mut sums[..c];
         let finish = |sums: &mut [i32], count: usize, output: &mut [u8]| {
-            let divisor = if self.count_include_pad { whole } else { count };
+            let divisor = self.pool.window.divisor(self.count_include_pad, count);
             let at = self.multipliers.iter().position(|(count, _)| *count == divisor);
             let (_, multiplier) = self.multipliers[at.expect("a legal pool has a multiplier for each divisor")];
             let zeros = count as i32 * i32::from(self.zero_in);
             for (to, sum) in output.iter_mut().zip(sums) {
-                *to = kernels::requantize(*sum - zeros, multiplier, self.range);
+                *to = operators::requantize(*sum - zeros, multiplier, self.range);
                 *sum = 0;
             }
         };

@@ -1,8 +1,8 @@
 //! Requantization constants as kernels take them, in the order of the sums.
 
 use super::aligned::Aligned;
-use crate::kernels::{self, OutputRange};
 use crate::network::Rescale;
+use crate::operators::{self, OutputRange};
 use bitesize_ir::requantize::Multiplier;
 
 /// What turns the sums of a layer into codes.
@@ -88,7 +88,7 @@ impl Rescaling {
         if !self.high_word {
             for ((code, &sum), ((&bias, &m), &n)) in accumulated {
                 let acc = (sum << self.left).wrapping_add(bias);
-                *code = kernels::requantize(acc, Multiplier { m, n: n as u8 }, self.range);
+                *code = operators::requantize(acc, Multiplier { m, n: n as u8 }, self.range);
             }
             return;
         }

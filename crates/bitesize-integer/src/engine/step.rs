@@ -7,8 +7,8 @@ use super::kernel_sets::KernelSet;
 use super::padded::Padded;
 use super::plain::{Add, AveragePool, Plain, Pool, concat_table};
 use super::set::InstructionSet;
-use crate::kernels::OutputRange;
 use crate::network::{IntNetwork, IntOp, IntWeights, Rescale};
+use crate::operators::OutputRange;
 use bitesize_ir::NodeId;
 use bitesize_ir::shape::Window;
 

@@ -2,8 +2,8 @@
 
 use super::aligned::Aligned;
 use super::kernel_sets::KernelSet;
-use super::plan::{Place, Plan, Stage};
 use super::step::Step;
+use super::workspace_layout::{Room, Span, WorkspaceLayout};
 use crate::network::IntNode;
 use bitesize_ir::TensorId;
 
@@ -11,7 +11,7 @@ use bitesize_ir::TensorId;
 #[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) kernels: KernelSet,
-    pub(crate) plan: Plan,
+    pub(crate) layout: WorkspaceLayout,
     /// By node.
     pub(crate) steps: Vec<Step>,
     /// What each node reads and writes.
@@ -41,17 +41,17 @@ impl Program {
         nodes.iter().map(|node| (node.inputs.clone(), node.output)).collect()
     }
 
-    fn place(&self, tensor: TensorId) -> Place {
-        self.plan.places[tensor.0]
+    fn room(&self, tensor: TensorId) -> Room {
+        self.layout.rooms[tensor.0]
     }
 
     pub(crate) fn workspace(&self) -> Workspace {
-        let group = |node: usize| self.plan.stages.iter().find(|s| s.nodes.contains(&node)).map_or(1, |s| s.group);
+        let group = |node: usize| self.layout.spans.iter().find(|s| s.nodes.contains(&node)).map_or(1, |s| s.group);
         let most = |room: &dyn Fn(usize, &Step) -> usize| {
             self.steps.iter().enumerate().map(|(node, step)| room(group(node), step)).max().unwrap_or(0)
         };
         Workspace {
-            slots: self.plan.slots.iter().map(|&bytes| Aligned::zeros(bytes)).collect(),
+            slots: self.layout.slots.iter().map(|&bytes| Aligned::zeros(bytes)).collect(),
             scratch: Aligned::zeros(most(&|images, step| step.scratch(images, self.kernels.set()))),
             words: Aligned::zeros(most(&|images, step| step.words(images, self.kernels))),
             sums: vec![0; most(&|_, step| step.sums())],
@@ -60,30 +60,30 @@ impl Program {
 
     /// Runs at most a chunk of images.
     pub(crate) fn run(&self, images: &[u8], outputs: &mut [u8], workspace: &mut Workspace) {
-        let count = images.len() / self.place(self.input).size;
-        for (index, stage) in self.plan.stages.iter().enumerate() {
-            for first in (0..count).step_by(stage.group) {
-                let group = Group { first, images: stage.group.min(count - first) };
+        let count = images.len() / self.room(self.input).size;
+        for (index, span) in self.layout.spans.iter().enumerate() {
+            for first in (0..count).step_by(span.group) {
+                let group = Group { first, images: span.group.min(count - first) };
                 if index == 0 {
-                    let place = self.place(self.input);
-                    let from = &images[first * place.size..(first + group.images) * place.size];
-                    workspace.slots[place.slot][place.range(group)].copy_from_slice(from);
+                    let room = self.room(self.input);
+                    let from = &images[first * room.size..(first + group.images) * room.size];
+                    workspace.slots[room.slot][room.range(group)].copy_from_slice(from);
                 }
-                self.run_group(stage, group, workspace);
-                if stage.writes(self, self.output) {
-                    let place = self.place(self.output);
-                    let to = &mut outputs[first * place.size..(first + group.images) * place.size];
-                    to.copy_from_slice(&workspace.slots[place.slot][place.range(group)]);
+                self.run_group(span, group, workspace);
+                if span.writes(self, self.output) {
+                    let room = self.room(self.output);
+                    let to = &mut outputs[first * room.size..(first + group.images) * room.size];
+                    to.copy_from_slice(&workspace.slots[room.slot][room.range(group)]);
                 }
             }
         }
     }
 
-    fn run_group(&self, stage: &Stage, group: Group, workspace: &mut Workspace) {
-        for node in stage.nodes.clone() {
+    fn run_group(&self, span: &Span, group: Group, workspace: &mut Workspace) {
+        for node in span.nodes.clone() {
             let (inputs, output) = &self.edges[node];
-            let output = self.place(*output);
-            // Taken out, so that inputs can be read while it is written: the plan gives them other slots.
+            let output = self.room(*output);
+            // Taken out, so that inputs can be read while it is written: the layout gives them other slots.
             let mut slot = std::mem::take(&mut workspace.slots[output.slot]);
             self.run_step(&self.steps[node], inputs, (group, &mut slot[output.range(group)]), workspace);
             workspace.slots[output.slot] = slot;
@@ -100,10 +100,10 @@ impl Program {
         let size = to.len() / group.images;
         // The codes of an input from image `i` of the group on, with what follows.
         let from = |input: usize, i: usize| {
-            let place = self.place(inputs[input]);
-            &slots[place.slot][place.range(group).start + i * place.size..]
+            let room = self.room(inputs[input]);
+            &slots[room.slot][room.range(group).start + i * room.size..]
         };
-        let of_image = |input: usize, i: usize| &from(input, i)[..self.place(inputs[input]).size];
+        let of_image = |input: usize, i: usize| &from(input, i)[..self.room(inputs[input]).size];
         match step {
             Step::Conv(layer) if layer.padded.is_plain() => {
                 self.kernels.conv(layer, from(0, 0), group.images, to, words)
@@ -132,16 +132,16 @@ impl Program {
     }
 }
 
-impl Stage {
-    /// Whether the tensor is complete after this stage: one of its nodes writes it, or it is the input and this the
-    /// first stage.
+impl Span {
+    /// Whether the tensor is complete after this span: one of its nodes writes it, or it is the input and this the
+    /// first span.
     fn writes(&self, program: &Program, tensor: TensorId) -> bool {
         let by_node = self.nodes.clone().any(|node| program.edges[node].1 == tensor);
         by_node || (self.nodes.start == 0 && tensor == program.input)
     }
 }
 
-impl Place {
+impl Room {
     /// Where the codes of a group lie in the slot.
     fn range(&self, group: Group) -> std::ops::Range<usize> {
         let start = if self.whole_chunk { group.first * self.size } else { 0 };

@@ -1,14 +1,14 @@
 //! FLASH: packed weights, quantization constants, code.
 
-use super::kernels::{KernelSet, KernelTable, visit_kernel_keys};
-use super::{Widths, word};
+use super::kernel_costs::{KernelSet, KernelTable, node_kernels};
+use super::widths::Widths;
+use super::word::word;
 use crate::grid::BitWidth;
 use crate::network::{Network, Node};
 use crate::op::{Conv2d, DepthwiseConv2d, Op};
 use crate::requantize::WeightLayout;
-use crate::shape::Pads;
+use crate::shape::{Pads, Window};
 use crate::target::CoreCosts;
-use std::collections::BTreeSet;
 
 /// Bytes of FLASH of a package, and how they split.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,47 +65,23 @@ pub fn packed_weight_bytes(op: &Op, bits: BitWidth) -> usize {
 pub fn quantization_bytes(network: &Network, node: &Node) -> usize {
     let per_channel = |n: usize| word(4 * n) + word(4 * n) + word(n);
     match &node.op {
-        Op::AveragePool(pool) => {
-            8 * average_pool_counts(pool, network.shape(node.inputs[0]), network.shape(node.output)).len()
+        Op::AveragePool(pool) => 8 * pool.window.divisors(pool.count_include_pad, network.shape(node.inputs[0])).len(),
+        op => {
+            let padding = match op {
+                Op::Conv2d(Conv2d { window, .. }) | Op::DepthwiseConv2d(DepthwiseConv2d { window, .. }) => {
+                    padding_array_bytes(window, network.reads_pixels(node), network.shape(node.inputs[0]).c)
+                }
+                _ => 0,
+            };
+            WeightLayout::of(op).map_or(0, |layout| per_channel(layout.out_channels()) + padding)
         }
-        op => match WeightLayout::of(op) {
-            Some(layout) => per_channel(layout.out_channels()) + padding_bytes(network, node),
-            None => 0,
-        },
     }
 }
 
-/// Bytes of the per-channel padding codes of a node that pads the network's pixels.
-fn padding_bytes(network: &Network, node: &Node) -> usize {
-    let (Op::Conv2d(Conv2d { window, .. }) | Op::DepthwiseConv2d(DepthwiseConv2d { window, .. })) = &node.op else {
-        return 0;
-    };
-    let padded = window.pads != Pads::default();
-    if padded && reads_pixels(network, node) { word(network.shape(network.input).c) } else { 0 }
-}
-
-/// Whether `node` is a layer that reads raw pixels (and so has a zero point for each channel).
-pub fn reads_pixels(network: &Network, node: &Node) -> bool {
-    node.inputs[0] == network.input && matches!(network.input_encoding, crate::InputEncoding::Pixels { .. })
-}
-
-/// The distinct divisors of an average pool's windows, ascending.
-pub fn average_pool_counts(
-    pool: &crate::op::AveragePool,
-    input: crate::Shape,
-    output: crate::Shape,
-) -> BTreeSet<usize> {
-    let [kh, kw] = pool.window.kernel;
-    if pool.count_include_pad {
-        return BTreeSet::from([kh * kw]);
-    }
-    let along = |axis: usize, outputs: usize, taps: usize, size: usize| -> BTreeSet<usize> {
-        (0..outputs)
-            .map(|at| (0..taps).filter(|&tap| pool.window.source(axis, at, tap, size).is_some()).count())
-            .collect()
-    };
-    let (rows, columns) = (along(0, output.h, kh, input.h), along(1, output.w, kw, input.w));
-    rows.iter().flat_map(|r| columns.iter().map(move |c| r * c)).collect()
+/// Bytes of the array of padding codes, one for each of `channels`, that a layer with `window` needs: 0 where it does
+/// without. It needs one where it pads the network's pixels, whose zero point is another for each channel.
+pub fn padding_array_bytes(window: &Window, reads_pixels: bool, channels: usize) -> usize {
+    if reads_pixels && window.pads != Pads::default() { word(channels) } else { 0 }
 }
 
 /// What every policy shares: bytes by node, and by width where they depend on it.
@@ -138,21 +114,14 @@ impl FlashModel {
     }
 
     fn layer(&self, index: usize, widths: &Widths) -> FlashLayer {
-        let weights = widths.weights[index].map_or(0, |bits| self.weights[index][bits as usize]);
+        let weights = widths.weights[index].map_or(0, |bits| self.weights[index][bits.index()]);
         FlashLayer { weights, ..self.fixed[index] }
     }
 
     fn kernel_bytes(network: &Network, widths: &Widths, kernels: &KernelTable) -> u64 {
         let mut seen = KernelSet::default();
-        let mut bytes = 0;
-        for (i, node) in network.nodes.iter().enumerate() {
-            visit_kernel_keys(node, i, widths, |key| {
-                if seen.insert(key) {
-                    bytes += kernels.cost(key).code_bytes;
-                }
-            });
-        }
-        bytes
+        let called = network.iter().flat_map(|(id, node)| node_kernels(node, id.0, widths));
+        called.filter(|key| seen.insert(*key)).map(|key| kernels.cost(key).code_bytes).sum()
     }
 
     pub(super) fn count(&self, network: &Network, widths: &Widths, kernels: &KernelTable) -> FlashUse {

@@ -1,7 +1,9 @@
 //! A memory plan as text.
 
-use super::{MemoryModel, MemoryPlan, Widths, scratch_bytes, tensor_bytes};
-use crate::network::{Network, TensorId};
+use super::model::MemoryModel;
+use super::ram::{MemoryPlan, scratch_bytes, tensor_bytes};
+use super::widths::Widths;
+use crate::network::{Network, NodeId};
 use std::fmt::Write as _;
 
 /// Characters that the arena is drawn with.
@@ -37,11 +39,7 @@ impl MemoryModel<'_> {
 
     /// Letter, offset and bytes of each buffer alive at `step`.
     fn alive(&self, network: &Network, plan: &MemoryPlan, widths: &Widths, step: usize) -> Vec<(char, usize, usize)> {
-        let tensors = (0..network.tensors.len()).map(TensorId).filter(|id| {
-            let (first, last) = self.lifetime(*id);
-            (first..=last).contains(&step)
-        });
-        let tensors = tensors.map(|id| {
+        let tensors = self.alive_at(NodeId(step)).map(|id| {
             let bytes = tensor_bytes(network.shape(id), widths.tensors[id.0]);
             (letter(id.0), plan.tensors[id.0], bytes)
         });
@@ -76,7 +74,7 @@ mod tests {
     use crate::policy::{Policy, PolicySpace};
     use crate::shape::{Pads, Shape, Window};
     use crate::target::{CoreCosts, KernelCost, KernelKey, LayerCost};
-    use crate::{InputEncoding, Node, Tensor};
+    use crate::{InputEncoding, Node, Tensor, TensorId};
 
     fn convolution(channels: [usize; 2]) -> Op {
         Op::Conv2d(Conv2d {
@@ -111,7 +109,7 @@ mod tests {
             input_encoding: InputEncoding::Real,
             softmax_dropped: false,
         };
-        network.verify().expect("a legal network");
+        network.validate().expect("a legal network");
         let core = CoreCosts {
             name: String::new(),
             compiler: String::new(),

@@ -1,8 +1,10 @@
 //! RAM: the arena with every packed tensor and scratch, and the stack.
 
-use super::kernels::{KernelTable, visit_kernel_keys};
+use super::kernel_costs::{KernelTable, node_kernels};
+use super::lifetimes::of_network;
 use super::planner::{Buffer, Plan, alive_bytes, plan};
-use super::{Widths, word};
+use super::widths::Widths;
+use super::word::word;
 use crate::grid::BitWidth;
 use crate::network::{Network, Node, NodeId, TensorId};
 use crate::op::Op;
@@ -52,8 +54,12 @@ pub fn tensor_bytes(shape: Shape, bits: BitWidth) -> usize {
 /// layer its input vector; neither does where the input already is bytes in that order: 8 bits, and a 1x1 window of
 /// one group without padding (convolution). Other kernels read and write in place.
 pub fn scratch_bytes(network: &Network, node: &Node, widths: &Widths) -> usize {
+    scratch_of_input(network, node, widths.tensors[node.inputs[0].0])
+}
+
+/// [`scratch_bytes`] where the first input has `bits`.
+pub(super) fn scratch_of_input(network: &Network, node: &Node, bits: BitWidth) -> usize {
     let input = network.shape(node.inputs[0]);
-    let bits = widths.tensors[node.inputs[0].0];
     match &node.op {
         Op::Conv2d(op) => {
             let [kh, kw] = op.window.kernel;
@@ -88,7 +94,7 @@ impl RamModel {
     pub(super) fn of(network: &Network, core: &CoreCosts) -> Self {
         let sizes = |shape: Shape| BitWidth::ALL.map(|bits| tensor_bytes(shape, bits));
         Self {
-            lifetimes: lifetimes(network),
+            lifetimes: of_network(network),
             bytes: network.tensors.iter().map(|tensor| sizes(tensor.shape)).collect(),
             base_stack: core.base_stack_bytes,
         }
@@ -98,7 +104,7 @@ impl RamModel {
     fn buffers(&self, network: &Network, widths: &Widths) -> (Vec<Buffer>, Vec<usize>) {
         let mut buffers = Vec::with_capacity(self.bytes.len() + network.nodes.len());
         for ((bytes, &(first, last)), bits) in self.bytes.iter().zip(&self.lifetimes).zip(&widths.tensors) {
-            buffers.push(Buffer { bytes: bytes[*bits as usize], first, last });
+            buffers.push(Buffer { bytes: bytes[bits.index()], first, last });
         }
         let mut scratch_nodes = Vec::new();
         for (i, node) in network.nodes.iter().enumerate() {
@@ -116,11 +122,8 @@ impl RamModel {
     }
 
     pub(super) fn stack(&self, network: &Network, widths: &Widths, kernels: &KernelTable) -> u64 {
-        let mut deepest = 0;
-        for (i, node) in network.nodes.iter().enumerate() {
-            visit_kernel_keys(node, i, widths, |key| deepest = deepest.max(kernels.cost(key).stack_bytes));
-        }
-        self.base_stack + deepest
+        let called = network.iter().flat_map(|(id, node)| node_kernels(node, id.0, widths));
+        self.base_stack + called.map(|key| kernels.cost(key).stack_bytes).max().unwrap_or(0)
     }
 
     pub(super) fn count(&self, network: &Network, widths: &Widths, kernels: &KernelTable) -> RamUse {
@@ -133,21 +136,14 @@ impl RamModel {
             scratch[node] = Some(offsets[tensors + k]);
         }
         let alive = alive_bytes(&buffers, network.nodes.len());
-        let peak = (0..alive.len()).fold(0, |best, t| if alive[t] > alive[best] { t } else { best });
+        let peak = peak(&alive).map_or(NodeId(0), |(step, _)| step);
         let stack = self.stack(network, widths, kernels);
         RamUse {
             total: arena_bytes as u64 + stack,
             arena: arena_bytes as u64,
             scratch: buffers[tensors..].iter().map(|b| b.bytes).max().unwrap_or(0) as u64,
             stack,
-            plan: MemoryPlan {
-                arena_bytes,
-                lower_bound,
-                tensors: offsets[..tensors].to_vec(),
-                scratch,
-                peak: NodeId(peak),
-                alive,
-            },
+            plan: MemoryPlan { arena_bytes, lower_bound, tensors: offsets[..tensors].to_vec(), scratch, peak, alive },
         }
     }
 
@@ -156,62 +152,30 @@ impl RamModel {
         plan(&self.buffers(network, widths).0).arena_bytes as u64 + self.stack(network, widths, kernels)
     }
 
+    /// Packed bytes of `tensor` at `bits`.
+    pub(super) fn tensor_bytes(&self, tensor: TensorId, bits: BitWidth) -> usize {
+        self.bytes[tensor.0][bits as usize]
+    }
+
     /// First and last step (node index) at which `tensor` is alive.
     pub(super) fn lifetime(&self, tensor: TensorId) -> (usize, usize) {
         self.lifetimes[tensor.0]
     }
 }
 
-/// First and last step of each tensor, a step being a node's index: from the node that writes it to the last that
-/// reads it. The input is alive from step 0, the output until the last step.
-fn lifetimes(network: &Network) -> Vec<(usize, usize)> {
-    let mut alive = vec![(0, 0); network.tensors.len()];
-    for (id, node) in network.iter() {
-        alive[node.output.0] = (id.0, id.0);
-        for input in &node.inputs {
-            alive[input.0].1 = id.0;
-        }
-    }
-    alive[network.output.0].1 = network.nodes.len().saturating_sub(1);
-    alive
+/// The first of the steps with the most bytes `alive`, and how many.
+pub(super) fn peak(alive: &[usize]) -> Option<(NodeId, usize)> {
+    // The last of several maxima is taken: from the back, that is the first.
+    alive.iter().copied().enumerate().rev().max_by_key(|(_, bytes)| *bytes).map(|(step, bytes)| (NodeId(step), bytes))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::Clamp;
-    use crate::{InputEncoding, Tensor};
-
-    /// `nodes` by what they read; node `i` writes tensor `i + 1`. Expected: first and last step of each tensor.
-    fn check(nodes: &[&[usize]], output: usize, expected: &[(usize, usize)]) {
-        let tensor = |i: usize| Tensor { name: format!("t{i}"), shape: Shape::new(2, 2, 4) };
-        let node = |(i, inputs): (usize, &&[usize])| Node {
-            name: format!("n{i}"),
-            op: if inputs.len() == 2 { Op::Add(Clamp::NONE) } else { Op::Clamp(Clamp::RELU) },
-            inputs: inputs.iter().map(|id| TensorId(*id)).collect(),
-            output: TensorId(i + 1),
-        };
-        let network = Network {
-            name: "test".into(),
-            tensors: (0..=nodes.len()).map(tensor).collect(),
-            nodes: nodes.iter().enumerate().map(node).collect(),
-            input: TensorId(0),
-            output: TensorId(output),
-            input_encoding: InputEncoding::Real,
-            softmax_dropped: false,
-        };
-        network.verify().expect("a legal network");
-        assert_eq!(lifetimes(&network), expected, "{nodes:?}");
-    }
 
     #[test]
-    fn tensors_live_from_their_writer_to_their_last_reader() {
-        check(&[&[0], &[1], &[2]], 3, &[(0, 0), (0, 1), (1, 2), (2, 2)]);
-        // A residual waits for the addition, the input for one that comes late.
-        check(&[&[0], &[1], &[2, 1], &[3, 0]], 4, &[(0, 3), (0, 2), (1, 2), (2, 3), (3, 3)]);
-        // An output that is read on the way is kept until the end.
-        check(&[&[0], &[1], &[2]], 1, &[(0, 0), (0, 2), (1, 2), (2, 2)]);
-        // A tensor read twice by one node, and a network of one node.
-        check(&[&[0, 0]], 1, &[(0, 0), (0, 0)]);
+    fn the_peak_is_the_first_of_the_largest() {
+        assert_eq!(peak(&[1, 3, 2, 3]), Some((NodeId(1), 3)));
+        assert_eq!(peak(&[]), None);
     }
 }

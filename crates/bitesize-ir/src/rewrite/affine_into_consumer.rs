@@ -3,8 +3,8 @@
 //! Exact where the layers do not pad: padding holds zeros, which the map would have left alone. Without summands it
 //! is exact with padding too.
 
-use super::Outcome;
 use super::edit;
+use super::rule::Outcome;
 use crate::network::{Network, NodeId};
 use crate::op::{ChannelAffine, Op};
 use crate::requantize::WeightLayout;

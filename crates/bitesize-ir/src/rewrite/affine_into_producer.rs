@@ -2,8 +2,8 @@
 //!
 //! Exact for factors of either sign, as long as nothing clamps in between and nobody else reads the layer's output.
 
-use super::Outcome;
 use super::edit;
+use super::rule::Outcome;
 use crate::network::{Network, NodeId};
 use crate::op::Op;
 use crate::requantize::WeightLayout;

@@ -1,7 +1,7 @@
 //! An affine map that fits into no neighbour becomes a 1x1 depthwise convolution. The last of the rewrites: it fires
 //! only where none of the others does.
 
-use super::Outcome;
+use super::rule::Outcome;
 use crate::network::{Network, NodeId};
 use crate::op::{DepthwiseConv2d, Op};
 use crate::shape::Window;

@@ -1,9 +1,9 @@
 //! Removes what changes nothing: a clamp whose input lies within its bounds, a pad of nothing, a 1x1 pool, an affine
 //! map of factor 1 and summand 0.
 
-use super::Outcome;
 use super::edit;
 use super::ranges;
+use super::rule::Outcome;
 use crate::network::{Network, NodeId};
 use crate::op::{Clamp, Op};
 use crate::shape::Pads;

@@ -1,7 +1,7 @@
 //! Padding before a window becomes the window's own padding; pads in a row become one.
 
-use super::Outcome;
 use super::ranges;
+use super::rule::Outcome;
 use crate::network::{Network, NodeId};
 use crate::op::{AveragePool, Op};
 use crate::shape::{Pads, Shape, Window};

@@ -1,8 +1,8 @@
 //! A clamp goes into the operator that makes its input. Max-pools and pads in between are passed: clamping before
 //! them is the same (a pad's zeros, if the bounds contain 0).
 
-use super::Outcome;
 use super::edit;
+use super::rule::Outcome;
 use crate::network::{Network, NodeId};
 use crate::op::{Clamp, Op};
 

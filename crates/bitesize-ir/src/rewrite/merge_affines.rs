@@ -1,7 +1,7 @@
 //! Two affine maps in a row become one.
 
-use super::Outcome;
 use super::edit;
+use super::rule::Outcome;
 use crate::network::{Network, NodeId};
 use crate::op::{ChannelAffine, Op};
 

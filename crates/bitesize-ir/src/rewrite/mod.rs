@@ -3,7 +3,7 @@
 //! Each rewrite is a named value in [`REWRITES`], tried at one node at a time. It answers that it has changed the
 //! network, that it has nothing to do there, or why it could not: the [`RewriteLog`] keeps both for `-v`. The driver
 //! [`rewrite`] starts again at the top of the list after every change, so that a rewrite only ever sees what those
-//! above it have left, and verifies the network after each pass.
+//! above it have left, and validates the network after each pass.
 //!
 //! Every rewrite keeps what the network computes, up to the rounding of weights in single precision.
 
@@ -15,35 +15,17 @@ mod edit;
 mod fold_pad;
 mod fuse_clamp;
 mod merge_affines;
-mod preprocessing;
+mod normalization;
 mod ranges;
+mod rule;
 #[cfg(test)]
 mod tests;
 
-pub use preprocessing::{Preprocess, PreprocessError, fold_preprocessing};
+pub use normalization::{Normalization, NormalizationError, fold_normalization};
+pub use rule::{Outcome, Rewrite};
 
 use crate::network::{InvalidNetwork, Network, NodeId};
 use std::fmt;
-
-/// A named change, tried at one node at a time.
-#[derive(Clone, Copy, Debug)]
-pub struct Rewrite {
-    /// As the log names it.
-    pub name: &'static str,
-    /// Tries it at a node. It may add and remove nodes, and leave some that nobody reads.
-    pub at: fn(&mut Network, NodeId) -> Outcome,
-}
-
-/// What became of a rewrite at one node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The network has changed; what was done, as "into `conv1`".
-    Applied(String),
-    /// The node is not what the rewrite is about.
-    NoMatch,
-    /// The node is what it is about, and this is why it was left.
-    Refused(String),
-}
 
 /// Every rewrite, in the order of preference.
 #[rustfmt::skip]
@@ -116,9 +98,9 @@ pub fn rewrite(network: Network) -> Result<(Network, RewriteLog), InvalidNetwork
 pub fn rewrite_with(mut network: Network, rewrites: &[Rewrite]) -> Result<(Network, RewriteLog), InvalidNetwork> {
     let mut log = RewriteLog::default();
     network.compact();
-    network.verify()?;
+    network.validate()?;
     while let Some(changed_by) = rewrites.iter().find(|rewrite| sweep(&mut network, rewrite, &mut log)) {
-        network.verify().map_err(|error| InvalidNetwork {
+        network.validate().map_err(|error| InvalidNetwork {
             problem: format!("after the rewrite {}: {}", changed_by.name, error.problem),
             ..error
         })?;

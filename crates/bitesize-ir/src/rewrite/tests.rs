@@ -55,7 +55,7 @@ impl Build {
     }
 
     fn conv_op(&mut self, from: TensorId, out_c: usize, window: Window) -> Op {
-        let taps = window.kernel[0] * window.kernel[1];
+        let taps = window.area();
         let weights = self.numbers.take(out_c * taps * self.network.shape(from).c);
         Op::Conv2d(Conv2d { window, groups: 1, weights, bias: self.numbers.take(out_c), clamp: Clamp::NONE })
     }
@@ -67,7 +67,7 @@ impl Build {
 
     fn depthwise_op(&mut self, from: TensorId, window: Window) -> Op {
         let c = self.network.shape(from).c;
-        let weights = self.numbers.take(window.kernel[0] * window.kernel[1] * c);
+        let weights = self.numbers.take(window.area() * c);
         Op::DepthwiseConv2d(DepthwiseConv2d { window, weights, bias: self.numbers.take(c), clamp: Clamp::NONE })
     }
 
@@ -120,7 +120,7 @@ fn some_inputs(network: &Network, seed: u64) -> Vec<Vec<f32>> {
 fn check(ops: &[&str], log: &[&str], build: impl Fn(&mut Build)) {
     let mut b = Build::new(Shape::new(6, 5, 3), 7);
     build(&mut b);
-    b.network.verify().unwrap();
+    b.network.validate().unwrap();
     let (rewritten, found_log) = rewrite(b.network.clone()).unwrap();
     assert_same_output(&b.network, &rewritten, &some_inputs(&b.network, 1));
     let describe = |node: &Node| match node.op.clamp() {
@@ -375,19 +375,19 @@ fn a_pass_that_breaks_the_network_is_named() {
     assert!(error.contains("after the rewrite breaks"), "{error}");
 }
 
-fn preprocess() -> Preprocess {
-    Preprocess { scale: 1.0 / 255.0, mean: vec![0.5, 0.4, 0.3], std: vec![0.2, 0.25, 0.3] }
+fn normalization() -> Normalization {
+    Normalization { scale: 1.0 / 255.0, mean: vec![0.5, 0.4, 0.3], std: vec![0.2, 0.25, 0.3] }
 }
 
-/// Checks that a network over pixels, with `preprocess` folded in, computes what the original computes over
+/// Checks that a network over pixels, with `normalization` folded in, computes what the original computes over
 /// preprocessed values, and has the operators `names` first.
 fn check_pixels(names: &[&str], build: impl Fn(&mut Build)) -> Network {
     let mut b = Build::new(Shape::new(6, 5, 3), 11);
     build(&mut b);
     let (before, _) = rewrite(b.network).unwrap();
-    let map = preprocess();
-    let after = fold_preprocessing(before.clone(), &map).unwrap();
-    after.verify().unwrap();
+    let map = normalization();
+    let after = fold_normalization(before.clone(), &map).unwrap();
+    after.validate().unwrap();
     let mut numbers = Numbers(5);
     let pixels: Vec<f32> = numbers.take(90).iter().map(|v| ((v + 1.0) * 127.5).floor()).collect();
     let value = |(i, x): (usize, &f32)| ((f64::from(*x) * map.scale - map.mean[i % 3]) / map.std[i % 3]) as f32;
@@ -444,18 +444,18 @@ fn preprocessing_inside_the_network_is_joined() {
 fn preprocessing_that_makes_no_sense_is_refused() {
     let mut b = Build::new(Shape::new(2, 2, 3), 1);
     b.conv("conv", X, 1, Window::of([1, 1]));
-    let refuse = |change: fn(&mut Preprocess)| {
-        let mut map = preprocess();
+    let refuse = |change: fn(&mut Normalization)| {
+        let mut map = normalization();
         change(&mut map);
-        fold_preprocessing(b.network.clone(), &map).unwrap_err().to_string()
+        fold_normalization(b.network.clone(), &map).unwrap_err().to_string()
     };
     assert!(refuse(|p| p.std[1] = 0.0).contains("scale and std not 0"));
     assert!(refuse(|p| p.scale = 0.0).contains("scale and std not 0"));
     assert!(refuse(|p| p.mean[0] = f64::NAN).contains("NaN"));
     assert!(refuse(|p| p.mean.truncate(1)).contains("1 means and 3 standard deviations for 3 channels"));
     assert!(refuse(|p| p.std[0] = 1e-300).contains("`conv` leave the range"));
-    let once = fold_preprocessing(b.network.clone(), &preprocess()).unwrap();
-    assert_eq!(fold_preprocessing(once, &preprocess()), Err(PreprocessError::Twice));
+    let once = fold_normalization(b.network.clone(), &normalization()).unwrap();
+    assert_eq!(fold_normalization(once, &normalization()), Err(NormalizationError::Twice));
 }
 
 #[test]

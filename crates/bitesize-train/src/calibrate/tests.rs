@@ -27,7 +27,7 @@ fn chain(shape: Shape, after: Vec<Op>) -> Network {
         input_encoding: InputEncoding::Real,
         softmax_dropped: false,
     };
-    network.verify().unwrap();
+    network.validate().unwrap();
     network
 }
 

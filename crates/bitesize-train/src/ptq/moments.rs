@@ -1,6 +1,6 @@
 //! What a layer's inputs look like, as its weights see them: how often, their mean, their second moments.
 
-use crate::kernels::{Image, Linear, for_each_tap, vectorized};
+use crate::operators::{Image, Linear, for_each_tap, vectorized};
 use bitesize_ir::requantize::WeightLayout;
 use bitesize_ir::{Op, Shape};
 use faer::{Accum, MatMut, MatRef, Par};
@@ -73,7 +73,7 @@ impl Moments {
         match linear {
             Linear::Dense { .. } => self.add_dense(linear, input, output),
             Linear::Depthwise { window } => {
-                let taps = window.kernel[0] * window.kernel[1];
+                let taps = window.area();
                 self.add_depthwise(input, output, taps, |visit| for_each_tap(input.shape, output, window, visit));
             }
         }

@@ -3,7 +3,7 @@
 //! All of it minimises `e' H e` for each output channel, where `e` is the error of its weights and `H` the covariance
 //! of their inputs: the variance of the output's error. (Its mean is the business of the bias.)
 
-use crate::kernels::vectorized;
+use crate::operators::vectorized;
 use bitesize_ir::BitWidth;
 use bitesize_ir::grid::WeightGrid;
 use faer::prelude::*;

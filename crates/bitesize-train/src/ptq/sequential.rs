@@ -1,10 +1,15 @@
 //! Layer after layer, each under what the quantized layers before it hand on.
 
-use super::{Blocks, LayerQuantizer, Moments, Ptq, add_layer, check};
-use crate::engine;
+use super::checks::check;
+use super::layer::LayerQuantizer;
+use super::moments::{Blocks, Moments};
+use super::prepare::Ptq;
+use super::statistics::add_layer;
 use crate::fake_quant::{CodeImage, NodeRunner, centre, centred, input_codes};
 use crate::float::for_each_in_order;
+use crate::forward;
 use crate::{Progress, Samples, TrainError};
+use bitesize_ir::memory::last_uses;
 use bitesize_ir::requantize::LayerInput;
 use bitesize_ir::{ActivationQuant, NodeId, Policy, QuantizedModel, WeightQuant};
 use rayon::prelude::*;
@@ -31,7 +36,7 @@ impl Ptq<'_> {
         check(self.network, samples, &self.calibration)?;
         let network = self.network;
         let activations = self.calibration.activations(network, &self.space, policy);
-        let last = engine::last_reads(network);
+        let last_uses = last_uses(network);
         let count = samples.len();
         let mut tensors: Vec<Vec<u8>> = vec![Vec::new(); network.tensors.len()];
         tensors[network.input.0] = input_codes(network, &activations, samples);
@@ -41,12 +46,12 @@ impl Ptq<'_> {
                 let codes = &tensors[node.inputs[0].0];
                 let (moments, input_means) = self.quantized_moments(id, &activations, codes, count);
                 let quantizer = LayerQuantizer::new(&node.op, &moments, count, &self.settings);
-                let targets = self.float_means[id.0].as_ref().expect("every layer with weights has float means");
-                weights[id.0] = Some(quantizer.quantize(bits, &input_means, targets));
+                let layer = self.layers[id.0].as_ref().expect("every layer with weights has float means");
+                weights[id.0] = Some(quantizer.quantize(bits, &input_means, &layer.float_means));
             }
             tensors[node.output.0] = self.run_node(id, &activations, weights[id.0].as_ref(), &tensors, count)?;
-            for input in node.inputs.iter().filter(|input| last[input.0] <= id.0) {
-                tensors[input.0] = Vec::new();
+            for tensor in &last_uses[id.0] {
+                tensors[tensor.0] = Vec::new();
             }
             if progress(id.0 + 1, network.nodes.len()).is_break() {
                 return Err(TrainError::Stopped);
@@ -70,7 +75,7 @@ impl Ptq<'_> {
         let centre = centre(network, input, activations);
         let scale = activations[input.0].scale;
         let size = network.shape(input).elements();
-        let chunk = engine::chunk_images(network);
+        let chunk = forward::chunk_images(network);
         let lanes = 8;
         let lane_moments = |lane: usize| {
             let mut moments = Moments::new(blocks);
@@ -119,7 +124,7 @@ impl Ptq<'_> {
         let network = self.network;
         let node = network.node(id);
         let runner = NodeRunner::new(network, id, activations, weights)?;
-        let chunk = engine::chunk_images(network);
+        let chunk = forward::chunk_images(network);
         let run = |start: usize| {
             let end = (start + chunk).min(count);
             let image = |t: &bitesize_ir::TensorId| {

@@ -65,7 +65,7 @@ impl Builder {
         out_c: usize,
         clamp: Clamp,
     ) -> TensorId {
-        let length = window.kernel[0] * window.kernel[1] * self.network.shape(input).c / groups;
+        let length = window.area() * self.network.shape(input).c / groups;
         let weights = self.numbers.many(out_c * length, (3.0 / length as f32).sqrt());
         let bias = self.numbers.many(out_c, 0.3);
         self.push(Op::Conv2d(Conv2d { window, groups, weights, bias, clamp }), &[input])
@@ -73,7 +73,7 @@ impl Builder {
 
     pub(crate) fn depthwise(&mut self, input: TensorId, window: Window, clamp: Clamp) -> TensorId {
         let c = self.network.shape(input).c;
-        let weights = self.numbers.many(window.kernel[0] * window.kernel[1] * c, 0.6);
+        let weights = self.numbers.many(window.area() * c, 0.6);
         let bias = self.numbers.many(c, 0.3);
         self.push(Op::DepthwiseConv2d(DepthwiseConv2d { window, weights, bias, clamp }), &[input])
     }
@@ -129,6 +129,6 @@ pub(crate) fn mobile(encoding: InputEncoding) -> Network {
         let (weights, _) = b.network.nodes[0].op.parameters_mut().expect("the first node is a convolution");
         weights.iter_mut().for_each(|w| *w /= 64.0);
     }
-    b.network.verify().expect("the network is legal");
+    b.network.validate().expect("the network is legal");
     b.network
 }

@@ -2,12 +2,12 @@
 
 use crate::network::{IntNetwork, IntNode, IntOp, IntTensor, IntWeights, Rescale};
 use bitesize_ir::grid::{BitWidth, WeightGrid};
+use bitesize_ir::output_shape::Geometry;
 use bitesize_ir::requantize::{AddIntegers, Multiplier};
-use bitesize_ir::shape::Window;
 use bitesize_ir::{NodeId, Shape, TensorId};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
-/// An integer network that breaks a rule of [`IntNetwork::verify`].
+/// An integer network that breaks a rule of [`IntNetwork::validate`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{place}`: {problem}")]
 pub struct InvalidIntNetwork {
@@ -45,13 +45,13 @@ impl IntNetwork {
     ///
     /// # Errors
     /// The first rule broken, with its place.
-    pub fn verify(&self) -> Result<(), InvalidIntNetwork> {
-        self.verify_but(&|_| false)
+    pub fn validate(&self) -> Result<(), InvalidIntNetwork> {
+        self.validate_but(&|_| false)
     }
 
-    /// As [`Self::verify`], leaving out the rules from 5 (levels) to 12 for nodes of which `checked` says that they were
+    /// As [`Self::validate`], leaving out the rules from 5 (levels) to 12 for nodes of which `checked` says that they were
     /// found to keep them, with the same widths and zero points around.
-    pub(crate) fn verify_but(&self, checked: &dyn Fn(NodeId) -> bool) -> Result<(), InvalidIntNetwork> {
+    pub(crate) fn validate_but(&self, checked: &dyn Fn(NodeId) -> bool) -> Result<(), InvalidIntNetwork> {
         let at = |place: &str, result: Rule| {
             result.map_err(|problem| InvalidIntNetwork { place: place.to_owned(), problem })
         };
@@ -110,16 +110,14 @@ impl IntNetwork {
             bounds(rescale.lo, rescale.hi)?;
             check_accumulators(weights, rescale, input.bits, channel_of)
         };
-        let reads_pixels = self.input_is_pixels && node.inputs.contains(&self.input);
+        let reads_pixels = self.reads_pixels(node);
         let padded = |padding: &[u8]| {
             let expected = if reads_pixels { input.shape.c } else { 1 };
             rule(padding.len() == expected && padding.iter().all(|&code| code <= input.bits.max_code()), || {
                 format!("its padding codes are {padding:?} for {expected} zero points of {} bits", input.bits)
             })
         };
-        let has_weights =
-            matches!(node.op, IntOp::Conv2d { .. } | IntOp::DepthwiseConv2d { .. } | IntOp::FullyConnected { .. });
-        rule(has_weights || !reads_pixels, || "it reads a pixel input, but has no weights".into())?;
+        rule(node.op.weights().is_some() || !reads_pixels, || "it reads a pixel input, but has no weights".into())?;
         match &node.op {
             IntOp::Conv2d { weights, rescale, padding, .. } => {
                 padded(padding)?;
@@ -142,9 +140,9 @@ impl IntNetwork {
             IntOp::AveragePool { window, count_include_pad, multipliers, lo, hi } => {
                 bounds(*lo, *hi)?;
                 let divisors: Vec<usize> = multipliers.iter().map(|(divisor, _)| *divisor).collect();
-                let expected = divisors_of(window, *count_include_pad, input.shape, output.shape);
-                rule(divisors == expected, || format!("it divides by {divisors:?} instead of {expected:?}"))?;
-                let largest = window.kernel[0] * window.kernel[1];
+                let expected = window.divisors(*count_include_pad, input.shape);
+                rule(divisors.iter().eq(&expected), || format!("it divides by {divisors:?} instead of {expected:?}"))?;
+                let largest = window.area();
                 rule(largest <= i32::MAX as usize / 255, || format!("its sum of {largest} codes can leave 32 bits"))?;
                 multipliers.iter().try_for_each(|(_, m)| check_multiplier(*m))
             }
@@ -171,74 +169,24 @@ fn check_order(node: &IntNode, written: &mut [bool]) -> Rule {
 }
 
 fn output_shape(op: &IntOp, inputs: &[Shape]) -> Result<Shape, String> {
-    let expected = match op {
-        IntOp::Add { .. } => 2,
-        IntOp::Concat { .. } => inputs.len().max(2),
-        _ => 1,
-    };
-    rule(inputs.len() == expected, || format!("it has {} inputs instead of {expected}", inputs.len()))?;
-    let input = inputs[0];
-    let slide = |window: &Window, c: usize| {
-        let fits = window.output(input).ok_or_else(|| format!("its window does not fit an input of {input}"));
-        fits.map(|[h, w]| Shape::new(h, w, c))
-    };
-    let pool = |window: &Window| {
-        let output = slide(window, input.c)?;
-        let empty = inside(window, input, output).contains(&0);
-        rule(!empty, || "a window lies wholly in the padding".into()).map(|()| output)
-    };
-    let count = |weights: &IntWeights, expected: usize| {
-        rule(weights.levels.len() == expected, || {
-            format!("it has {} weights instead of {expected}", weights.levels.len())
-        })
-    };
-    match op {
+    let geometry = match op {
         IntOp::Conv2d { window, groups, weights, rescale, .. } => {
-            let out_c = rescale.bias.len();
-            rule(*groups > 0 && input.c.is_multiple_of(*groups) && out_c.is_multiple_of(*groups), || {
-                format!("{groups} groups do not divide {} input and {out_c} output channels", input.c)
-            })?;
-            count(weights, out_c * window.kernel[0] * window.kernel[1] * (input.c / groups))?;
-            slide(window, out_c)
+            Geometry::Conv2d { window, groups: *groups, weights: weights.levels.len(), out_c: rescale.bias.len() }
         }
-        IntOp::DepthwiseConv2d { window, weights, .. } => {
-            count(weights, window.kernel[0] * window.kernel[1] * input.c)?;
-            slide(window, input.c)
+        IntOp::DepthwiseConv2d { window, weights, rescale, .. } => {
+            Geometry::DepthwiseConv2d { window, weights: weights.levels.len(), biases: rescale.bias.len() }
         }
         IntOp::FullyConnected { weights, rescale } => {
-            rule(input.pixels() == 1, || format!("it takes a vector, found {input}"))?;
-            count(weights, rescale.bias.len() * input.c).map(|()| Shape::vector(rescale.bias.len()))
+            Geometry::FullyConnected { weights: weights.levels.len(), out_c: rescale.bias.len() }
         }
-        IntOp::Add { .. } => rule(input == inputs[1], || format!("it adds {input} and {}", inputs[1])).map(|()| input),
-        IntOp::Concat { .. } => {
-            let same = inputs.iter().all(|s| (s.h, s.w) == (input.h, input.w));
-            let c = inputs.iter().map(|s| s.c).sum();
-            rule(same, || "its inputs differ in height or width".into()).map(|()| Shape::new(input.h, input.w, c))
-        }
-        IntOp::MaxPool { window } | IntOp::AveragePool { window, .. } => pool(window),
-        IntOp::Clamp { .. } => Ok(input),
-        IntOp::Pad { pads } => {
-            Ok(Shape::new(input.h + pads.top + pads.bottom, input.w + pads.left + pads.right, input.c))
-        }
-    }
-}
-
-/// The distinct numbers of pixels inside the image that windows cover, ascending.
-fn inside(window: &Window, input: Shape, output: Shape) -> BTreeSet<usize> {
-    let along = |axis: usize, outputs: usize, size: usize| -> BTreeSet<usize> {
-        let taps = 0..window.kernel[axis];
-        (0..outputs).map(|at| taps.clone().filter(|&t| window.source(axis, at, t, size).is_some()).count()).collect()
+        IntOp::Add { .. } => Geometry::Add,
+        IntOp::Concat { .. } => Geometry::Concat,
+        IntOp::MaxPool { window } => Geometry::MaxPool(window),
+        IntOp::AveragePool { window, .. } => Geometry::AveragePool(window),
+        IntOp::Clamp { .. } => Geometry::Clamp,
+        IntOp::Pad { pads } => Geometry::Pad(pads),
     };
-    let (rows, columns) = (along(0, output.h, input.h), along(1, output.w, input.w));
-    rows.iter().flat_map(|rows| columns.iter().map(move |columns| rows * columns)).collect()
-}
-
-fn divisors_of(window: &Window, count_include_pad: bool, input: Shape, output: Shape) -> Vec<usize> {
-    if count_include_pad {
-        vec![window.kernel[0] * window.kernel[1]]
-    } else {
-        inside(window, input, output).into_iter().collect()
-    }
+    geometry.output_shape(inputs)
 }
 
 fn check_multiplier(Multiplier { m, n }: Multiplier) -> Rule {

@@ -93,7 +93,7 @@ pub(crate) fn conv2d(
     padding: &[u8],
 ) -> Vec<u8> {
     let (in_c, out_c) = (input.shape.c / groups, output.c / groups);
-    let per_channel = window.kernel[0] * window.kernel[1] * in_c;
+    let per_channel = window.area() * in_c;
     let outside = padding_pixel(padding, input.shape.c);
     let mut codes = Vec::with_capacity(output.elements());
     let mut gathered = Vec::with_capacity(per_channel);

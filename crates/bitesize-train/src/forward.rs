@@ -4,8 +4,9 @@
 //! beginning to end; what chunks contribute is added up in their order. So results do not depend on the number of
 //! threads.
 
-use crate::kernels;
+use crate::operators;
 use crate::{Progress, TrainError};
+use bitesize_ir::memory::last_uses;
 use bitesize_ir::{Network, NodeId, TensorId};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -30,18 +31,6 @@ pub(crate) enum Event<'a> {
     },
 }
 
-/// For each tensor, the last node that reads it (the network's output is kept to the end).
-pub(crate) fn last_reads(network: &Network) -> Vec<usize> {
-    let mut last = vec![0; network.tensors.len()];
-    for (i, node) in network.nodes.iter().enumerate() {
-        for input in &node.inputs {
-            last[input.0] = i;
-        }
-    }
-    last[network.output.0] = usize::MAX;
-    last
-}
-
 /// Images in a chunk: few enough that the largest tensor stays in the cache, many enough for the matrix products.
 pub(crate) fn chunk_images(network: &Network) -> usize {
     const ELEMENTS: usize = 1 << 19;
@@ -51,27 +40,25 @@ pub(crate) fn chunk_images(network: &Network) -> usize {
 
 /// Runs `network` on `count` images whose input tensor is `input`, telling `visit` what happens; returns the output.
 pub(crate) fn run(network: &Network, input: Vec<f32>, count: usize, visit: &mut dyn FnMut(Event<'_>)) -> Vec<f32> {
-    let last = last_reads(network);
+    let last_uses = last_uses(network);
     let mut tensors: Vec<Vec<f32>> = vec![Vec::new(); network.tensors.len()];
     visit(Event::Tensor { id: network.input, values: &input });
     tensors[network.input.0] = input;
     for (id, node) in network.iter() {
-        let inputs: Vec<kernels::Image<'_>> = node
+        let inputs: Vec<operators::Image<'_>> = node
             .inputs
             .iter()
-            .map(|t| kernels::Image { shape: network.shape(*t), count, values: &tensors[t.0] })
+            .map(|t| operators::Image { shape: network.shape(*t), count, values: &tensors[t.0] })
             .collect();
-        let mut output = kernels::apply(&node.op, &inputs, network.shape(node.output));
+        let mut output = operators::apply(&node.op, &inputs, network.shape(node.output));
         if node.op.parameters().is_some() {
             visit(Event::Layer { node: id, input: inputs[0].values, sums: &output });
         }
-        kernels::clamp(&mut output, node.op.clamp());
+        operators::clamp(&mut output, node.op.clamp());
         visit(Event::Tensor { id: node.output, values: &output });
         tensors[node.output.0] = output;
-        for input in &node.inputs {
-            if last[input.0] <= id.0 {
-                tensors[input.0] = Vec::new();
-            }
+        for tensor in &last_uses[id.0] {
+            tensors[tensor.0] = Vec::new();
         }
     }
     std::mem::take(&mut tensors[network.output.0])

@@ -1,47 +1,30 @@
 //! Which kernels a network calls at given widths, and what they cost on a core.
 
-use super::Widths;
-use crate::grid::BitWidth;
+use super::widths::Widths;
 use crate::network::Node;
 use crate::op::KernelKind;
 use crate::target::{CoreCosts, KernelCost, KernelKey};
 
-/// The kernels that `node` calls, in the order of its inputs (a concatenation calls one for each input, every other
-/// operator one in all).
+/// The kernels that `node` calls, as [`KernelKey::of_calls`] says.
 pub fn kernel_keys(node: &Node, index: usize, widths: &Widths) -> Vec<KernelKey> {
-    let mut keys = Vec::new();
-    visit_kernel_keys(node, index, widths, |key| keys.push(key));
-    keys
+    node_kernels(node, index, widths).collect()
 }
 
 /// [`kernel_keys`] without a list: the search counts kernels for thousands of policies.
-pub(super) fn visit_kernel_keys(node: &Node, index: usize, widths: &Widths, mut visit: impl FnMut(KernelKey)) {
-    let Some(kind) = node.op.kernel_kind() else { return };
-    let bits = |i: usize| widths.tensors[node.inputs[i].0];
-    let output = widths.tensors[node.output.0];
-    match kind {
-        KernelKind::Concat => {
-            for i in 0..node.inputs.len() {
-                visit(KernelKey { kind, input: bits(i), second: None, output });
-            }
-        }
-        KernelKind::Add => visit(KernelKey { kind, input: bits(0), second: Some(bits(1)), output }),
-        KernelKind::Conv2d | KernelKind::DepthwiseConv2d | KernelKind::FullyConnected => {
-            visit(KernelKey { kind, input: bits(0), second: widths.weights[index], output });
-        }
-        KernelKind::MaxPool | KernelKind::AveragePool | KernelKind::Clamp | KernelKind::Pad => {
-            visit(KernelKey { kind, input: bits(0), second: None, output });
-        }
-    }
+pub(super) fn node_kernels(node: &Node, index: usize, widths: &Widths) -> impl Iterator<Item = KernelKey> {
+    let calls = |kind| {
+        let inputs = node.inputs.iter().map(|input| widths.tensors[input.0]);
+        KernelKey::of_calls(kind, inputs, widths.weights[index], widths.tensors[node.output.0])
+    };
+    node.op.kernel_kind().map(calls).into_iter().flatten()
 }
 
 /// Number of values that [`dense_index`] can take: kinds x input x (none or second) x output.
 const DENSE: usize = KernelKind::ALL.len() * 3 * 4 * 3;
 
 fn dense_index(key: KernelKey) -> usize {
-    let width = |bits: BitWidth| bits as usize;
-    let second = key.second.map_or(0, |bits| width(bits) + 1);
-    ((key.kind as usize * 3 + width(key.input)) * 4 + second) * 3 + width(key.output)
+    let second = key.second.map_or(0, |bits| bits.index() + 1);
+    ((key.kind as usize * 3 + key.input.index()) * 4 + second) * 3 + key.output.index()
 }
 
 /// A core's kernel costs by number instead of by name.

@@ -1,4 +1,4 @@
-//! From real inputs to raw pixels: the preprocessing moves into the first weights.
+//! From real inputs to raw pixels: their normalization moves into the first weights.
 
 use super::edit;
 use crate::network::{InputEncoding, Network};
@@ -8,7 +8,7 @@ use crate::shape::{Pads, Window};
 
 /// How a real value is made of a pixel: `(pixel * scale - mean[c]) / std[c]`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Preprocess {
+pub struct Normalization {
     /// Finite and not 0.
     pub scale: f64,
     /// One for each channel, finite.
@@ -17,9 +17,9 @@ pub struct Preprocess {
     pub std: Vec<f64>,
 }
 
-/// Preprocessing that cannot be folded.
+/// A normalization that cannot be folded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PreprocessError {
+pub enum NormalizationError {
     /// A number of means or standard deviations other than the input's channels.
     #[error("the preprocessing has {means} means and {stds} standard deviations for {channels} channels")]
     Channels {
@@ -56,7 +56,7 @@ struct PixelMap {
     offset: Vec<f64>,
 }
 
-/// Turns a network of real inputs into one that takes raw pixels, with `preprocess` in its first weights.
+/// Turns a network of real inputs into one that takes raw pixels, with `normalization` in its first weights.
 ///
 /// `network` is rewritten ([`super::rewrite`]). Where some consumer of the input is no layer with weights, a 1x1
 /// depthwise convolution `preprocessing` is put before all of them. A 1x1 depthwise convolution that is the input's
@@ -64,9 +64,9 @@ struct PixelMap {
 /// of what follows stays a pixel value.
 ///
 /// # Errors
-/// [`PreprocessError`].
-pub fn fold_preprocessing(mut network: Network, preprocess: &Preprocess) -> Result<Network, PreprocessError> {
-    let mut map = PixelMap::of(&network, preprocess)?;
+/// [`NormalizationError`].
+pub fn fold_normalization(mut network: Network, normalization: &Normalization) -> Result<Network, NormalizationError> {
+    let mut map = PixelMap::of(&network, normalization)?;
     while let Some(joined) = join_with_depthwise(&network, &map) {
         map = joined;
         let first = network.consumers(network.input)[0];
@@ -95,7 +95,7 @@ pub fn fold_preprocessing(mut network: Network, preprocess: &Preprocess) -> Resu
             *weight = (f64::from(*weight) * map.slope[layout.in_channel(index)]) as f32;
         }
         if !edit::finite(weights) {
-            return Err(PreprocessError::Range(node.name.clone()));
+            return Err(NormalizationError::Range(node.name.clone()));
         }
     }
     network.input_encoding = InputEncoding::Pixels { offset: map.offset };
@@ -104,21 +104,21 @@ pub fn fold_preprocessing(mut network: Network, preprocess: &Preprocess) -> Resu
 }
 
 impl PixelMap {
-    fn of(network: &Network, preprocess: &Preprocess) -> Result<Self, PreprocessError> {
-        let Preprocess { scale, mean, std } = preprocess;
+    fn of(network: &Network, normalization: &Normalization) -> Result<Self, NormalizationError> {
+        let Normalization { scale, mean, std } = normalization;
         let channels = network.shape(network.input).c;
         if network.input_encoding != InputEncoding::Real {
-            return Err(PreprocessError::Twice);
+            return Err(NormalizationError::Twice);
         }
         if mean.len() != channels || std.len() != channels {
-            return Err(PreprocessError::Channels { means: mean.len(), stds: std.len(), channels });
+            return Err(NormalizationError::Channels { means: mean.len(), stds: std.len(), channels });
         }
         let map =
             Self { slope: std.iter().map(|s| scale / s).collect(), offset: mean.iter().map(|m| m / scale).collect() };
         let usable = |v: &f64| v.is_finite() && *v != 0.0;
         if !usable(scale) || !map.slope.iter().all(usable) || !map.offset.iter().all(|v| v.is_finite()) {
             let [scale, mean, std] = [format!("{scale}"), format!("{mean:?}"), format!("{std:?}")];
-            return Err(PreprocessError::Numbers { scale, mean, std });
+            return Err(NormalizationError::Numbers { scale, mean, std });
         }
         Ok(map)
     }

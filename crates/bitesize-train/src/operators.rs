@@ -104,7 +104,7 @@ impl<'a> Linear<'a> {
             return visit(0, input.values, 0..input.count);
         }
         let channels = input.shape.c / groups;
-        let row = window.kernel[0] * window.kernel[1] * channels;
+        let row = window.area() * channels;
         let step = (GATHER_ELEMENTS / (row * output.pixels())).clamp(1, input.count.max(1));
         let mut rows = Vec::new();
         for start in (0..input.count).step_by(step) {
@@ -273,10 +273,9 @@ pub(crate) fn window_sums(input: &Image<'_>, output: Shape, window: &Window) -> 
 
 fn average_pool(input: &Image<'_>, output: Shape, pool: &AveragePool) -> Vec<f32> {
     let (mut sums, counts) = window_sums(input, output, &pool.window);
-    let area = pool.window.kernel[0] * pool.window.kernel[1];
     for image in sums.chunks_exact_mut(output.elements()) {
         for (pixel, count) in image.chunks_exact_mut(output.c).zip(&counts) {
-            let divisor = if pool.count_include_pad { area } else { *count } as f32;
+            let divisor = pool.window.divisor(pool.count_include_pad, *count) as f32;
             pixel.iter_mut().for_each(|value| *value /= divisor);
         }
     }

@@ -1,0 +1,36 @@
+//! What a package is asked to be.
+
+use crate::names::DEFAULT;
+
+/// What a package is called and what its header says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmitOptions {
+    /// Prefix of every C name and file: `kws` gives `kws.h` and `kws_run`. [`check_name`](crate::check_name) says what it may be.
+    pub prefix: String,
+    /// `None`: the package has kernels of its own, under its own prefix. Otherwise the prefix of kernels that lie
+    /// elsewhere ([`instances`](crate::instances) writes them), so that packages emitted by one version can have them in common.
+    pub shared_kernels: Option<String>,
+    /// Figures for a comment of the header.
+    pub figures: Option<Figures>,
+}
+
+impl Default for EmitOptions {
+    fn default() -> Self {
+        Self { prefix: DEFAULT.into(), shared_kernels: None, figures: None }
+    }
+}
+
+/// What the memory model says of the package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Figures {
+    /// The core that they hold for, as `cortex-m4`.
+    pub core: String,
+    /// The compiler that they hold for, with its flags.
+    pub compiler: String,
+    /// Bytes of FLASH.
+    pub flash_bytes: u64,
+    /// Bytes of RAM, arena and stack.
+    pub ram_bytes: u64,
+    /// Bytes of stack at most, of those of RAM.
+    pub stack_bytes: u64,
+}

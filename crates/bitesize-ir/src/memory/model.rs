@@ -1,0 +1,119 @@
+//! Everything that is counted, in one place to ask.
+
+use super::flash::{FlashModel, FlashUse};
+use super::kernel_costs::KernelTable;
+use super::ram::{RamModel, RamUse, peak, scratch_of_input};
+use super::widths::Widths;
+use crate::grid::BitWidth;
+use crate::network::{Network, NodeId, TensorId};
+use crate::target::{CoreCosts, KernelCost, KernelKey};
+
+/// The memory model of one network on one core: what does not depend on the widths is worked out once, so that a
+/// policy is counted in microseconds.
+#[derive(Clone, Debug)]
+pub struct MemoryModel<'a> {
+    pub(super) network: &'a Network,
+    flash: FlashModel,
+    ram: RamModel,
+    kernels: KernelTable,
+}
+
+impl<'a> MemoryModel<'a> {
+    /// The model of `network` (rewritten) on `core`.
+    pub fn of(network: &'a Network, core: &CoreCosts) -> Self {
+        Self {
+            network,
+            flash: FlashModel::of(network, core),
+            ram: RamModel::of(network, core),
+            kernels: KernelTable::of(core),
+        }
+    }
+
+    /// FLASH at `widths`, and how it splits.
+    pub fn flash(&self, widths: &Widths) -> FlashUse {
+        self.flash.count(self.network, widths, &self.kernels)
+    }
+
+    /// RAM at `widths`, how it splits, and where everything lies.
+    pub fn ram(&self, widths: &Widths) -> RamUse {
+        self.ram.count(self.network, widths, &self.kernels)
+    }
+
+    /// `flash(widths).total`, faster.
+    pub fn flash_bytes(&self, widths: &Widths) -> u64 {
+        self.flash.total(self.network, widths, &self.kernels)
+    }
+
+    /// `ram(widths).total`, faster.
+    pub fn ram_bytes(&self, widths: &Widths) -> u64 {
+        self.ram.total(self.network, widths, &self.kernels)
+    }
+
+    /// Bytes that have to lie in the arena during each node: its inputs, output, scratch, and what waits for later
+    /// nodes. The largest is a lower bound of the arena, and nearly always the arena.
+    pub fn alive_bytes(&self, widths: &Widths) -> Vec<usize> {
+        self.ram.alive(self.network, widths)
+    }
+
+    /// The first node during which the most bytes are alive at `widths`, and how many; `None` where there is no node.
+    pub fn peak(&self, widths: &Widths) -> Option<(NodeId, usize)> {
+        peak(&self.alive_bytes(widths))
+    }
+
+    /// Tensors that are alive during node `step`, by id.
+    pub fn alive_at(&self, step: NodeId) -> impl Iterator<Item = TensorId> + '_ {
+        (0..self.network.tensors.len()).map(TensorId).filter(move |tensor| {
+            let (first, last) = self.lifetime(*tensor);
+            (first..=last).contains(&step.0)
+        })
+    }
+
+    /// Bytes alive during node `step` at `widths`, as [`Self::alive_bytes`] has them.
+    pub fn alive_bytes_at(&self, step: NodeId, widths: &Widths) -> usize {
+        self.alive_at(step).map(|tensor| self.bytes_at(step, tensor, widths.tensors[tensor.0])).sum()
+    }
+
+    /// What `tensor`, alive during node `step`, adds to the bytes alive there if it has `bits`: its own, and where the
+    /// node reads it first, the scratch that this width asks for.
+    pub fn bytes_at(&self, step: NodeId, tensor: TensorId, bits: BitWidth) -> usize {
+        let node = self.network.node(step);
+        let scratch = if node.inputs[0] == tensor { scratch_of_input(self.network, node, bits) } else { 0 };
+        self.ram.tensor_bytes(tensor, bits) + scratch
+    }
+
+    /// Bytes of stack at `widths`.
+    pub fn stack_bytes(&self, widths: &Widths) -> u64 {
+        self.ram.stack(self.network, widths, &self.kernels)
+    }
+
+    /// First and last node during which `tensor` is alive, inclusive: from the node that writes it to the last that
+    /// reads it; the input from the first node, the output until the last.
+    pub fn lifetime(&self, tensor: TensorId) -> (usize, usize) {
+        self.ram.lifetime(tensor)
+    }
+
+    /// Bytes of FLASH that every package has whatever its layers.
+    pub fn base_code_bytes(&self) -> u64 {
+        self.flash.base_code
+    }
+
+    /// Bytes of stack that every package has whatever its layers.
+    pub fn base_stack_bytes(&self) -> u64 {
+        self.ram.base_stack
+    }
+
+    /// What the kernel costs on the core.
+    pub fn kernel(&self, key: KernelKey) -> KernelCost {
+        self.kernels.cost(key)
+    }
+}
+
+/// FLASH of `network` at `widths` on a core; [`MemoryModel`] where many widths are counted.
+pub fn flash(network: &Network, widths: &Widths, core: &CoreCosts) -> FlashUse {
+    MemoryModel::of(network, core).flash(widths)
+}
+
+/// RAM of `network` at `widths` on a core; [`MemoryModel`] where many widths are counted.
+pub fn ram(network: &Network, widths: &Widths, core: &CoreCosts) -> RamUse {
+    MemoryModel::of(network, core).ram(widths)
+}

@@ -1,0 +1,213 @@
+//! Layers quantized under float inputs, each at the widths that are wanted, and models assembled from them.
+
+use super::checks::check;
+use super::layer::LayerQuantizer;
+use super::moments::Blocks;
+use super::settings::PtqSettings;
+use super::statistics::{LayerStatistics, Wanted, float_statistics};
+use crate::{Calibration, Progress, Samples, TrainError};
+use bitesize_ir::{BitWidth, Network, Node, NodeId, Op, Policy, PolicySpace, QuantizedModel, WeightQuant};
+use std::sync::Arc;
+
+/// A layer under the inputs that the float network gives it.
+///
+/// All of it is decided by the network, the samples and the settings: not by the calibration, nor by what else was
+/// prepared with it. So one that an earlier [`Ptq`] handed out for the same may be given to a later one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PreparedLayer {
+    /// The mean of each output channel's sums (bias included, clamp not) in the float network.
+    pub float_means: Vec<f64>,
+    /// In the order of [`BitWidth::ALL`]: quantized at that width, where it was asked for.
+    pub quants: [Option<WeightQuant>; 3],
+}
+
+impl PreparedLayer {
+    /// The layer at `bits`, where it was prepared at that width.
+    pub fn quant(&self, bits: BitWidth) -> Option<&WeightQuant> {
+        self.quants[bits.index()].as_ref()
+    }
+
+    /// How many entries something has and should have, where the layer is not one of `op`.
+    fn misfit(&self, op: &Op) -> Option<(usize, usize)> {
+        let (weights, channels) = op.parameters().map_or((0, 0), |p| (p.weights.len(), p.bias.len()));
+        let mut lengths = vec![(self.float_means.len(), channels)];
+        for (bits, quant) in BitWidth::ALL.into_iter().zip(&self.quants) {
+            let Some(quant) = quant else { continue };
+            lengths.push((quant.bits.bits().into(), bits.bits().into()));
+            lengths.push((quant.levels.len(), weights));
+            lengths.extend([(quant.scales.len(), channels), (quant.bias.len(), channels)]);
+        }
+        lengths.into_iter().find(|(found, expected)| found != expected)
+    }
+}
+
+/// What [`Ptq::prepare`] shall have ready.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PrepareRequest {
+    /// How layers are quantized, now and by [`Ptq::quantize_sequential`].
+    pub settings: PtqSettings,
+    /// For each node, the widths that its weights are wanted at. Nodes without weights may name some in vain.
+    pub wanted: Vec<Vec<BitWidth>>,
+    /// For each node, what is there already, of this network, these samples and these settings.
+    pub known: Vec<Option<PreparedLayer>>,
+}
+
+impl PrepareRequest {
+    /// Every layer of `network` at every width, nothing known.
+    pub fn everything(network: &Network, settings: PtqSettings) -> Self {
+        let nodes = network.nodes.len();
+        Self { settings, wanted: vec![BitWidth::ALL.to_vec(); nodes], known: vec![None; nodes] }
+    }
+
+    /// What the models of `policies` are assembled from, nothing known.
+    pub fn of_policies<'p>(
+        network: &Network,
+        policies: impl IntoIterator<Item = &'p Policy>,
+        settings: PtqSettings,
+    ) -> Self {
+        let space = PolicySpace::of(network);
+        let mut wanted = vec![Vec::new(); network.nodes.len()];
+        for policy in policies {
+            for (row, choice) in space.rows.iter().zip(&policy.rows) {
+                let widths: &mut Vec<BitWidth> = &mut wanted[row.node.0];
+                widths.extend(choice.weights.filter(|bits| !widths.contains(bits)));
+            }
+        }
+        Self { settings, wanted, known: vec![None; network.nodes.len()] }
+    }
+
+    /// # Errors
+    /// [`TrainError::Mismatch`] where a list or a known layer is that of another network.
+    fn check(&self, network: &Network) -> Result<(), TrainError> {
+        let expected = network.nodes.len();
+        let lists = [("list of wanted widths", self.wanted.len()), ("list of known layers", self.known.len())];
+        for (what, found) in lists {
+            if found != expected {
+                return Err(TrainError::Mismatch { what, found, expected });
+            }
+        }
+        for (node, layer) in network.nodes.iter().zip(&self.known) {
+            if let Some((found, expected)) = layer.as_ref().and_then(|layer| layer.misfit(&node.op)) {
+                return Err(TrainError::Mismatch { what: "known layer", found, expected });
+            }
+        }
+        Ok(())
+    }
+
+    /// The widths of node `i` that are wanted and not known.
+    fn missing(&self, i: usize) -> impl Iterator<Item = BitWidth> {
+        let known = self.known[i].as_ref();
+        let is_known = move |bits| known.is_some_and(|layer| layer.quant(bits).is_some());
+        BitWidth::ALL.into_iter().filter(move |bits| self.wanted[i].contains(bits) && !is_known(*bits))
+    }
+
+    /// What has to be found out about node `i`.
+    fn statistics(&self, i: usize) -> Wanted {
+        if self.missing(i).next().is_some() {
+            Wanted::Moments
+        } else if self.known[i].is_none() {
+            Wanted::Means
+        } else {
+            Wanted::Nothing
+        }
+    }
+}
+
+/// Quantizes one network again and again, for different policies.
+#[derive(Clone, Debug)]
+pub struct Ptq<'a> {
+    pub(super) network: &'a Network,
+    /// A copy of `network` that all models share.
+    pub(super) shared: Arc<Network>,
+    pub(super) space: PolicySpace,
+    pub(super) calibration: Calibration,
+    pub(super) settings: PtqSettings,
+    /// One for each node with weights.
+    pub(super) layers: Vec<Option<PreparedLayer>>,
+}
+
+impl<'a> Ptq<'a> {
+    /// Has every layer ready at the widths that `request` wants: takes what it knows, and finds the rest by running the
+    /// float network on `samples` (no labels needed). Where nothing is missing no image is looked at.
+    ///
+    /// A layer at a width is the same, byte for byte, whatever else is wanted or known. `progress` counts images.
+    ///
+    /// # Errors
+    /// [`TrainError::NoSamples`], [`TrainError::Samples`], [`TrainError::NotRewritten`],
+    /// [`TrainError::Mismatch`] where `calibration` or `request` is that of another network, [`TrainError::Stopped`].
+    pub fn prepare(
+        network: &'a Network,
+        samples: &Samples<'_>,
+        calibration: Calibration,
+        request: PrepareRequest,
+        progress: Progress<'_>,
+    ) -> Result<Self, TrainError> {
+        check(network, samples, &calibration)?;
+        request.check(network)?;
+        let wanted: Vec<Wanted> = (0..network.nodes.len()).map(|i| request.statistics(i)).collect();
+        let statistics = float_statistics(network, samples, &wanted, progress)?;
+        let layers = network.nodes.iter().enumerate().zip(statistics);
+        let layers =
+            layers.map(|((i, node), statistics)| prepare_layer(node, i, &request, statistics, samples.len())).collect();
+        let space = PolicySpace::of(network);
+        let shared = Arc::new(network.clone());
+        Ok(Self { network, shared, space, calibration, settings: request.settings, layers })
+    }
+
+    /// The encodings of activations that models are built with.
+    pub fn calibration(&self) -> &Calibration {
+        &self.calibration
+    }
+
+    /// What is ready, node by node; `None` where a node has no weights. May be given to a later
+    /// [`PrepareRequest::known`] for the same network, samples and settings.
+    pub fn layers(&self) -> &[Option<PreparedLayer>] {
+        &self.layers
+    }
+
+    /// The model of `policy`, assembled from layers that were quantized under float inputs.
+    ///
+    /// # Errors
+    /// [`TrainError::NotPrepared`] where `policy` gives a layer a width that was not asked for.
+    ///
+    /// # Panics
+    /// Where `policy` is not one of the network's space.
+    pub fn quantize_fast(&self, policy: &Policy) -> Result<QuantizedModel, TrainError> {
+        let pick = |(i, layer): (usize, &Option<PreparedLayer>)| {
+            let (Some(layer), Some(bits)) = (layer, policy.weight_bits(&self.space, NodeId(i))) else {
+                return Ok(None);
+            };
+            let missing = || TrainError::NotPrepared { node: self.network.nodes[i].name.clone(), bits };
+            layer.quant(bits).cloned().map(Some).ok_or_else(missing)
+        };
+        Ok(QuantizedModel {
+            network: Arc::clone(&self.shared),
+            policy: policy.clone(),
+            activations: self.calibration.activations(self.network, &self.space, policy),
+            weights: self.layers.iter().enumerate().map(pick).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// What is known of node `i`, with what was missing.
+fn prepare_layer(
+    node: &Node,
+    i: usize,
+    request: &PrepareRequest,
+    statistics: Option<LayerStatistics>,
+    images: usize,
+) -> Option<PreparedLayer> {
+    Blocks::of(&node.op)?;
+    let known = request.known[i].clone();
+    let Some(statistics) = statistics else { return known };
+    let float_means = statistics.mean_sums();
+    let mut layer = known.unwrap_or(PreparedLayer { float_means, quants: [None, None, None] });
+    if let Some(moments) = &statistics.moments {
+        let quantizer = LayerQuantizer::new(&node.op, moments, images, &request.settings);
+        let input_means = moments.means();
+        for bits in request.missing(i) {
+            layer.quants[bits.index()] = Some(quantizer.quantize(bits, &input_means, &layer.float_means));
+        }
+    }
+    Some(layer)
+}

@@ -1,0 +1,125 @@
+//! What every layer with weights meets and makes in the float network.
+
+use super::moments::{Blocks, Moments};
+use crate::forward::{self, Event};
+use crate::operators::{Image, Linear};
+use crate::{Progress, Samples, TrainError};
+use bitesize_ir::{Network, NodeId};
+
+/// How much [`float_statistics`] finds out about a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Nothing.
+    Nothing,
+    /// The means of its sums.
+    Means,
+    /// The means of its sums, and the moments of its inputs.
+    Moments,
+}
+
+/// What one layer meets and makes in the float network.
+#[derive(Clone, Debug)]
+pub(super) struct LayerStatistics {
+    /// The inputs, where [`Wanted::Moments`] asked for them.
+    pub(super) moments: Option<Moments>,
+    /// Output pixels seen.
+    rows_seen: f64,
+    /// Sum of each channel's outputs before the clamp.
+    output_sums: Vec<f64>,
+}
+
+impl LayerStatistics {
+    fn new(blocks: Blocks, wanted: Wanted) -> Option<Self> {
+        let moments = match wanted {
+            Wanted::Nothing => return None,
+            Wanted::Means => None,
+            Wanted::Moments => Some(Moments::new(blocks)),
+        };
+        Some(Self { moments, rows_seen: 0.0, output_sums: vec![0.0; blocks.channels()] })
+    }
+
+    /// The mean of each output channel's sums (bias included, clamp not).
+    pub(super) fn mean_sums(&self) -> Vec<f64> {
+        self.output_sums.iter().map(|s| s / self.rows_seen.max(1.0)).collect()
+    }
+
+    /// Adds what another part has seen.
+    fn merge(&mut self, other: &Self) {
+        self.rows_seen += other.rows_seen;
+        self.output_sums.iter_mut().zip(&other.output_sums).for_each(|(total, part)| *total += part);
+        if let (Some(total), Some(part)) = (&mut self.moments, &other.moments) {
+            total.merge(part);
+        }
+    }
+}
+
+/// Bytes that the lanes of [`float_statistics`] may take together.
+const STATISTICS_BYTES: usize = 512 << 20;
+
+/// Parts that a network's statistics are summed in. It goes by all of its layers, whichever are wanted: the order of
+/// additions decides the last bits of a layer's sums, and those must not depend on the company that it is prepared in.
+fn lanes(blocks: &[Option<Blocks>]) -> usize {
+    let bytes: usize = blocks.iter().flatten().map(|b| b.moment_bytes()).sum();
+    (STATISTICS_BYTES / bytes.max(1)).clamp(1, 8)
+}
+
+/// Runs the float network on `samples`; what is found about node `i` is what `wanted[i]` asks for, and does not depend
+/// on what is asked for about others. Nodes without weights have no statistics. No image is looked at where nothing is
+/// wanted.
+pub(super) fn float_statistics(
+    network: &Network,
+    samples: &Samples<'_>,
+    wanted: &[Wanted],
+    progress: Progress<'_>,
+) -> Result<Vec<Option<LayerStatistics>>, TrainError> {
+    let blocks: Vec<Option<Blocks>> = network.nodes.iter().map(|node| Blocks::of(&node.op)).collect();
+    let start: Vec<Option<LayerStatistics>> =
+        blocks.iter().zip(wanted).map(|(blocks, wanted)| LayerStatistics::new((*blocks)?, *wanted)).collect();
+    if start.iter().all(Option::is_none) {
+        return Ok(start);
+    }
+    let lanes = forward::fold_chunks(
+        samples.len(),
+        forward::chunk_images(network),
+        vec![start; lanes(&blocks)],
+        progress,
+        |lane, range| {
+            let count = range.len();
+            forward::run(network, samples.range(range).to_real(network), count, &mut |event| {
+                if let Event::Layer { node, input, sums } = event
+                    && let Some(statistics) = &mut lane[node.0]
+                {
+                    statistics.rows_seen += (count * network.shape(network.node(node).output).pixels()) as f64;
+                    add_channel_sums(sums, &mut statistics.output_sums);
+                    if let Some(moments) = &mut statistics.moments {
+                        add_layer(network, node, count, input, moments);
+                    }
+                }
+            });
+        },
+    )?;
+    let mut lanes = lanes.into_iter();
+    let mut all = lanes.next().unwrap_or_default();
+    for lane in lanes {
+        for (total, part) in all.iter_mut().zip(&lane) {
+            if let (Some(total), Some(part)) = (total, part) {
+                total.merge(part);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Adds what layer `id` meets in `count` images of its input.
+pub(super) fn add_layer(network: &Network, id: NodeId, count: usize, input: &[f32], moments: &mut Moments) {
+    let node = network.node(id);
+    let image = Image { shape: network.shape(node.inputs[0]), count, values: input };
+    let linear = Linear::of(&node.op).expect("the caller passes a layer with weights");
+    moments.add(linear, &image, network.shape(node.output));
+}
+
+fn add_channel_sums(values: &[f32], totals: &mut [f64]) {
+    for pixel in values.chunks_exact(totals.len()) {
+        totals.iter_mut().zip(pixel).for_each(|(total, x)| *total += f64::from(*x));
+    }
+}
