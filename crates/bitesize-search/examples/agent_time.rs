@@ -7,7 +7,9 @@ mod common;
 
 use bitesize_ir::target::Budget;
 use bitesize_ir::{BitWidth, Policy};
-use bitesize_search::{DdpgSettings, Memo, Outcome, Problem, RewardKind, Score, Settings, Strategy, search};
+use bitesize_search::{
+    DdpgSettings, Fitting, Memo, Outcome, Problem, RewardKind, Score, Scores, SearchSettings, Strategy, search,
+};
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -15,15 +17,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let episodes = std::env::args().nth(1).map_or(Ok(100), |text| text.parse())?;
     let (network, core) = (common::mobilenet_v1(4, 96, 10), common::costs());
     let space = common::space(&network);
-    let budget = Budget { flash_bytes: 500_000, ram_bytes: 60_000 };
+    let budget = Budget::of(500_000, 60_000);
     let problem = Problem::new(&network, &space, &core, budget);
     let narrow = |bits: Option<BitWidth>| bits.map_or(0.0, |bits| 1.0 / f64::from(bits.bits()));
     let mut judge = |policy: &Policy| {
         let loss: f64 = policy.rows.iter().map(|row| narrow(row.weights) + narrow(row.activations)).sum();
         Ok(Score { accuracy: (0.9 - 0.02 * loss).max(0.0), loss })
     };
-    let mut rewards = Memo::new(&mut judge);
-    let settings = Settings {
+    let mut scores = Scores::default();
+    let mut rewards = Memo::new(&mut judge, &mut scores);
+    let settings = SearchSettings {
         episodes,
         patience: None,
         seed: 1,
@@ -32,7 +35,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ddpg: DdpgSettings::default(),
     };
     let start = Instant::now();
-    let outcome = search(&problem, Strategy::Ddpg, &settings, &mut rewards, &mut |_| ControlFlow::Continue(()))?;
+    let fitting = Fitting::of(&problem).ok_or("nothing fits")?;
+    let outcome =
+        search(&problem, &fitting, Strategy::Ddpg, &settings, &mut rewards, &mut |_| ControlFlow::Continue(()))?;
     let seconds = start.elapsed().as_secs_f64();
     match outcome {
         Outcome::Found(found) => println!(

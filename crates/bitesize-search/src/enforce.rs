@@ -7,8 +7,8 @@
 //! A cut can enlarge code, scratch or stack, so a sweep may find nothing left to cut and still be over. The policy
 //! then becomes the fallback that [`crate::feasibility`] found.
 
-use crate::problem::{Problem, Side};
-use crate::rules::first_largest;
+use crate::problem::Problem;
+use crate::widths::Side;
 use bitesize_ir::Policy;
 
 /// Cuts `policy` until it keeps all limits; `None` where it gets stuck.
@@ -31,15 +31,15 @@ pub fn enforce_or(problem: &Problem, policy: Policy, fallback: &Policy) -> Polic
 fn enforce_ram(problem: &Problem, policy: &mut Policy) -> bool {
     while !problem.ram_fits(policy) {
         let mut any = false;
-        let mut peak = peak_of(problem, policy);
+        let mut peak = problem.peak(policy);
         for row in (0..policy.rows.len()).rev() {
-            let alive = problem.alive_at(peak).any(|tensor| problem.row_of(tensor) == Some(row));
+            let alive = peak.is_some_and(|step| problem.rows_alive_at(step).any(|other| other == row));
             if alive && problem.cut(policy, row, Side::Activations) {
                 any = true;
                 if problem.ram_fits(policy) {
                     return true;
                 }
-                peak = peak_of(problem, policy);
+                peak = problem.peak(policy);
             }
         }
         if !any {
@@ -47,11 +47,6 @@ fn enforce_ram(problem: &Problem, policy: &mut Policy) -> bool {
         }
     }
     true
-}
-
-/// The first node during which the most bytes are alive.
-fn peak_of(problem: &Problem, policy: &Policy) -> usize {
-    first_largest(&problem.model().alive_bytes(&problem.widths(policy)))
 }
 
 /// Cuts weights until the FLASH budget holds; whether it does.

@@ -5,58 +5,80 @@
 //! training images). A [`Strategy`] finds a policy that keeps both budgets and is as good as it can make it:
 //!
 //! ```
-//! use bitesize_search::{Memo, Outcome, Problem, Score, Settings, Strategy, search};
+//! use bitesize_search::{Feasibility, Memo, Outcome, Problem, Score, Scores, SearchSettings, Strategy, search};
 //! use std::ops::ControlFlow;
 //!
-//! fn best(problem: &Problem, settings: &Settings) -> Option<String> {
+//! fn best(problem: &Problem, settings: &SearchSettings) -> Option<String> {
+//!     let fitting = match Feasibility::of(problem) {
+//!         Feasibility::Fits(fitting) => fitting,
+//!         Feasibility::DoesNotFit(diagnosis) => return Some(diagnosis.to_string()),
+//!     };
 //!     let mut judge = |_: &bitesize_ir::Policy| Ok(Score { accuracy: 0.5, loss: 0.1 });
-//!     let mut rewards = Memo::new(&mut judge);
+//!     let mut scores = Scores::default();
+//!     let mut rewards = Memo::new(&mut judge, &mut scores);
 //!     let mut diary = String::new();
-//!     let outcome = search(problem, Strategy::Ddpg, settings, &mut rewards, &mut |record| {
+//!     let outcome = search(problem, &fitting, Strategy::Ddpg, settings, &mut rewards, &mut |record| {
 //!         diary += &bitesize_search::record::diary_line(record);
 //!         ControlFlow::Continue(())
 //!     });
 //!     match outcome.ok()? {
 //!         Outcome::Found(found) => Some(found.policy.to_toml()),
-//!         Outcome::DoesNotFit(diagnosis) => Some(diagnosis.to_string()),
 //!         Outcome::Nothing(_) => None,
 //!     }
 //! }
 //! ```
 //!
 //! The crate sees neither weights nor images nor files, and reads no clock. Everything is a function of the problem,
-//! the settings (with the seed) and the rewards, so a search resumes by running again with the scores that its diary
-//! knows, from [`Memo::resuming`] or an evaluator that remembers them, and chance is the same for any number of threads.
+//! the settings (with the seed) and the rewards, so a search resumes by running again with the [`Scores`] of its diary, and
+//! chance is the same for any number of threads.
 //!
-//! In reading order: [`problem`], [`constraints`], [`evaluate`], [`record`], [`mod@search`]; the strategies:
-//! `sensitivity`, [`additive`] and `exact`, `evolution` (which `auto` is too) with [`surrogate`], `greedy`, `random`,
-//! [`rules`] and [`ddpg`], with [`enforce`], which brings any policy under the budgets; [`mod@baselines`], which every search
-//! is compared with; and [`feasibility`], which says what no policy can go below.
+//! In reading order: what is searched ([`widths`], [`compact`], [`constraints`], [`problem`]); how good policies are
+//! ([`score`], [`evaluate`], [`record`], [`memo`]); the way to a policy that fits ([`rules`], [`enforce`], `bounds`, `least`),
+//! [`diagnosis`], and [`feasibility`], which puts them together; [`mod@baselines`], which every search is compared with;
+//! losses that are taken to add up ([`costs`], `sensitivity`, [`additive`], [`surrogate`]); and the search itself
+//! ([`strategy`], [`settings`], [`outcome`], `session`, `strategies` with one file each, [`mod@search`]).
 #![forbid(unsafe_code)]
 
 pub mod additive;
 pub mod baselines;
+mod bounds;
+pub mod compact;
 pub mod constraints;
-pub mod ddpg;
+pub mod costs;
+pub mod diagnosis;
 pub mod enforce;
 pub mod evaluate;
-mod evolution;
-mod exact;
 pub mod feasibility;
-mod greedy;
+mod least;
+pub mod memo;
+pub mod outcome;
 pub mod problem;
-mod random;
 pub mod record;
 pub mod rules;
+pub mod score;
 pub mod search;
 mod sensitivity;
+mod session;
+pub mod settings;
+mod strategies;
+pub mod strategy;
 pub mod surrogate;
+pub mod widths;
 
 pub use baselines::{Baseline, baselines};
-pub use constraints::{ConstraintError, Constraints, Pin, WidthSet};
-pub use ddpg::DdpgSettings;
-pub use evaluate::{EvaluationError, Evaluator, Memo, RewardKind, Score};
-pub use feasibility::{Diagnosis, Least, Peak, Verdict};
-pub use problem::{Limits, Memory, Problem};
+pub use compact::{from_compact, to_compact};
+pub use constraints::{ConstraintError, Constraints, Pin};
+pub use diagnosis::{Diagnosis, Peak, Verdict};
+pub use evaluate::{EvaluationError, Evaluator};
+pub use feasibility::{Feasibility, Fitting, fitting_policy_of_little_flash, some_policy_fits};
+pub use least::{Least, with_weights_of_least_flash};
+pub use memo::{Memo, Scores};
+pub use outcome::{Found, Outcome, StopReason, finalists};
+pub use problem::{Footprint, Limits, Problem};
 pub use record::{Record, Replay, parse_diary};
-pub use search::{Found, Outcome, Settings, StopReason, Strategy, search};
+pub use score::{RewardKind, Score};
+pub use search::search;
+pub use session::OnRecord;
+pub use settings::{DdpgSettings, SearchSettings};
+pub use strategy::Strategy;
+pub use widths::{Side, WidthSet};

@@ -1,15 +1,15 @@
 //! What is searched: a network's free widths, and the bytes that a choice of them takes against a budget.
 
-use crate::constraints::{ConstraintError, Constraints, WidthSet};
+use crate::constraints::{ConstraintError, Constraints};
+use crate::widths::{Side, WidthSet, set_width, width};
 use bitesize_ir::memory::{MemoryModel, Widths, packed_weight_bytes};
 use bitesize_ir::policy::{PolicyRow, SpaceRow};
-use bitesize_ir::target::{Budget, CoreCosts};
-use bitesize_ir::{BitWidth, Network, Policy, PolicySpace, TensorId};
-use serde::{Deserialize, Serialize};
+use bitesize_ir::target::{Budget, CoreCosts, holds};
+use bitesize_ir::{BitWidth, Network, NodeId, Policy, PolicySpace, TensorId};
 
-/// Bytes of a package.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Memory {
+/// Bytes that a policy's package takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Footprint {
     /// Bytes of FLASH.
     pub flash_bytes: u64,
     /// Bytes of RAM, arena and stack.
@@ -21,26 +21,28 @@ pub struct Memory {
 /// What a policy has to keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// FLASH and RAM; [`u64::MAX`] for no limit.
+    /// FLASH and RAM.
     pub budget: Budget,
-    /// Packed weights; [`u64::MAX`] for no limit.
-    pub weight_bytes: u64,
+    /// Packed weights; `None` where they are not limited.
+    pub weight_bytes: Option<u64>,
 }
 
 impl Limits {
-    /// Whether nothing of `memory` passes them.
-    pub fn hold(self, memory: Memory) -> bool {
-        memory.flash_bytes <= self.budget.flash_bytes
-            && memory.ram_bytes <= self.budget.ram_bytes
-            && memory.weight_bytes <= self.weight_bytes
+    /// Whether nothing of `footprint` passes them.
+    pub fn hold(self, footprint: Footprint) -> bool {
+        self.budget.holds_flash(footprint.flash_bytes)
+            && self.budget.holds_ram(footprint.ram_bytes)
+            && holds(self.weight_bytes, footprint.weight_bytes)
     }
 
-    /// How far `memory` is over, each in shares of its limit; 0 where all hold.
-    pub fn excess(self, memory: Memory) -> f64 {
-        let over = |bytes: u64, limit: u64| bytes.saturating_sub(limit) as f64 / limit.max(1) as f64;
-        over(memory.flash_bytes, self.budget.flash_bytes)
-            + over(memory.ram_bytes, self.budget.ram_bytes)
-            + over(memory.weight_bytes, self.weight_bytes)
+    /// How far `footprint` is over, each in shares of its limit; 0 where all hold.
+    pub fn excess(self, footprint: Footprint) -> f64 {
+        let over = |bytes: u64, limit: Option<u64>| {
+            limit.map_or(0.0, |limit| bytes.saturating_sub(limit) as f64 / limit.max(1) as f64)
+        };
+        over(footprint.flash_bytes, self.budget.flash_bytes)
+            + over(footprint.ram_bytes, self.budget.ram_bytes)
+            + over(footprint.weight_bytes, self.weight_bytes)
     }
 }
 
@@ -74,7 +76,7 @@ impl<'a> Problem<'a> {
         Self {
             network,
             space,
-            limits: Limits { budget, weight_bytes: u64::MAX },
+            limits: Limits { budget, weight_bytes: None },
             model: MemoryModel::of(network, core),
             allowed: vec![[WidthSet::ALL; 2]; space.rows.len()],
             weight_bytes: space.rows.iter().map(packed).collect(),
@@ -97,8 +99,7 @@ impl<'a> Problem<'a> {
     /// # Errors
     /// Pins that do not suit the network; all of them.
     pub fn constrained(&self, constraints: &Constraints) -> Result<Self, ConstraintError> {
-        let weight_bytes = constraints.weight_bytes.unwrap_or(u64::MAX);
-        let limits = Limits { weight_bytes, ..self.limits };
+        let limits = Limits { weight_bytes: constraints.weight_bytes, ..self.limits };
         Ok(Self { allowed: constraints.allowed(self.space)?, limits, ..self.clone() })
     }
 
@@ -162,10 +163,10 @@ impl<'a> Problem<'a> {
         Widths::of(self.network, self.space, policy)
     }
 
-    /// Bytes of FLASH and RAM at `policy`.
-    pub fn memory(&self, policy: &Policy) -> Memory {
+    /// The bytes that `policy` takes.
+    pub fn footprint(&self, policy: &Policy) -> Footprint {
         let widths = self.widths(policy);
-        Memory {
+        Footprint {
             flash_bytes: self.model.flash_bytes(&widths),
             ram_bytes: self.model.ram_bytes(&widths),
             weight_bytes: self.weight_bytes(policy),
@@ -179,13 +180,13 @@ impl<'a> Problem<'a> {
 
     /// Whether `policy` keeps the FLASH budget and the limit of packed weights.
     pub fn flash_fits(&self, policy: &Policy) -> bool {
-        self.weight_bytes(policy) <= self.limits.weight_bytes
-            && self.model.flash_bytes(&self.widths(policy)) <= self.limits.budget.flash_bytes
+        holds(self.limits.weight_bytes, self.weight_bytes(policy))
+            && self.limits.budget.holds_flash(self.model.flash_bytes(&self.widths(policy)))
     }
 
     /// Whether `policy` keeps the RAM budget.
     pub fn ram_fits(&self, policy: &Policy) -> bool {
-        self.model.ram_bytes(&self.widths(policy)) <= self.limits.budget.ram_bytes
+        self.limits.budget.holds_ram(self.model.ram_bytes(&self.widths(policy)))
     }
 
     /// The row whose activation width `tensor` has; `None` where the width is fixed at 8 bits.
@@ -193,12 +194,19 @@ impl<'a> Problem<'a> {
         self.rows_of_tensors[tensor.0]
     }
 
-    /// Tensors that are alive during the node numbered `step`, by id.
-    pub fn alive_at(&self, step: usize) -> impl Iterator<Item = TensorId> + '_ {
-        (0..self.network.tensors.len()).map(TensorId).filter(move |tensor| {
-            let (first, last) = self.model.lifetime(*tensor);
-            (first..=last).contains(&step)
-        })
+    /// The widths that `tensor` may have.
+    pub fn allowed_of_tensor(&self, tensor: TensorId) -> WidthSet {
+        self.row_of(tensor).map_or(WidthSet::only(BitWidth::B8), |row| self.allowed(row, Side::Activations))
+    }
+
+    /// The rows whose activation widths tensors have that are alive during node `step`; one may come twice.
+    pub fn rows_alive_at(&self, step: NodeId) -> impl Iterator<Item = usize> + '_ {
+        self.model.alive_at(step).filter_map(|tensor| self.row_of(tensor))
+    }
+
+    /// The first node during which the most bytes are alive at `policy`; `None` where there is no node.
+    pub fn peak(&self, policy: &Policy) -> Option<NodeId> {
+        self.model.peak(&self.widths(policy)).map(|(step, _)| step)
     }
 
     /// The same widths everywhere: `bits` for weights and free activations; where that is not allowed, the widest
@@ -230,75 +238,4 @@ impl<'a> Problem<'a> {
         }
         narrower.is_some()
     }
-}
-
-/// Which of a row's two widths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Side {
-    /// Of its weights.
-    Weights,
-    /// Of its output.
-    Activations,
-}
-
-/// The width that `row` of `policy` has on `side`; `None` where there is none to choose.
-pub fn width(policy: &Policy, row: usize, side: Side) -> Option<BitWidth> {
-    match side {
-        Side::Weights => policy.rows[row].weights,
-        Side::Activations => policy.rows[row].activations,
-    }
-}
-
-/// Gives `row` of `policy` the width `bits` on `side`, which must be free.
-pub fn set_width(policy: &mut Policy, row: usize, side: Side, bits: BitWidth) {
-    let slot = match side {
-        Side::Weights => &mut policy.rows[row].weights,
-        Side::Activations => &mut policy.rows[row].activations,
-    };
-    debug_assert!(slot.is_some(), "row {row} has no free width on that side");
-    *slot = Some(bits);
-}
-
-/// `W8A4 W4A8 W2A-`: one word a row, `-` where a row has no such width. Read back by [`from_compact`].
-pub fn to_compact(policy: &Policy) -> String {
-    let text = |bits: Option<BitWidth>| bits.map_or('-', |bits| char::from(b'0' + bits.bits()));
-    let words: Vec<String> =
-        policy.rows.iter().map(|row| format!("W{}A{}", text(row.weights), text(row.activations))).collect();
-    words.join(" ")
-}
-
-/// Reads what [`to_compact`] writes, for the rows of `space`.
-///
-/// # Errors
-/// A sentence naming the row that is missing, left over or does not match.
-pub fn from_compact(text: &str, space: &PolicySpace) -> Result<Policy, String> {
-    let bits = |c: Option<char>| match c {
-        Some('-') => Some(None),
-        Some('2') => Some(Some(BitWidth::B2)),
-        Some('4') => Some(Some(BitWidth::B4)),
-        Some('8') => Some(Some(BitWidth::B8)),
-        _ => None,
-    };
-    let parse = |word: &str| {
-        let mut chars = word.chars();
-        let weights = bits(chars.next().filter(|c| *c == 'W').and_then(|_| chars.next()))?;
-        let activations = bits(chars.next().filter(|c| *c == 'A').and_then(|_| chars.next()))?;
-        chars.next().is_none().then_some((weights, activations))
-    };
-    let words: Vec<&str> = text.split_whitespace().collect();
-    if words.len() != space.rows.len() {
-        return Err(format!("the policy has {} rows, the network {}", words.len(), space.rows.len()));
-    }
-    let mut policy = Policy::uniform(space, BitWidth::B8, BitWidth::B8);
-    for ((row, free), word) in policy.rows.iter_mut().zip(&space.rows).zip(words) {
-        match parse(word) {
-            Some((weights, activations))
-                if weights.is_some() == free.weights && activations.is_some() == free.activations =>
-            {
-                (row.weights, row.activations) = (weights, activations);
-            }
-            _ => return Err(format!("`{word}` does not give `{}` the widths that it needs", row.name)),
-        }
-    }
-    Ok(policy)
 }

@@ -1,6 +1,6 @@
 //! The diary of a search: one record an episode, and how a run is resumed from it.
 
-use crate::evaluate::Score;
+use crate::score::Score;
 use serde::{Deserialize, Serialize};
 
 /// One episode. There is no time in it, so the same search writes the same diary.
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Record {
     /// Counted from 0.
     pub episode: usize,
-    /// The policy evaluated, one word a row: see [`crate::problem::to_compact`].
+    /// The policy evaluated, one word a row: see [`crate::compact::to_compact`].
     pub policy: String,
     /// Its FLASH.
     pub flash_bytes: u64,
@@ -17,7 +17,7 @@ pub struct Record {
     pub ram_bytes: u64,
     /// Its accuracy over the held-out images, in 0..=1.
     pub accuracy: f64,
-    /// Its loss over them ([`crate::evaluate::Score::loss`]).
+    /// Its loss over them ([`Score::loss`]).
     pub loss: f64,
     /// What is maximised, in 0..=1: one of the two, or made of it.
     pub reward: f64,

@@ -21,10 +21,12 @@
 //! - narrower inputs may need scratch or a deeper stack, so the two phases repeat until both budgets hold; every
 //!   round but the last cuts, so they end.
 //! - where the cut gets stuck (mixed widths need many kernels, and in a small network their code outweighs what the
-//!   weights save), [`crate::baselines::by_rules`] falls back on what [`crate::feasibility`] found.
+//!   weights save), it ends, and [`mod@crate::baselines`] and strategies take the policy that [`crate::feasibility`] found.
 
-use crate::problem::{Problem, Side, width};
-use bitesize_ir::{BitWidth, Policy, TensorId};
+use crate::problem::Problem;
+use crate::widths::{Side, width};
+use bitesize_ir::memory::tensor_bytes;
+use bitesize_ir::{BitWidth, NodeId, Policy, TensorId};
 
 /// How far below the largest share of weight bytes a row still counts as large (the paper's margin).
 const SHARE_MARGIN: f64 = 0.05;
@@ -41,7 +43,7 @@ pub fn cut_by_rules(problem: &Problem) -> Option<Policy> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Sweep {
+enum Direction {
     Forward,
     Backward,
 }
@@ -51,11 +53,11 @@ pub fn cut_activations(problem: &Problem, policy: &mut Policy) -> bool {
     let nodes = problem.network().nodes.len();
     loop {
         let mut any = false;
-        for node in 0..nodes {
-            any |= cut_at_node(problem, policy, node, Sweep::Forward);
+        for step in (0..nodes).map(NodeId) {
+            any |= cut_at_node(problem, policy, step, Direction::Forward);
         }
-        for node in (0..nodes).rev() {
-            any |= cut_at_node(problem, policy, node, Sweep::Backward);
+        for step in (0..nodes).rev().map(NodeId) {
+            any |= cut_at_node(problem, policy, step, Direction::Backward);
         }
         if problem.ram_fits(policy) {
             return true;
@@ -67,17 +69,18 @@ pub fn cut_activations(problem: &Problem, policy: &mut Policy) -> bool {
     }
 }
 
-fn cut_at_node(problem: &Problem, policy: &mut Policy, node: usize, sweep: Sweep) -> bool {
-    let output_row = problem.row_of(problem.network().nodes[node].output);
+fn cut_at_node(problem: &Problem, policy: &mut Policy, step: NodeId, direction: Direction) -> bool {
+    let model = problem.model();
+    let output_row = problem.row_of(problem.network().node(step).output);
     let mut any = false;
     loop {
         let widths = problem.widths(policy);
-        let alive = problem.model().alive_bytes(&widths)[node] as u64;
-        if alive + problem.model().stack_bytes(&widths) <= problem.budget().ram_bytes {
+        let alive = model.alive_bytes_at(step, &widths) as u64;
+        if problem.budget().holds_ram(alive + model.stack_bytes(&widths)) {
             return any;
         }
-        let Some(row) = largest_cuttable(problem, policy, problem.alive_at(node), output_row) else { return any };
-        if (Some(row) == output_row) != (sweep == Sweep::Forward) {
+        let Some(row) = largest_cuttable(problem, policy, model.alive_at(step), output_row) else { return any };
+        if (Some(row) == output_row) != (direction == Direction::Forward) {
             return any;
         }
         any |= problem.cut(policy, row, Side::Activations);
@@ -99,7 +102,7 @@ fn largest_cuttable(
         else {
             continue;
         };
-        let bytes = bitesize_ir::memory::tensor_bytes(problem.network().shape(tensor), bits);
+        let bytes = tensor_bytes(problem.network().shape(tensor), bits);
         let key = (bits, bytes, Some(row) == preferred);
         if best.as_ref().is_none_or(|(other, _)| key > *other) {
             best = Some((key, row));
@@ -110,17 +113,11 @@ fn largest_cuttable(
 
 /// Cuts the largest tensor alive at the planner's peak or, where none is left there, of all; whether there was one.
 fn cut_anywhere(problem: &Problem, policy: &mut Policy) -> bool {
-    let alive = problem.model().alive_bytes(&problem.widths(policy));
-    let peak = first_largest(&alive);
+    let at_peak = problem.peak(policy).map(|step| problem.model().alive_at(step));
     let all = (0..problem.network().tensors.len()).map(TensorId);
-    let row = largest_cuttable(problem, policy, problem.alive_at(peak), None)
+    let row = largest_cuttable(problem, policy, at_peak.into_iter().flatten(), None)
         .or_else(|| largest_cuttable(problem, policy, all, None));
     row.is_some_and(|row| problem.cut(policy, row, Side::Activations))
-}
-
-/// Index of the largest value, the first of them; 0 for none.
-pub(crate) fn first_largest(values: &[usize]) -> usize {
-    (0..values.len()).fold(0, |best, i| if values[i] > values[best] { i } else { best })
 }
 
 /// Cuts weights until the FLASH budget holds; whether it does.

@@ -1,9 +1,11 @@
 //! What single widths cost, measured: the loss with one width changed and all others as they are, less the loss before.
 
-use crate::additive::Costs;
-use crate::problem::{Problem, Side, set_width, width};
-use crate::search::{Halt, Session};
-use bitesize_ir::BitWidth;
+use crate::costs::Costs;
+use crate::problem::Problem;
+use crate::session::{Halt, Session};
+use crate::widths::{Side, set_width, width};
+use bitesize_ir::target::holds;
+use bitesize_ir::{BitWidth, NodeId};
 
 /// What narrowing by one level costs at least, in nats: far less than chance, so that bytes are not saved for nothing.
 const LEAST: f64 = 1e-6;
@@ -15,9 +17,9 @@ const NARROWER: f64 = 40.0;
 /// Networks of so few widths are measured whole.
 const FEW: usize = 16;
 
-/// Measures what is narrower than the widest allowed widths, each alone. Activation widths that `considered` does not name
+/// Probes what is narrower than the widest allowed widths, each alone. Activation widths that `considered` does not name
 /// stay as they are.
-pub(crate) fn measure(session: &mut Session, considered: &[bool]) -> Result<Costs, Halt> {
+pub(crate) fn probed_costs(session: &mut Session, considered: &[bool]) -> Result<Costs, Halt> {
     let problem = session.problem;
     let widest = problem.uniform(BitWidth::B8);
     let base = session.probe(&widest)?;
@@ -54,14 +56,12 @@ pub(crate) fn pressing(problem: &Problem) -> Vec<bool> {
     }
     let widths = problem.widths(&problem.uniform(BitWidth::B8));
     // Narrower inputs need scratch and deeper stacks: steps near the budget count too.
-    let limit = problem.budget().ram_bytes / 100 * 97;
+    let limit = problem.budget().ram_bytes.map(|limit| limit / 100 * 97);
     let stack = problem.model().stack_bytes(&widths);
     let alive = problem.model().alive_bytes(&widths);
     let mut pressing = vec![false; rows];
-    for step in (0..alive.len()).filter(|step| alive[*step] as u64 + stack > limit) {
-        for row in problem.alive_at(step).filter_map(|tensor| problem.row_of(tensor)) {
-            pressing[row] = true;
-        }
+    for (step, _) in alive.iter().enumerate().filter(|(_, bytes)| !holds(limit, **bytes as u64 + stack)) {
+        problem.rows_alive_at(NodeId(step)).for_each(|row| pressing[row] = true);
     }
     pressing
 }

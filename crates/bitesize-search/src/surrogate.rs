@@ -4,9 +4,10 @@
 //! the sum of costs misses in policies that were evaluated is laid on their widths by ridge regression: one unknown for each
 //! width of each slot, and one for all. Policies of large losses tell less, since what the sum misses grows with the loss.
 
-use crate::additive::Costs;
-use crate::evaluate::Score;
-use crate::problem::{Problem, Side, width};
+use crate::costs::Costs;
+use crate::problem::Problem;
+use crate::score::Score;
+use crate::widths::{Side, width};
 use bitesize_ir::{BitWidth, Policy};
 
 /// A width that was seen so often is believed by half.

@@ -4,9 +4,10 @@ mod common;
 
 use bitesize_ir::target::Budget;
 use bitesize_ir::{BitWidth, Network, Policy, Shape, TensorId};
-use bitesize_search::additive::{Costs, solve};
-use bitesize_search::problem::set_width;
-use bitesize_search::{Constraints, Problem};
+use bitesize_search::additive::solve;
+use bitesize_search::costs::Costs;
+use bitesize_search::widths::set_width;
+use bitesize_search::{Constraints, Footprint, Problem};
 use common::{Builder, chain, costs_of_large_kernels, space};
 
 fn every_policy(problem: &Problem) -> Vec<Policy> {
@@ -52,19 +53,18 @@ fn branches() -> Network {
 
 fn check(network: &Network, factor: u64, constraints: &Constraints) {
     let (core, space) = (costs_of_large_kernels(factor), space(network));
-    let without_limit = Budget { flash_bytes: u64::MAX, ram_bytes: u64::MAX };
-    let free = Problem::new(network, &space, &core, without_limit).constrained(constraints).expect("the pins suit");
-    let full = free.memory(&free.uniform(BitWidth::B8));
-    let all: Vec<(Policy, bitesize_search::Memory)> =
-        every_policy(&free).into_iter().map(|policy| (policy.clone(), free.memory(&policy))).collect();
+    let free = Problem::new(network, &space, &core, Budget::UNLIMITED).constrained(constraints).expect("the pins suit");
+    let full = free.footprint(&free.uniform(BitWidth::B8));
+    let all: Vec<(Policy, Footprint)> =
+        every_policy(&free).into_iter().map(|policy| (policy.clone(), free.footprint(&policy))).collect();
     for (seed, (flash, ram)) in
         [(450, 400), (600, 500), (700, 1000), (1000, 600), (800, 800), (350, 300)].iter().enumerate()
     {
-        let budget = Budget { flash_bytes: full.flash_bytes * flash / 1000, ram_bytes: full.ram_bytes * ram / 1000 };
+        let budget = Budget::of(full.flash_bytes * flash / 1000, full.ram_bytes * ram / 1000);
         let problem = free.with_budget(budget);
         let costs = costs_of(&problem, seed as u64);
         let solution = solve(&problem, &costs, 3);
-        let fitting = all.iter().filter(|(_, memory)| problem.limits().hold(*memory));
+        let fitting = all.iter().filter(|(_, footprint)| problem.limits().hold(*footprint));
         let mut sums: Vec<f64> = fitting.map(|(policy, _)| costs.total(&problem, policy)).collect();
         sums.sort_by(f64::total_cmp);
         let best = solution.policies.first().map(|(cost, _)| *cost);

@@ -3,16 +3,16 @@
 mod common;
 
 use bitesize_ir::target::{Budget, CoreCosts};
-use bitesize_ir::{BitWidth, Network, Policy, Shape, TensorId};
+use bitesize_ir::{BitWidth, Network, NodeId, Policy, Shape, TensorId};
 use bitesize_search::enforce::{enforce, enforce_or};
-use bitesize_search::feasibility::{fitting_policy, with_weights_of_least_flash};
-use bitesize_search::problem::{Side, from_compact, set_width, to_compact, width};
 use bitesize_search::rules::cut_by_rules;
-use bitesize_search::{Constraints, Diagnosis, Memory, Problem, Verdict, baselines};
+use bitesize_search::widths::{Side, set_width, width};
+use bitesize_search::{
+    Constraints, Diagnosis, Feasibility, Fitting, Footprint, Problem, Verdict, baselines, from_compact,
+    some_policy_fits, to_compact, with_weights_of_least_flash,
+};
 use common::{Builder, chain, costs, costs_of_large_kernels, mobilenet_v1, residual, space};
 use proptest::prelude::*;
-
-const WITHOUT_LIMIT: Budget = Budget { flash_bytes: u64::MAX, ram_bytes: u64::MAX };
 
 fn with_problem<T>(network: &Network, core: &CoreCosts, budget: Budget, check: impl FnOnce(&Problem) -> T) -> T {
     let space = space(network);
@@ -21,8 +21,9 @@ fn with_problem<T>(network: &Network, core: &CoreCosts, budget: Budget, check: i
 
 /// `flash` and `ram` in thousandths of what uniform 8 bits takes.
 fn share(network: &Network, core: &CoreCosts, flash: u64, ram: u64) -> Budget {
-    let full = with_problem(network, core, WITHOUT_LIMIT, |problem| problem.memory(&problem.uniform(BitWidth::B8)));
-    Budget { flash_bytes: full.flash_bytes * flash / 1000, ram_bytes: full.ram_bytes * ram / 1000 }
+    let full =
+        with_problem(network, core, Budget::UNLIMITED, |problem| problem.footprint(&problem.uniform(BitWidth::B8)));
+    Budget::of(full.flash_bytes * flash / 1000, full.ram_bytes * ram / 1000)
 }
 
 /// Weights and activations of MobileNetV1 1.0 at 224 under 2 MiB and 512 KiB, as digits.
@@ -32,7 +33,7 @@ fn share(network: &Network, core: &CoreCosts, flash: u64, ram: u64) -> Budget {
 #[test]
 fn rules_on_the_papers_network() {
     let (network, core) = (mobilenet_v1(8, 224, 1000), costs());
-    let budget = Budget { flash_bytes: 2 << 20, ram_bytes: 512 << 10 };
+    let budget = Budget::of(2 << 20, 512 << 10);
     with_problem(&network, &core, budget, |problem| {
         let policy = cut_by_rules(problem).expect("the paper's budget fits");
         let digits = |side| -> String {
@@ -48,18 +49,18 @@ fn rules_on_the_papers_network() {
 /// Pins, forbidden widths and a limit of packed weights against an enumeration: rules, enforcement, diagnosis.
 #[test]
 fn constraints_agree_with_an_enumeration() {
-    let constraints = |weights: &str, activations: &str, pins: &[&str], weight_share: u64| Constraints {
+    let constraints = |weights: &str, activations: &str, pins: &[&str], weight_bytes: Option<u64>| Constraints {
         weights: weights.parse().expect("widths"),
         activations: activations.parse().expect("widths"),
         pins: pins.iter().map(|pin| pin.parse().expect("a pin")).collect(),
-        weight_bytes: Some(weight_share),
+        weight_bytes,
     };
     let cases = [
-        constraints("2,4,8", "8", &[], u64::MAX),
-        constraints("4,8", "4,8", &["conv0=8/8"], u64::MAX),
-        constraints("2,8", "2,4,8", &["conv1=4/*", "pool2=*/4"], 9_000),
-        constraints("2,4,8", "2,4,8", &[], 7_000),
-        constraints("4", "2,8", &["fc3=2/8"], 8_000),
+        constraints("2,4,8", "8", &[], None),
+        constraints("4,8", "4,8", &["conv0=8/8"], None),
+        constraints("2,8", "2,4,8", &["conv1=4/*", "pool2=*/4"], Some(9_000)),
+        constraints("2,4,8", "2,4,8", &[], Some(7_000)),
+        constraints("4", "2,8", &["fc3=2/8"], Some(8_000)),
     ];
     let (network, core) = (chain(2), costs_of_large_kernels(3));
     for constraints in cases {
@@ -73,13 +74,18 @@ fn constraints_agree_with_an_enumeration() {
                     Verdict::Fits(policy) => assert!(problem.fits(policy)),
                     verdict => assert!(!exists, "missed a policy: {verdict:?} {constraints:?} {flash} {ram}"),
                 }
-                let least = all.iter().map(|policy| problem.memory(policy)).min_by_key(|memory| memory.flash_bytes);
-                assert_eq!(least.map(|memory| memory.flash_bytes), Some(diagnosis.least_flash.bytes));
+                let least =
+                    all.iter().map(|policy| problem.footprint(policy)).min_by_key(|footprint| footprint.flash_bytes);
+                assert_eq!(least.map(|footprint| footprint.flash_bytes), Some(diagnosis.least_flash.bytes));
                 let found = [cut_by_rules(problem), enforce(problem, problem.uniform(BitWidth::B8))];
                 assert!(found.into_iter().flatten().all(|policy| problem.fits(&policy)));
-                for baseline in baselines(problem) {
-                    assert!(problem.allows(&baseline.policy));
-                    assert_eq!(baseline.fits, problem.fits(&baseline.policy));
+                let feasibility = Feasibility::of(problem);
+                assert_eq!(matches!(feasibility, Feasibility::Fits(_)), exists);
+                if let Feasibility::Fits(fitting) = feasibility {
+                    for baseline in baselines(problem, &fitting) {
+                        assert!(problem.allows(&baseline.policy));
+                        assert_eq!(baseline.fits, problem.fits(&baseline.policy));
+                    }
                 }
             });
         }
@@ -93,7 +99,7 @@ fn wrong_pins_are_told_together() {
     let pins = ["conv0=8/8", "conv0=4/8", "conv9=8/8", "fc3=4/4", "pool2=8/*", "fc3=*/8", "con=2/2"];
     let constraints =
         Constraints { pins: pins.iter().map(|pin| pin.parse().expect("a pin")).collect(), ..Constraints::default() };
-    with_problem(&network, &core, WITHOUT_LIMIT, |problem| {
+    with_problem(&network, &core, Budget::UNLIMITED, |problem| {
         let Err(error) = problem.constrained(&constraints) else { panic!("five pins are wrong") };
         let told = [
             "`conv0=4/8`: another pin gives `conv0` 8 bits there",
@@ -109,7 +115,7 @@ fn wrong_pins_are_told_together() {
 #[test]
 fn uniform_8_is_left_alone_where_it_fits() {
     let (network, core) = (residual(2), costs());
-    with_problem(&network, &core, WITHOUT_LIMIT, |problem| {
+    with_problem(&network, &core, Budget::UNLIMITED, |problem| {
         let uniform = problem.uniform(BitWidth::B8);
         assert_eq!(cut_by_rules(problem), Some(uniform.clone()));
         assert_eq!(enforce(problem, uniform.clone()), Some(uniform.clone()));
@@ -122,12 +128,12 @@ fn uniform_8_is_left_alone_where_it_fits() {
 fn baselines_say_what_they_take_and_whether_they_fit() {
     let (network, core) = (mobilenet_v1(2, 96, 10), costs());
     with_problem(&network, &core, share(&network, &core, 600, 700), |problem| {
-        let found = baselines(problem);
+        let found = baselines(problem, &Fitting::of(problem).expect("some policy fits"));
         let names: Vec<&str> = found.iter().map(|baseline| baseline.name).collect();
         assert_eq!(names, ["uniform-8", "uniform-4", "uniform-2", "rules"]);
         let fits: Vec<bool> = found.iter().map(|baseline| baseline.fits).collect();
         assert_eq!(fits, [false, true, true, true]);
-        assert!(found.iter().all(|baseline| baseline.memory == problem.memory(&baseline.policy)));
+        assert!(found.iter().all(|baseline| baseline.footprint == problem.footprint(&baseline.policy)));
     });
 }
 
@@ -154,15 +160,19 @@ fn the_least_of_each_is_that_of_an_enumeration() {
     for factor in [0, 1, 5, 30] {
         for layers in [1, 2, 3] {
             let (network, core) = (chain(layers), costs_of_large_kernels(factor));
-            with_problem(&network, &core, WITHOUT_LIMIT, |problem| {
-                let all: Vec<Memory> = every_policy(problem).map(|policy| problem.memory(&policy)).collect();
+            with_problem(&network, &core, Budget::UNLIMITED, |problem| {
+                let all: Vec<Footprint> = every_policy(problem).map(|policy| problem.footprint(&policy)).collect();
                 let diagnosis = Diagnosis::of(problem);
                 let [flash, ram] = [diagnosis.least_flash, diagnosis.least_ram];
-                assert_eq!(Some(flash.bytes), all.iter().map(|memory| memory.flash_bytes).min(), "{factor} {layers}");
-                assert_eq!(Some(ram.bytes), all.iter().map(|memory| memory.ram_bytes).min(), "{factor} {layers}");
+                assert_eq!(
+                    Some(flash.bytes),
+                    all.iter().map(|footprint| footprint.flash_bytes).min(),
+                    "{factor} {layers}"
+                );
+                assert_eq!(Some(ram.bytes), all.iter().map(|footprint| footprint.ram_bytes).min(), "{factor} {layers}");
                 assert!(flash.lower_bound <= flash.bytes && ram.lower_bound <= ram.bytes);
-                assert_eq!(problem.memory(&flash.policy).flash_bytes, flash.bytes);
-                assert_eq!(problem.memory(&ram.policy).ram_bytes, ram.bytes);
+                assert_eq!(problem.footprint(&flash.policy).flash_bytes, flash.bytes);
+                assert_eq!(problem.footprint(&ram.policy).ram_bytes, ram.bytes);
             });
         }
     }
@@ -173,14 +183,14 @@ fn the_least_of_each_is_that_of_an_enumeration() {
 fn verdicts_agree_with_an_enumeration() {
     for factor in [1, 20] {
         let (network, core) = (chain(2), costs_of_large_kernels(factor));
-        let all: Vec<Memory> = with_problem(&network, &core, WITHOUT_LIMIT, |problem| {
-            every_policy(problem).map(|policy| problem.memory(&policy)).collect()
+        let all: Vec<Footprint> = with_problem(&network, &core, Budget::UNLIMITED, |problem| {
+            every_policy(problem).map(|policy| problem.footprint(&policy)).collect()
         });
         for flash in (300..=1000).step_by(50) {
             for ram in (200..=1000).step_by(50) {
                 let budget = share(&network, &core, flash, ram);
                 with_problem(&network, &core, budget, |problem| {
-                    let exists = all.iter().any(|memory| problem.limits().hold(*memory));
+                    let exists = all.iter().any(|footprint| problem.limits().hold(*footprint));
                     let diagnosis = Diagnosis::of(problem);
                     match &diagnosis.verdict {
                         Verdict::Fits(policy) => assert!(problem.fits(policy)),
@@ -196,7 +206,7 @@ fn verdicts_agree_with_an_enumeration() {
 #[test]
 fn compact_text_comes_back() {
     let (network, core) = (residual(1), costs());
-    with_problem(&network, &core, WITHOUT_LIMIT, |problem| {
+    with_problem(&network, &core, Budget::UNLIMITED, |problem| {
         let mut policy = problem.uniform(BitWidth::B4);
         set_width(&mut policy, 0, Side::Weights, BitWidth::B2);
         let text = to_compact(&policy);
@@ -278,9 +288,21 @@ proptest! {
                 assert!(problem.fits(&policy));
                 assert_eq!(&policy, alone.as_ref().unwrap_or(fitting));
             }
-            let quick = fitting_policy(problem);
-            assert_eq!(quick.is_some(), diagnosis.fitting().is_some());
-            assert!(quick.is_none_or(|policy| problem.fits(&policy)));
+            let fitting = Fitting::of(problem);
+            assert_eq!(fitting.is_some(), diagnosis.fitting().is_some());
+            assert_eq!(some_policy_fits(problem), match diagnosis.verdict {
+                Verdict::Fits(_) => Some(true),
+                Verdict::Impossible => Some(false),
+                Verdict::NotFound => None,
+            });
+            match Feasibility::of(problem) {
+                Feasibility::Fits(found) => {
+                    assert!(problem.fits(found.policy()));
+                    assert_eq!(found.uniform_fits(), problem.fits(&problem.uniform(BitWidth::B8)));
+                    assert_eq!(Some(found), fitting);
+                }
+                Feasibility::DoesNotFit(why) => assert_eq!(*why, diagnosis),
+            }
             if let Some(policy) = cut_by_rules(problem) {
                 assert!(problem.fits(&policy));
                 assert_ne!(diagnosis.verdict, Verdict::Impossible);
@@ -296,14 +318,14 @@ proptest! {
         factor in 0..20u64,
     ) {
         let (network, core) = (network_of(&layers), costs_of_large_kernels(factor));
-        with_problem(&network, &core, WITHOUT_LIMIT, |problem| {
+        with_problem(&network, &core, Budget::UNLIMITED, |problem| {
             let diagnosis = Diagnosis::of(problem);
             let policy = policy_of(problem, &digits);
-            let memory = problem.memory(&policy);
-            assert!(memory.flash_bytes >= diagnosis.least_flash.lower_bound);
-            assert!(memory.ram_bytes >= diagnosis.least_ram.lower_bound);
-            let best = problem.memory(&with_weights_of_least_flash(problem, &policy));
-            assert!(best.flash_bytes <= memory.flash_bytes);
+            let footprint = problem.footprint(&policy);
+            assert!(footprint.flash_bytes >= diagnosis.least_flash.lower_bound);
+            assert!(footprint.ram_bytes >= diagnosis.least_ram.lower_bound);
+            let best = problem.footprint(&with_weights_of_least_flash(problem, &policy));
+            assert!(best.flash_bytes <= footprint.flash_bytes);
         });
     }
 
@@ -315,14 +337,18 @@ proptest! {
         pick in 0..40usize,
     ) {
         let (network, core) = (network_of(&layers), costs());
-        with_problem(&network, &core, WITHOUT_LIMIT, |problem| {
+        with_problem(&network, &core, Budget::UNLIMITED, |problem| {
             let mut policy = policy_of(problem, &digits);
             let before = problem.widths(&policy);
             let (flash, ram) = (problem.model().flash(&before), problem.model().ram(&before));
-            let memory =
-                Memory { flash_bytes: flash.total, ram_bytes: ram.total, weight_bytes: flash.weights };
-            assert_eq!(problem.memory(&policy), memory);
+            let footprint =
+                Footprint { flash_bytes: flash.total, ram_bytes: ram.total, weight_bytes: flash.weights };
+            assert_eq!(problem.footprint(&policy), footprint);
             assert_eq!(problem.model().alive_bytes(&before), ram.plan.alive);
+            let steps = (0..network.nodes.len()).map(NodeId);
+            let one_by_one: Vec<usize> = steps.map(|step| problem.model().alive_bytes_at(step, &before)).collect();
+            assert_eq!(one_by_one, ram.plan.alive);
+            assert_eq!(problem.peak(&policy), Some(ram.plan.peak));
             let row = pick % policy.rows.len();
             for side in [Side::Weights, Side::Activations] {
                 problem.cut(&mut policy, row, side);

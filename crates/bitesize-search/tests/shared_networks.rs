@@ -8,15 +8,14 @@ use bitesize_ir::memory::MemoryModel;
 use bitesize_ir::rewrite::rewrite;
 use bitesize_ir::target::{Budget, CoreCosts};
 use bitesize_ir::{BitWidth, Network};
-use bitesize_search::problem::{Side, set_width, width};
-use bitesize_search::{Diagnosis, Problem, Verdict, baselines};
+use bitesize_search::rules::cut_by_rules;
+use bitesize_search::widths::{Side, set_width, width};
+use bitesize_search::{Diagnosis, Feasibility, Problem, Verdict, baselines};
 use common::space;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-
-const WITHOUT_LIMIT: Budget = Budget { flash_bytes: u64::MAX, ram_bytes: u64::MAX };
 
 /// Every float network of the folder, rewritten, by name.
 fn networks() -> Vec<(String, Network)> {
@@ -61,7 +60,7 @@ fn arenas_reach_the_lower_bound() {
     let core = cortex_m4();
     for (name, network) in networks() {
         let space = space(&network);
-        let problem = Problem::new(&network, &space, &core, WITHOUT_LIMIT);
+        let problem = Problem::new(&network, &space, &core, Budget::UNLIMITED);
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let random = (0..1000).map(|_| random_policy(&problem, &mut rng)).collect::<Vec<_>>();
         let mut above = 0;
@@ -69,7 +68,7 @@ fn arenas_reach_the_lower_bound() {
             let plan = problem.model().ram(&problem.widths(policy)).plan;
             above += usize::from(plan.arena_bytes != plan.lower_bound);
         }
-        let uniform = BitWidth::ALL.map(|bits| problem.memory(&problem.uniform(bits)));
+        let uniform = BitWidth::ALL.map(|bits| problem.footprint(&problem.uniform(bits)));
         println!("{name}: {above} of 1003 plans above the bound, at 2, 4 and 8 bits {uniform:?}");
         assert_eq!(above, 0, "{name}");
     }
@@ -81,24 +80,35 @@ fn what_does_not_fit_is_diagnosed_at_once() {
     let core = cortex_m4();
     for (name, network) in networks() {
         let space = space(&network);
-        let problem = Problem::new(&network, &space, &core, WITHOUT_LIMIT);
-        let full = problem.memory(&problem.uniform(BitWidth::B8));
+        let problem = Problem::new(&network, &space, &core, Budget::UNLIMITED);
+        let full = problem.footprint(&problem.uniform(BitWidth::B8));
         for share in [1, 20, 30, 40, 50, 60, 80] {
-            let budget =
-                Budget { flash_bytes: full.flash_bytes * share / 100, ram_bytes: full.ram_bytes * share / 100 };
+            let budget = Budget::of(full.flash_bytes * share / 100, full.ram_bytes * share / 100);
             let problem = problem.with_budget(budget);
             let start = Instant::now();
             let diagnosis = Diagnosis::of(&problem);
             let taken = start.elapsed();
             println!("{name} at {share} %: {taken:?}\n{diagnosis}");
             assert!(taken < Duration::from_secs(1), "{name} at {share} % took {taken:?}");
-            let fitting = baselines(&problem).into_iter().filter(|baseline| baseline.fits).count();
-            match &diagnosis.verdict {
-                Verdict::Fits(policy) => assert!(problem.fits(policy)),
-                Verdict::Impossible | Verdict::NotFound => assert_eq!(fitting, 0, "{name} at {share} %"),
+            let start = Instant::now();
+            let feasibility = Feasibility::of(&problem);
+            let taken = start.elapsed();
+            assert!(taken < Duration::from_secs(1), "{name} at {share} % took {taken:?}");
+            match (&diagnosis.verdict, feasibility) {
+                (Verdict::Fits(policy), Feasibility::Fits(fitting)) => {
+                    assert!(problem.fits(policy) && problem.fits(fitting.policy()));
+                    assert!(baselines(&problem, &fitting).iter().any(|baseline| baseline.fits));
+                }
+                (Verdict::Impossible | Verdict::NotFound, Feasibility::DoesNotFit(why)) => {
+                    assert_eq!(*why, diagnosis, "{name} at {share} %");
+                    let uniform = BitWidth::ALL.map(|bits| problem.uniform(bits));
+                    let found = uniform.into_iter().chain(cut_by_rules(&problem)).find(|policy| problem.fits(policy));
+                    assert_eq!(found, None, "{name} at {share} %");
+                }
+                other => panic!("{name} at {share} %: {other:?}"),
             }
             let would_do = diagnosis.would_do;
-            let enough = Budget { flash_bytes: would_do.flash_bytes, ram_bytes: would_do.ram_bytes };
+            let enough = Budget::of(would_do.flash_bytes, would_do.ram_bytes);
             let verdict = Diagnosis::of(&problem.with_budget(enough)).verdict;
             assert!(matches!(verdict, Verdict::Fits(_)), "{name} at {share} %: the budget named does not do");
         }
@@ -111,11 +121,11 @@ fn a_policy_is_counted_in_microseconds() {
     let core = cortex_m4();
     for (name, network) in networks() {
         let space = space(&network);
-        let problem = Problem::new(&network, &space, &core, WITHOUT_LIMIT);
+        let problem = Problem::new(&network, &space, &core, Budget::UNLIMITED);
         let mut rng = ChaCha8Rng::seed_from_u64(2);
         let policies: Vec<_> = (0..200).map(|_| random_policy(&problem, &mut rng)).collect();
         let start = Instant::now();
-        let total: u64 = policies.iter().map(|policy| problem.memory(policy).ram_bytes).sum();
+        let total: u64 = policies.iter().map(|policy| problem.footprint(policy).ram_bytes).sum();
         let each = start.elapsed() / 200;
         let start = Instant::now();
         let model = MemoryModel::of(&network, &core);

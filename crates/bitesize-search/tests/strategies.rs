@@ -4,19 +4,19 @@ mod common;
 
 use bitesize_ir::target::Budget;
 use bitesize_ir::{BitWidth, Network, Policy};
-use bitesize_search::problem::{Side, from_compact, set_width};
 use bitesize_search::record::{DiaryError, diary_line};
+use bitesize_search::widths::{Side, set_width};
 use bitesize_search::{
-    DdpgSettings, EvaluationError, Found, Memo, Outcome, Problem, Record, Replay, RewardKind, Score, Settings,
-    StopReason, Strategy, parse_diary, search,
+    DdpgSettings, Diagnosis, EvaluationError, Evaluator, Feasibility, Fitting, Found, Memo, OnRecord, Outcome, Problem,
+    Record, Replay, RewardKind, Score, Scores, SearchSettings, StopReason, Strategy, from_compact, parse_diary, search,
 };
 use common::{chain, costs, mobilenet_v1, space};
 use std::ops::ControlFlow;
 
 /// An agent of narrower layers than its own 300, to be quick.
-fn settings(episodes: usize, seed: u64) -> Settings {
+fn settings(episodes: usize, seed: u64) -> SearchSettings {
     let ddpg = DdpgSettings { hidden: 64, ..DdpgSettings::default() };
-    Settings { episodes, patience: None, reward: RewardKind::Accuracy, seed, reference_reward: 0.9, ddpg }
+    SearchSettings { episodes, patience: None, reward: RewardKind::Accuracy, seed, reference_reward: 0.9, ddpg }
 }
 
 /// Accuracy made up: each width costs something of its own, the narrower the more, and neighbours cost together.
@@ -52,26 +52,25 @@ struct Setup {
 impl Setup {
     fn with<T>(&self, check: impl FnOnce(&Problem) -> T) -> T {
         let (space, core) = (space(&self.network), costs());
-        let without_limit = Budget { flash_bytes: u64::MAX, ram_bytes: u64::MAX };
-        let problem = Problem::new(&self.network, &space, &core, without_limit);
-        let full = problem.memory(&problem.uniform(BitWidth::B8));
-        let budget = Budget {
-            flash_bytes: full.flash_bytes * self.share[0] / 1000,
-            ram_bytes: full.ram_bytes * self.share[1] / 1000,
-        };
-        check(&problem.with_budget(budget))
+        let problem = Problem::new(&self.network, &space, &core, Budget::UNLIMITED);
+        let full = problem.footprint(&problem.uniform(BitWidth::B8));
+        let [flash, ram] = self.share;
+        check(&problem.with_budget(Budget::of(full.flash_bytes * flash / 1000, full.ram_bytes * ram / 1000)))
     }
 
     /// Runs `strategy` on the toy rewards with what `known` remembers, for `episodes_of_this_run` at most.
-    fn run(&self, strategy: Strategy, settings: &Settings, known: &[Record], stop_after: usize) -> Run {
+    fn run(&self, strategy: Strategy, settings: &SearchSettings, known: &[Record], stop_after: usize) -> Run {
         let (mut calls, mut records) = (0, Vec::new());
         let mut judge = |policy: &Policy| {
             calls += 1;
             Ok(toy_score(policy))
         };
-        let mut rewards = Memo::resuming(&mut judge, known);
+        let mut scores = Scores::default();
+        scores.learn(known);
+        let mut rewards = Memo::new(&mut judge, &mut scores);
         let outcome = self.with(|problem| {
-            search(problem, strategy, settings, &mut rewards, &mut |record| {
+            let fitting = Fitting::of(problem).expect("some policy fits");
+            search(problem, &fitting, strategy, settings, &mut rewards, &mut |record| {
                 records.push(record.clone());
                 if records.len() == stop_after {
                     ControlFlow::Break(StopReason::Interrupted)
@@ -85,6 +84,18 @@ impl Setup {
             other => panic!("found nothing: {other:?}"),
         }
     }
+}
+
+/// Runs `strategy` on a problem that some policy fits, with `judge` and nothing known.
+fn search_with(
+    problem: &Problem,
+    strategy: Strategy,
+    settings: &SearchSettings,
+    judge: &mut dyn Evaluator,
+    on_record: &mut OnRecord,
+) -> Result<Outcome, EvaluationError> {
+    let fitting = Fitting::of(problem).expect("some policy fits");
+    search(problem, &fitting, strategy, settings, &mut Memo::new(judge, &mut Scores::default()), on_record)
 }
 
 #[derive(Debug, PartialEq)]
@@ -125,7 +136,7 @@ fn ddpg_comes_near_the_known_optimum() {
     });
     for (seed, hidden) in [(1, 300), (1, 64), (2, 64), (3, 64)] {
         let ddpg = DdpgSettings { hidden, ..DdpgSettings::default() };
-        let run = setup.run(Strategy::Ddpg, &Settings { ddpg, ..settings(600, seed) }, &[], NEVER);
+        let run = setup.run(Strategy::Ddpg, &SearchSettings { ddpg, ..settings(600, seed) }, &[], NEVER);
         let reached = (run.found.reward - worst) / (best - worst);
         assert!(reached >= 0.99, "seed {seed} reached {reached} of the span {worst} to {best}");
         assert_eq!(run.found.stop_reason, StopReason::Episodes);
@@ -141,9 +152,8 @@ fn ddpg_comes_near_the_optimum_that_exact_proves() {
         let rewards = every_policy(problem).into_iter().filter(|p| problem.fits(p)).map(|p| (-additive(&p)).exp());
         let (worst, best) = rewards.fold((1.0f64, 0.0f64), |(worst, best), r| (worst.min(r), best.max(r)));
         let mut judge = |policy: &Policy| Ok(Score { accuracy: 0.5, loss: additive(policy) });
-        let settings = Settings { reward: RewardKind::Loss, ..settings(600, 1) };
-        let outcome =
-            search(problem, Strategy::Ddpg, &settings, &mut Memo::new(&mut judge), &mut |_| ControlFlow::Continue(()));
+        let settings = SearchSettings { reward: RewardKind::Loss, ..settings(600, 1) };
+        let outcome = search_with(problem, Strategy::Ddpg, &settings, &mut judge, &mut |_| ControlFlow::Continue(()));
         let Ok(Outcome::Found(found)) = outcome else { panic!("{outcome:?}") };
         assert!(found.reward >= best - 0.01 * (best - worst), "{} of {worst} to {best}", found.reward);
     });
@@ -233,16 +243,36 @@ fn uniform_8_is_the_answer_where_it_fits() {
 }
 
 #[test]
-fn what_cannot_fit_is_diagnosed_without_an_evaluation() {
-    let setup = Setup { network: chain(3), share: [100, 100] };
-    for strategy in Strategy::ALL {
-        let mut judge = |_: &Policy| -> Result<Score, EvaluationError> { panic!("nothing to evaluate") };
-        let mut rewards = Memo::new(&mut judge);
-        let outcome = setup.with(|problem| {
-            search(problem, strategy, &settings(30, 1), &mut rewards, &mut |_| ControlFlow::Continue(()))
-        });
-        assert!(matches!(outcome, Ok(Outcome::DoesNotFit(_))), "{outcome:?}");
-    }
+fn what_cannot_fit_is_diagnosed() {
+    Setup { network: chain(3), share: [100, 100] }.with(|problem| {
+        assert_eq!(Fitting::of(problem), None);
+        let Feasibility::DoesNotFit(diagnosis) = Feasibility::of(problem) else { panic!("a tenth is too little") };
+        assert_eq!(*diagnosis, Diagnosis::of(problem));
+    });
+}
+
+/// What one search has measured another need not measure again, and counts all the same.
+#[test]
+fn searches_share_what_they_measure() {
+    let setup = Setup { network: chain(3), share: [800, 700] };
+    let (mut scores, mut calls) = (Scores::default(), 0);
+    let counts = [0, 1].map(|_| {
+        setup.with(|problem| {
+            let mut judge = |policy: &Policy| {
+                calls += 1;
+                Ok(toy_score(policy))
+            };
+            let fitting = Fitting::of(problem).expect("some policy fits");
+            let mut rewards = Memo::new(&mut judge, &mut scores);
+            let on_record: &mut OnRecord = &mut |_| ControlFlow::Continue(());
+            match search(problem, &fitting, Strategy::Exact, &settings(80, 1), &mut rewards, on_record) {
+                Ok(Outcome::Found(found)) => (found.evaluations, found.probes),
+                other => panic!("{other:?}"),
+            }
+        })
+    });
+    assert_eq!(counts[0], counts[1]);
+    assert_eq!(calls, counts[0].0 + counts[0].1);
 }
 
 #[test]
@@ -252,10 +282,10 @@ fn every_episode_keeps_the_budgets() {
         let run = setup.run(strategy, &settings(160, 5), &[], NEVER);
         setup.with(|problem| {
             for record in &run.records {
-                assert!(record.flash_bytes <= problem.budget().flash_bytes);
-                assert!(record.ram_bytes <= problem.budget().ram_bytes);
+                assert!(problem.budget().holds_flash(record.flash_bytes));
+                assert!(problem.budget().holds_ram(record.ram_bytes));
                 let policy = from_compact(&record.policy, problem.space()).expect("a record's policy reads back");
-                assert_eq!(problem.memory(&policy).flash_bytes, record.flash_bytes);
+                assert_eq!(problem.footprint(&policy).flash_bytes, record.flash_bytes);
             }
         });
         assert!(run.found.episodes <= 160);
@@ -278,10 +308,9 @@ fn exact_proves_the_optimum_of_what_adds_up() {
     let setup = Setup { network: chain(2), share: [800, 700] };
     setup.with(|problem| {
         let mut judge = |policy: &Policy| Ok(Score { accuracy: 0.5, loss: additive(policy) });
-        let mut rewards = Memo::new(&mut judge);
-        let settings = Settings { reward: RewardKind::Loss, ..settings(100, 1) };
+        let settings = SearchSettings { reward: RewardKind::Loss, ..settings(100, 1) };
         let mut records = Vec::new();
-        let outcome = search(problem, Strategy::Exact, &settings, &mut rewards, &mut |record| {
+        let outcome = search_with(problem, Strategy::Exact, &settings, &mut judge, &mut |record| {
             records.push(record.clone());
             ControlFlow::Continue(())
         });
@@ -323,9 +352,8 @@ fn costs_that_mislead_are_given_up() {
         let mean = |strategy| {
             let reward = |seed| {
                 let mut judge = |policy: &Policy| Ok(Score { accuracy: 0.1, loss: loss(policy) });
-                let settings = Settings { reward: RewardKind::Loss, ..settings(200, seed) };
-                let mut rewards = Memo::new(&mut judge);
-                match search(problem, strategy, &settings, &mut rewards, &mut |_| ControlFlow::Continue(())) {
+                let settings = SearchSettings { reward: RewardKind::Loss, ..settings(200, seed) };
+                match search_with(problem, strategy, &settings, &mut judge, &mut |_| ControlFlow::Continue(())) {
                     Ok(Outcome::Found(found)) => found.reward,
                     other => panic!("{other:?}"),
                 }
@@ -363,7 +391,7 @@ fn auto_is_at_least_as_good_as_every_other() {
 #[test]
 fn patience_interruption_and_failure_end_a_run() {
     let setup = Setup { network: chain(3), share: [800, 700] };
-    let patient = Settings { patience: Some(5), ..settings(600, 1) };
+    let patient = SearchSettings { patience: Some(5), ..settings(600, 1) };
     let run = setup.run(Strategy::Ddpg, &patient, &[], NEVER);
     assert_eq!(run.found.stop_reason, StopReason::Patience);
     assert_eq!(run.found.episodes, (run.found.episode + 1).max(20) + 5);
@@ -375,9 +403,8 @@ fn patience_interruption_and_failure_end_a_run() {
             left -= 1;
             if left == 0 { Err(error.clone()) } else { Ok(toy_score(policy)) }
         };
-        let mut rewards = Memo::new(&mut judge);
         let outcome = setup.with(|problem| {
-            search(problem, Strategy::Ddpg, &settings(30, 1), &mut rewards, &mut |_| ControlFlow::Continue(()))
+            search_with(problem, Strategy::Ddpg, &settings(30, 1), &mut judge, &mut |_| ControlFlow::Continue(()))
         });
         match outcome {
             Ok(Outcome::Found(found)) => {

@@ -4,9 +4,9 @@ mod common;
 
 use bitesize_ir::target::Budget;
 use bitesize_ir::{BitWidth, Policy};
-use bitesize_search::additive::Costs;
-use bitesize_search::problem::{Side, set_width};
+use bitesize_search::costs::Costs;
 use bitesize_search::surrogate::Surrogate;
+use bitesize_search::widths::{Side, set_width};
 use bitesize_search::{Problem, Score};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -31,7 +31,7 @@ fn costs(problem: &Problem, of: impl Fn(usize, BitWidth) -> f64) -> Costs {
 fn with_problem(check: impl FnOnce(&Problem)) {
     let network = common::mobilenet_v1(2, 96, 10);
     let (space, core) = (common::space(&network), common::costs());
-    check(&Problem::new(&network, &space, &core, Budget { flash_bytes: u64::MAX, ram_bytes: u64::MAX }));
+    check(&Problem::new(&network, &space, &core, Budget::UNLIMITED));
 }
 
 /// Half of the slots cost three times what was measured, and all losses are higher by as much: differences between policies

@@ -4,11 +4,12 @@
 //! A step's live bytes depend on the tensors alive there only, so what a prefix costs to complete depends on the widths
 //! of those that outlive it: a handful, over which completion costs are tabulated as they are asked for.
 
-use super::Costs;
-use crate::feasibility::least_stack_bytes;
-use crate::problem::{Problem, Side};
-use bitesize_ir::BitWidth;
-use bitesize_ir::memory::{scratch_bytes, tensor_bytes};
+use crate::bounds::least_stack_bytes;
+use crate::costs::Costs;
+use crate::problem::Problem;
+use crate::widths::Side;
+use bitesize_ir::target::holds;
+use bitesize_ir::{BitWidth, NodeId, TensorId};
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap};
 
@@ -19,7 +20,7 @@ const TABLE: usize = 100_000;
 const PREFIXES: usize = 200_000;
 
 /// A row whose activation width is chosen.
-struct Tensor {
+struct FreeTensor {
     row: usize,
     first: usize,
     last: usize,
@@ -38,10 +39,10 @@ struct Load {
 
 /// Gives one assignment after the other, none cheaper than the one before.
 pub(super) struct Enumeration {
-    tensors: Vec<Tensor>,
+    tensors: Vec<FreeTensor>,
     loads: Vec<Load>,
-    /// Bytes that may be alive at a step.
-    limit: u64,
+    /// Bytes that may be alive at a step; `None` for any number.
+    limit: Option<u64>,
     /// Completion costs by the number of tensors chosen and the widths of those that are still alive.
     table: HashMap<(usize, Vec<BitWidth>), f64>,
     heap: BinaryHeap<Prefix>,
@@ -82,7 +83,7 @@ impl Enumeration {
     pub(super) fn new(problem: &Problem, costs: &Costs) -> Self {
         let tensors = tensors(problem, costs);
         let loads = loads(problem, costs, &tensors);
-        let limit = problem.budget().ram_bytes.saturating_sub(least_stack_bytes(problem));
+        let limit = problem.budget().ram_bytes.map(|limit| limit.saturating_sub(least_stack_bytes(problem)));
         let mut new = Self { tensors, loads, limit, table: HashMap::new(), heap: BinaryHeap::new(), looked_at: 0 };
         let before = new.tensors.first().map_or(new.loads.len(), |tensor| tensor.first);
         if (0..before).all(|step| new.holds(step, &[])) {
@@ -162,19 +163,19 @@ impl Enumeration {
     fn holds(&self, step: usize, widths: &[BitWidth]) -> bool {
         let Load { fixed, chosen } = &self.loads[step];
         let bytes = fixed + chosen.iter().map(|(i, bytes)| bytes[widths[*i] as usize]).sum::<usize>();
-        bytes as u64 <= self.limit
+        holds(self.limit, bytes as u64)
     }
 }
 
-fn tensors(problem: &Problem, costs: &Costs) -> Vec<Tensor> {
-    let mut tensors: Vec<Tensor> = Vec::new();
+fn tensors(problem: &Problem, costs: &Costs) -> Vec<FreeTensor> {
+    let mut tensors: Vec<FreeTensor> = Vec::new();
     for (row, side) in problem.slots().filter(|(_, side)| *side == Side::Activations) {
         let options = costs.options(row, side);
         if options.len() > 1 {
-            tensors.push(Tensor { row, first: usize::MAX, last: 0, options });
+            tensors.push(FreeTensor { row, first: usize::MAX, last: 0, options });
         }
     }
-    for id in (0..problem.network().tensors.len()).map(bitesize_ir::TensorId) {
+    for id in (0..problem.network().tensors.len()).map(TensorId) {
         let (first, last) = problem.model().lifetime(id);
         if let Some(tensor) = tensors.iter_mut().find(|tensor| Some(tensor.row) == problem.row_of(id)) {
             (tensor.first, tensor.last) = (tensor.first.min(first), tensor.last.max(last));
@@ -184,26 +185,16 @@ fn tensors(problem: &Problem, costs: &Costs) -> Vec<Tensor> {
     tensors
 }
 
-fn loads(problem: &Problem, costs: &Costs, tensors: &[Tensor]) -> Vec<Load> {
-    let network = problem.network();
-    let mut loads = vec![Load::default(); network.nodes.len()];
-    let mut widths = problem.widths(&costs.widest(problem));
-    for (step, load) in loads.iter_mut().enumerate() {
-        for id in problem.alive_at(step) {
-            let is_input = network.nodes[step].inputs[0] == id;
-            let mut bytes = |bits| {
-                let before = std::mem::replace(&mut widths.tensors[id.0], bits);
-                let scratch = if is_input { scratch_bytes(network, &network.nodes[step], &widths) } else { 0 };
-                widths.tensors[id.0] = before;
-                tensor_bytes(network.shape(id), bits) + scratch
-            };
+fn loads(problem: &Problem, costs: &Costs, tensors: &[FreeTensor]) -> Vec<Load> {
+    let model = problem.model();
+    let mut loads = vec![Load::default(); problem.network().nodes.len()];
+    for (step, load) in loads.iter_mut().enumerate().map(|(i, load)| (NodeId(i), load)) {
+        for id in model.alive_at(step) {
+            let bytes = |bits| model.bytes_at(step, id, bits);
             match tensors.iter().position(|tensor| Some(tensor.row) == problem.row_of(id)) {
-                None => {
-                    let bits = costs.widest_of(problem, id);
-                    load.fixed += bytes(bits);
-                }
+                None => load.fixed += bytes(costs.widest_of(problem, id)),
                 Some(i) => {
-                    let own = BitWidth::ALL.map(&mut bytes);
+                    let own = BitWidth::ALL.map(bytes);
                     match load.chosen.iter_mut().find(|(other, _)| *other == i) {
                         Some((_, sum)) => sum.iter_mut().zip(own).for_each(|(sum, own)| *sum += own),
                         None => load.chosen.push((i, own)),

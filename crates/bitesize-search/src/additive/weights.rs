@@ -1,15 +1,15 @@
 //! The best weight widths for given activations: a knapsack whose items share the kernels that they call.
 //!
 //! Layers with the same kind, input and output width are a group: each width used in a group costs the code of one
-//! kernel. Group by group, and for each set of widths that a group might use, partial choices are extended layer by
+//! kernel. KernelGroup by group, and for each set of widths that a group might use, partial choices are extended layer by
 //! layer; those that another beats in bytes and loss are dropped, and so are those that cannot become better than a
 //! known solution by the bound that a price per byte gives.
 
-use super::Costs;
-use crate::constraints::WidthSet;
-use crate::problem::{Problem, Side, set_width};
+use crate::costs::Costs;
+use crate::problem::Problem;
+use crate::widths::{Side, WidthSet, set_width};
 use bitesize_ir::memory::{Widths, kernel_keys};
-use bitesize_ir::target::KernelKey;
+use bitesize_ir::target::{KernelKey, holds};
 use bitesize_ir::{BitWidth, Policy};
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ struct Item {
 }
 
 /// Layers that share kernels, and the code of the kernel of each width.
-struct Group {
+struct KernelGroup {
     items: Vec<Item>,
     code: [u64; 3],
 }
@@ -39,27 +39,29 @@ struct Label {
     trace: u32,
 }
 
-/// What bytes there are.
+/// What bytes there are, `None` for any number.
 #[derive(Clone, Copy)]
 struct Room {
     /// For weights and their kernels.
-    flash: u64,
+    flash: Option<u64>,
     /// For weights.
-    packed: u64,
+    packed: Option<u64>,
 }
 
 impl Room {
-    fn of_packed(self, code: u64) -> u64 {
-        self.packed.min(self.flash.saturating_sub(code))
+    /// What kernels of `code` bytes leave for weights.
+    fn of_packed(self, code: u64) -> Option<u64> {
+        let left = self.flash.map(|flash| flash.saturating_sub(code));
+        self.packed.into_iter().chain(left).min()
     }
 
     fn holds(self, packed: u64, code: u64) -> bool {
-        packed <= self.packed && packed.saturating_add(code) <= self.flash
+        holds(self.packed, packed) && holds(self.flash, packed + code)
     }
 }
 
 /// The best weights for the activations of a policy.
-pub(super) struct Best {
+pub(super) struct BestWeights {
     pub(super) cost: f64,
     pub(super) policy: Policy,
     /// Whether nothing was dropped unseen.
@@ -67,10 +69,9 @@ pub(super) struct Best {
 }
 
 /// The best weights for the activations of `policy`, if their cost is below `enough`; and whether that is certain.
-pub(super) fn best(problem: &Problem, costs: &Costs, policy: &Policy, enough: f64) -> Result<Best, bool> {
+pub(super) fn best(problem: &Problem, costs: &Costs, policy: &Policy, enough: f64) -> Result<BestWeights, bool> {
     let mut widths = problem.widths(policy);
-    let Some(stack) = stack_left(problem, &widths) else { return Err(true) };
-    let Some(groups) = groups(problem, costs, &widths, stack) else { return Err(true) };
+    let Some(groups) = groups(problem, costs, &widths) else { return Err(true) };
     for row in problem.space().rows.iter().filter(|row| row.weights) {
         widths.weights[row.node.0] = Some(BitWidth::B2);
     }
@@ -79,22 +80,26 @@ pub(super) fn best(problem: &Problem, costs: &Costs, policy: &Policy, enough: f6
         problem.space().rows.iter().enumerate().map(|(row, _)| problem.packed_bytes(row, BitWidth::B2)).sum();
     let fixed = problem.model().flash_bytes(&widths) - kernels - packed;
     let limits = problem.limits();
-    let Some(flash) = limits.budget.flash_bytes.checked_sub(fixed) else { return Err(true) };
+    if !limits.budget.holds_flash(fixed) {
+        return Err(true);
+    }
+    let flash = limits.budget.flash_bytes.map(|limit| limit - fixed);
     let (found, proved) = search(&groups, Room { flash, packed: limits.weight_bytes }, enough);
     let Some((cost, choice)) = found else { return Err(proved) };
     let mut policy = policy.clone();
     for (row, bits) in choice {
         set_width(&mut policy, row, Side::Weights, bits);
     }
-    Ok(Best { cost, policy, proved })
+    Ok(BestWeights { cost, policy, proved })
 }
 
-/// The least cost of weights that take `room` bytes at most, kernels not counted: no policy has less.
-pub(super) fn least_cost(problem: &Problem, costs: &Costs, room: u64) -> f64 {
+/// The least cost of weights for which `other_flash` bytes leave room, their kernels not counted: no policy has less.
+pub(super) fn least_cost(problem: &Problem, costs: &Costs, other_flash: u64) -> f64 {
     let items = rows(problem).map(|row| item(problem, costs, row, |_| true));
-    let group = Group { items: items.collect(), code: [0; 3] };
-    let room = room.min(problem.limits().weight_bytes);
-    match search(&[group], Room { flash: room, packed: room }, f64::INFINITY) {
+    let group = KernelGroup { items: items.collect(), code: [0; 3] };
+    let limits = problem.limits();
+    let room = Room { flash: limits.budget.flash_bytes, packed: limits.weight_bytes }.of_packed(other_flash);
+    match search(&[group], Room { flash: None, packed: room }, f64::INFINITY) {
         (Some((cost, _)), true) => cost,
         _ => 0.0,
     }
@@ -120,38 +125,35 @@ fn weight_kernels<'p>(problem: &'p Problem, widths: &'p Widths) -> impl Iterator
     keys.into_iter()
 }
 
-/// Bytes of stack that a kernel may need beside this arena; `None` where the arena, or a kernel without weights, is
-/// too large already.
-fn stack_left(problem: &Problem, widths: &Widths) -> Option<u64> {
-    let arena = problem.model().ram(widths).arena;
-    let left = problem.budget().ram_bytes.checked_sub(arena)?.checked_sub(problem.model().base_stack_bytes())?;
-    let fits = |key: KernelKey| problem.model().kernel(key).stack_bytes <= left;
+/// `None` where the arena at these widths leaves too little for the stack of a layer's every kernel.
+fn groups(problem: &Problem, costs: &Costs, widths: &Widths) -> Option<Vec<KernelGroup>> {
+    let beside_kernels = problem.model().ram(widths).arena + problem.model().base_stack_bytes();
+    let stack_fits = |key| problem.budget().holds_ram(beside_kernels + problem.model().kernel(key).stack_bytes);
     let nodes = problem.network().nodes.iter().enumerate().filter(|(i, _)| widths.weights[*i].is_none());
-    nodes.flat_map(|(i, node)| kernel_keys(node, i, widths)).all(fits).then_some(left)
-}
-
-/// `None` where a layer has no kernel of so little stack.
-fn groups(problem: &Problem, costs: &Costs, widths: &Widths, stack: u64) -> Option<Vec<Group>> {
-    let mut groups: BTreeMap<KernelKey, Group> = BTreeMap::new();
+    if !nodes.flat_map(|(i, node)| kernel_keys(node, i, widths)).all(stack_fits) {
+        return None;
+    }
+    let mut groups: BTreeMap<KernelKey, KernelGroup> = BTreeMap::new();
     for row in rows(problem) {
         let id = problem.space().rows[row].node;
         let key = kernel_keys(problem.network().node(id), id.0, widths).into_iter().next()?;
         let kernel = |bits| problem.model().kernel(KernelKey { second: Some(bits), ..key });
-        let item = item(problem, costs, row, |bits| kernel(bits).stack_bytes <= stack);
+        let item = item(problem, costs, row, |bits| stack_fits(KernelKey { second: Some(bits), ..key }));
         if item.options.is_empty() {
             return None;
         }
         let code = BitWidth::ALL.map(|bits| kernel(bits).code_bytes);
         let group = groups.entry(KernelKey { second: None, ..key });
-        group.or_insert(Group { items: Vec::new(), code }).items.push(item);
+        group.or_insert(KernelGroup { items: Vec::new(), code }).items.push(item);
     }
     Some(groups.into_values().collect())
 }
 
-type Choice = Vec<(usize, BitWidth)>;
+/// Rows with the widths of their weights.
+type RowWidths = Vec<(usize, BitWidth)>;
 
 /// The choice of least cost below `enough` that `room` holds, and whether nothing was dropped unseen.
-fn search(groups: &[Group], room: Room, enough: f64) -> (Option<(f64, Choice)>, bool) {
+fn search(groups: &[KernelGroup], room: Room, enough: f64) -> (Option<(f64, RowWidths)>, bool) {
     let (price, known) = price(groups, room);
     let enough = enough.min(known.map_or(f64::INFINITY, |cost| cost * (1.0 + 1e-9) + 1e-12));
     let mut rest: f64 = items(groups).map(|item| priced(item, price).2).sum();
@@ -174,8 +176,10 @@ fn search(groups: &[Group], room: Room, enough: f64) -> (Option<(f64, Choice)>, 
                     for (bits, packed, cost) in item.options.iter().filter(|o| set.contains(o.0)) {
                         let (packed, cost) = (label.packed + packed, label.cost + cost);
                         let left = room.of_packed(label.code);
-                        let bound = cost + group_rest - price * left.saturating_sub(packed) as f64;
-                        if packed + group_packed <= left && bound < enough && cost < enough {
+                        // Where there is room for any number, a byte has no price.
+                        let worth = left.map_or(0.0, |left| price * left.saturating_sub(packed) as f64);
+                        let bound = cost + group_rest - worth;
+                        if holds(left, packed + group_packed) && bound < enough && cost < enough {
                             choices.push((label.trace, item.row, *bits));
                             next.push(Label { packed, cost, trace: (choices.len() - 1) as u32, ..*label });
                         }
@@ -191,7 +195,7 @@ fn search(groups: &[Group], room: Room, enough: f64) -> (Option<(f64, Choice)>, 
     }
     let best = labels.into_iter().filter(|l| room.holds(l.packed, l.code)).min_by(|a, b| a.cost.total_cmp(&b.cost));
     let traced = best.map(|label| {
-        let (mut choice, mut at) = (Choice::new(), label.trace);
+        let (mut choice, mut at) = (RowWidths::new(), label.trace);
         while at != 0 {
             let (before, row, bits) = choices[at as usize];
             choice.push((row, bits));
@@ -202,7 +206,7 @@ fn search(groups: &[Group], room: Room, enough: f64) -> (Option<(f64, Choice)>, 
     (traced, proved)
 }
 
-fn items(groups: &[Group]) -> impl Iterator<Item = &Item> {
+fn items(groups: &[KernelGroup]) -> impl Iterator<Item = &Item> {
     groups.iter().flat_map(|group| &group.items)
 }
 
@@ -220,7 +224,7 @@ fn priced(item: &Item, price: f64) -> (BitWidth, u64, f64) {
 
 /// A price per byte at which about what there is room for is bought, and the cost of a choice that fits, if one was
 /// met.
-fn price(groups: &[Group], room: Room) -> (f64, Option<f64>) {
+fn price(groups: &[KernelGroup], room: Room) -> (f64, Option<f64>) {
     let at = |price: f64| {
         let (mut packed, mut cost, mut code) = (0, 0.0, 0);
         for group in groups {

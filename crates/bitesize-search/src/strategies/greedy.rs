@@ -1,19 +1,20 @@
 //! Cuts what costs the least measured loss for each byte that it saves, RAM first, until every limit holds.
 
-use crate::additive::Costs;
-use crate::problem::{Problem, Side, set_width, width};
-use crate::rules::first_largest;
-use crate::search::{Halt, Session, StopReason};
-use crate::sensitivity::{measure, pressing};
+use crate::costs::Costs;
+use crate::outcome::StopReason;
+use crate::problem::Problem;
+use crate::sensitivity::{pressing, probed_costs};
+use crate::session::{Halt, Session};
+use crate::widths::{Side, set_width, width};
 use bitesize_ir::memory::tensor_bytes;
 use bitesize_ir::{BitWidth, Policy};
 
 /// Runs the strategy. `fallback` keeps every limit.
-pub(crate) fn run(session: &mut Session, fallback: Policy) -> Result<StopReason, Halt> {
+pub(crate) fn run(session: &mut Session, fallback: &Policy) -> Result<StopReason, Halt> {
     let problem = session.problem;
-    let costs = measure(session, &pressing(problem))?;
-    let policy = cut_greedily(problem, &costs, problem.uniform(BitWidth::B8)).unwrap_or(fallback);
-    session.episode(policy)?;
+    let costs = probed_costs(session, &pressing(problem))?;
+    let policy = cut_greedily(problem, &costs, problem.uniform(BitWidth::B8)).unwrap_or_else(|| fallback.clone());
+    session.episode(&policy)?;
     Ok(StopReason::Finished)
 }
 
@@ -29,8 +30,8 @@ pub(crate) fn cut_greedily(problem: &Problem, costs: &Costs, mut policy: Policy)
                 (tensor_bytes(shape, from) - tensor_bytes(shape, to)) as u64
             }
         };
-        let peak = first_largest(&problem.model().alive_bytes(&problem.widths(&policy)));
-        let alive: Vec<usize> = problem.alive_at(peak).filter_map(|tensor| problem.row_of(tensor)).collect();
+        let alive: Vec<usize> =
+            problem.peak(&policy).into_iter().flat_map(|step| problem.rows_alive_at(step)).collect();
         let mut best: Option<(f64, usize, BitWidth)> = None;
         for (row, _) in problem.slots().filter(|(row, s)| *s == side && (side == Side::Weights || alive.contains(row)))
         {

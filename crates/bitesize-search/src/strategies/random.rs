@@ -1,8 +1,10 @@
 //! Widths at random, cut until every limit holds: what a search has to beat.
 
 use crate::enforce::enforce_or;
-use crate::problem::{Problem, set_width};
-use crate::search::{Halt, Session, StopReason};
+use crate::outcome::StopReason;
+use crate::problem::Problem;
+use crate::session::{Halt, Session};
+use crate::widths::set_width;
 use bitesize_ir::{BitWidth, Policy};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

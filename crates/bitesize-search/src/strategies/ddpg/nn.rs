@@ -24,13 +24,13 @@ fn matrix<'a>(array: &'a ArrayView2<f32>) -> MatRef<'a, f32> {
 
 /// `y = x * weights + bias`.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Linear {
+pub(super) struct DenseLayer {
     /// `inputs x outputs`.
     pub(super) weights: Array2<f32>,
     pub(super) bias: Array1<f32>,
 }
 
-impl Linear {
+impl DenseLayer {
     /// Uniform in +-1/sqrt(inputs), weights and bias alike (PyTorch's default, which HAQ leaves as it is).
     pub(super) fn random(inputs: usize, outputs: usize, rng: &mut impl Rng) -> Self {
         let bound = (inputs as f32).sqrt().recip();
@@ -64,7 +64,7 @@ impl Linear {
 /// Three layers, ReLU after the first two.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Mlp {
-    pub(super) layers: [Linear; 3],
+    pub(super) layers: [DenseLayer; 3],
 }
 
 /// What a forward pass leaves for the backward pass.
@@ -78,14 +78,17 @@ pub(super) struct Pass {
 impl Mlp {
     /// Random layers `inputs -> hidden -> hidden -> 1`.
     pub(super) fn random(inputs: usize, hidden: usize, rng: &mut impl Rng) -> Self {
-        let layers =
-            [Linear::random(inputs, hidden, rng), Linear::random(hidden, hidden, rng), Linear::random(hidden, 1, rng)];
+        let layers = [
+            DenseLayer::random(inputs, hidden, rng),
+            DenseLayer::random(hidden, hidden, rng),
+            DenseLayer::random(hidden, 1, rng),
+        ];
         Self { layers }
     }
 
     /// As many layers of the same sizes, all 0.
     pub(super) fn zeros_like(&self) -> Self {
-        Self { layers: self.layers.each_ref().map(Linear::zeros_like) }
+        Self { layers: self.layers.each_ref().map(DenseLayer::zeros_like) }
     }
 
     pub(super) fn forward(&self, x: Array2<f32>) -> Pass {
@@ -118,7 +121,7 @@ impl Mlp {
     }
 
     /// From the gradient of what `layer` writes to that of what the ReLU before it read.
-    fn through(&self, i: usize, layer: &Linear, pass: &Pass, upstream: &Array2<f32>) -> Array2<f32> {
+    fn through(&self, i: usize, layer: &DenseLayer, pass: &Pass, upstream: &Array2<f32>) -> Array2<f32> {
         let mut gradient = Array2::zeros(pass.inputs[i].raw_dim());
         product(upstream.view(), layer.weights.t(), Accum::Replace, &mut gradient);
         if i > 0 {
@@ -209,8 +212,9 @@ mod tests {
     impl Plain {
         fn of(network: &Mlp) -> Self {
             let wide = |row: ndarray::ArrayView1<f32>| row.iter().map(|x| f64::from(*x)).collect::<Vec<f64>>();
-            let layer =
-                |layer: &Linear| layer.weights.rows().into_iter().map(wide).chain([wide(layer.bias.view())]).collect();
+            let layer = |layer: &DenseLayer| {
+                layer.weights.rows().into_iter().map(wide).chain([wide(layer.bias.view())]).collect()
+            };
             Self { layers: network.layers.iter().map(layer).collect() }
         }
 

@@ -5,14 +5,17 @@
 //! use the room that it leaves. Crossing and widening move many widths at once and pass such neighbours over. It also lets
 //! what was evaluated correct the costs ([`crate::surrogate`]), and evaluates the optimum of their sum again and again.
 
-use crate::additive::{Costs, solve};
+use crate::additive::solve;
+use crate::costs::Costs;
 use crate::enforce::enforce_or;
-use crate::exact;
-use crate::problem::{Problem, Side, set_width, width};
-use crate::random::any_policy;
+use crate::outcome::StopReason;
+use crate::problem::Problem;
 use crate::rules::cut_by_rules;
-use crate::search::{Halt, Session, StopReason};
+use crate::session::{Halt, Session};
+use crate::strategies::exact;
+use crate::strategies::random::any_policy;
 use crate::surrogate::Surrogate;
+use crate::widths::{Side, set_width, width};
 use bitesize_ir::{BitWidth, Policy};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -42,33 +45,28 @@ pub(crate) fn run(session: &mut Session, fallback: &Policy, guided: bool) -> Res
     let mut surrogate = Surrogate::new(session.problem, exact::start(session, fallback)?);
     let problem = session.problem;
     let mut rng = ChaCha8Rng::seed_from_u64(session.settings.seed);
-    let mut population: Vec<(f64, Policy)> = Vec::new();
-    let join = |population: &mut Vec<(f64, Policy)>, reward: f64, policy: Policy| {
-        let place = population.partition_point(|(other, _)| *other >= reward);
-        population.insert(place, (reward, policy));
-        population.truncate(POPULATION);
-    };
-    session.leaders().iter().for_each(|(reward, policy)| join(&mut population, *reward, policy.clone()));
+    let mut population = Population::default();
+    session.ranked().into_iter().for_each(|episode| population.join(episode.reward, episode.policy.clone()));
     if let Some(policy) = cut_by_rules(problem).map(|policy| fill(problem, surrogate.costs(), policy, &[], &mut rng))
         && let Some(reward) = session.try_new(&policy)?
     {
-        join(&mut population, reward, policy);
+        population.join(reward, policy);
     }
-    // Children in a row that were nothing new, random policies, evaluations learned from, and when to solve.
-    let (mut draws, mut strays, mut learned, mut solve_at) = (0, 0, 0, 0);
-    while session.left() > 0 && draws < DRAWS {
+    let mut counters = Counters::default();
+    while session.left() > 0 && counters.draws < DRAWS {
         if session.out_of_patience(0) {
             return Ok(StopReason::Patience);
         }
         if guided {
-            session.scores()[learned..].iter().for_each(|(policy, loss)| surrogate.learn(policy, *loss));
-            learned = session.scores().len();
+            let new = &session.episodes()[counters.learned..];
+            new.iter().for_each(|episode| surrogate.learn(&episode.policy, episode.loss));
+            counters.learned = session.episodes().len();
         }
         let costs = surrogate.costs();
         let lost = session.knows_nothing();
-        let guided = guided && !lost && population.len() == POPULATION;
-        let promising = if guided && session.scores().len() >= solve_at {
-            solve_at = session.scores().len() + SOLVE;
+        let guided = guided && !lost && population.is_full();
+        let promising = if guided && session.episodes().len() >= counters.solve_at {
+            counters.solve_at = session.episodes().len() + SOLVE;
             optimum(session, costs, &mut rng)
         } else if guided && rng.random_bool(STEPS) {
             promising_step(session, costs, &population, &mut rng)
@@ -77,29 +75,61 @@ pub(crate) fn run(session: &mut Session, fallback: &Policy, guided: bool) -> Res
         };
         let child = match promising {
             Some(child) => child,
-            None if lost && strays < POPULATION => {
-                strays += 1;
+            None if lost && counters.strays < POPULATION => {
+                counters.strays += 1;
                 enforce_or(problem, any_policy(problem, &mut rng), fallback)
             }
             None => {
-                let child = enforce_or(problem, child(problem, &population, draws, &mut rng), fallback);
+                let child = enforce_or(problem, child(problem, &population, counters.draws, &mut rng), fallback);
                 if lost { child } else { fill(problem, costs, child, &[], &mut rng) }
             }
         };
-        draws += 1;
+        counters.draws += 1;
         if let Some(reward) = session.try_new(&child)? {
-            draws = 0;
-            join(&mut population, reward, child);
+            counters.draws = 0;
+            population.join(reward, child);
         }
     }
-    Ok(if draws < DRAWS { StopReason::Episodes } else { StopReason::Finished })
+    Ok(if counters.draws < DRAWS { StopReason::Episodes } else { StopReason::Finished })
 }
 
-/// One of `population`, which is not empty, the better the more often.
-fn parent<'p>(population: &'p [(f64, Policy)], rng: &mut impl Rng) -> &'p Policy {
-    // The product of two uniform numbers favours the front.
-    let place = rng.random_range(0.0..1.0f64) * rng.random_range(0.0..1.0);
-    &population[(place * population.len() as f64) as usize].1
+/// How far a run is.
+#[derive(Default)]
+struct Counters {
+    /// Children in a row that were nothing new.
+    draws: usize,
+    /// Policies at random, tried while nothing is known.
+    strays: usize,
+    /// Episodes that the costs have learned from.
+    learned: usize,
+    /// The number of episodes at which the optimum of the costs is sought anew.
+    solve_at: usize,
+}
+
+/// Policies with their rewards, at most [`POPULATION`], best first.
+#[derive(Default)]
+struct Population {
+    members: Vec<(f64, Policy)>,
+}
+
+impl Population {
+    /// Takes in `policy`, after those of the same reward; the last of too many goes.
+    fn join(&mut self, reward: f64, policy: Policy) {
+        let place = self.members.partition_point(|(other, _)| *other >= reward);
+        self.members.insert(place, (reward, policy));
+        self.members.truncate(POPULATION);
+    }
+
+    fn is_full(&self) -> bool {
+        self.members.len() == POPULATION
+    }
+
+    /// One of them, of which there must be one, the better the more often.
+    fn parent(&self, rng: &mut impl Rng) -> &Policy {
+        // The product of two uniform numbers favours the front.
+        let place = rng.random_range(0.0..1.0f64) * rng.random_range(0.0..1.0);
+        &self.members[(place * self.members.len() as f64) as usize].1
+    }
 }
 
 /// A policy that was not met before: the optimum of the sum of costs or, where that was met, of costs that are all changed a
@@ -111,14 +141,9 @@ fn optimum(session: &Session, costs: &Costs, rng: &mut impl Rng) -> Option<Polic
 }
 
 /// Of one to [`TOURNAMENT`] steps from parents the one of the least sum of costs, if there is any.
-fn promising_step(
-    session: &Session,
-    costs: &Costs,
-    population: &[(f64, Policy)],
-    rng: &mut impl Rng,
-) -> Option<Policy> {
+fn promising_step(session: &Session, costs: &Costs, population: &Population, rng: &mut impl Rng) -> Option<Policy> {
     let steps: Vec<Policy> = (0..rng.random_range(1..=TOURNAMENT))
-        .filter_map(|_| step(session, costs, parent(population, rng), rng))
+        .filter_map(|_| step(session, costs, population.parent(rng), rng))
         .collect();
     let sum = |policy: &Policy| costs.total(session.problem, policy);
     steps.into_iter().min_by(|a, b| sum(a).total_cmp(&sum(b)))
@@ -164,8 +189,8 @@ fn step(session: &Session, costs: &Costs, policy: &Policy, rng: &mut impl Rng) -
 
 /// Of two parents, the better the more often, row by row; then one to three widths changed, up to one more for each
 /// [`TIRED`] of `draws` children in a row that were nothing new. `population` is not empty.
-fn child(problem: &Problem, population: &[(f64, Policy)], draws: usize, rng: &mut impl Rng) -> Policy {
-    let (mut child, other) = (parent(population, rng).clone(), parent(population, rng));
+fn child(problem: &Problem, population: &Population, draws: usize, rng: &mut impl Rng) -> Policy {
+    let (mut child, other) = (population.parent(rng).clone(), population.parent(rng));
     if rng.random_bool(0.5) {
         for (row, of_other) in child.rows.iter_mut().zip(&other.rows) {
             if rng.random_bool(0.5) {

@@ -1,8 +1,8 @@
 //! What the agent sees and does: a row's step as ten numbers, an action as a width. It knows neither rewards nor
 //! budgets, weights nor images.
 
-use crate::constraints::WidthSet;
-use crate::problem::{Problem, Side};
+use crate::problem::Problem;
+use crate::widths::{Side, WidthSet};
 use bitesize_ir::{BitWidth, Op};
 
 /// Numbers in a state.
@@ -13,7 +13,7 @@ const PREVIOUS: usize = 8;
 
 /// One decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Step {
+pub(super) struct WidthChoice {
     pub(super) row: usize,
     pub(super) side: Side,
     /// Two or three widths.
@@ -24,7 +24,7 @@ pub(super) struct Step {
 /// one width is allowed.
 #[derive(Clone, Debug)]
 pub(super) struct Environment {
-    steps: Vec<Step>,
+    steps: Vec<WidthChoice>,
     /// One for each step, the previous width left at 0.
     states: Vec<[f32; STATE]>,
 }
@@ -39,14 +39,14 @@ impl Environment {
                 let mut state = [0.0; STATE];
                 state[..PREVIOUS].copy_from_slice(&features[row]);
                 state[PREVIOUS + 1] = if side == Side::Activations { 1.0 } else { 0.0 };
-                steps.push(Step { row, side, allowed });
+                steps.push(WidthChoice { row, side, allowed });
                 states.push(state);
             }
         }
         Self { steps, states }
     }
 
-    pub(super) fn steps(&self) -> &[Step] {
+    pub(super) fn steps(&self) -> &[WidthChoice] {
         &self.steps
     }
 

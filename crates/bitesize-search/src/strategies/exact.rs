@@ -5,9 +5,11 @@
 //! a proof. They nearly do; so the best for several assignments of activations, and for sums that count large losses
 //! less and more, are evaluated too.
 
-use crate::additive::{Costs, Solution, solve};
-use crate::search::{Halt, Session, StopReason};
-use crate::sensitivity::{measure, pressing};
+use crate::additive::{Solution, solve};
+use crate::costs::Costs;
+use crate::outcome::StopReason;
+use crate::sensitivity::{pressing, probed_costs};
+use crate::session::{Halt, Session};
 use bitesize_ir::Policy;
 
 /// Policies of the plain sum that are evaluated.
@@ -23,14 +25,14 @@ pub(crate) fn run(session: &mut Session, fallback: &Policy) -> Result<StopReason
     Ok(if session.left() == 0 { StopReason::Episodes } else { StopReason::Finished })
 }
 
-/// Measures, solves, evaluates the best few and proposes the best of each sum; the costs of the plain one.
+/// Probes, solves, evaluates the best few and proposes the best of each sum; the costs of the plain one.
 pub(crate) fn start(session: &mut Session, fallback: &Policy) -> Result<Costs, Halt> {
     let problem = session.problem;
-    let mut costs = measure(session, &pressing(problem))?;
+    let mut costs = probed_costs(session, &pressing(problem))?;
     let mut solution = solve(problem, &costs, NEAREST);
     if solution.policies.is_empty() {
         // Narrower activations may be what saves the code of a kernel.
-        costs = measure(session, &vec![true; problem.space().rows.len()])?;
+        costs = probed_costs(session, &vec![true; problem.space().rows.len()])?;
         solution = solve(problem, &costs, NEAREST);
     }
     session.note = note(&solution);
@@ -46,7 +48,7 @@ pub(crate) fn start(session: &mut Session, fallback: &Policy) -> Result<Costs, H
             session.propose(best);
         }
     }
-    if session.leaders().is_empty() {
+    if session.episodes().is_empty() {
         session.try_new(fallback)?;
     }
     Ok(costs)

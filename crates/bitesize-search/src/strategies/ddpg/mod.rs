@@ -12,69 +12,17 @@ mod environment;
 mod nn;
 
 use crate::enforce::enforce_or;
-use crate::problem::set_width;
-use crate::search::{Halt, Session, StopReason};
+use crate::outcome::StopReason;
+use crate::session::{Halt, Session};
+use crate::settings::DdpgSettings;
+use crate::widths::set_width;
 use bitesize_ir::{BitWidth, Policy};
 use environment::{Environment, STATE, width_of};
 use ndarray::{Array2, Axis, Slice, concatenate};
-use nn::{Adam, Linear, Mlp, Pass, sigmoid};
+use nn::{Adam, DenseLayer, Mlp, Pass, sigmoid};
 use rand::{Rng, RngExt, SeedableRng, seq::index};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
-use serde::{Deserialize, Serialize};
-
-/// The agent's hyper-parameters. The defaults are those of HAQ's code unless a field says otherwise.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DdpgSettings {
-    /// Episodes at the start with uniformly random actions and no updates, 20.
-    pub warm_up: usize,
-    /// Width of both hidden layers of actor and critic, 300.
-    pub hidden: usize,
-    /// Adam's rate for the actor, 1e-4.
-    pub actor_rate: f32,
-    /// Adam's rate for the critic, 1e-3.
-    pub critic_rate: f32,
-    /// Share of the way that the target networks move to the learning ones after an update, 0.01.
-    pub tau: f32,
-    /// Factor of the value of the next state, 1.0.
-    pub discount: f32,
-    /// Transitions in an update, 64.
-    pub batch: usize,
-    /// Transitions that the replay holds for each row of the policy (HAQ's layers), 128; the oldest make room.
-    pub replay_per_row: usize,
-    /// Standard deviation of the first actions after warm-up, 0.5, of a normal distribution cut off at 0 and 1.
-    pub sigma: f64,
-    /// Factor of the standard deviation for each episode, 0.99, in a run of `sigma_episodes` after warm-up.
-    pub sigma_decay: f64,
-    /// Episodes after warm-up that `sigma_decay` is meant for, 580; in a shorter or longer run the decay is stretched, so
-    /// that every run ends with the same exploration. HAQ has no such stretch: it always runs 600 episodes.
-    pub sigma_episodes: usize,
-    /// Rate of the moving average of the batches' mean reward, which is subtracted from rewards in an update, 0.5.
-    pub baseline_rate: f32,
-    /// Reward for each hundredth by which what is maximised passes the reference, 0.1.
-    pub reward_scale: f64,
-}
-
-impl Default for DdpgSettings {
-    fn default() -> Self {
-        Self {
-            warm_up: 20,
-            hidden: 300,
-            actor_rate: 1e-4,
-            critic_rate: 1e-3,
-            tau: 0.01,
-            discount: 1.0,
-            batch: 64,
-            replay_per_row: 128,
-            sigma: 0.5,
-            sigma_decay: 0.99,
-            sigma_episodes: 580,
-            baseline_rate: 0.5,
-            reward_scale: 0.1,
-        }
-    }
-}
 
 /// Runs the agent's episodes. `fallback` keeps both budgets.
 pub(crate) fn run(session: &mut Session, fallback: &Policy) -> Result<StopReason, Halt> {
@@ -88,7 +36,7 @@ pub(crate) fn run(session: &mut Session, fallback: &Policy) -> Result<StopReason
         let (policy, transitions) = act(&environment, &agent, &problem.uniform(BitWidth::B8), exploration, &mut rng);
         // The replay keeps what the agent did, not what enforcement made of it.
         let policy = enforce_or(problem, policy, fallback);
-        let reached = session.episode(policy)?;
+        let reached = session.episode(&policy)?;
         let reward = (settings.reward_scale * 100.0 * (reached - reference)) as f32;
         for transition in transitions {
             agent.replay.push(Transition { reward, ..transition });
@@ -176,13 +124,13 @@ fn truncated_normal(mean: f64, sigma: f64, rng: &mut impl Rng) -> f64 {
 }
 
 /// The latest transitions, the oldest overwritten first.
-struct Replay {
+struct ReplayBuffer {
     capacity: usize,
     transitions: Vec<Transition>,
     oldest: usize,
 }
 
-impl Replay {
+impl ReplayBuffer {
     fn push(&mut self, transition: Transition) {
         if self.transitions.len() < self.capacity {
             self.transitions.push(transition);
@@ -194,7 +142,7 @@ impl Replay {
 }
 
 /// A batch, a transition a row.
-struct Batch {
+struct Minibatch {
     states: Array2<f32>,
     actions: Array2<f32>,
     rewards: Array2<f32>,
@@ -203,7 +151,7 @@ struct Batch {
     goes_on: Array2<f32>,
 }
 
-impl Batch {
+impl Minibatch {
     fn of(transitions: &[&Transition]) -> Self {
         let rows = transitions.len();
         let matrix = |state: fn(&Transition) -> &[f32; STATE]| {
@@ -246,7 +194,7 @@ struct Agent<'a> {
     settings: &'a DdpgSettings,
     actor: Learner,
     critic: Learner,
-    replay: Replay,
+    replay: ReplayBuffer,
     /// Moving average of the batches' mean reward.
     baseline: Option<f32>,
 }
@@ -256,7 +204,7 @@ impl<'a> Agent<'a> {
         let actor = Mlp::random(STATE, settings.hidden, rng);
         let mut critic = Mlp::random(STATE, settings.hidden, rng);
         // HAQ's critic adds a layer of the state and a layer of the action; one matrix over both is the same function.
-        let of_action = Linear::random(1, settings.hidden, rng);
+        let of_action = DenseLayer::random(1, settings.hidden, rng);
         let first = &mut critic.layers[0];
         first.weights = concatenate![Axis(0), first.weights, of_action.weights];
         first.bias += &of_action.bias;
@@ -264,7 +212,7 @@ impl<'a> Agent<'a> {
             settings,
             actor: Learner::new(actor, settings.actor_rate),
             critic: Learner::new(critic, settings.critic_rate),
-            replay: Replay {
+            replay: ReplayBuffer {
                 capacity: (settings.replay_per_row * rows).max(settings.batch),
                 transitions: Vec::new(),
                 oldest: 0,
@@ -287,13 +235,13 @@ impl<'a> Agent<'a> {
         }
         let chosen: Vec<&Transition> =
             index::sample(rng, held, size).into_iter().map(|i| &self.replay.transitions[i]).collect();
-        let batch = Batch::of(&chosen);
+        let batch = Minibatch::of(&chosen);
         self.update_critic(&batch);
         self.update_actor(batch.states);
     }
 
     /// Down the mean square of what the critic says of the batch less what it should have said.
-    fn update_critic(&mut self, batch: &Batch) {
+    fn update_critic(&mut self, batch: &Minibatch) {
         let mean = batch.rewards.mean().unwrap_or(0.0);
         let rate = self.settings.baseline_rate;
         let baseline = self.baseline.map_or(mean, |average| average + rate * (mean - average));
@@ -358,7 +306,7 @@ mod tests {
     fn the_replay_forgets_the_oldest() {
         let transition =
             |reward| Transition { state: [0.0; STATE], action: 0.0, reward, next: [0.0; STATE], done: true };
-        let mut replay = Replay { capacity: 3, transitions: Vec::new(), oldest: 0 };
+        let mut replay = ReplayBuffer { capacity: 3, transitions: Vec::new(), oldest: 0 };
         for reward in 0..5u8 {
             replay.push(transition(f32::from(reward)));
         }

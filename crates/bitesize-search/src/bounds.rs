@@ -1,0 +1,93 @@
+//! What no policy can go below, by proof.
+//!
+//! *FLASH.* All weights as narrow as they may be, and of each kind of kernel at least its cheapest that the allowed widths
+//! give.
+//!
+//! *RAM.* The largest, over the nodes, of the bytes alive there with every tensor at the width that takes the least (a wider
+//! input may save more scratch than it costs), and the shallowest stack that the allowed widths give.
+
+use crate::problem::{Limits, Problem};
+use crate::widths::{Side, WidthSet};
+use bitesize_ir::memory::kernel_keys;
+use bitesize_ir::target::{KernelKey, holds};
+use bitesize_ir::{BitWidth, NodeId};
+use std::collections::BTreeMap;
+
+/// Whether a limit is below what any policy needs: where this is false there may be no policy all the same.
+pub(crate) fn is_proved_impossible(problem: &Problem) -> bool {
+    let Limits { budget, weight_bytes } = problem.limits();
+    !holds(weight_bytes, least_weight_bytes(problem))
+        || !budget.holds_flash(flash_lower_bound(problem))
+        || !budget.holds_ram(ram_lower_bound(problem))
+}
+
+/// No policy has fewer bytes of packed weights, and one has as many.
+pub(crate) fn least_weight_bytes(problem: &Problem) -> u64 {
+    problem.weight_bytes(&problem.uniform(BitWidth::B2))
+}
+
+/// The kernels that `node` might call under some policy.
+fn possible_kernels(problem: &Problem, index: usize) -> Vec<KernelKey> {
+    let node = &problem.network().nodes[index];
+    let mut keys = Vec::new();
+    let mut widths = problem.widths(&problem.uniform(BitWidth::B8));
+    let choices = |tensor| problem.allowed_of_tensor(tensor);
+    let weights = problem.space().rows.iter().position(|row| row.node.0 == index && row.weights);
+    let seconds = match (weights, node.inputs.get(1)) {
+        (Some(row), _) => problem.allowed(row, Side::Weights),
+        (None, Some(other)) => choices(*other),
+        (None, None) => WidthSet::only(BitWidth::B8),
+    };
+    for input in choices(node.inputs[0]).iter() {
+        let outputs = if node.op.passes_encoding_on() { WidthSet::only(input) } else { choices(node.output) };
+        for output in outputs.iter() {
+            for second in seconds.iter() {
+                widths.tensors[node.inputs[0].0] = input;
+                if let Some(other) = node.inputs.get(1).filter(|other| **other != node.inputs[0]) {
+                    widths.tensors[other.0] = second;
+                }
+                widths.tensors[node.output.0] = output;
+                widths.weights[index] = widths.weights[index].map(|_| second);
+                keys.extend(kernel_keys(node, index, &widths));
+            }
+        }
+    }
+    keys
+}
+
+/// No policy takes less FLASH.
+pub(crate) fn flash_lower_bound(problem: &Problem) -> u64 {
+    let network = problem.network();
+    let narrowest = problem.model().flash(&problem.widths(&problem.uniform(BitWidth::B2)));
+    let layers: u64 = narrowest.layers.iter().map(|layer| layer.total()).sum();
+    // Each kind needs at least one kernel, and that of its most demanding layer costs at least this.
+    let mut cheapest = BTreeMap::new();
+    for (index, node) in network.nodes.iter().enumerate() {
+        let code = possible_kernels(problem, index).into_iter().map(|key| problem.model().kernel(key).code_bytes).min();
+        if let (Some(kind), Some(code)) = (node.op.kernel_kind(), code) {
+            let most = cheapest.entry(kind).or_insert(0);
+            *most = code.max(*most);
+        }
+    }
+    problem.model().base_code_bytes() + layers + cheapest.values().sum::<u64>()
+}
+
+/// No policy takes less RAM.
+pub(crate) fn ram_lower_bound(problem: &Problem) -> u64 {
+    let model = problem.model();
+    let least_at = |step: NodeId| {
+        let of_tensor =
+            |tensor| problem.allowed_of_tensor(tensor).iter().map(move |bits| model.bytes_at(step, tensor, bits));
+        model.alive_at(step).filter_map(|tensor| of_tensor(tensor).min()).sum::<usize>()
+    };
+    let arena = (0..problem.network().nodes.len()).map(|step| least_at(NodeId(step))).max();
+    arena.unwrap_or(0) as u64 + least_stack_bytes(problem)
+}
+
+/// No policy takes less stack.
+pub(crate) fn least_stack_bytes(problem: &Problem) -> u64 {
+    let stack = (0..problem.network().nodes.len()).filter_map(|i| {
+        possible_kernels(problem, i).into_iter().map(|key| problem.model().kernel(key).stack_bytes).min()
+    });
+    problem.model().base_stack_bytes() + stack.max().unwrap_or(0)
+}

@@ -1,0 +1,165 @@
+//! What a network needs at least, whether that is proved, and what pins it there.
+
+use crate::bounds::{is_proved_impossible, least_weight_bytes};
+use crate::least::{Least, least_flash, least_ram, nearest};
+use crate::problem::{Footprint, Limits, Problem};
+use bitesize_ir::memory::{scratch_bytes, tensor_bytes};
+use bitesize_ir::size::format_size;
+use bitesize_ir::{BitWidth, Policy, TensorId};
+use std::fmt;
+
+/// Whether both budgets can be kept together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// This policy keeps both.
+    Fits(Policy),
+    /// Proved: a budget is below a lower bound.
+    Impossible,
+    /// No policy that keeps both was found, and none was proved not to exist.
+    NotFound,
+}
+
+/// What the network needs at least, and what pins it there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// What was asked for.
+    pub limits: Limits,
+    /// The least bytes of packed weights that the allowed widths give.
+    pub least_weight_bytes: u64,
+    /// The least FLASH, whatever the RAM.
+    pub least_flash: Least,
+    /// The least RAM, whatever the FLASH.
+    pub least_ram: Least,
+    /// Whether both budgets can be kept together.
+    pub verdict: Verdict,
+    /// Bytes of the fitting policy or, where there is none, of the policy that comes nearest: a budget that would do.
+    pub would_do: Footprint,
+    /// What is alive at the peak of the policy of least RAM.
+    pub peak: Peak,
+}
+
+/// What is alive when the most bytes are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peak {
+    /// Name of the node that runs then.
+    pub node: String,
+    /// Bytes of its tensors and scratch, and of what waits for later nodes.
+    pub alive_bytes: usize,
+    /// Bytes of the node's scratch, part of `alive_bytes`.
+    pub scratch_bytes: usize,
+    /// The tensors alive, largest first.
+    pub tensors: Vec<PeakTensor>,
+}
+
+/// A tensor alive at the peak.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeakTensor {
+    /// Its name.
+    pub name: String,
+    /// Its packed bytes.
+    pub bytes: usize,
+    /// Its width.
+    pub bits: BitWidth,
+    /// Whether no policy can change the width.
+    pub fixed: bool,
+}
+
+impl Diagnosis {
+    /// Diagnoses `problem`; takes up to half a second for networks of 60 rows.
+    pub fn of(problem: &Problem) -> Self {
+        let least_ram = least_ram(problem);
+        let nearest = nearest(problem, &least_ram.policy);
+        Self::with(problem, least_ram, nearest)
+    }
+
+    /// As [`Self::of`], where the least RAM and what comes nearest were found already.
+    pub(crate) fn with(problem: &Problem, least_ram: Least, (nearest, would_do): (Policy, Footprint)) -> Self {
+        let least_flash = least_flash(problem);
+        let limits = problem.limits();
+        let verdict = if limits.hold(would_do) {
+            Verdict::Fits(nearest)
+        } else if is_proved_impossible(problem) {
+            Verdict::Impossible
+        } else {
+            Verdict::NotFound
+        };
+        let peak = Peak::of(problem, &least_ram.policy);
+        let least_weight_bytes = least_weight_bytes(problem);
+        Self { limits, least_weight_bytes, least_flash, least_ram, verdict, would_do, peak }
+    }
+
+    /// A policy that keeps all limits, where one was found.
+    pub fn fitting(&self) -> Option<&Policy> {
+        match &self.verdict {
+            Verdict::Fits(policy) => Some(policy),
+            Verdict::Impossible | Verdict::NotFound => None,
+        }
+    }
+}
+
+impl Peak {
+    /// The peak of `policy`.
+    pub fn of(problem: &Problem, policy: &Policy) -> Self {
+        let (network, model, widths) = (problem.network(), problem.model(), problem.widths(policy));
+        let Some((step, alive_bytes)) = model.peak(&widths) else {
+            return Self { node: String::new(), alive_bytes: 0, scratch_bytes: 0, tensors: Vec::new() };
+        };
+        let node = network.node(step);
+        let tensor = |id: TensorId| PeakTensor {
+            name: network.tensor(id).name.clone(),
+            bytes: tensor_bytes(network.shape(id), widths.tensors[id.0]),
+            bits: widths.tensors[id.0],
+            fixed: problem.row_of(id).is_none(),
+        };
+        let mut tensors: Vec<PeakTensor> = model.alive_at(step).map(tensor).collect();
+        tensors.sort_by_key(|tensor| std::cmp::Reverse(tensor.bytes));
+        let scratch_bytes = scratch_bytes(network, node, &widths);
+        Self { node: node.name.clone(), alive_bytes, scratch_bytes, tensors }
+    }
+}
+
+/// What is needed, beside what is given; what pins the peak.
+impl fmt::Display for Diagnosis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = |least: &Least| {
+            let proof = if least.bytes == least.lower_bound {
+                "proved".to_owned()
+            } else {
+                format!("no policy goes below {}", format_size(least.lower_bound))
+            };
+            format!("{} ({proof})", format_size(least.bytes))
+        };
+        let limit = |bytes: Option<u64>| bytes.map_or("without limit".to_owned(), format_size);
+        let Limits { budget, weight_bytes } = self.limits;
+        writeln!(f, "budget       FLASH {}, RAM {}", limit(budget.flash_bytes), limit(budget.ram_bytes))?;
+        if let Some(most) = weight_bytes {
+            let [most, least] = [most, self.least_weight_bytes].map(format_size);
+            writeln!(f, "weights      at most {most}, the least is {least} (proved)")?;
+        }
+        writeln!(f, "least FLASH  {}", line(&self.least_flash))?;
+        writeln!(f, "least RAM    {}", line(&self.least_ram))?;
+        let verdict = match self.verdict {
+            Verdict::Fits(_) => "fits with",
+            Verdict::Impossible => "does not fit; this would do:",
+            Verdict::NotFound => "no policy found that fits; this would do:",
+        };
+        let Footprint { flash_bytes, ram_bytes, .. } = self.would_do;
+        writeln!(f, "together     {verdict} FLASH {}, RAM {}", format_size(flash_bytes), format_size(ram_bytes))?;
+        write!(f, "{}", self.peak)
+    }
+}
+
+/// The node, then one line a tensor.
+impl fmt::Display for Peak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "peak of RAM  {} B of tensors and scratch during `{}`", self.alive_bytes, self.node)?;
+        for tensor in &self.tensors {
+            let fixed = if tensor.fixed { ", fixed" } else { "" };
+            write!(f, "\n  {:<24} {:>9} B at {} bits{fixed}", tensor.name, tensor.bytes, tensor.bits)?;
+        }
+        if self.scratch_bytes > 0 {
+            write!(f, "\n  {:<24} {:>9} B", "(scratch)", self.scratch_bytes)?;
+        }
+        Ok(())
+    }
+}
