@@ -79,8 +79,8 @@ mod tests {
     #[test]
     fn budgets_are_the_largest_regions() {
         let budget = |name| {
-            let budget = board(name).unwrap().budget();
-            (budget.flash_bytes / 1024, budget.ram_bytes / 1024)
+            let board = board(name).unwrap();
+            (board.flash_bytes() / 1024, board.ram_bytes() / 1024)
         };
         for (name, flash_kib, ram_kib) in [
             ("stm32h743", 2048, 512),

@@ -1,10 +1,11 @@
 //! Compiles a package with a harness, and links it.
 
+use crate::failure::Failure;
 use crate::machine::{Machine, Runner};
-use crate::measure::Failure;
 use crate::process::{Place, ProcessError};
+use crate::settings::Tools;
 use crate::sizes::{self, Sizes};
-use crate::verify::Tools;
+use bitesize_codegen::PackageNames;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,16 +15,16 @@ use std::time::Duration;
 const WARNINGS: [&str; 8] =
     ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wundef", "-Werror"];
 
-/// An emitted package.
+/// An emitted package on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Package {
+pub struct PackageFolder {
     /// The folder that holds its sources.
     pub folder: PathBuf,
     /// What its names begin with, as `model`.
     pub prefix: String,
 }
 
-impl Package {
+impl PackageFolder {
     /// The C files, sorted by name.
     pub(crate) fn sources(&self) -> Result<Vec<String>, String> {
         let error = |e| format!("cannot read the package {}: {e}", self.folder.display());
@@ -41,17 +42,24 @@ impl Package {
     }
 
     /// The header that tells a harness the package's names.
-    fn header(&self) -> String {
-        let (lower, upper) = (&self.prefix, self.prefix.to_uppercase());
-        format!(
-            "#include \"{lower}.h\"\n\
-             #define PACKAGE_ARENA {lower}_arena\n\
-             #define PACKAGE_INPUT {lower}_input\n\
-             #define PACKAGE_OUTPUT {lower}_output\n\
-             #define PACKAGE_RUN {lower}_run\n\
-             #define PACKAGE_INPUT_BYTES {upper}_INPUT_BYTES\n\
-             #define PACKAGE_OUTPUT_BYTES {upper}_OUTPUT_BYTES\n"
-        )
+    fn header(&self) -> Result<String, String> {
+        let names = PackageNames::new(&self.prefix, None).map_err(|e| e.to_string())?;
+        Ok(format!(
+            "#include \"{}\"\n\
+             #define PACKAGE_ARENA {}\n\
+             #define PACKAGE_INPUT {}\n\
+             #define PACKAGE_OUTPUT {}\n\
+             #define PACKAGE_RUN {}\n\
+             #define PACKAGE_INPUT_BYTES {}\n\
+             #define PACKAGE_OUTPUT_BYTES {}\n",
+            names.header(),
+            names.arena(),
+            names.input(),
+            names.output(),
+            names.run(),
+            names.input_bytes(),
+            names.output_bytes()
+        ))
     }
 }
 
@@ -74,7 +82,7 @@ pub(crate) struct Builder<'a> {
 
 impl Builder<'_> {
     /// Compiles and links `package` for `runner` with `flags` for its core.
-    pub(crate) fn build(&self, package: &Package, runner: Runner, flags: &[String]) -> Result<Image, Failure> {
+    pub(crate) fn build(&self, package: &PackageFolder, runner: Runner, flags: &[String]) -> Result<Image, Failure> {
         let folder = self.place.folder;
         let write = |name: &str, text: &str| {
             fs::write(folder.join(name), text)
@@ -83,7 +91,7 @@ impl Builder<'_> {
         let sources = package.sources().map_err(Failure::Failed)?;
         fs::create_dir_all(folder.join("package"))
             .map_err(|e| Failure::Failed(format!("cannot create {}: {e}", folder.display())))?;
-        write("package.h", &package.header())?;
+        write("package.h", &package.header().map_err(Failure::Failed)?)?;
         write("harness.c", runner.main_source())?;
         let compiler = self.compiler_version(runner)?;
         let mut objects = Vec::new();

@@ -1,6 +1,6 @@
 //! What a package is fed, and what it has to answer.
 
-use crate::VerifyError;
+use crate::failure::VerifyError;
 use bitesize_integer::{IntNetwork, Interpreter};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -10,12 +10,12 @@
 //! #     samples: &[Vec<u8>],
 //! #     core: &bitesize_ir::target::CoreCosts,
 //! # ) -> Result<(), Box<dyn std::error::Error>> {
-//! use bitesize_verify::{Cases, Job, Package, Runner, Settings, verify};
+//! use bitesize_verify::{Cases, Job, PackageFolder, Runner, VerifySettings, verify};
 //!
-//! let package = Package { folder: "out/package".into(), prefix: "model".into() };
+//! let package = PackageFolder { folder: "out/package".into(), prefix: "model".into() };
 //! let cases = Cases::new(network, samples, 0)?;
 //! let jobs = [Job::host(64), Job::emulated(Runner::named("qemu-m4").unwrap(), 8, core, None)];
-//! for result in verify(&package, &cases, &jobs, &Settings::default())? {
+//! for result in verify(&package, &cases, &jobs, &VerifySettings::default())? {
 //!     println!("{}: {}", result.runner, result.status);
 //! }
 //! # Ok(())
@@ -23,24 +23,29 @@
 //! ```
 //!
 //! It is a crate of its own because it runs other programs (compilers, an emulator) and needs nothing of what trains,
-//! searches or imports. In reading order: [`verify()`], [`Cases`], and the private modules `measure` (one job),
-//! `build`, `machine` (the emulated ones), `sizes`, `process`; [`boards`] holds the boards and cores that the project
-//! knows.
+//! searches or imports. In reading order: [`verify()`], [`Cases`], [`VerifySettings`], and the private modules `jobs`
+//! (all of them, side by side), `job` (one), `build`, `machine` (the emulated ones), `sizes`, `process`; [`boards`] holds
+//! the boards and cores that the project knows.
 #![forbid(unsafe_code)]
 
 pub mod boards;
 
 mod build;
 mod cases;
+mod failure;
+mod job;
+mod jobs;
 mod machine;
-mod measure;
 mod process;
 mod result;
+mod settings;
 mod sizes;
-mod verify;
 
-pub use build::Package;
+pub use build::PackageFolder;
 pub use cases::{Cases, PATTERNS};
-pub use machine::{MACHINES, Machine, Memory, Runner};
+pub use failure::VerifyError;
+pub use job::Job;
+pub use jobs::verify;
+pub use machine::{MACHINES, Machine, MemoryRegion, Runner};
 pub use result::{Mismatch, Prediction, Progress, RunnerResult, Status};
-pub use verify::{Job, Settings, Tools, VerifyError, verify};
+pub use settings::{Tools, VerifySettings};

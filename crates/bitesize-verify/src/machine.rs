@@ -75,16 +75,16 @@ pub struct Machine {
     /// Whether the harness makes unaligned accesses fault, as the core does but the emulated one would not.
     pub traps_unaligned: bool,
     /// Where code runs.
-    pub code: Memory,
+    pub code: MemoryRegion,
     /// Where stack and arena lie.
-    pub ram: Memory,
+    pub ram: MemoryRegion,
     /// Where constants lie that do not fit beside the code.
-    pub psram: Memory,
+    pub psram: MemoryRegion,
 }
 
-/// One memory of a machine.
+/// One memory of a machine, as its linker script names it.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Memory {
+pub struct MemoryRegion {
     /// Start address.
     pub origin: u64,
     /// Bytes.
@@ -93,8 +93,8 @@ pub struct Memory {
 
 const MIB: u64 = 1024 * 1024;
 
-const fn memory(origin: u64, length: u64) -> Memory {
-    Memory { origin, length }
+const fn memory(origin: u64, length: u64) -> MemoryRegion {
+    MemoryRegion { origin, length }
 }
 
 /// The machines, from the smallest core to the largest.

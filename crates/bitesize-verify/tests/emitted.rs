@@ -3,7 +3,7 @@
 mod common;
 
 use bitesize_ir::BitWidth;
-use bitesize_verify::{Cases, Job, Package, Runner, RunnerResult, Settings, Status, verify};
+use bitesize_verify::{Cases, Job, PackageFolder, Runner, RunnerResult, Status, VerifySettings, verify};
 use common::Example;
 
 /// Images of noise.
@@ -11,9 +11,9 @@ fn cases(example: &Example) -> Cases {
     Cases::new(example.integer(), &example.images(4)[..4], 1).unwrap()
 }
 
-fn run(example: &Example, package: &Package, runners: &[Runner]) -> Vec<RunnerResult> {
+fn run(example: &Example, package: &PackageFolder, runners: &[Runner]) -> Vec<RunnerResult> {
     let jobs: Vec<Job> = runners.iter().map(|runner| example.job(*runner, 4)).collect();
-    verify(package, &cases(example), &jobs, &Settings::default()).unwrap()
+    verify(package, &cases(example), &jobs, &VerifySettings::default()).unwrap()
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The harness on a package of one made-up layer: what it measures, and what it must not let pass.
 
 use bitesize_verify::{
-    Cases, Job, MACHINES, Mismatch, Package, Prediction, Progress, Runner, RunnerResult, Settings, Status, Tools,
-    VerifyError, verify,
+    Cases, Job, MACHINES, Mismatch, PackageFolder, Prediction, Progress, Runner, RunnerResult, Status, Tools,
+    VerifyError, VerifySettings, verify,
 };
 use std::fs;
 use std::num::NonZero;
@@ -33,12 +33,12 @@ fn cases() -> Cases {
 }
 
 /// The toy package with `edit` applied to its `model.c`.
-fn package(edit: impl Fn(&str) -> String) -> (TempDir, Package) {
+fn package(edit: impl Fn(&str) -> String) -> (TempDir, PackageFolder) {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in [("model.h", MODEL_H), ("model.c", &edit(MODEL_C)), ("weights.c", WEIGHTS_C)] {
         fs::write(folder.path().join(name), text).unwrap();
     }
-    let package = Package { folder: folder.path().into(), prefix: "model".into() };
+    let package = PackageFolder { folder: folder.path().into(), prefix: "model".into() };
     (folder, package)
 }
 
@@ -51,17 +51,17 @@ fn job(runner: &str) -> Job {
     Job { runner, samples: 4, flags: runner.core().map(flags).unwrap_or_default(), prediction: None }
 }
 
-fn run(package: &Package, jobs: &[Job], settings: &Settings<'_>) -> Vec<RunnerResult> {
+fn run(package: &PackageFolder, jobs: &[Job], settings: &VerifySettings<'_>) -> Vec<RunnerResult> {
     verify(package, &cases(), jobs, settings).unwrap()
 }
 
 /// The toy with `edit` on one runner.
-fn run_edited(runner: &str, edit: impl Fn(&str) -> String, settings: &Settings<'_>) -> RunnerResult {
+fn run_edited(runner: &str, edit: impl Fn(&str) -> String, settings: &VerifySettings<'_>) -> RunnerResult {
     let (_folder, package) = package(edit);
     run(&package, &[job(runner)], settings).remove(0)
 }
 
-fn check_fails(runner: &str, inserted: &str, settings: &Settings<'_>, expected: &str) {
+fn check_fails(runner: &str, inserted: &str, settings: &VerifySettings<'_>, expected: &str) {
     let result = run_edited(runner, |c| c.replace(MARK, inserted), settings);
     match &result.status {
         Status::Failed { reason } => assert!(reason.contains(expected), "`{reason}` does not say `{expected}`"),
@@ -73,8 +73,8 @@ fn check_fails(runner: &str, inserted: &str, settings: &Settings<'_>, expected: 
 fn every_runner_passes_and_repeats_its_figures() {
     let (_folder, package) = package(str::to_string);
     let jobs: Vec<Job> = Runner::all().iter().map(|runner| job(runner.name())).collect();
-    let first = run(&package, &jobs, &Settings::default());
-    let again = run(&package, &jobs, &Settings { workers: NonZero::<usize>::MIN, ..Settings::default() });
+    let first = run(&package, &jobs, &VerifySettings::default());
+    let again = run(&package, &jobs, &VerifySettings { workers: NonZero::<usize>::MIN, ..VerifySettings::default() });
     for (result, again) in first.iter().zip(&again) {
         assert_eq!(result.status, Status::Passed, "{result:?}");
         assert_eq!((result.samples, result.mismatches), (4, 0));
@@ -97,7 +97,7 @@ fn every_runner_passes_and_repeats_its_figures() {
 fn wrong_bytes_are_mismatches() {
     let wrong = "if (input[0] == 31u) { output[2] ^= 1u; }";
     for runner in ["host-c", "qemu-m4", "qemu-m7"] {
-        let result = run_edited(runner, |c| c.replace(MARK, wrong), &Settings::default());
+        let result = run_edited(runner, |c| c.replace(MARK, wrong), &VerifySettings::default());
         assert_eq!(result.mismatches, 1, "{runner}");
         let expected = answer(&samples(4)[1])[2];
         let mismatch = Mismatch { case: "sample 1".into(), byte: 2, expected, found: expected ^ 1 };
@@ -109,7 +109,7 @@ fn wrong_bytes_are_mismatches() {
 fn instructions_are_counted_beyond_the_wrap_of_systick() {
     let count = |loops: u64| {
         let work = format!("for (uint32_t i = 0; i < {loops}u; i++) {{ __asm__ volatile(\"nop\"); }}");
-        run_edited("qemu-m4", |c| c.replace(MARK, &work), &Settings::default()).instructions.unwrap()
+        run_edited("qemu-m4", |c| c.replace(MARK, &work), &VerifySettings::default()).instructions.unwrap()
     };
     let (less, more) = (count(10_000_000), count(360_000_000));
     // Three or four instructions a turn; 2^24 ticks are 671 million instructions.
@@ -122,18 +122,19 @@ fn instructions_are_counted_beyond_the_wrap_of_systick() {
 fn stack_is_the_deepest_that_was_written() {
     let deep = "volatile uint32_t frame[256]; for (uint32_t i = 0; i < 256u; i++) { frame[i] = i; } (void)frame;";
     for machine in &MACHINES {
-        let plain = run_edited(machine.runner, str::to_string, &Settings::default()).stack_bytes.unwrap();
-        let more = run_edited(machine.runner, |c| c.replace(MARK, deep), &Settings::default()).stack_bytes.unwrap();
+        let plain = run_edited(machine.runner, str::to_string, &VerifySettings::default()).stack_bytes.unwrap();
+        let more =
+            run_edited(machine.runner, |c| c.replace(MARK, deep), &VerifySettings::default()).stack_bytes.unwrap();
         assert!((1024..1024 + 64).contains(&(more - plain)), "{}: {plain} and {more}", machine.runner);
     }
 }
 
 #[test]
 fn sizes_are_of_what_the_package_brings_and_the_linker_keeps() {
-    let plain = run_edited("qemu-m4", str::to_string, &Settings::default());
+    let plain = run_edited("qemu-m4", str::to_string, &VerifySettings::default());
     let check = |declared: &str, used: &str, flash: std::ops::Range<u64>, ram: u64| {
         let edit = |c: &str| c.replace(MARK, used).replace(INCLUDE, &format!("{INCLUDE}\n{declared}\n"));
-        let result = run_edited("qemu-m4", edit, &Settings::default());
+        let result = run_edited("qemu-m4", edit, &VerifySettings::default());
         assert_eq!(result.status, Status::Passed, "{declared} {used}");
         let more = result.flash_bytes.unwrap() - plain.flash_bytes.unwrap();
         assert!(flash.contains(&more), "{declared} {used}: {more} more bytes of FLASH");
@@ -155,7 +156,7 @@ fn a_package_larger_than_code_memory_runs_all_the_same() {
     let read = "output[0] = (uint8_t)(output[0] + ((const volatile uint8_t *)large)[input[0] + 4000000u]);";
     for machine in &MACHINES {
         let edit = |c: &str| c.replace(MARK, read).replace(INCLUDE, &format!("{INCLUDE}\n{large}"));
-        let result = run_edited(machine.runner, edit, &Settings::default());
+        let result = run_edited(machine.runner, edit, &VerifySettings::default());
         assert_eq!(result.status, Status::Passed, "{result:?}");
         assert!(result.flash_bytes.unwrap() > 5_000_000);
     }
@@ -163,7 +164,7 @@ fn a_package_larger_than_code_memory_runs_all_the_same() {
 
 #[test]
 fn what_does_not_compile_or_run_fails() {
-    let settings = Settings { run_limit: Duration::from_secs(2), ..Settings::default() };
+    let settings = VerifySettings { run_limit: Duration::from_secs(2), ..VerifySettings::default() };
     let hang = "while (*(volatile uint8_t *)arena != 1) { *(volatile uint8_t *)arena = 0; }";
     check_fails("host-c", "int unused;", &settings, "unused");
     check_fails("qemu-m4", "int unused;", &settings, "unused");
@@ -183,7 +184,7 @@ fn what_does_not_compile_or_run_fails() {
 #[test]
 fn sizes_are_held_against_the_prediction() {
     let (_folder, package) = package(str::to_string);
-    let plain = run(&package, &[job("qemu-m4")], &Settings::default()).remove(0);
+    let plain = run(&package, &[job("qemu-m4")], &VerifySettings::default()).remove(0);
     let exact = Prediction {
         flash_bytes: plain.flash_bytes.unwrap(),
         arena_bytes: 64,
@@ -192,7 +193,7 @@ fn sizes_are_held_against_the_prediction() {
     };
     let judge = |prediction: Prediction| {
         let job = Job { prediction: Some(prediction), ..job("qemu-m4") };
-        run(&package, &[job], &Settings::default()).remove(0)
+        run(&package, &[job], &VerifySettings::default()).remove(0)
     };
     let reason = |result: RunnerResult| match result.status {
         Status::Failed { reason } => reason,
@@ -226,7 +227,7 @@ fn a_missing_tool_is_named_and_never_passes() {
         ("qemu-m4", Tools { emulator: missing(), ..Tools::default() }, "qemu-system-arm"),
     ];
     for (runner, tools, package) in tables {
-        let result = run_edited(runner, str::to_string, &Settings { tools, ..Settings::default() });
+        let result = run_edited(runner, str::to_string, &VerifySettings { tools, ..VerifySettings::default() });
         match result.status {
             Status::NotRun { reason, install } => {
                 assert!(reason.contains("no-such-program-anywhere") && install.contains(package));
@@ -244,7 +245,7 @@ fn nothing_to_verify_is_an_error() {
     assert!(matches!(short, Err(VerifyError::SampleSize { index: 1, expected: 16, found: 15 })));
     let (_folder, package) = package(str::to_string);
     let none = Job { samples: 0, ..job("host-c") };
-    assert!(matches!(verify(&package, &cases(), &[none], &Settings::default()), Err(VerifyError::NoSamples)));
+    assert!(matches!(verify(&package, &cases(), &[none], &VerifySettings::default()), Err(VerifyError::NoSamples)));
 }
 
 #[test]
@@ -264,7 +265,7 @@ fn progress_is_told_and_cancelling_stops_a_run() {
         }
     };
     let cancelled = || cancel.load(Ordering::Relaxed);
-    let settings = Settings { progress: &progress, cancelled: &cancelled, ..Settings::default() };
+    let settings = VerifySettings { progress: &progress, cancelled: &cancelled, ..VerifySettings::default() };
     let result = verify(&package, &cases(), &[job("qemu-m4")], &settings);
     assert!(matches!(result, Err(VerifyError::Interrupted)));
     assert_eq!(*told.lock().unwrap(), ["compiling qemu-m4", "running qemu-m4 0/7"]);

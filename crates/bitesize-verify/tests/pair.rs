@@ -4,7 +4,7 @@ mod common;
 
 use bitesize_integer::Interpreter;
 use bitesize_ir::BitWidth;
-use bitesize_verify::{Cases, Job, Package, Runner, Settings, Status, boards, verify};
+use bitesize_verify::{Cases, Job, PackageFolder, Runner, Status, VerifySettings, boards, verify};
 use common::Example;
 use std::fs;
 use tempfile::TempDir;
@@ -59,7 +59,7 @@ void pair_run(void *arena)
 
 /// Both packages and what joins them, in one folder, with its cases. They have kernels of the same widths, since both
 /// read pixels and write logits, and others.
-fn pair() -> (TempDir, Package, Cases) {
+fn pair() -> (TempDir, PackageFolder, Cases) {
     let examples = [Example::new(BitWidth::B4, BitWidth::B8, 3), Example::new(BitWidth::B4, BitWidth::B4, 4)];
     let folder = tempfile::tempdir().unwrap();
     for (example, name) in examples.iter().zip(["left", "right"]) {
@@ -79,7 +79,7 @@ fn pair() -> (TempDir, Package, Cases) {
         [interpreters[0].run(halves.0), interpreters[1].run(halves.1)].concat()
     };
     let cases = Cases::with_answers(&samples, samples[0].len(), 1, answer).unwrap();
-    let package = Package { folder: folder.path().into(), prefix: "pair".into() };
+    let package = PackageFolder { folder: folder.path().into(), prefix: "pair".into() };
     (folder, package, cases)
 }
 
@@ -98,7 +98,7 @@ fn two_packages_in_one_program_pass_on_every_runner_under_every_optimization() {
     for runner in Runner::usual("cortex-m4").into_iter().filter(|runner| runner.core().is_some()) {
         jobs.extend([&["-O0"][..], &["-Os"], &["-O3"], &["-flto"]].map(|flags| job(runner, flags)));
     }
-    for (job, result) in jobs.iter().zip(verify(&package, &cases, &jobs, &Settings::default()).unwrap()) {
+    for (job, result) in jobs.iter().zip(verify(&package, &cases, &jobs, &VerifySettings::default()).unwrap()) {
         assert_eq!(result.status, Status::Passed, "{:?}: {result:?}", job.flags);
         assert_eq!((result.samples, result.mismatches), (4, 0));
     }

@@ -11,7 +11,7 @@ use bitesize_ir::memory::{RamUse, flash, ram};
 use bitesize_ir::shape::{Pads, Window};
 use bitesize_ir::target::CoreCosts;
 use bitesize_ir::{BitWidth, Policy, PolicySpace, Shape, TensorId};
-use bitesize_verify::{Job, Package, Prediction, Runner, boards};
+use bitesize_verify::{Job, PackageFolder, Prediction, Runner, boards};
 use networks::{Draw, Drawn};
 use std::fs;
 use std::path::Path;
@@ -57,9 +57,9 @@ impl Example {
     }
 
     /// Writes the package; `edit` is given the name and text of each file.
-    pub(crate) fn package(&self, edit: impl Fn(&str, &str) -> String) -> (TempDir, Package) {
+    pub(crate) fn package(&self, edit: impl Fn(&str, &str) -> String) -> (TempDir, PackageFolder) {
         let folder = tempfile::tempdir().unwrap();
-        let package = Package { folder: folder.path().into(), prefix: "model".into() };
+        let package = PackageFolder { folder: folder.path().into(), prefix: "model".into() };
         self.write(folder.path(), &package.prefix, edit);
         (folder, package)
     }

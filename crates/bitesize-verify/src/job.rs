@@ -1,33 +1,50 @@
 //! One job: build, run, compare every byte, hold the sizes against the prediction.
 
-use crate::build::{Builder, Image, Package};
+use crate::build::{Builder, Image, PackageFolder};
 use crate::cases::{Case, PATTERNS};
+use crate::failure::Failure;
 use crate::machine::{Machine, Runner, STACK_BYTES};
 use crate::process::Place;
 use crate::result::{Mismatch, Prediction, Progress, RunnerResult, Status};
-use crate::verify::{Job, Settings};
+use crate::settings::VerifySettings;
+use bitesize_ir::target::CoreCosts;
 use std::fs;
 use std::path::Path;
 
 /// By how much FLASH may be over-stated before a result mentions it: one part in this many.
 const FLASH_SLACK: u64 = 33;
 
-/// Why a job ended early.
-pub(crate) enum Failure {
-    /// Something is wrong with the package, or with the machine that this runs on.
-    Failed(String),
-    /// A tool is missing.
-    NotRun { reason: String, install: &'static str },
-    /// The caller stopped it.
-    Cancelled,
+/// One runner's share of a verification.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// Where to run.
+    pub runner: Runner,
+    /// How many of the samples to run at most; patterns are always run.
+    pub samples: usize,
+    /// Compiler flags for the core, optimization included; not used on the host.
+    pub flags: Vec<String>,
+    /// What to compare the sizes with.
+    pub prediction: Option<Prediction>,
+}
+
+impl Job {
+    /// On the host.
+    pub fn host(samples: usize) -> Self {
+        Self { runner: Runner::Host, samples, flags: Vec::new(), prediction: None }
+    }
+
+    /// On `runner`, compiled as `core` says. `prediction` is the memory model's for that core.
+    pub fn emulated(runner: Runner, samples: usize, core: &CoreCosts, prediction: Option<Prediction>) -> Self {
+        Self { runner, samples, flags: core.flags.clone(), prediction }
+    }
 }
 
 /// Builds, runs and judges; fills `result` as far as it comes.
-pub(crate) fn measure(
-    package: &Package,
+pub(crate) fn prove(
+    package: &PackageFolder,
     cases: &[Case<'_>],
     job: &Job,
-    settings: &Settings<'_>,
+    settings: &VerifySettings<'_>,
     folder: &Path,
     result: &mut RunnerResult,
 ) -> Result<(), Failure> {
@@ -59,8 +76,8 @@ fn run(
     image: &Image,
     runner: Runner,
     cases: &[Case<'_>],
-    settings: &Settings<'_>,
-) -> Result<Option<Report>, Failure> {
+    settings: &VerifySettings<'_>,
+) -> Result<Option<MachineReport>, Failure> {
     let folder = builder.place.folder;
     let output_bytes = cases[0].expected.len();
     let watch = || {
@@ -102,13 +119,13 @@ fn compare(cases: &[Case<'_>], outputs: &[u8], result: &mut RunnerResult) -> Res
 }
 
 /// What the harness of an emulated machine writes at its end.
-enum Report {
+enum MachineReport {
     Finished { ticks: u64, stack_bytes: u64 },
     Faulted { vector: u32, program_counter: u32, status: u32 },
     StackOverflowed,
 }
 
-impl Report {
+impl MachineReport {
     /// What went wrong on the machine, if anything did.
     fn failure(&self) -> Option<String> {
         match self {
@@ -122,17 +139,17 @@ impl Report {
 }
 
 /// Reads `report`: five little-endian words, as `harness/cortex_m.c` describes them.
-fn read_report(folder: &Path) -> Result<Report, String> {
+fn read_report(folder: &Path) -> Result<MachineReport, String> {
     let path = folder.join("report");
     let bytes = fs::read(&path).map_err(|e| format!("the emulated program left no report: {e}"))?;
     let words: Vec<u32> =
         bytes.chunks_exact(4).map(|b| u32::from_le_bytes(b.try_into().expect("chunks of 4"))).collect();
     match words[..] {
         [0x600D, low, high, stack, _cases] => {
-            Ok(Report::Finished { ticks: u64::from(high) << 32 | u64::from(low), stack_bytes: u64::from(stack) })
+            Ok(MachineReport::Finished { ticks: u64::from(high) << 32 | u64::from(low), stack_bytes: u64::from(stack) })
         }
-        [0xFA17, program_counter, status, vector, _] => Ok(Report::Faulted { vector, program_counter, status }),
-        [0x0F10, ..] => Ok(Report::StackOverflowed),
+        [0xFA17, program_counter, status, vector, _] => Ok(MachineReport::Faulted { vector, program_counter, status }),
+        [0x0F10, ..] => Ok(MachineReport::StackOverflowed),
         _ => Err("the emulated program could not open or write its files".into()),
     }
 }
@@ -141,11 +158,11 @@ fn read_report(folder: &Path) -> Result<Report, String> {
 fn judge_memory(
     machine: &Machine,
     image: &Image,
-    report: Report,
+    report: MachineReport,
     prediction: Option<&Prediction>,
     result: &mut RunnerResult,
 ) -> Result<(), Failure> {
-    let Report::Finished { ticks, stack_bytes } = report else {
+    let MachineReport::Finished { ticks, stack_bytes } = report else {
         return Err(Failure::Failed("the emulator reported success where the program did not".into()));
     };
     let Some(sizes) = image.sizes else { return Ok(()) };
