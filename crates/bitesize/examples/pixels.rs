@@ -1,7 +1,7 @@
 //! Writes the pixels that a network is fed as raw bytes (NHWC), to compare them with another program's:
 //! `cargo run --release --example pixels -- DATA PREPROCESS.toml HEIGHTxWIDTHxCHANNELS COUNT > pixels.raw`
 
-use bitesize::data::{Dataset, Preprocess, PreprocessFile, Request, Role, Values};
+use bitesize::input::{Dataset, Preprocess, PreprocessFile, Request, Role, Values};
 use bitesize_ir::Shape;
 use std::io::Write as _;
 

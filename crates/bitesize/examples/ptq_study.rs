@@ -8,13 +8,14 @@
 //! `IMAGES` (512) is the number of calibration images, `POLICIES` a comma-separated choice of rows; `FAST=1` also
 //! measures the models that a search sees; the other settings are named in `settings`.
 
-use bitesize::console::{Console, Verbosity};
-use bitesize::data::split::stratified_order;
-use bitesize::data::{Batch, Dataset, Preprocess, PreprocessFile, Request, Role};
-use bitesize::model::Model;
+use bitesize::deliver::candidate::samples;
+use bitesize::input::split::stratified_order;
+use bitesize::input::{Batch, Dataset, Model, Preprocess, PreprocessFile, Request, Role};
+use bitesize::observe::Monitor;
 use bitesize_ir::{BitWidth, Network, Op, Policy, PolicySpace, QuantizedModel};
 use bitesize_train::{
-    CalibrationSettings, FakeQuantModel, FloatModel, Ptq, PtqSettings, Rounding, Samples, accuracy, calibrate,
+    CalibrationSettings, FakeQuantModel, FloatModel, PrepareRequest, Ptq, PtqSettings, Rounding, Samples, accuracy,
+    calibrate,
 };
 use std::error::Error;
 use std::ops::ControlFlow;
@@ -27,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let images: usize = setting("IMAGES").map_or(Ok(512), |v| v.parse())?;
     for name in std::env::args().skip(1) {
         let subject = Subject::read(&shared, &name, images)?;
-        study(&name, &subject.network, &subject.calibration.samples(), &subject.test)?;
+        study(&name, &subject.network, &samples(&subject.calibration), &subject.test)?;
     }
     Ok(())
 }
@@ -46,7 +47,7 @@ struct Subject {
 impl Subject {
     fn read(shared: &Path, name: &str, images: usize) -> Result<Self, Box<dyn Error>> {
         let file = shared.join("models").join(name);
-        let mut model = Model::load(&file.with_extension("onnx"), &Console::new(Verbosity::Quiet))?;
+        let mut model = Model::load(&file.with_extension("onnx"), &Monitor::unobserved())?;
         let preprocess = PreprocessFile::from_toml(&std::fs::read_to_string(file.with_extension("toml"))?)?;
         let preprocess = Preprocess::checked(&preprocess, model.network.shape(model.network.input))?;
         let data = shared.join("data");
@@ -107,7 +108,7 @@ fn policies(network: &Network) -> Vec<(&'static str, Policy)> {
 
 fn study(name: &str, network: &Network, images: &Samples<'_>, test: &Batch) -> Result<(), Box<dyn Error>> {
     let go = &mut |_, _| ControlFlow::Continue(());
-    let test_images = test.samples();
+    let test_images = samples(test);
     let start = Instant::now();
     let output = FloatModel::new(network).forward(&test_images, go)?;
     let seconds = start.elapsed().as_secs_f64();
@@ -120,9 +121,10 @@ fn study(name: &str, network: &Network, images: &Samples<'_>, test: &Batch) -> R
     let calibrated = start.elapsed().as_secs_f64();
     let settings = settings()?;
     let nearest = PtqSettings { rounding: Rounding::Nearest, ..settings.clone() };
-    let compensated = Ptq::prepare(network, images, calibration.clone(), settings, go)?;
+    let compensated =
+        Ptq::prepare(network, images, calibration.clone(), PrepareRequest::everything(network, settings), go)?;
     println!("  calibrated in {calibrated:.1} s, prepared in {:.1} s", start.elapsed().as_secs_f64() - calibrated);
-    let nearest = Ptq::prepare(network, images, calibration, nearest, go)?;
+    let nearest = Ptq::prepare(network, images, calibration, PrepareRequest::everything(network, nearest), go)?;
     let chosen = setting("POLICIES");
     for (label, policy) in policies(network) {
         if chosen.as_ref().is_some_and(|chosen| !chosen.split(',').any(|c| c == label)) {
@@ -131,7 +133,7 @@ fn study(name: &str, network: &Network, images: &Samples<'_>, test: &Batch) -> R
         print!("  {label:<6}");
         for (method, ptq) in [("nearest", &nearest), ("compensated", &compensated)] {
             if setting("FAST").is_some() {
-                let top1 = evaluate(&ptq.quantize_fast(&policy), &test_images, &test.labels)?;
+                let top1 = evaluate(&ptq.quantize_fast(&policy)?, &test_images, &test.labels)?;
                 print!("  {method} from float inputs {top1:.2}");
             }
             let start = Instant::now();

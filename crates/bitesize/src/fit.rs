@@ -1,57 +1,110 @@
 //! The whole road, from a network and data to verified C, in one page of calls.
 
-use crate::Ending;
-use crate::console::Console;
-use crate::inputs::Inputs;
-use crate::package;
-use crate::report::Report;
-use crate::run::{self, RunConfig, RunFolder};
-use crate::stages::{self, Decision, Run, Samples};
+use crate::deliver::held_out::HeldOut;
+use crate::deliver::opened::Opened;
+use crate::deliver::validated::validate;
+use crate::deliver::{Aim, Calibrated, Chosen, Delivered, Emitted, Misfit, Prepared, Proven, quality};
+use crate::report::{self, Report};
+use crate::run::Stage;
+use crate::target::Platform;
+use bitesize_ir::Policy;
 
-/// Runs everything that `config` says and writes it into `folder`.
-///
-/// # Errors
-/// Anything that cannot be read, computed or written; [`crate::console::Interrupted`].
-pub fn fit(config: &RunConfig, inputs: &Inputs, folder: &mut RunFolder, console: &Console) -> anyhow::Result<Ending> {
-    let ending = steps(config, inputs, folder, console)?;
-    folder.keep();
-    Ok(ending)
+/// How far to walk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// To the integer network.
+    Delivered,
+    /// To C that is proven.
+    Proven,
 }
 
-fn steps(config: &RunConfig, inputs: &Inputs, folder: &RunFolder, console: &Console) -> anyhow::Result<Ending> {
-    let platform = stages::platform_of(config)?;
-    let run = Run { config, inputs, folder, console, platform: &platform };
-    let model = &inputs.model;
-    let problem = stages::problem_of(config, model, &platform)?;
-    let mut report = Report::new(config, inputs, &platform);
-    folder.write(run::CONFIG, config.to_toml().as_bytes())?;
+/// What a walk came to.
+pub struct Walked {
+    /// All that is known.
+    pub report: Report,
+    /// The widths that are delivered, where any are.
+    pub policy: Option<Policy>,
+    /// Why there is nothing to deliver, where that is so.
+    pub misfit: Option<Misfit>,
+}
 
-    let given = stages::given_policy(config, inputs)?;
-    if let Some(diagnosis) = stages::misfit(&problem, given.as_ref()) {
-        stages::tell_misfit(&diagnosis, given.as_ref(), &problem, &mut report);
-        stages::write_report(&mut report, folder, console)?;
-        return Ok(Ending::DoesNotFit);
-    }
-    let samples = Samples::of(config, inputs)?;
-    let (chosen, mut swept) = match stages::decide(&run, &problem, &samples, &mut report)? {
-        Decision::Delivered(chosen, swept) => (chosen, swept),
-        Decision::DoesNotFit(diagnosis) => {
-            stages::tell_misfit(&diagnosis, None, &problem, &mut report);
-            stages::write_report(&mut report, folder, console)?;
-            return Ok(Ending::DoesNotFit);
+/// Does everything that the run of `opened` asks for, as far as `until`, and keeps it in the run's folder stage by stage;
+/// what the folder holds of the same inputs is taken from there.
+///
+/// # Errors
+/// Anything that cannot be read, computed or written; files of other inputs, or that were altered;
+/// [`Interrupted`](crate::observe::Interrupted).
+pub fn walk(opened: Opened, until: Until) -> anyhow::Result<Walked> {
+    let Opened { config, inputs, folder, .. } = opened;
+    let platform = opened.platform()?;
+    let problem = opened.problem(&platform)?;
+    let mut report = Report::new(&opened, &platform);
+    refuse_other_inputs(&opened, &platform)?;
+    opened.keep()?;
+
+    let aim = match Aim::of(&opened, &problem)? {
+        Ok(aim) => aim,
+        Err(misfit) => {
+            report.add_misfit(&misfit, &problem);
+            let mut commit = folder.begin()?;
+            let made_from = report::files::made_from(&opened, false)?;
+            report::files::put(&mut report, &opened, Some(made_from), &mut commit)?;
+            commit.finish()?;
+            return Ok(Walked { report, policy: None, misfit: Some(misfit) });
         }
     };
-    let candidate = chosen.delivered()?;
-    package::write(candidate, &platform.core, &config.package.name, &samples.calibration, folder)?;
-    if let Some(val) = &inputs.val {
-        stages::measure(val, inputs, (&chosen, swept.as_mut()), &mut report, console)?;
+    let calibrated = Calibrated::of(opened)?.keep()?;
+    let prepared = Prepared::of(&calibrated, &problem, aim.asked(&problem))?;
+    let held_out = HeldOut::of_run(&opened)?;
+    let mut chosen = Chosen::of(&prepared, &held_out, &platform, &problem, &aim)?;
+    report.add_choice(&chosen.winner);
+    if let Some(qualities) = quality::at_widest(&chosen, &problem)? {
+        report.add_qualities(&qualities);
     }
+
+    let made_from = Chosen::made_from(&opened, &platform)?;
+    let delivered = Delivered::of(chosen.winner.candidate()?.clone(), &platform.core);
+    report.add_memory(&problem, delivered.policy());
+    let mut commit = folder.begin()?;
+    delivered.put(&opened, made_from.clone(), None, &mut commit)?;
+    commit.finish()?;
+    if until == Until::Proven {
+        let emitted = Emitted::of(&delivered, &platform.core, &config.package.name, &calibrated.samples)?;
+        let mut commit = folder.begin()?;
+        emitted.put(Emitted::made_from(&opened, made_from.clone()), &mut commit)?;
+        commit.finish()?;
+    }
+
+    let mut swept = chosen.sweep(&platform, &problem, &aim)?;
+    if let Some(val) = inputs.val.as_ref().filter(|_| until == Until::Proven) {
+        let validated = validate(val, &opened, &chosen.winner, swept.as_mut())?;
+        report.add_validation(&validated, &chosen.winner);
+    }
+    if until == Until::Proven {
+        report.add_verification(&Proven::of(&opened, &delivered, &platform, &calibrated.samples)?.results);
+    }
+
+    inputs.tell_skipped(opened.monitor);
+    let mut commit = folder.begin()?;
     if let Some(swept) = swept {
-        stages::keep_sweep(&run, swept, &mut report)?;
+        let float = report.accuracy.as_ref().map(|accuracy| accuracy.float);
+        report::pareto::put(&swept, &inputs.model.space, float, made_from, &mut commit)?;
+        report.pareto = Some(swept.rows);
     }
-    stages::prove(&run, candidate, &samples.calibration, &mut report)?;
-    inputs.tell_skipped(console);
-    stages::write_report(&mut report, folder, console)?;
-    crate::console::print(format_args!("{}", report.summary()));
-    Ok(report.ending())
+    let made_from = report::files::made_from(&opened, report.accuracy.is_some())?;
+    report::files::put(&mut report, &opened, Some(made_from), &mut commit)?;
+    commit.finish()?;
+    Ok(Walked { report, policy: Some(delivered.policy().clone()), misfit: None })
+}
+
+/// Refuses to go on in a folder whose stages were made from other inputs, before anything in it is touched.
+fn refuse_other_inputs(opened: &Opened, platform: &Platform) -> anyhow::Result<()> {
+    if opened.folder.ledger().is_empty() {
+        return Ok(());
+    }
+    let chosen = Chosen::made_from(opened, platform)?;
+    opened.refuse_other_inputs(Stage::Calibrated, &Calibrated::made_from(opened)?)?;
+    opened.refuse_other_inputs(Stage::Chosen, &chosen)?;
+    opened.refuse_other_inputs(Stage::Emitted, &Emitted::made_from(opened, chosen.clone()))?;
+    opened.refuse_other_inputs(Stage::Delivered, &chosen)
 }

@@ -5,14 +5,17 @@
 //!
 //! ```no_run
 //! # fn run(config: bitesize::run::RunConfig) -> anyhow::Result<()> {
-//! use bitesize::console::{Console, Verbosity};
-//! use bitesize::inputs::Inputs;
+//! use bitesize::deliver::opened::{Opened, inputs_of};
+//! use bitesize::observe::{Monitor, Unobserved};
 //! use bitesize::run::RunFolder;
+//! use bitesize::{Until, walk};
 //!
-//! let console = Console::new(Verbosity::Normal);
-//! let inputs = Inputs::of_run(&config, config.data.val.as_deref(), &console)?;
+//! let monitor = Monitor::new(&Unobserved);
+//! let inputs = inputs_of(&config, Some(&config.data.train), config.data.val.as_deref(), &monitor)?;
 //! let mut folder = RunFolder::create("out".as_ref())?;
-//! let ending = bitesize::fit(&config, &inputs, &mut folder, &console)?;
+//! let walked = walk(Opened { config: &config, inputs: &inputs, folder: &folder, monitor: &monitor }, Until::Proven)?;
+//! folder.keep();
+//! println!("{}", walked.report.summary());
 //! # Ok(()) }
 //! ```
 //!
@@ -20,50 +23,22 @@
 //! and counts bytes, `bitesize-train` calibrates and quantizes, `bitesize-search` chooses, `bitesize-integer` lowers and
 //! interprets, `bitesize-codegen` emits, `bitesize-verify` proves.
 //!
-//! In reading order: [`fit()`] (the pipeline on a page), [`stages`], [`inputs`], [`data`], [`model`], [`platform`], [`quantize`],
-//! [`measure`], [`judge`], [`choose`], [`pareto`], [`plot`], [`package`], [`sqnr`], [`report`], [`run`] (the run folder), [`inspect`], [`console`].
+//! In reading order: [`walk()`] (the whole road on a page), [`deliver`] (its stages), [`input`] (network and data),
+//! [`target`], [`run`] (the run folder), [`report`], [`finished()`] (whether there is anything left to do), [`observe`]
+//! (whom the library tells, and who stops it), [`hash`]. The command line is the program `cli/main.rs`.
 #![forbid(unsafe_code)]
 
-pub mod choose;
-pub mod console;
-pub mod data;
+pub mod deliver;
+mod ending;
+mod finished;
 mod fit;
-pub mod inputs;
-pub mod inspect;
-pub mod judge;
-pub mod measure;
-pub mod model;
-pub mod package;
-pub mod pareto;
-pub mod platform;
-pub mod plot;
-pub mod quantize;
+pub mod hash;
+pub mod input;
+pub mod observe;
 pub mod report;
 pub mod run;
-pub mod sqnr;
-pub mod stages;
+pub mod target;
 
-pub use fit::fit;
-
-/// How a command ended that did not fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// All is well. Exit code 0.
-    Done,
-    /// The network does not fit. Exit code 3.
-    DoesNotFit,
-    /// The package does not compute what the host says. Exit code 4.
-    Mismatch,
-    /// The package could not be built for verification, which says nothing about what it computes. Exit code 1.
-    NotBuilt,
-}
-
-/// Wrong usage: the command line cannot mean anything. Exit code 2.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Usage(pub String);
-
-/// [`Usage`] as an error of the binary.
-pub fn usage(text: impl Into<String>) -> anyhow::Error {
-    anyhow::Error::new(Usage(text.into()))
-}
+pub use ending::{Ending, Usage, usage};
+pub use finished::finished;
+pub use fit::{Until, Walked, walk};

@@ -2,11 +2,11 @@
 
 mod common;
 
-use bitesize::console::{Console, Verbosity};
-use bitesize::data::{Batch, Dataset, Preprocess, PreprocessFile, Request, Role, Values};
-use bitesize::model::Model;
-use bitesize::quantize::{Quantizer, calibrate};
-use bitesize::sqnr::{WARNING_DB, qualities};
+use bitesize::deliver::calibrated::calibrate;
+use bitesize::deliver::quality::{WARNING_DB, qualities};
+use bitesize::deliver::quantizer::Quantizer;
+use bitesize::input::{Batch, Dataset, Model, Preprocess, PreprocessFile, Request, Role, Values};
+use bitesize::observe::Monitor;
 use bitesize_ir::{BitWidth, Policy, Shape};
 use bitesize_train::CalibrationSettings;
 use common::shared;
@@ -16,15 +16,15 @@ use std::path::Path;
 /// Every tensor of the network with the worst dead channels, at 8 bits, on `batch`: the lowest dB with its tensor.
 #[track_caller]
 fn check_vww(model: &Path, batch: &Batch) {
-    let console = Console::new(Verbosity::Quiet);
-    let mut vww = Model::load(model, &console).unwrap();
+    let monitor = Monitor::unobserved();
+    let mut vww = Model::load(model, &monitor).unwrap();
     let file = PreprocessFile::from_toml("scale = 0.00392156862745098").unwrap();
     vww.fold_preprocessing(&Preprocess::checked(&file, batch.shape).unwrap()).unwrap();
-    let calibration = calibrate(&vww.network, batch, &CalibrationSettings::default(), &console).unwrap();
-    let quantizer = Quantizer::prepare(&vww.network, batch, calibration, &console).unwrap();
+    let calibration = calibrate(&vww.network, batch, &CalibrationSettings::default(), &monitor).unwrap();
+    let quantizer = Quantizer::prepare_all(&vww.network, batch, calibration, &monitor).unwrap();
     let policy = Policy::uniform(&vww.space, BitWidth::B8, BitWidth::B8);
     let candidate = quantizer.sequential("uniform-8", &policy).unwrap();
-    let qualities = qualities(&candidate, &batch.slice(0..batch.len().min(16))).unwrap();
+    let qualities = qualities(&candidate, &batch.slice(0..batch.len().min(16)), &monitor).unwrap();
     for tensor in &qualities {
         eprintln!("{:<60} {:>6.1} dB {}", tensor.name, tensor.sqnr_db, tensor.reason.as_deref().unwrap_or_default());
         let low = tensor.sqnr_db < WARNING_DB;

@@ -1,15 +1,27 @@
 //! `config.toml`: everything that reproduces a run.
 
-use crate::data::PreprocessFile;
-use crate::model::sha256;
-use crate::pareto::STEPS;
-use crate::platform::PlatformName;
+use super::provenance::{Difference, Provenance};
+use crate::input::PreprocessFile;
+use crate::target::PlatformName;
 use bitesize_codegen::{EmitOptions, check_name};
 use bitesize_search::constraints::Constraints;
-use bitesize_search::evaluate::RewardKind;
-use bitesize_train::CalibrationSettings;
+use bitesize_search::{RewardKind, Strategy};
+use bitesize_train::{CalibrationSettings, RangeMethod};
 use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+
+/// How many levels of each budget may be swept.
+pub const STEPS: RangeInclusive<usize> = 2..=20;
+
+/// How many seconds a search may be limited to.
+pub const TIME_LIMITS: RangeInclusive<u64> = 1..=1_000_000_000;
+
+/// Shares of values that a range may be made to hold.
+pub const PERCENTILES: RangeInclusive<f64> = 0.5..=1.0;
+
+/// The name of the strategy of a run whose widths were given.
+pub const GIVEN: &str = "policy";
 
 /// The settings of a run, as they stand in `config.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +29,9 @@ use std::path::PathBuf;
 pub struct RunConfig {
     /// The version of bitesize.
     pub version: String,
+    /// [`RESULTS_VERSION`](super::RESULTS_VERSION) of the bitesize that began the run; 0 for those that did not say.
+    #[serde(default)]
+    pub results_version: u32,
     /// Where all chance comes from.
     pub seed: u64,
     /// The network.
@@ -141,6 +156,31 @@ impl SearchConfig {
     pub fn needs_no_budget(&self) -> bool {
         self.pareto.is_some() || self.constraints.weight_bytes.is_some()
     }
+
+    /// Refuses what the flags refuse too.
+    fn check(&self) -> Result<(), String> {
+        let is_given = self.strategy == GIVEN;
+        if is_given != self.policy.is_some() {
+            return Err(format!("`search.policy` goes with `search.strategy = \"{GIVEN}\"`, and the other way round"));
+        }
+        if !is_given {
+            self.strategy.parse::<Strategy>().map_err(|problem| format!("`search.strategy`: {problem}"))?;
+        }
+        if let Some(steps) = self.pareto.filter(|steps| !STEPS.contains(steps)) {
+            return Err(format!("`search.pareto` is {steps}: {} to {} are possible", STEPS.start(), STEPS.end()));
+        }
+        if is_given && self.pareto.is_some() {
+            return Err("`search.pareto` and `search.policy` exclude each other".into());
+        }
+        let Constraints { weight_bytes, .. } = self.constraints;
+        if is_given && self.constraints != (Constraints { weight_bytes, ..Constraints::default() }) {
+            return Err("`search.policy` gives all widths: leave out those of `search.constraints`".into());
+        }
+        match self.time_limit.filter(|seconds| !TIME_LIMITS.contains(seconds)) {
+            Some(seconds) => Err(format!("`search.time_limit` is {seconds}: 1 to {} are possible", TIME_LIMITS.end())),
+            None => Ok(()),
+        }
+    }
 }
 
 impl RunConfig {
@@ -150,35 +190,40 @@ impl RunConfig {
     /// What is wrong, with the line; unknown keys are errors.
     pub fn from_toml(text: &str) -> Result<Self, String> {
         let config: Self = toml::from_str(text).map_err(|e| e.to_string())?;
-        config.check_counts()?;
-        check_name(&config.package.name).map_err(|e| format!("`package.name`: {e}"))?;
+        config.check()?;
         Ok(config)
     }
 
     /// Refuses what the flags refuse too.
-    fn check_counts(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), String> {
+        check_name(&self.package.name).map_err(|e| format!("`package.name`: {e}"))?;
         let search = self.search.as_ref();
         let counts = [
             ("calibration.samples", Some(self.calibration.samples)),
             ("search.episodes", search.map(|s| s.episodes)),
             ("search.eval_samples", search.map(|s| s.eval_samples)),
             ("search.patience", search.and_then(|s| s.patience)),
-            ("search.time_limit", search.and_then(|s| s.time_limit).map(|s| s as usize)),
             ("verify.host_samples", Some(self.verify.host_samples)),
             ("verify.qemu_samples", Some(self.verify.qemu_samples)),
         ];
-        if let Some((policy, steps)) = search.and_then(|s| Some((&s.policy, s.pareto?))) {
-            if !STEPS.contains(&steps) {
-                return Err(format!("`search.pareto` is {steps}: {} to {} are possible", STEPS.start(), STEPS.end()));
-            }
-            if policy.is_some() {
-                return Err("`search.pareto` and `search.policy` exclude each other".into());
-            }
+        if let Some((key, _)) = counts.iter().find(|(_, count)| *count == Some(0)) {
+            return Err(format!("`{key}` is 0: at least 1 is needed"));
         }
-        match counts.iter().find(|(_, count)| *count == Some(0)) {
-            Some((key, _)) => Err(format!("`{key}` is 0: at least 1 is needed")),
-            None => Ok(()),
+        let ranges = &self.calibration.ranges;
+        if let RangeMethod::Percentile(share) = ranges.method
+            && !PERCENTILES.contains(&share)
+        {
+            let (least, most) = (PERCENTILES.start(), PERCENTILES.end());
+            return Err(format!("`calibration.ranges.method`: percentile is {share}: {least} to {most} are possible"));
         }
+        if ranges.candidates < 2 {
+            return Err(format!("`calibration.ranges.candidates` is {}: at least 2 are needed", ranges.candidates));
+        }
+        let target = self.target.as_ref();
+        if target.is_some_and(|target| target.flash_bytes.is_some() != target.ram_bytes.is_some()) {
+            return Err("`target.flash_bytes` and `target.ram_bytes` go together".into());
+        }
+        search.map_or(Ok(()), SearchConfig::check)
     }
 
     /// What policies have to keep beside FLASH and RAM; `None` for nothing.
@@ -192,32 +237,33 @@ impl RunConfig {
         format!("# Reproduces this run: bitesize fit --config config.toml -o ANOTHER_FOLDER\n{body}")
     }
 
-    /// A short text that two runs share where no setting makes their results differ.
-    pub fn fingerprint(&self) -> String {
-        let text: String = self.flat().into_iter().map(|(key, value)| format!("{key}={value}\n")).collect();
-        sha256(text.as_bytes())
+    /// Every setting of the tables `tables` (or keys outside of tables) with its name and value. Files may have moved: of
+    /// them counts what they contain, so their paths are left out.
+    pub fn settings(&self, tables: &[&str]) -> Vec<(String, String)> {
+        let is_in = |key: &str| tables.iter().any(|table| key.strip_prefix(table).is_some_and(is_end));
+        self.flat().into_iter().filter(|(key, _)| is_in(key)).collect()
     }
 
-    /// Every setting that results depend on, with its value. A file may have moved: what counts is its hash or its content.
+    /// Every setting that results depend on, with its value.
     fn flat(&self) -> Vec<(String, String)> {
         let mut rows = Vec::new();
         if let Ok(toml::Value::Table(table)) = toml::Value::try_from(self) {
             flatten("", &table, &mut rows);
         }
-        rows.retain(|(key, _)| !matches!(key.as_str(), "model.path" | "data.train" | "data.val"));
+        rows.retain(|(key, _)| !matches!(key.as_str(), "version" | "model.path" | "data.train" | "data.val"));
         rows
     }
 
     /// The first setting in which `self` and `other` differ so that results differ, named with both values.
-    pub fn first_difference(&self, other: &Self) -> Option<String> {
-        let (mine, theirs) = (self.flat(), other.flat());
-        let value = |rows: &[(String, String)], key: &str| {
-            rows.iter().find(|(k, _)| k == key).map_or("nothing".to_owned(), |(_, v)| v.clone())
-        };
-        let keys = mine.iter().chain(&theirs).map(|(k, _)| k);
-        let mut differing = keys.filter(|k| value(&mine, k) != value(&theirs, k));
-        differing.next().map(|key| format!("`{key}` is {} there and {} now", value(&mine, key), value(&theirs, key)))
+    pub fn first_difference(&self, other: &Self) -> Option<Difference> {
+        let of = |config: &Self| Provenance::default().with_all(config.flat());
+        of(self).first_difference(&of(other))
     }
+}
+
+/// Whether a key that goes on with `rest` lies in the table before it, or is that key.
+fn is_end(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with('.')
 }
 
 fn flatten(prefix: &str, table: &toml::Table, rows: &mut Vec<(String, String)>) {
@@ -225,6 +271,7 @@ fn flatten(prefix: &str, table: &toml::Table, rows: &mut Vec<(String, String)>) 
         let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
         match value {
             toml::Value::Table(inner) => flatten(&name, inner, rows),
+            toml::Value::String(text) => rows.push((name, text.clone())),
             other => rows.push((name, other.to_string())),
         }
     }

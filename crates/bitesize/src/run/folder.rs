@@ -1,16 +1,24 @@
-//! The run folder: nothing half-written gets a final name, and a run that fails leaves no trace.
+//! The run folder: one writer at a time, nothing half-written under a final name, and a run that fails leaves no trace.
+//!
+//! What a stage makes gets its place in one [`Commit`](super::Commit), so that the folder is in the state before
+//! or after it, whatever kills the process. Only journals grow in place ([`super::journal`]).
 
+use super::ledger::{Ledger, Stage};
+use super::lock::{LOCK, Lock};
+use super::moves;
+use super::names::{CONFIG, LEDGER};
+use crate::hash::sha256;
 use anyhow::{Context as _, bail};
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write as _;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A folder that a run writes into.
+/// A folder that a run writes into, locked.
 ///
-/// Files are written beside their place and renamed. Where the folder was new or empty and [`Self::keep`] is not called,
-/// dropping it takes away what this run wrote, and nothing else.
+/// Where the folder was new or empty and [`Self::keep`] is not called, dropping it takes away what this run wrote, and
+/// nothing else.
 pub struct RunFolder {
     path: PathBuf,
     /// The uppermost folder that this run made.
@@ -20,51 +28,183 @@ pub struct RunFolder {
     kept: bool,
     /// Every file that this run made, relative to the folder.
     written: Mutex<Vec<PathBuf>>,
+    ledger: Mutex<Ledger>,
+    /// `None` where the folder can only be read.
+    lock: Option<Lock>,
+}
+
+/// What a folder holds, before it is touched.
+enum Contents {
+    /// There is none.
+    Absent,
+    /// Nothing but what a process that was killed left behind.
+    Nothing,
+    /// A run, or the first commit of one.
+    Run,
+    /// Other things.
+    Foreign,
+}
+
+impl Contents {
+    fn of(path: &Path) -> anyhow::Result<Self> {
+        let what = || format!("cannot use the output folder `{}`", path.display());
+        let entries = match fs::read_dir(path) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Self::Absent),
+            Err(e) => return Err(e).with_context(what),
+        };
+        let mut found = Self::Nothing;
+        for entry in entries {
+            let name = entry.with_context(what)?.file_name();
+            let name = name.to_string_lossy();
+            if name == CONFIG || name == moves::COMMIT {
+                return Ok(Self::Run);
+            }
+            if !is_left_behind(&name) {
+                found = Self::Foreign;
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Whether a file of this name is what a process that was killed left behind.
+fn is_left_behind(name: &str) -> bool {
+    name == LOCK || [".tmp", moves::STAGING, ".old-"].iter().any(|prefix| name.starts_with(prefix))
 }
 
 impl RunFolder {
     /// A folder for a new run: made where it is not there, refused where it holds something.
     ///
     /// # Errors
-    /// It holds something, is a file, or cannot be written to.
+    /// It holds something, is a file, is in use, or cannot be written to.
     pub fn create(path: &Path) -> anyhow::Result<Self> {
-        let what = || format!("the output folder `{}`", path.display());
-        let mut folder =
-            Self { path: path.to_owned(), made: None, fresh: true, kept: false, written: Mutex::default() };
-        match fs::read_dir(path) {
-            Ok(mut entries) => {
-                if entries.next().is_some() {
-                    bail!("{} is not empty: give another one, or --resume to go on with the run in it", what());
-                }
-            }
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                let absolute = std::path::absolute(path).with_context(what)?;
-                // Noted first, so that what was made goes where the rest cannot be made.
-                folder.made = absolute.ancestors().take_while(|a| !a.exists()).last().map(Path::to_owned);
-                fs::create_dir_all(path).with_context(|| format!("cannot make {}", what()))?;
-            }
-            Err(e) => return Err(e).with_context(|| format!("cannot use {}", what())),
+        let folder = Self::open_or_create(path)?;
+        if folder.holds_run() {
+            return Err(not_empty(path));
         }
-        folder.probe()?;
         Ok(folder)
     }
 
     /// The folder of an earlier run.
     ///
     /// # Errors
-    /// It is not there, or holds no run.
+    /// It is not there, holds no run, is in use, or cannot be written to; a commit that cannot be brought to its end.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        if !path.join(super::CONFIG).is_file() {
-            bail!("`{}` is not a run folder: it has no {}", path.display(), super::CONFIG);
+        let no_run = || anyhow::anyhow!("`{}` is not a run folder: it has no {CONFIG}", path.display());
+        match Contents::of(path)? {
+            Contents::Run => Some(Self::opened(path, None, false)?).filter(Self::holds_run).ok_or_else(no_run),
+            Contents::Absent | Contents::Nothing | Contents::Foreign => Err(no_run()),
         }
-        Ok(Self { path: path.to_owned(), made: None, fresh: false, kept: true, written: Mutex::default() })
     }
 
-    /// Whether it can be written to, found out before hours of work.
-    fn probe(&self) -> anyhow::Result<()> {
-        tempfile::tempfile_in(&self.path)
-            .map(drop)
-            .with_context(|| format!("the output folder `{}` cannot be written to", self.path.display()))
+    /// The folder at `path` with the run that it holds, or for a new one.
+    ///
+    /// # Errors
+    /// As [`Self::create`] and [`Self::open`].
+    pub fn open_or_create(path: &Path) -> anyhow::Result<Self> {
+        match Contents::of(path)? {
+            Contents::Foreign => Err(not_empty(path)),
+            Contents::Run => Self::opened(path, None, false),
+            Contents::Nothing => Self::opened(path, None, true),
+            Contents::Absent => {
+                let what = || format!("cannot make the output folder `{}`", path.display());
+                let absolute = std::path::absolute(path).with_context(what)?;
+                let made = absolute.ancestors().take_while(|a| !a.exists()).last().map(Path::to_owned);
+                let result = fs::create_dir_all(path).with_context(what).and_then(|()| {
+                    let made = made.clone();
+                    Self::opened(path, made, true)
+                });
+                if let (Err(_), Some(made)) = (&result, &made) {
+                    remove_folders(path, made);
+                }
+                result
+            }
+        }
+    }
+
+    /// The folder of an earlier run for a command that can do without writing: locked where that is possible.
+    ///
+    /// # Errors
+    /// As [`Self::open`], but a folder that cannot be written to is none.
+    pub fn open_to_read(path: &Path) -> anyhow::Result<Self> {
+        let read_only = |error: &anyhow::Error| {
+            let io = error.root_cause().downcast_ref::<std::io::Error>();
+            io.is_some_and(|e| matches!(e.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem))
+        };
+        match Self::open(path) {
+            Err(error) if read_only(&error) && path.join(CONFIG).is_file() => {
+                let mut folder = Self::unlocked(path, None, false);
+                folder.read_ledger()?;
+                Ok(folder)
+            }
+            result => result,
+        }
+    }
+
+    fn unlocked(path: &Path, made: Option<PathBuf>, fresh: bool) -> Self {
+        Self {
+            path: path.to_owned(),
+            made,
+            fresh,
+            kept: !fresh,
+            written: Mutex::default(),
+            ledger: Mutex::default(),
+            lock: None,
+        }
+    }
+
+    /// Locks the folder, brings an earlier process's commit to its end, and clears away what it left behind.
+    fn opened(path: &Path, made: Option<PathBuf>, fresh: bool) -> anyhow::Result<Self> {
+        let mut folder = Self::unlocked(path, made, fresh);
+        folder.lock = Some(Lock::take(path)?);
+        moves::finish_earlier(path)?;
+        folder.clear_left_behind()?;
+        folder.read_ledger()?;
+        if folder.holds_run() {
+            (folder.fresh, folder.kept) = (false, true);
+        }
+        Ok(folder)
+    }
+
+    /// Nobody else's process writes here, since this one holds the lock.
+    fn clear_left_behind(&self) -> anyhow::Result<()> {
+        let what = || format!("cannot read the folder `{}`", self.path.display());
+        for entry in fs::read_dir(&self.path).with_context(what)? {
+            let name = entry.with_context(what)?.file_name();
+            let name = name.to_string_lossy();
+            if is_left_behind(&name) && name != LOCK {
+                self.remove(&name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_ledger(&mut self) -> anyhow::Result<()> {
+        let path = self.join(LEDGER);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.display())),
+        };
+        let ledger = Ledger::from_json(&text).map_err(|problem| {
+            anyhow::anyhow!(
+                "`{}` cannot be used: {problem}; put back the file that bitesize wrote, or start a new run",
+                path.display()
+            )
+        })?;
+        *self.ledger.get_mut().unwrap_or_else(PoisonError::into_inner) = ledger;
+        Ok(())
+    }
+
+    /// Whether it holds a run.
+    pub fn holds_run(&self) -> bool {
+        self.join(CONFIG).is_file()
+    }
+
+    /// Whether this process may write into it.
+    pub fn is_writable(&self) -> bool {
+        self.lock.is_some()
     }
 
     /// Where it is.
@@ -77,86 +217,84 @@ impl RunFolder {
         self.path.join(name)
     }
 
-    /// Writes a file: wholly or not at all.
-    ///
-    /// # Errors
-    /// It cannot be written; the place is as it was.
-    pub fn write(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
-        let fail =
-            || format!("cannot write `{}`: free some space or give another output folder", self.join(name).display());
-        let mut file = tempfile::NamedTempFile::new_in(&self.path).with_context(fail)?;
-        file.write_all(bytes).and_then(|()| file.as_file().sync_all()).with_context(fail)?;
-        readable(file.path()).with_context(fail)?;
-        file.persist(self.join(name)).map_err(|e| e.error).with_context(fail)?;
-        self.owns(name);
-        Ok(())
+    /// What is known of its stages.
+    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes a folder of text files, replacing what was there: wholly or not at all.
+    /// The bytes of the file `name` of `stage`, which are those that were written; `None` where there is no such file.
+    /// `remedy` says what to do where they are not.
     ///
     /// # Errors
-    /// It cannot be written; the place is as it was.
-    pub fn write_tree(&self, name: &str, files: &[(String, String)]) -> anyhow::Result<()> {
-        let place = self.join(name);
-        let fail = || format!("cannot write `{}`: free some space or give another output folder", place.display());
-        let folder = tempfile::Builder::new().prefix(".writing-").tempdir_in(&self.path).with_context(fail)?;
-        for (path, text) in files {
-            let file = folder.path().join(path);
-            if let Some(parent) = file.parent() {
-                fs::create_dir_all(parent).with_context(fail)?;
-            }
-            fs::write(&file, text).with_context(fail)?;
+    /// Other bytes than were written, or a file of which nothing is known.
+    pub fn read(&self, stage: Stage, name: &str, remedy: &str) -> anyhow::Result<Option<Vec<u8>>> {
+        let path = self.join(name);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.display())),
+        };
+        let ledger = self.ledger();
+        match ledger.entry(stage).and_then(|entry| entry.files.get(name)) {
+            Some(hash) if *hash == sha256(&bytes) => Ok(Some(bytes)),
+            Some(_) => bail!(
+                "`{}` is damaged or was altered: its SHA-256 differs from that in {LEDGER}; {remedy}",
+                path.display()
+            ),
+            None => bail!(
+                "`{}` is no file of this run: {LEDGER} does not say what it was made from; {remedy}",
+                path.display()
+            ),
         }
-        readable_folder(folder.path()).with_context(fail)?;
-        if place.exists() {
-            let old = tempfile::Builder::new().prefix(".old-").tempdir_in(&self.path).with_context(fail)?;
-            fs::rename(&place, old.path().join("old")).with_context(fail)?;
-        }
-        fs::rename(folder.path(), &place).with_context(fail)?;
-        // The folder has moved away from under its guard.
-        let _ = folder.keep();
-        for (path, _) in files {
-            self.owns(Path::new(name).join(path));
-        }
-        Ok(())
     }
 
-    /// The complete lines of the file `name`, which grows by lines; a line that was cut off is left out. Empty where there
-    /// is no such file.
+    /// The files of `stage` that are not what was written, or are not there.
     ///
     /// # Errors
     /// A file that cannot be read.
-    pub fn read_lines(&self, name: &str) -> std::io::Result<String> {
-        match fs::read_to_string(self.join(name)) {
-            Ok(mut text) => {
-                text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
-                Ok(text)
+    pub fn altered_files(&self, stage: Stage) -> anyhow::Result<Vec<String>> {
+        let files = self.ledger().entry(stage).map(|entry| entry.files.clone()).unwrap_or_default();
+        let mut altered = Vec::new();
+        for (name, hash) in files {
+            let path = self.join(&name);
+            match fs::read(&path) {
+                Ok(bytes) if sha256(&bytes) == hash => {}
+                Ok(_) => altered.push(name),
+                Err(error) if error.kind() == ErrorKind::NotFound => altered.push(name),
+                Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.display())),
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
-            Err(error) => Err(error),
         }
+        Ok(altered)
     }
 
-    /// Opens the file `name` to go on after `lines`, which [`Self::read_lines`] gave: a line that was cut off goes.
+    /// Refuses to go on where files of `stages` are not what was written; whether all of them are there.
     ///
     /// # Errors
-    /// A file that cannot be written.
-    pub fn append_to_lines(&self, name: &str, lines: &str) -> std::io::Result<fs::File> {
-        let file = fs::File::options().create(true).append(true).open(self.join(name))?;
-        file.set_len(lines.len() as u64)?;
-        self.owns(name);
-        Ok(file)
+    /// A file that was altered, or that cannot be read.
+    pub fn refuse_altered(&self, stages: &[Stage]) -> anyhow::Result<bool> {
+        let mut is_whole = true;
+        for stage in stages {
+            for name in self.altered_files(*stage)? {
+                let path = self.join(&name);
+                if path.exists() {
+                    bail!(
+                        "`{}` is damaged or was altered: its SHA-256 differs from that in {LEDGER}; put back the file as it \
+                         was, or remove it, and --resume makes it again",
+                        path.display()
+                    );
+                }
+                is_whole = false;
+            }
+        }
+        Ok(is_whole)
     }
 
     /// Removes the file or folder `name`, where it is there.
-    ///
-    /// # Errors
-    /// It cannot be removed.
-    pub fn remove(&self, name: &str) -> anyhow::Result<()> {
+    fn remove(&self, name: &str) -> anyhow::Result<()> {
         let path = self.join(name);
         let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         match removed {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
                 Err(error).with_context(|| format!("cannot remove `{}`", path.display()))
             }
             _ => Ok(()),
@@ -168,20 +306,30 @@ impl RunFolder {
         self.written.lock().unwrap_or_else(PoisonError::into_inner).push(name.into());
     }
 
-    /// Keeps the files `names` though the run fails, so that it can be resumed; the others go.
-    pub fn keep_only(&mut self, names: &[&str]) {
-        let written = self.written.get_mut().unwrap_or_else(PoisonError::into_inner);
-        written.retain(|file| !names.iter().any(|name| file == Path::new(name)));
-    }
-
-    /// Whether this run began in a new or empty folder.
-    pub fn is_fresh(&self) -> bool {
-        self.fresh
-    }
-
     /// Keeps everything written: the run is done, or can be resumed.
     pub fn keep(&mut self) {
         self.kept = true;
+    }
+
+    /// Whether a failure would take away what was written.
+    pub fn is_kept(&self) -> bool {
+        self.kept
+    }
+}
+
+fn not_empty(path: &Path) -> anyhow::Error {
+    anyhow::anyhow!(
+        "the output folder `{}` is not empty: give another one, or --resume to go on with the run in it",
+        path.display()
+    )
+}
+
+/// Removes the empty folder `path` and those above it up to `made`, which this run made.
+fn remove_folders(path: &Path, made: &Path) {
+    if let Ok(path) = std::path::absolute(path) {
+        for folder in path.ancestors().take_while(|a| a.starts_with(made)) {
+            let _ = fs::remove_dir(folder);
+        }
     }
 }
 
@@ -201,95 +349,12 @@ impl Drop for RunFolder {
         for folder in folders.into_iter().rev() {
             let _ = fs::remove_dir(self.path.join(folder));
         }
-        if let (Some(made), Ok(path)) = (&self.made, std::path::absolute(&self.path)) {
-            for folder in path.ancestors().take_while(|a| a.starts_with(made)) {
-                let _ = fs::remove_dir(folder);
-            }
+        self.lock = None;
+        if let Some(made) = &self.made {
+            remove_folders(&self.path, made);
         }
     }
-}
-
-/// Gives a temporary file the rights of an ordinary one.
-#[cfg(unix)]
-fn readable(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(unix)]
-fn readable_folder(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
-}
-
-#[cfg(not(unix))]
-fn readable(_: &Path) -> std::io::Result<()> {
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn readable_folder(_: &Path) -> std::io::Result<()> {
-    Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_failed_run_leaves_an_empty_folder_empty_and_a_missing_one_missing() {
-        let root = tempfile::tempdir().unwrap();
-        for (name, exists) in [("there", true), ("not/yet/there", false)] {
-            let path = root.path().join(name);
-            if exists {
-                fs::create_dir(&path).unwrap();
-            }
-            let folder = RunFolder::create(&path).unwrap();
-            folder.write("file", b"x").unwrap();
-            folder.write_tree("tree", &[("a/b.c".into(), "y".into())]).unwrap();
-            assert_eq!(fs::read_to_string(path.join("tree/a/b.c")).unwrap(), "y");
-            drop(folder);
-            assert_eq!(path.exists(), exists, "{name}");
-            assert!(!root.path().join("not").exists());
-        }
-    }
-
-    #[test]
-    fn a_failed_run_leaves_what_others_put_there() {
-        let root = tempfile::tempdir().unwrap();
-        for exists in [true, false] {
-            let above = root.path().join(format!("above-{exists}"));
-            let path = above.join("out");
-            if exists {
-                fs::create_dir_all(&path).unwrap();
-            }
-            let folder = RunFolder::create(&path).unwrap();
-            folder.write("mine", b"x").unwrap();
-            folder.write_tree("tree", &[("a/b.c".into(), "y".into())]).unwrap();
-            let others = [above.join("note"), path.join("note"), path.join("tree/note")];
-            for other in &others {
-                fs::write(other, "z").unwrap();
-            }
-            drop(folder);
-            assert!(others.iter().all(|o| o.is_file()));
-            assert!(!path.join("mine").exists() && !path.join("tree/a").exists());
-        }
-    }
-
-    #[test]
-    fn a_kept_run_stays_and_its_folder_is_refused_to_another() {
-        let root = tempfile::tempdir().unwrap();
-        let path = root.path().join("out");
-        let mut folder = RunFolder::create(&path).unwrap();
-        folder.write("file", b"x").unwrap();
-        folder.write_tree("tree", &[("a".into(), "1".into()), ("b".into(), "2".into())]).unwrap();
-        folder.write_tree("tree", &[("a".into(), "3".into())]).unwrap();
-        folder.keep();
-        drop(folder);
-        let names: Vec<_> = fs::read_dir(&path).unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert_eq!(names.len(), 2, "no temporary file stays: {names:?}");
-        assert!(!path.join("tree/b").exists());
-        let error = RunFolder::create(&path).err().unwrap().to_string();
-        assert!(error.contains("not empty") && error.contains("--resume"), "{error}");
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! The steps as commands of their own, and what needs no data.
 
-use super::{Example, fit_args, run, scratch};
+use super::{Example, assert_same, fit_args, run, scratch, tree, unproven};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -36,7 +36,7 @@ fn calibrated(folder: &Path) -> String {
     out
 }
 
-/// A search that fails, or is interrupted, is not finished because an earlier one was.
+/// A search that is refused changes nothing; one that begins is not finished because an earlier one was.
 #[test]
 fn a_search_anew_forgets_what_the_last_one_told() {
     let (folder, _) = scratch();
@@ -46,10 +46,12 @@ fn a_search_anew_forgets_what_the_last_one_told() {
     run(&[&search[..], &["--flash", "9KiB", "--ram", "1KiB"]].concat()).expect(3, &["does not fit"]);
     let calibration = fs::read(file("calibration.json")).unwrap();
     fs::write(file("calibration.json"), "{").unwrap();
+    let before = tree(Path::new(&out));
     run(&[&search[..], &["--flash", "44KiB", "--ram", "9KiB"]].concat()).expect(1, &["damaged"]);
-    assert!(!file("report.json").exists() && !file("report.md").exists());
+    assert_same(&before, &tree(Path::new(&out)), "a refused search");
     fs::write(file("calibration.json"), calibration).unwrap();
-    run(&["search", &out, "--resume"]).expect(0, &[]);
+    run(&["search", &out, "--resume"]).expect(3, &["finished"]);
+    run(&[&search[..], &["--flash", "44KiB", "--ram", "9KiB"]].concat()).expect(0, &[]);
     assert!(file("policy.toml").exists() && file("report.json").exists());
     run(&["emit", &out]).expect(0, &[]);
 
@@ -64,8 +66,31 @@ fn a_search_anew_forgets_what_the_last_one_told() {
     fs::write(file("calibration.json"), "{").unwrap();
     run(&["search", &out, "--resume", "--flash", "44KiB", "--ram", "9KiB"]).expect(1, &["damaged"]);
     fs::write(file("calibration.json"), calibration).unwrap();
-    run(&["search", &out, "--resume"]).expect(0, &[]);
+    run(&["search", &out, "--resume", "--flash", "44KiB", "--ram", "9KiB"]).expect(0, &[]);
     assert!(file("policy.toml").exists());
+}
+
+/// What is asked for goes to stdout, and nothing to stderr.
+#[test]
+fn quiet_commands_say_nothing_but_what_is_asked_for() {
+    let (folder, _) = scratch();
+    let out = folder.path().join("out").display().to_string();
+    let example = Example::new();
+    let with_data = ["--train", &example.train, "--preprocess", &example.preprocess, "--calibration-samples", "64"];
+    let commands: [&[&str]; 8] = [
+        &["inspect", &example.model],
+        &["boards"],
+        &[&["calibrate", &example.model, "-o", &out], &with_data[..]].concat(),
+        &["search", &out, "--policy", "8/8", "--flash", "200KiB", "--ram", "64KiB", "--eval-samples", "64"],
+        &["emit", &out],
+        &["verify", &out, "--host-samples", "1", "--qemu-samples", "1"],
+        &["eval", &out, "--val", &example.val],
+        &["search", &out, "--resume"],
+    ];
+    for args in commands {
+        let ran = run(&[args, &["--quiet"]].concat()).expect(0, &[]);
+        assert!(ran.err.is_empty(), "{args:?}: {}", ran.err);
+    }
 }
 
 /// A budget holds until another is given; a core alone, or no limit at all, is none.
@@ -103,11 +128,11 @@ fn training_data_that_changed_are_refused() {
     let changed = fs::read_to_string(&config).unwrap().replace("train_samples = 2000", "train_samples = 2001");
     fs::write(&config, changed).unwrap();
     run(&["search", &out, "--resume"]).expect(1, &["had 2001"]);
-    run(&["fit", "--resume", "-o", &out]).expect(1, &["had 2001"]);
+    unproven(&["fit", "--resume", "-o", &out]).expect(1, &["had 2001"]);
     // A new run takes them as they are.
     let again = folder.path().join("again").display().to_string();
-    run(&["fit", "--config", &config.display().to_string(), "-o", &again]).expect(0, &[]);
-    run(&["fit", "--resume", "-o", &again]).expect(0, &["finished"]);
+    unproven(&["fit", "--config", &config.display().to_string(), "-o", &again]).expect(0, &[]);
+    unproven(&["fit", "--resume", "-o", &again]).expect(0, &["finished"]);
 }
 
 #[test]
@@ -115,7 +140,7 @@ fn the_steps_make_what_fit_makes() {
     let (folder, out) = scratch();
     let example = Example::new();
     let target = ["--flash", "44KiB", "--ram", "9KiB"];
-    run(&fit_args(&out, &example, &target)).expect(0, &[]);
+    unproven(&fit_args(&out, &example, &target)).expect(0, &[]);
 
     let steps = folder.path().join("steps").display().to_string();
     let calibrate = ["calibrate", &example.model, "--train", &example.train, "--preprocess", &example.preprocess];
@@ -181,7 +206,7 @@ fn a_damaged_package_is_found_and_a_changed_model_refused() {
     let model = folder.path().join("model.onnx");
     fs::copy(&example.model, &model).unwrap();
     example.model = model.display().to_string();
-    run(&fit_args(&out, &example, &["--flash", "200KiB", "--ram", "64KiB", "--policy", "8/8"])).expect(0, &[]);
+    unproven(&fit_args(&out, &example, &["--flash", "200KiB", "--ram", "64KiB", "--policy", "8/8"])).expect(0, &[]);
     run(&["verify", &out, "--host-samples", "0"]).expect(2, &["at least 1"]);
 
     let package = Path::new(&out).join("package");

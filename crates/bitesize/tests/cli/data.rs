@@ -1,7 +1,7 @@
 //! Data of every format gives the same samples.
 
 use super::{Example, example, run, scratch};
-use bitesize::data::{Dataset, Preprocess, PreprocessFile, Request, Role, Values};
+use bitesize::input::{Dataset, Preprocess, PreprocessFile, Request, Role, Values};
 use bitesize_ir::Shape;
 use std::fs;
 use std::path::Path;
@@ -174,7 +174,7 @@ fn classes_are_ordered_by_the_file_or_by_the_union_of_folders() {
         if let Some(text) = file {
             fs::write(root.path().join("classes.txt"), text).unwrap();
         }
-        let found = bitesize::data::class_order(&[&halves[0], &halves[1]]);
+        let found = bitesize::input::class_order(&[&halves[0], &halves[1]]);
         match expected {
             Ok(classes) => assert_eq!(found.unwrap().unwrap(), classes),
             Err(words) => assert!(found.unwrap_err().to_string().contains(words)),

@@ -1,6 +1,6 @@
 //! What happens to a finished run afterwards: an edited policy, data that moved, tools that are missing or broken.
 
-use super::{Example, command, fit_args, run, scratch};
+use super::{Example, command, fit_args, run, scratch, unproven};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -28,7 +28,7 @@ fn an_edited_policy_counts_from_emit_on_and_is_never_written_over() {
     let (folder, out) = scratch();
     let example = Example::new();
     let target = ["--flash", "48KiB", "--ram", "12KiB"];
-    run(&fit_args(&out, &example, &target)).expect(0, &[]);
+    unproven(&fit_args(&out, &example, &target)).expect(0, &[]);
     let searched = read(&out, "policy.toml");
     edit_policy(&out, 4);
     let edited = read(&out, "policy.toml");
@@ -37,22 +37,23 @@ fn an_edited_policy_counts_from_emit_on_and_is_never_written_over() {
     let words = ["policy.toml", "was edited", "bitesize emit"];
     run(&["eval", &out, "--val", &example.val]).expect(1, &words);
     run(&["verify", &out]).expect(1, &words);
-    run(&["search", &out, "--resume"]).expect(0, &["nothing to do"]);
+    run(&["search", &out, "--resume"]).expect(1, &words);
+    unproven(&["fit", "--resume", "-o", &out]).expect(1, &words);
     fs::remove_file(Path::new(&out).join("report.json")).unwrap();
     run(&["search", &out, "--resume"]).expect(1, &words);
-    run(&["fit", "--resume", "-o", &out]).expect(1, &words);
+    unproven(&["fit", "--resume", "-o", &out]).expect(1, &words);
     assert_eq!(read(&out, "policy.toml"), edited);
 
     run(&["emit", &out]).expect(0, &["quantized anew"]);
     run(&["verify", &out, "--host-samples", "1", "--qemu-samples", "1"]).expect(0, &[]);
-    run(&["fit", "--resume", "-o", &out]).expect(0, &[]);
+    unproven(&["fit", "--resume", "-o", &out]).expect(0, &[]);
     assert_eq!(read(&out, "policy.toml"), edited);
     let told = report(&out);
     assert!(told["chosen"] == "policy" && told["search"].is_null() && told["baselines"].is_null(), "{told}");
 
     let again = folder.path().join("again").display().to_string();
     let config = Path::new(&out).join("config.toml").display().to_string();
-    run(&["fit", "--config", &config, "-o", &again]).expect(0, &[]);
+    unproven(&["fit", "--config", &config, "-o", &again]).expect(0, &[]);
     for name in ["policy.toml", "weights.safetensors", "package/weights.c", "package/model.c"] {
         assert!(read_bytes(&again, name) == read_bytes(&out, name), "{name}");
     }
@@ -66,7 +67,7 @@ fn read_bytes(folder: &str, name: &str) -> Vec<u8> {
 fn an_edited_policy_that_does_not_fit_is_told_why() {
     let (_folder, out) = scratch();
     let example = Example::new();
-    run(&fit_args(&out, &example, &["--flash", "48KiB", "--ram", "12KiB", "--policy", "4/4"])).expect(0, &[]);
+    unproven(&fit_args(&out, &example, &["--flash", "48KiB", "--ram", "12KiB", "--policy", "4/4"])).expect(0, &[]);
     edit_policy(&out, 8);
     run(&["emit", &out]).expect(3, &["does not fit", "the given policy takes", "boards that would do"]);
     let told = report(&out);
@@ -82,14 +83,14 @@ fn an_edited_policy_that_does_not_fit_is_told_why() {
 fn an_edited_policy_keeps_the_limit_of_weights() {
     let (folder, out) = scratch();
     let example = Example::new();
-    run(&fit_args(&out, &example, &["--weight-bytes", "60%", "--search", "rules"])).expect(0, &[]);
+    unproven(&fit_args(&out, &example, &["--weight-bytes", "60%", "--search", "rules"])).expect(0, &[]);
     edit_policy(&out, 8);
     run(&["emit", &out]).expect(3, &["does not fit"]);
     assert_eq!(report(&out)["fits"], false);
     run(&["verify", &out]).expect(3, &[]);
     let again = folder.path().join("again").display().to_string();
     let config = Path::new(&out).join("config.toml").display().to_string();
-    run(&["fit", "--config", &config, "-o", &again]).expect(3, &[]);
+    unproven(&["fit", "--config", &config, "-o", &again]).expect(3, &[]);
     edit_policy(&out, 4);
     run(&["emit", &out]).expect(0, &[]);
     run(&["verify", &out, "--host-samples", "1", "--qemu-samples", "1"]).expect(0, &[]);
@@ -101,12 +102,12 @@ fn an_edited_policy_may_have_any_widths() {
     let (folder, out) = scratch();
     let example = Example::new();
     let flags = ["--flash", "96KiB", "--ram", "24KiB", "--weights", "4", "--search", "rules"];
-    run(&fit_args(&out, &example, &flags)).expect(0, &[]);
+    unproven(&fit_args(&out, &example, &flags)).expect(0, &[]);
     edit_policy(&out, 8);
     run(&["emit", &out]).expect(0, &[]);
     let again = folder.path().join("again").display().to_string();
     let config = Path::new(&out).join("config.toml").display().to_string();
-    run(&["fit", "--config", &config, "-o", &again]).expect(0, &[]);
+    unproven(&["fit", "--config", &config, "-o", &again]).expect(0, &[]);
     assert_eq!(read(&again, "policy.toml"), read(&out, "policy.toml"));
 }
 
@@ -114,7 +115,7 @@ fn an_edited_policy_may_have_any_widths() {
 fn nothing_proven_is_no_success_and_a_broken_compiler_no_mismatch() {
     let (folder, out) = scratch();
     let example = Example::new();
-    run(&fit_args(&out, &example, &["--flash", "48KiB", "--ram", "12KiB", "--policy", "4/4"])).expect(0, &[]);
+    unproven(&fit_args(&out, &example, &["--flash", "48KiB", "--ram", "12KiB", "--policy", "4/4"])).expect(0, &[]);
     let verify = |path: &str| super::Ran::from(command(&["verify", &out]).env("PATH", path).output().unwrap());
     verify("").expect(1, &["nothing is proven"]);
     assert!(report(&out)["verification"].as_array().unwrap().iter().all(|row| row["status"] == "not run"));
@@ -136,7 +137,7 @@ fn a_run_outlives_its_training_data() {
     let train = folder.path().join("train");
     copy_folder(Path::new(&example.train), &train);
     example.train = train.display().to_string();
-    run(&fit_args(&out, &example, &["--flash", "48KiB", "--ram", "12KiB", "--policy", "4/4"])).expect(0, &[]);
+    unproven(&fit_args(&out, &example, &["--flash", "48KiB", "--ram", "12KiB", "--policy", "4/4"])).expect(0, &[]);
     let moved = folder.path().join("moved");
     fs::rename(&train, &moved).unwrap();
     run(&["eval", &out, "--val", &example.val]).expect(0, &[]);

@@ -62,6 +62,12 @@ fn run(args: &[&str]) -> Ran {
     command(args).output().expect("the binary starts").into()
 }
 
+/// As [`run`], where no compiler is found, so that nothing is proven: for what is not about proofs, which take most of a
+/// run's time.
+fn unproven(args: &[&str]) -> Ran {
+    command(args).env("PATH", "").output().expect("the binary starts").into()
+}
+
 /// `fit` on the example into `folder`, with few samples so that it takes a second, and more arguments.
 fn fit_args<'a>(folder: &'a str, example: &'a Example, more: &[&'a str]) -> Vec<&'a str> {
     let mut args = vec!["fit", &example.model, "--train", &example.train, "--preprocess", &example.preprocess];

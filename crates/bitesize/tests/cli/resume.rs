@@ -1,6 +1,6 @@
 //! Interrupted runs go on to the same result; finished ones stay as they are.
 
-use super::{Example, assert_same, command, fit_args, run, scratch, tree};
+use super::{Example, assert_same, command, fit_args, run, scratch, tree, unproven};
 use std::fs;
 use std::path::Path;
 
@@ -8,7 +8,8 @@ const SEARCH: [&str; 8] = ["--flash", "44KiB", "--ram", "9KiB", "--search", "ddp
 
 /// The run folder's files that resuming may not change.
 fn products(out: &str) -> Vec<(std::path::PathBuf, Vec<u8>)> {
-    let kept = |path: &Path| !path.to_string_lossy().contains("report.");
+    // Reports tell seconds, and the stages their hashes.
+    let kept = |path: &Path| ["report.", "stages.json"].iter().all(|name| !path.to_string_lossy().contains(name));
     let all = tree(Path::new(out)).into_iter();
     all.filter(|(path, _)| kept(path))
         .map(|(path, bytes)| (path.strip_prefix(out).unwrap().to_owned(), bytes))
@@ -23,13 +24,13 @@ fn check_cut(flags: &[&str]) {
     let (folder, whole) = scratch();
     let example = Example::new();
     let one = [flags, &["--threads", "1"]].concat();
-    run(&fit_args(&whole, &example, &one)).expect(0, &[]);
+    unproven(&fit_args(&whole, &example, &one)).expect(0, &[]);
     let read = |name: &str| fs::read_to_string(Path::new(&whole).join(name)).unwrap();
     let (diary, probes) = (read("search.jsonl"), read("probes.jsonl"));
     let lines = diary.lines().count();
     assert!(lines > 10, "{lines} episodes");
     let two = folder.path().join("two").display().to_string();
-    run(&fit_args(&two, &example, &[flags, &["--threads", "2"]].concat())).expect(0, &[]);
+    unproven(&fit_args(&two, &example, &[flags, &["--threads", "2"]].concat())).expect(0, &[]);
     assert_same(&products(&two), &products(&whole), "the number of threads");
     let config = fs::read(Path::new(&whole).join("config.toml")).unwrap();
     let half = |text: &str| text.lines().take(text.lines().count() / 2).map(|line| line.len() + 1).sum::<usize>();
@@ -40,7 +41,7 @@ fn check_cut(flags: &[&str]) {
         fs::write(Path::new(&out).join("config.toml"), &config).unwrap();
         fs::write(Path::new(&out).join("search.jsonl"), &diary.as_bytes()[..kept]).unwrap();
         fs::write(Path::new(&out).join("probes.jsonl"), probes).unwrap();
-        run(&["fit", "--resume", "-o", &out]).expect(0, &[]);
+        unproven(&["fit", "--resume", "-o", &out]).expect(0, &[]);
         assert_same(&products(&out), &products(&whole), name);
     }
 }
@@ -59,16 +60,16 @@ fn auto_cut_off_anywhere_goes_on_to_the_same_result() {
 fn a_finished_run_stays_as_it_is() {
     let (_folder, out) = scratch();
     let example = Example::new();
-    run(&fit_args(&out, &example, &SEARCH)).expect(0, &[]);
+    unproven(&fit_args(&out, &example, &SEARCH)).expect(0, &[]);
     let before = tree(Path::new(&out));
-    run(&["fit", "--resume", "-o", &out]).expect(0, &["finished"]);
-    run(&fit_args(&out, &example, &[&SEARCH[..], &["--resume"]].concat())).expect(0, &["finished"]);
+    unproven(&["fit", "--resume", "-o", &out]).expect(0, &["finished"]);
+    unproven(&fit_args(&out, &example, &[&SEARCH[..], &["--resume"]].concat())).expect(0, &["finished"]);
     assert_same(&before, &tree(Path::new(&out)), "the run folder");
     let other = [&SEARCH[..7], &["26", "--resume"]].concat();
-    run(&fit_args(&out, &example, &other)).expect(1, &["search.episodes", "25", "26"]);
-    run(&fit_args(&out, &example, &[&SEARCH[..], &["--resume", "--seed", "7"]].concat())).expect(1, &["seed"]);
+    unproven(&fit_args(&out, &example, &other)).expect(1, &["search.episodes", "25", "26"]);
+    unproven(&fit_args(&out, &example, &[&SEARCH[..], &["--resume", "--seed", "7"]].concat())).expect(1, &["seed"]);
     let renamed = [&SEARCH[..], &["--resume", "--name", "kws"]].concat();
-    run(&fit_args(&out, &example, &renamed)).expect(1, &["package.name", "model", "kws"]);
+    unproven(&fit_args(&out, &example, &renamed)).expect(1, &["package.name", "model", "kws"]);
     assert_same(&before, &tree(Path::new(&out)), "the run folder");
 }
 
@@ -76,14 +77,14 @@ fn a_finished_run_stays_as_it_is() {
 fn a_diary_of_another_run_is_refused_and_kept() {
     let (_folder, out) = scratch();
     let example = Example::new();
-    run(&fit_args(&out, &example, &SEARCH)).expect(0, &[]);
+    unproven(&fit_args(&out, &example, &SEARCH)).expect(0, &[]);
     let path = Path::new(&out).join("search.jsonl");
     let diary = fs::read_to_string(&path).unwrap().replacen("\"flash_bytes\":", "\"flash_bytes\":1", 1);
     fs::write(&path, &diary).unwrap();
     fs::remove_file(Path::new(&out).join("report.json")).unwrap();
-    run(&["fit", "--resume", "-o", &out]).expect(1, &["search.jsonl", "differs"]);
+    unproven(&["fit", "--resume", "-o", &out]).expect(1, &["search.jsonl", "differs"]);
     assert_eq!(fs::read_to_string(&path).unwrap(), diary);
-    run(&["fit", "--resume", "-o", &format!("{out}-not-there")]).expect(1, &["no run to resume"]);
+    unproven(&["fit", "--resume", "-o", &format!("{out}-not-there")]).expect(1, &["no run to resume"]);
 }
 
 /// Ctrl-C in the middle of a long search: code 130 within 10 seconds, and a folder that can be resumed.
@@ -111,4 +112,88 @@ fn ctrl_c_leaves_a_folder_that_can_be_resumed() {
     assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
     assert!(lines() >= 3 && Path::new(&out).join("config.toml").is_file());
     assert!(!Path::new(&out).join("report.json").exists());
+}
+
+/// Waits until `child` has ended, at most for the 2 seconds that users are promised and some for a busy machine.
+#[cfg(unix)]
+#[track_caller]
+fn expect_stop(child: &mut std::process::Child, signal: &str) {
+    use std::time::{Duration, Instant};
+    let kill = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    let asked = Instant::now();
+    loop {
+        match child.try_wait().unwrap() {
+            Some(status) => return assert_eq!(status.code(), Some(130), "{signal}"),
+            None if asked.elapsed() < Duration::from_secs(3) => std::thread::sleep(Duration::from_millis(10)),
+            None => {
+                child.kill().unwrap();
+                panic!("{signal} is not heard");
+            }
+        }
+    }
+}
+
+/// A pipe that nobody writes into stands for a file that takes for ever to read: where no work looks whether it is to
+/// stop, the command is ended all the same.
+#[cfg(unix)]
+#[test]
+fn a_signal_is_heard_in_the_middle_of_a_file_by_every_command() {
+    let (folder, out) = scratch();
+    let example = Example::new();
+    let pipe = folder.path().join("pipe").display().to_string();
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let calibrate = ["calibrate", &example.model, "--train", &example.train, "--preprocess", &example.preprocess];
+    let whole = folder.path().join("whole").display().to_string();
+    run(&[&calibrate[..], &["-o", &whole, "--calibration-samples", "64"]].concat()).expect(0, &[]);
+    let config = Path::new(&whole).join("config.toml");
+    let text = fs::read_to_string(&config).unwrap().replace(&example.model, &pipe);
+    let (fit, search) = (fit_args(&out, &example, &SEARCH), ["search", &whole, "--flash", "44KiB", "--ram", "9KiB"]);
+    let with_pipe = |args: &[&str]| -> Vec<String> {
+        args.iter().map(|arg| if *arg == example.model { pipe.clone() } else { (*arg).to_owned() }).collect()
+    };
+    let cases = [
+        (with_pipe(&["inspect", &example.model]), "-INT"),
+        (with_pipe(&fit), "-TERM"),
+        (with_pipe(&["eval", &example.model, "--val", &example.val]), "-INT"),
+        (with_pipe(&[&calibrate[..], &["-o", &out]].concat()), "-TERM"),
+        (with_pipe(&search), "-INT"),
+        (with_pipe(&["emit", &whole]), "-TERM"),
+        (with_pipe(&["verify", &whole]), "-INT"),
+    ];
+    fs::write(&config, text).unwrap();
+    for (args, signal) in cases {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let mut child = command(&args).stderr(std::process::Stdio::null()).spawn().unwrap();
+        // Long enough to have come to the file.
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        assert!(child.try_wait().unwrap().is_none(), "{args:?} does not wait for the file");
+        expect_stop(&mut child, signal);
+    }
+    // What was begun in a folder that was not there is no hindrance.
+    run(&[&calibrate[..], &["-o", &out, "--calibration-samples", "64"]].concat()).expect(0, &[]);
+}
+
+/// One writer: whoever comes second is told who is there, and changes nothing.
+#[cfg(unix)]
+#[test]
+fn a_second_process_is_refused() {
+    use std::time::{Duration, Instant};
+    let (_folder, out) = scratch();
+    let example = Example::new();
+    let long = [&SEARCH[..7], &["100000"]].concat();
+    let mut child = command(&fit_args(&out, &example, &long)).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let (diary, start) = (Path::new(&out).join("search.jsonl"), Instant::now());
+    while fs::read_to_string(&diary).map_or(0, |text| text.lines().count()) < 3 {
+        assert!(start.elapsed() < Duration::from_secs(120), "the search does not start");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let process = child.id().to_string();
+    let words = ["is in use", &process, ".lock"];
+    unproven(&["fit", "--resume", "-o", &out]).expect(1, &words);
+    run(&["search", &out, "--resume"]).expect(1, &words);
+    run(&["emit", &out]).expect(1, &words);
+    run(&["eval", &out, "--val", &example.val]).expect(1, &words);
+    expect_stop(&mut child, "-TERM");
+    assert!(!Path::new(&out).join(".lock").exists());
 }

@@ -1,0 +1,271 @@
+//! Groups of arguments that several subcommands share.
+
+use anyhow::Context as _;
+use bitesize::input::{Channels, Model, PerChannel, PreprocessFile};
+use bitesize::run::config::{CalibrationConfig, PERCENTILES, STEPS};
+use bitesize::target::Platform;
+use bitesize::usage;
+use bitesize_ir::BitWidth;
+use bitesize_ir::memory::packed_weight_bytes;
+use bitesize_ir::policy::SpaceRow;
+use bitesize_ir::size::parse_size;
+use bitesize_ir::target::Budget;
+use bitesize_search::{Constraints, Pin, WidthSet};
+use bitesize_train::{CalibrationSettings, RangeMethod};
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+/// How stored values become the network's: a file, and flags that go before it.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Preprocessing: value = (pixel * scale - mean) / std")]
+pub(crate) struct PreprocessArgs {
+    /// TOML file with the settings below (docs/formats.md)
+    #[arg(long, value_name = "FILE")]
+    preprocess: Option<PathBuf>,
+    /// Factor on the 0..255 pixel
+    #[arg(long, allow_hyphen_values = true)]
+    scale: Option<f64>,
+    /// One number, or one for each channel
+    #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
+    mean: Option<Vec<f64>>,
+    /// One number, or one for each channel
+    #[arg(long, value_delimiter = ',')]
+    std: Option<Vec<f64>>,
+    /// Resize images to this height and width, antialiased bilinear
+    #[arg(long, value_name = "HxW", value_parser = parse_pair)]
+    size: Option<[usize; 2]>,
+    /// Centre crop before resizing: the share of each side that is kept
+    #[arg(long, value_name = "SHARE")]
+    crop_fraction: Option<f64>,
+    /// Cut a centre square first
+    #[arg(long)]
+    keep_aspect: bool,
+    /// The network's channels: rgb, bgr or gray
+    #[arg(long, value_parser = parse_channels)]
+    channels: Option<Channels>,
+    /// Added to every label, for networks with a background class
+    #[arg(long, value_name = "N")]
+    label_offset: Option<usize>,
+}
+
+fn parse_pair(text: &str) -> Result<[usize; 2], String> {
+    let pair = text.split_once('x').and_then(|(h, w)| Some([h.trim().parse().ok()?, w.trim().parse().ok()?]));
+    pair.ok_or_else(|| format!("`{text}` is not HEIGHTxWIDTH, as in 224x224"))
+}
+
+fn parse_channels(text: &str) -> Result<Channels, String> {
+    match text {
+        "rgb" => Ok(Channels::Rgb),
+        "bgr" => Ok(Channels::Bgr),
+        "gray" => Ok(Channels::Gray),
+        _ => Err(format!("`{text}` is none of rgb, bgr, gray")),
+    }
+}
+
+fn per_channel(values: &[f64]) -> PerChannel {
+    match values {
+        [one] => PerChannel::All(*one),
+        many => PerChannel::Each(many.to_vec()),
+    }
+}
+
+impl PreprocessArgs {
+    /// The file's settings with those of the flags in their place.
+    pub(crate) fn read(&self) -> anyhow::Result<PreprocessFile> {
+        let file = match &self.preprocess {
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read the preprocessing file `{}`", path.display()))?;
+                PreprocessFile::from_toml(&text).with_context(|| format!("`{}`", path.display()))?
+            }
+            None => PreprocessFile::default(),
+        };
+        Ok(file.overridden_by(PreprocessFile {
+            scale: self.scale,
+            mean: self.mean.as_deref().map(per_channel),
+            std: self.std.as_deref().map(per_channel),
+            size: self.size,
+            crop_fraction: self.crop_fraction,
+            keep_aspect: self.keep_aspect.then_some(true),
+            channels: self.channels,
+            label_offset: self.label_offset,
+        }))
+    }
+}
+
+/// What the package has to fit: a board, or two sizes.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Target")]
+pub(crate) struct TargetArgs {
+    /// A board that `bitesize boards` lists, or the path of a board file of your own
+    #[arg(long, value_name = "NAME|FILE", conflicts_with_all = ["flash", "ram", "core"])]
+    board: Option<String>,
+    /// FLASH for the package, as 512KiB; a bare number is bytes
+    #[arg(long, value_name = "SIZE", requires = "ram", value_parser = parse_size)]
+    flash: Option<u64>,
+    /// RAM for arena and stack, as 96KiB; a bare number is bytes
+    #[arg(long, value_name = "SIZE", requires = "flash", value_parser = parse_size)]
+    ram: Option<u64>,
+    /// The core that the sizes are for [default: cortex-m4]
+    #[arg(long, value_name = "CORE")]
+    core: Option<String>,
+}
+
+impl TargetArgs {
+    /// The platform asked for, `None` where nothing was.
+    pub(crate) fn platform(&self) -> anyhow::Result<Option<Platform>> {
+        match (&self.board, self.flash, self.ram) {
+            (Some(board), ..) => Platform::of_board(board).map(Some),
+            (None, Some(flash_bytes), Some(ram_bytes)) => {
+                let budget = Budget { flash_bytes: Some(flash_bytes), ram_bytes: Some(ram_bytes) };
+                Platform::of_sizes(budget, self.core.as_deref()).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The platform asked for; one without limits where nothing was and `limited_elsewhere`.
+    pub(crate) fn required(&self, limited_elsewhere: bool) -> anyhow::Result<Platform> {
+        match self.platform()? {
+            Some(platform) => Ok(platform),
+            None if limited_elsewhere => Platform::of_sizes(Budget::UNLIMITED, self.core.as_deref()),
+            None => Err(usage(
+                "say what the network has to fit: --board NAME, or --flash SIZE with --ram SIZE, or --weight-bytes, or \
+                 --pareto",
+            )),
+        }
+    }
+
+    /// The core asked for.
+    pub(crate) fn core(&self) -> Option<&str> {
+        self.core.as_deref()
+    }
+}
+
+/// What widths may be chosen.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Constraints")]
+pub(crate) struct ConstraintArgs {
+    /// Limit of the packed weights alone: a size, or per cent of their bytes at 8 bits; --flash and --ram may then be
+    /// left out
+    #[arg(long, value_name = "PERCENT%|SIZE", value_parser = parse_weight_limit)]
+    weight_bytes: Option<WeightLimit>,
+    /// Widths that weights may have, as 4,8 [default: 2,4,8]
+    #[arg(long, value_name = "WIDTHS", conflicts_with = "policy")]
+    weights: Option<WidthSet>,
+    /// Widths that activations may have, as 8 [default: 2,4,8]
+    #[arg(long, value_name = "WIDTHS", conflicts_with = "policy")]
+    activations: Option<WidthSet>,
+    /// Give one layer its widths, * for one that stays free; can be repeated; goes before --weights and --activations
+    #[arg(long = "pin", value_name = "NAME=W/A", conflicts_with = "policy")]
+    pins: Vec<Pin>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum WeightLimit {
+    Bytes(u64),
+    /// Of what the weights take at 8 bits.
+    Share(f64),
+}
+
+fn parse_weight_limit(text: &str) -> Result<WeightLimit, String> {
+    let Some(percent) = text.strip_suffix('%') else { return parse_size(text).map(WeightLimit::Bytes) };
+    match percent.trim().parse::<f64>() {
+        Ok(percent) if percent > 0.0 && percent <= 100.0 => Ok(WeightLimit::Share(percent / 100.0)),
+        _ => Err(format!("`{text}` is not a number of per cent above 0 and up to 100")),
+    }
+}
+
+impl ConstraintArgs {
+    /// Whether there is a limit of the packed weights.
+    pub(crate) fn limits_weights(&self) -> bool {
+        self.weight_bytes.is_some()
+    }
+
+    /// The constraints on `model`, whose pins are checked.
+    pub(crate) fn read(&self, model: &Model) -> anyhow::Result<Constraints> {
+        let packed = |bits| {
+            let bytes = |row: &SpaceRow| packed_weight_bytes(&model.network.node(row.node).op, bits) as u64;
+            model.space.rows.iter().map(bytes).sum::<u64>()
+        };
+        let constraints = Constraints {
+            weight_bytes: self.weight_bytes.map(|limit| match limit {
+                WeightLimit::Bytes(bytes) => bytes,
+                WeightLimit::Share(share) => (packed(BitWidth::B8) as f64 * share) as u64,
+            }),
+            weights: self.weights.unwrap_or_default(),
+            activations: self.activations.unwrap_or_default(),
+            pins: self.pins.clone(),
+        };
+        constraints.allowed(&model.space).map_err(|error| usage(error.to_string()))?;
+        Ok(constraints)
+    }
+}
+
+/// How ranges are found.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Calibration")]
+pub(crate) struct CalibrationArgs {
+    /// Where all chance comes from
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    pub(crate) seed: u64,
+    /// Training samples for ranges, rounding and bias correction
+    #[arg(long, value_name = "N", default_value = "512", value_parser = at_least_one)]
+    calibration_samples: usize,
+    /// How activation ranges are chosen: min-error, min-max, or percentile:P with P from 50 to 100
+    #[arg(long, value_name = "METHOD", default_value = "min-error", value_parser = parse_ranges)]
+    ranges: RangeMethod,
+}
+
+impl CalibrationArgs {
+    /// As `config.toml` keeps them.
+    pub(crate) fn config(&self) -> CalibrationConfig {
+        CalibrationConfig {
+            samples: self.calibration_samples,
+            ranges: CalibrationSettings { method: self.ranges, ..CalibrationSettings::default() },
+        }
+    }
+}
+
+/// A number of at least 1.
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least 1 is needed".into()),
+        Ok(n) => Ok(n),
+        Err(_) => Err(format!("`{text}` is not a number")),
+    }
+}
+
+/// Levels of each budget of a sweep.
+pub(crate) fn sweep_steps(text: &str) -> Result<usize, String> {
+    let wrong = || format!("`{text}` is not a number from {} to {}", STEPS.start(), STEPS.end());
+    text.parse().ok().filter(|steps| STEPS.contains(steps)).ok_or_else(wrong)
+}
+
+/// A name that a package can have.
+pub(crate) fn package_name(text: &str) -> Result<String, String> {
+    bitesize_codegen::check_name(text).map_err(|e| e.to_string())?;
+    Ok(text.to_owned())
+}
+
+fn parse_ranges(text: &str) -> Result<RangeMethod, String> {
+    let percentile = |p: &str| p.parse::<f64>().ok().map(|p| p / 100.0).filter(|p| PERCENTILES.contains(p));
+    match text.split_once(':') {
+        None if text == "min-error" => Ok(RangeMethod::MinError),
+        None if text == "min-max" => Ok(RangeMethod::MinMax),
+        Some(("percentile", p)) if percentile(p).is_some() => Ok(RangeMethod::Percentile(percentile(p).unwrap_or(1.0))),
+        _ => Err(format!("`{text}` is none of min-error, min-max, percentile:P (as percentile:99.99)")),
+    }
+}
+
+/// An absolute path, so that a run folder can be used from anywhere; it must be UTF-8, as the settings are.
+pub(crate) fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    let path = std::path::absolute(path).with_context(|| format!("cannot use the path `{}`", path.display()))?;
+    if path.to_str().is_none() {
+        return Err(usage(format!(
+            "the path `{}` is not UTF-8, so config.toml cannot keep it: rename it, or use a link",
+            path.display()
+        )));
+    }
+    Ok(path)
+}

@@ -1,0 +1,87 @@
+//! Which subcommand is asked for, and flags that would have no effect.
+
+use crate::search_args::SearchArgs;
+use crate::{boards, calibrate, emit, eval, fit, inspect, search, verify};
+use bitesize::observe::Monitor;
+use bitesize::{Ending, usage};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args as _, Subcommand};
+
+/// What to do.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// The whole road: calibrate, search, quantize, emit C, verify it
+    Fit(Box<fit::FitArgs>),
+    /// Show layers, FLASH and RAM at each width, and which boards would do; needs no data
+    Inspect(Box<inspect::InspectArgs>),
+    /// List the boards and cores that are known
+    Boards(boards::BoardsArgs),
+    /// Find the range of every tensor and start a run folder with them
+    Calibrate(Box<calibrate::CalibrateArgs>),
+    /// Choose widths for the run in a folder and quantize the network for delivery
+    Search(Box<search::SearchCommandArgs>),
+    /// Write the C package of the run in a folder
+    Emit(emit::EmitArgs),
+    /// Prove that the package of the run in a folder computes what the host says
+    Verify(verify::VerifyArgs),
+    /// Measure accuracy: of an ONNX file in float, of a run folder in float and integer
+    Eval(Box<eval::EvalArgs>),
+}
+
+impl Command {
+    /// Whether it goes on with an interrupted run where `--resume` is given.
+    pub(crate) fn has_resume(&self) -> bool {
+        matches!(self, Self::Fit(_) | Self::Search(_))
+    }
+
+    /// Runs it.
+    pub(crate) fn run(self, monitor: &Monitor) -> anyhow::Result<Ending> {
+        match self {
+            Self::Fit(args) => args.run(monitor),
+            Self::Inspect(args) => args.run(monitor),
+            Self::Boards(args) => args.run(),
+            Self::Calibrate(args) => args.run(monitor),
+            Self::Search(args) => args.run(monitor),
+            Self::Emit(args) => args.run(monitor),
+            Self::Verify(args) => args.run(monitor),
+            Self::Eval(args) => args.run(monitor),
+        }
+    }
+}
+
+/// Refuses flags beside `--config` or `--resume` that would have no effect, since every setting comes from a file.
+///
+/// # Errors
+/// The first of them.
+pub(crate) fn refuse_ignored(command: &clap::Command, matches: &ArgMatches) -> anyhow::Result<()> {
+    let Some((name, matches)) = matches.subcommand() else { return Ok(()) };
+    let Some(command) = command.find_subcommand(name) else { return Ok(()) };
+    let given: Vec<&clap::Arg> = command
+        .get_arguments()
+        .filter(|a| matches.ids().any(|id| id == a.get_id()))
+        .filter(|a| matches.value_source(a.get_id().as_str()) == Some(ValueSource::CommandLine))
+        .collect();
+    let has = |id: &str| given.iter().any(|a| a.get_id() == id);
+    let (source, ignored): (&str, fn(&str) -> bool) = match name {
+        "fit" if has("config") => ("--config", |id| id != "config"),
+        "fit" if has("resume") && !has("model") => ("--resume without a model", |id| id != "resume"),
+        "search" if has("resume") => ("--resume", is_of_search),
+        _ => return Ok(()),
+    };
+    let harmless = ["output", "verbose", "quiet", "threads"];
+    let flag = |a: &&clap::Arg| {
+        let id = a.get_id().as_str();
+        (ignored(id) && !harmless.contains(&id)).then(|| a.get_long().unwrap_or(id).to_owned())
+    };
+    match given.iter().find_map(flag) {
+        Some(flag) => {
+            Err(usage(format!("{source} takes every setting from the run's config.toml: leave out --{flag}")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whether the flag `id` says how widths are searched: config.toml keeps all of those.
+fn is_of_search(id: &str) -> bool {
+    SearchArgs::augment_args(clap::Command::new("search")).get_arguments().any(|argument| argument.get_id() == id)
+}

@@ -1,0 +1,150 @@
+//! `bitesize fit`.
+
+use crate::args::{CalibrationArgs, PreprocessArgs, TargetArgs, absolute, at_least_one, package_name};
+use crate::console::{err_line, print};
+use crate::open::{config_of, keep_if_resumable, read_config};
+use crate::search_args::SearchArgs;
+use anyhow::bail;
+use bitesize::deliver::opened::{Opened, inputs_of};
+use bitesize::input::{Inputs, Sources};
+use bitesize::observe::{Interrupted, Monitor};
+use bitesize::run::config::{DataConfig, ModelConfig, PackageConfig, VerifyConfig};
+use bitesize::run::names::{CONFIG, DIARY, PARETO_POINTS, PROBES};
+use bitesize::run::{RESULTS_VERSION, RunConfig, RunFolder};
+use bitesize::{Ending, Until, Walked, usage};
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+/// The whole road.
+#[derive(Args)]
+pub(crate) struct FitArgs {
+    /// The network, float ONNX
+    #[arg(required_unless_present_any = ["resume", "config"])]
+    model: Option<PathBuf>,
+    /// Data for calibration and for judging policies: a folder of class folders, .npz, CIFAR-10 .bin, IDX
+    #[arg(long, value_name = "DATA", required_unless_present_any = ["resume", "config"])]
+    train: Option<PathBuf>,
+    /// Data for the final accuracy only; nothing is chosen by it
+    #[arg(long, value_name = "DATA")]
+    val: Option<PathBuf>,
+    /// The run folder: new or empty
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// Go on with the interrupted run in the output folder
+    #[arg(long)]
+    resume: bool,
+    /// Take every setting from the config.toml of an earlier run
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "train", "resume"])]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    search: SearchArgs,
+    #[command(flatten)]
+    calibration: CalibrationArgs,
+    /// What the C package is called: every name and file of it begins so
+    #[arg(long, value_name = "NAME", default_value = "model", value_parser = package_name)]
+    name: String,
+    /// Samples that verification runs on the host
+    #[arg(long, value_name = "N", default_value = "64", value_parser = at_least_one, help_heading = "Verification")]
+    host_samples: usize,
+    /// Samples that verification runs on each emulated core
+    #[arg(long, value_name = "N", default_value = "8", value_parser = at_least_one, help_heading = "Verification")]
+    qemu_samples: usize,
+    #[command(flatten)]
+    preprocess: PreprocessArgs,
+}
+
+impl FitArgs {
+    pub(crate) fn run(self, monitor: &Monitor) -> anyhow::Result<Ending> {
+        let mut folder =
+            if self.resume { RunFolder::open_or_create(&self.output)? } else { RunFolder::create(&self.output)? };
+        let kept = if folder.holds_run() { Some(config_of(&folder)?) } else { None };
+        let (config, inputs) = self.settings(kept.as_ref(), monitor)?;
+        if let Some(difference) = kept.as_ref().and_then(|kept| kept.first_difference(&config)) {
+            bail!(
+                "`{}` holds a run with other settings, so it cannot be resumed with these: {difference}",
+                self.output.display()
+            );
+        }
+        let opened = Opened { config: &config, inputs: &inputs, folder: &folder, monitor };
+        if let Some(report) = bitesize::finished(&opened, Until::Proven)? {
+            monitor.note(format_args!("the run in `{}` is finished: nothing to do", self.output.display()));
+            return Ok(report.ending());
+        }
+        let result = bitesize::walk(opened, Until::Proven);
+        keep_if_resumable(&result, &mut folder);
+        let Walked { report, misfit, .. } = result.map_err(|error| keep_search(error, &mut folder))?;
+        match misfit {
+            Some(misfit) => err_line!("{misfit}"),
+            None => print(format_args!("{}", report.summary())),
+        }
+        Ok(report.ending())
+    }
+
+    /// The settings that are asked for, with what they name; `kept` are those of the run in the folder.
+    fn settings(&self, kept: Option<&RunConfig>, monitor: &Monitor) -> anyhow::Result<(RunConfig, Inputs)> {
+        let open = |config: RunConfig| {
+            let inputs = inputs_of(&config, Some(&config.data.train), config.data.val.as_deref(), monitor)?;
+            Ok((config, inputs))
+        };
+        match (&self.model, &self.config, kept) {
+            (Some(model), ..) => self.new_config(model, monitor),
+            (None, Some(path), _) => {
+                // A new run, of this version, with the data as they are now.
+                let (version, results_version) = (env!("CARGO_PKG_VERSION").to_owned(), RESULTS_VERSION);
+                let mut config = RunConfig { version, results_version, ..read_config(path)? };
+                config.data.train_samples = 0;
+                let (mut config, inputs) = open(config)?;
+                config.data.train_samples = inputs.train_samples();
+                Ok((config, inputs))
+            }
+            (None, None, Some(kept)) => open(kept.clone()),
+            (None, None, None) => {
+                bail!("there is no run to resume in `{}`: it has no {CONFIG}", self.output.display())
+            }
+        }
+    }
+
+    /// The settings that the flags say, checked against the network and the data.
+    fn new_config(&self, model: &Path, monitor: &Monitor) -> anyhow::Result<(RunConfig, Inputs)> {
+        let platform = self.target.required(self.search.needs_no_budget())?;
+        let preprocess = self.preprocess.read()?;
+        let train = self.train.as_deref().ok_or_else(|| usage("say which data to calibrate with: --train DATA"))?;
+        let sources = Sources { model, train: Some(train), val: self.val.as_deref(), preprocess: &preprocess };
+        let inputs = Inputs::open(sources, monitor)?;
+        let config = RunConfig {
+            version: env!("CARGO_PKG_VERSION").into(),
+            results_version: RESULTS_VERSION,
+            seed: self.calibration.seed,
+            model: ModelConfig { path: absolute(model)?, sha256: inputs.model.sha256.clone() },
+            data: DataConfig {
+                train: absolute(train)?,
+                train_samples: inputs.train_samples(),
+                val: self.val.as_deref().map(absolute).transpose()?,
+            },
+            preprocess,
+            calibration: self.calibration.config(),
+            target: Some(platform.name),
+            search: Some(self.search.config(&inputs.model)?),
+            package: PackageConfig { name: self.name.clone() },
+            verify: VerifyConfig { host_samples: self.host_samples, qemu_samples: self.qemu_samples },
+        };
+        Ok((config, inputs))
+    }
+}
+
+/// A failure after a search of more than one episode, or of several budgets, or after probes, keeps what resuming needs: it
+/// may have taken hours. One episode takes no time, and a failure then leaves nothing, as an earlier one does.
+fn keep_search(error: anyhow::Error, folder: &mut RunFolder) -> anyhow::Error {
+    let lines = |name: &str| std::fs::read_to_string(folder.join(name)).map_or(0, |text| text.lines().count());
+    let searched = lines(DIARY) >= 2 || lines(PARETO_POINTS) >= 1 || lines(PROBES) >= 1;
+    if error.is::<Interrupted>() || folder.is_kept() || !searched {
+        return error;
+    }
+    folder.keep();
+    error.context(format!(
+        "the search so far is kept: mend what is named here and go on with `bitesize fit --resume -o {}`",
+        folder.path().display()
+    ))
+}

@@ -1,0 +1,66 @@
+//! `bitesize inspect`.
+
+use crate::args::{PreprocessArgs, TargetArgs};
+use crate::console::{out_line, print};
+use bitesize::input::{Model, Preprocess};
+use bitesize::observe::Monitor;
+use bitesize::target::{Platform, inspect};
+use bitesize::{Ending, usage};
+use bitesize_ir::target::Budget;
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+/// Shows what a network needs.
+#[derive(Args)]
+pub(crate) struct InspectArgs {
+    /// The network, float ONNX
+    model: PathBuf,
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    preprocess: PreprocessArgs,
+    /// What the network will be fed [default: pixels where it takes 3 channels or preprocessing is
+    /// given, else real values]
+    #[arg(long, value_enum)]
+    input: Option<Feed>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the network will be fed.
+#[derive(Clone, Copy, ValueEnum, PartialEq, Eq)]
+enum Feed {
+    /// Raw u8 pixels, with the preprocessing in the first layer
+    Pixels,
+    /// Real values, quantized by the caller
+    Real,
+}
+
+impl InspectArgs {
+    pub(crate) fn run(self, monitor: &Monitor) -> anyhow::Result<Ending> {
+        let given = self.target.platform()?;
+        let budget_given = given.is_some();
+        let platform = match given {
+            Some(platform) => platform,
+            None => Platform::of_sizes(Budget::UNLIMITED, self.target.core())?,
+        };
+        let mut model = Model::load(&self.model, monitor)?;
+        let shape = model.network.shape(model.network.input);
+        let file = self.preprocess.read()?;
+        let preprocessed = file != Default::default();
+        let feed = self.input.unwrap_or(if shape.c == 3 || preprocessed { Feed::Pixels } else { Feed::Real });
+        if feed == Feed::Pixels {
+            model.fold_preprocessing(&Preprocess::checked(&file, shape)?)?;
+        } else if preprocessed {
+            return Err(usage("--input real takes no preprocessing: it happens before the network"));
+        }
+        let inspection = inspect(&model.network, &model.space, &platform, budget_given);
+        if self.json {
+            out_line!("{}", serde_json::to_string_pretty(&inspection)?);
+        } else {
+            print(format_args!("{inspection}"));
+        }
+        Ok(if inspection.fits == Some(false) { Ending::DoesNotFit } else { Ending::Done })
+    }
+}

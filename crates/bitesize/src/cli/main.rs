@@ -1,0 +1,92 @@
+//! The command line. Each subcommand is a file: its arguments, and `run`.
+#![forbid(unsafe_code)]
+
+mod args;
+mod boards;
+mod calibrate;
+mod command;
+mod console;
+mod emit;
+mod eval;
+mod fit;
+mod inspect;
+mod open;
+mod search;
+mod search_args;
+mod verify;
+
+use bitesize::observe::{Interrupted, Monitor};
+use bitesize::{Ending, Usage};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
+use console::{INTERRUPTED, Terminal, Verbosity, err_line};
+use std::process::ExitCode;
+
+/// Fits a trained convolutional network into a microcontroller's FLASH and RAM: 2, 4 or 8 bits for every tensor, as
+/// integer-only C that is proven to compute what the host says.
+#[derive(Parser)]
+#[command(version, about, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: command::Command,
+    /// Tell details too: which rewrites were applied, and why others were not
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    verbose: bool,
+    /// Tell warnings and errors only
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Threads to compute with; results do not depend on it [default: one for each core]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done and fits, 1 failed, 2 wrong usage, 3 does not fit, 4 verification found a \
+                          mismatch, 130 interrupted (go on with --resume)";
+
+fn main() -> ExitCode {
+    let mut command = Cli::command();
+    let matches = command.get_matches_mut();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let verbosity = match (cli.quiet, cli.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (_, true) => Verbosity::Verbose,
+        _ => Verbosity::Normal,
+    };
+    console::stop_on_signals(verbosity);
+    use_threads(cli.threads);
+    let resumes = cli.command.has_resume();
+    let terminal = Terminal::new(verbosity);
+    let monitor = Monitor::new(&terminal);
+    match command::refuse_ignored(&command, &matches).and_then(|()| cli.command.run(&monitor)) {
+        Ok(ending) => exit_code(ending),
+        Err(error) => fail(&error, resumes),
+    }
+}
+
+/// The exit code of a command that did not fail.
+fn exit_code(ending: Ending) -> ExitCode {
+    ExitCode::from(match ending {
+        Ending::Done => 0,
+        Ending::NotBuilt => 1,
+        Ending::DoesNotFit => 3,
+        Ending::Mismatch => 4,
+    })
+}
+
+/// Tells the error as one chain, each cause behind a colon.
+fn fail(error: &anyhow::Error, resumes: bool) -> ExitCode {
+    if error.is::<Interrupted>() {
+        err_line!("{}", if resumes { "interrupted; the same command with --resume goes on" } else { "interrupted" });
+        return ExitCode::from(INTERRUPTED);
+    }
+    err_line!("error: {error:#}");
+    ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+}
+
+fn use_threads(threads: Option<u16>) {
+    if let Some(threads) = threads {
+        let built = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
+        if let Err(error) = built {
+            err_line!("warning: --threads {threads} has no effect: {error}");
+        }
+    }
+}

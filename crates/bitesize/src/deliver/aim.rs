@@ -1,0 +1,45 @@
+//! What a run is after, once it is known that it can be had: "does it fit?" is asked here and nowhere else.
+
+use super::misfit::Misfit;
+use super::opened::Opened;
+use super::prepared::Asked;
+use bitesize_ir::{BitWidth, Policy};
+use bitesize_search::problem::Problem;
+use bitesize_search::{Feasibility, Fitting};
+
+/// What a run is after.
+pub enum Aim {
+    /// To deliver the widths that were given, which fit.
+    Given(Policy),
+    /// To search widths; some fit.
+    Search(Fitting),
+}
+
+impl Aim {
+    /// What the run of `opened` is after, under the limits of `problem`; or why there is nothing to deliver.
+    ///
+    /// # Errors
+    /// Widths of another network were given.
+    pub fn of(opened: &Opened, problem: &Problem) -> anyhow::Result<Result<Self, Misfit>> {
+        Ok(match opened.given_policy()? {
+            Some(policy) => match Misfit::of_given(problem, &policy) {
+                Some(misfit) => Err(misfit),
+                None => Ok(Self::Given(policy)),
+            },
+            None => match Feasibility::of(problem) {
+                Feasibility::Fits(fitting) => Ok(Self::Search(fitting)),
+                Feasibility::DoesNotFit(diagnosis) => Err(Misfit::of_all(problem, diagnosis)),
+            },
+        })
+    }
+
+    /// The widths at which layers have to be ready.
+    pub fn asked(&self, problem: &Problem) -> Asked {
+        match self {
+            Self::Search(_) => Asked::AllAllowed,
+            // What is delivered then is what tensors are compared with float by.
+            Self::Given(policy) if *policy == problem.uniform(BitWidth::B8) => Asked::None,
+            Self::Given(_) => Asked::OnlyWidest,
+        }
+    }
+}

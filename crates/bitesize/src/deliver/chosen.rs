@@ -1,0 +1,204 @@
+//! The fourth stage: the widths that are delivered, found by a search or given.
+//!
+//! Needs [`Prepared`], and for a search a problem of which some policy keeps the limits. Owns the journals `search.jsonl`
+//! and `probes.jsonl`, which carry checks of their own. Depends on all that [`Prepared`] does, on ranges, target, core
+//! costs, the settings of the search and the contents of the held-out samples.
+
+use super::aim::Aim;
+use super::contest::{Contest, Shared, Winner};
+use super::diary::Diary;
+use super::finalists::{FinalJudge, Finalist};
+use super::guessing;
+use super::held_out::HeldOut;
+use super::opened::Opened;
+use super::prepared::Prepared;
+use super::sweep::{Sweep, Swept, sweep};
+use crate::ending::usage;
+use crate::hash::sha256;
+use crate::run::names::{DIARY, PARETO_POINTS, PROBES};
+use crate::run::{Journal, Provenance, Stage};
+use crate::target::Platform;
+use anyhow::Context as _;
+use bitesize_ir::Policy;
+use bitesize_search::problem::Problem;
+use bitesize_search::{DdpgSettings, Fitting, RewardKind, Score, SearchSettings, Strategy};
+use std::time::Duration;
+
+/// The widths that are delivered, and what they were compared with.
+pub struct Chosen<'a> {
+    /// What it was made from.
+    pub prepared: &'a Prepared<'a>,
+    /// What it was judged by.
+    pub held_out: &'a HeldOut,
+    /// The policy, with what it was compared with.
+    pub winner: Winner,
+    /// What contests under other budgets share; `None` where the policy was given.
+    pub shared: Option<Shared<'a>>,
+    /// The settings of the search.
+    pub settings: SearchSettings,
+    /// The strategy of the search.
+    pub strategy: Strategy,
+}
+
+/// What is maximised in the run of `opened`.
+fn reward_kind(opened: &Opened) -> RewardKind {
+    opened.config.search.as_ref().map_or(RewardKind::default(), |s| s.reward)
+}
+
+/// How finalists of `prepared` are judged.
+fn final_judge<'a>(prepared: &'a Prepared<'a>, held_out: &'a HeldOut) -> FinalJudge<'a> {
+    let opened = prepared.calibrated.opened;
+    let quantizer = &prepared.quantizer;
+    FinalJudge { quantizer, held_out, reward: reward_kind(&opened), monitor: opened.monitor }
+}
+
+fn settings(opened: &Opened, held_out: &HeldOut) -> SearchSettings {
+    let config = opened.config;
+    let search = config.search.as_ref();
+    let reward = reward_kind(opened);
+    SearchSettings {
+        episodes: search.map_or(1, |s| s.episodes),
+        patience: search.and_then(|s| s.patience),
+        seed: config.seed,
+        reward,
+        reference_reward: reward.of(Score { accuracy: held_out.float_accuracy(), loss: 0.0 }),
+        ddpg: DdpgSettings::default(),
+    }
+}
+
+impl<'a> Chosen<'a> {
+    /// What the choice depends on, as far as settings say it.
+    pub fn made_from_settings(opened: &Opened, platform: &Platform) -> Provenance {
+        let costs = sha256(format!("{:?}", platform.core).as_bytes());
+        opened
+            .made_from(&["calibration", "search", "target.core", "target.flash_bytes", "target.ram_bytes"])
+            .with_contents(&format!("the costs of {}", platform.core.name), costs)
+    }
+
+    /// What the choice depends on.
+    ///
+    /// # Errors
+    /// No training data, or some that cannot be read.
+    pub fn made_from(opened: &Opened, platform: &Platform) -> anyhow::Result<Provenance> {
+        let (train, split) = (opened.train()?, opened.split()?);
+        Ok(Self::made_from_settings(opened, platform)
+            .with("data.train_samples", train.len().to_string())
+            .with_contents("the calibration samples", train.content_hash(&split.calibration)?)
+            .with_contents("the held-out samples", train.content_hash(&split.reward)?))
+    }
+
+    /// What probes depend on: neither on the target nor on the strategy, so that another search shares them.
+    ///
+    /// # Errors
+    /// As [`Self::made_from`].
+    pub fn probes_made_from(opened: &Opened) -> anyhow::Result<Provenance> {
+        let (train, split) = (opened.train()?, opened.split()?);
+        Ok(opened
+            .made_from(&["calibration", "search.eval_samples"])
+            .with("data.train_samples", train.len().to_string())
+            .with_contents("the calibration samples", train.content_hash(&split.calibration)?)
+            .with_contents("the held-out samples", train.content_hash(&split.reward)?))
+    }
+
+    /// The widths that `aim` is after, under the limits of `problem`.
+    ///
+    /// # Errors
+    /// A network that cannot be quantized; journals of another search or that were altered; as [`Contest::hold`].
+    pub fn of(
+        prepared: &'a Prepared<'a>,
+        held_out: &'a HeldOut,
+        platform: &Platform,
+        problem: &Problem,
+        aim: &Aim,
+    ) -> anyhow::Result<Self> {
+        let opened = prepared.calibrated.opened;
+        let chosen = match aim {
+            Aim::Given(policy) => Self::given(prepared, held_out, problem, policy)?,
+            Aim::Search(fitting) => Self::by_search((prepared, held_out), platform, problem, fitting)?,
+        };
+        let score = held_out.score(chosen.winner.candidate()?, None, opened.monitor)?;
+        guessing::warn_of_delivered(score.accuracy, held_out.float_accuracy(), &opened);
+        Ok(chosen)
+    }
+
+    /// The policy that was given, quantized; it must fit.
+    ///
+    /// # Errors
+    /// A network that cannot be quantized; [`Interrupted`](crate::observe::Interrupted).
+    fn given(
+        prepared: &'a Prepared<'a>,
+        held_out: &'a HeldOut,
+        problem: &Problem,
+        policy: &Policy,
+    ) -> anyhow::Result<Self> {
+        let judged = final_judge(prepared, held_out).judge("policy", policy);
+        let judged = judged.context("the given policy cannot be delivered")?;
+        let finalist = Finalist::that_fits("policy", policy, problem.footprint(policy), Ok(judged));
+        let winner = Winner { search: None, finalists: vec![finalist], best: 0 };
+        let settings = settings(&prepared.calibrated.opened, held_out);
+        Ok(Self { prepared, held_out, winner, shared: None, settings, strategy: Strategy::Auto })
+    }
+
+    /// Searches `problem`, of which `fitting` is known, and goes on where an earlier run was cut off.
+    ///
+    /// # Errors
+    /// Journals of another search or that were altered; as [`Contest::hold`].
+    fn by_search(
+        (prepared, held_out): (&'a Prepared<'a>, &'a HeldOut),
+        platform: &Platform,
+        problem: &Problem,
+        fitting: &Fitting,
+    ) -> anyhow::Result<Self> {
+        let opened = prepared.calibrated.opened;
+        let folder = opened.folder;
+        let made_from = Self::made_from(&opened, platform)?;
+        opened.refuse_other_inputs(Stage::Chosen, &made_from)?;
+        let name = opened.config.search.as_ref().map_or(Strategy::Auto.name(), |s| s.strategy.as_str());
+        let strategy: Strategy = name.parse().map_err(usage)?;
+        let settings = settings(&opened, held_out);
+        let (journal, lines) = Journal::open(folder, DIARY, &made_from.hash())?;
+        let fail = |name: &str| format!("`{}` cannot be gone on with", folder.join(name).display());
+        let mut diary = Diary::going_on(journal, &lines).with_context(|| fail(DIARY))?;
+        let (journal, lines) = Journal::open(folder, PROBES, &Self::probes_made_from(&opened)?.hash())?;
+        if folder.ledger().entry(Stage::Chosen).is_none() {
+            let mut commit = folder.begin()?;
+            commit.stage(Stage::Chosen, made_from);
+            commit.finish()?;
+        }
+        let judge = final_judge(prepared, held_out);
+        let mut shared = Shared::new(judge, Some(journal), &lines).with_context(|| fail(PROBES))?;
+        let time_limit = time_limit(&opened);
+        let contest = Contest { problem, fitting, judge, strategy, settings: &settings, time_limit };
+        let winner = contest.hold(&mut shared, &mut diary).map_err(|error| {
+            let is_diary = error.is::<bitesize_search::record::DiaryError>();
+            if is_diary { error.context(fail(DIARY)) } else { error }
+        })?;
+        Ok(Self { prepared, held_out, winner, shared: Some(shared), settings, strategy })
+    }
+
+    /// What other budgets deliver, where the run asks for that.
+    ///
+    /// # Errors
+    /// Points of another sweep or that were altered; as [`Contest::hold`].
+    pub fn sweep(&mut self, platform: &Platform, problem: &Problem, aim: &Aim) -> anyhow::Result<Option<Swept>> {
+        let opened = self.prepared.calibrated.opened;
+        let steps = opened.config.search.as_ref().and_then(|search| search.pareto);
+        let (Some(steps), Some(shared), Aim::Search(fitting)) = (steps, &mut self.shared, aim) else {
+            return Ok(None);
+        };
+        let made_from = Self::made_from(&opened, platform)?;
+        let (journal, lines) = Journal::open(opened.folder, PARETO_POINTS, &made_from.hash())?;
+        let judge = final_judge(self.prepared, self.held_out);
+        let (strategy, settings, time_limit) = (self.strategy, &self.settings, time_limit(&opened));
+        let contest = Contest { problem, fitting, judge, strategy, settings, time_limit };
+        let asked = Sweep { contest, steps, winner: &self.winner };
+        let fail = || format!("`{}` cannot be gone on with", opened.folder.join(PARETO_POINTS).display());
+        sweep(&asked, shared, journal, &lines)
+            .map(Some)
+            .map_err(|error| if error.is::<crate::observe::Interrupted>() { error } else { error.context(fail()) })
+    }
+}
+
+fn time_limit(opened: &Opened) -> Option<Duration> {
+    opened.config.search.as_ref().and_then(|s| s.time_limit).map(Duration::from_secs)
+}

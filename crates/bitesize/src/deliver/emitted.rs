@@ -1,0 +1,95 @@
+//! The C package, with its known-answer test.
+//!
+//! Needs [`Delivered`]. Owns `package/` and `example/`. Depends on the integer network, on the package's name, and on the
+//! first calibration samples.
+
+use super::candidate::Candidate;
+use super::delivered::Delivered;
+use super::opened::Opened;
+use crate::input::Batch;
+use crate::run::names::{EXAMPLE, PACKAGE};
+use crate::run::{Commit, Provenance, Stage};
+use anyhow::{Context as _, bail};
+use bitesize_codegen::{EmitOptions, Figures, emit, emit_example};
+use bitesize_integer::Interpreter;
+use bitesize_ir::target::CoreCosts;
+
+/// Samples of the known-answer test beside the package.
+pub const KNOWN_ANSWERS: usize = 4;
+
+/// The texts of a package and of its known-answer test, by path.
+pub struct Emitted {
+    package: Vec<(String, String)>,
+    example: Vec<(String, String)>,
+}
+
+impl Emitted {
+    /// The C of `delivered` on `core`, called `name`; `samples` give the known answers.
+    ///
+    /// # Errors
+    /// A network that the C kernels cannot hold.
+    pub fn of(delivered: &Delivered, core: &CoreCosts, name: &str, samples: &Batch) -> anyhow::Result<Self> {
+        let Delivered { candidate, flash, ram } = delivered;
+        let figures = Figures {
+            core: core.name.clone(),
+            compiler: format!("{} {}", core.compiler, core.flags.join(" ")),
+            flash_bytes: flash.total,
+            ram_bytes: ram.total,
+            stack_bytes: ram.stack,
+        };
+        let options = EmitOptions { prefix: name.into(), figures: Some(figures), ..EmitOptions::default() };
+        let package = emit(&candidate.integers, &ram.plan, &options).context("cannot emit C")?;
+        let interpreter = Interpreter::new(&candidate.integers);
+        let answer = |input: Vec<u8>| {
+            let output = interpreter.run(&input);
+            (input, output)
+        };
+        let answers: Vec<_> = inputs(candidate, samples, KNOWN_ANSWERS).into_iter().map(answer).collect();
+        let example =
+            emit_example(&candidate.integers, &answers, &options).context("cannot emit the known-answer test")?;
+        Ok(Self { package: package.files, example: example.files })
+    }
+
+    /// What the package depends on, where the network depends on `delivered`.
+    pub fn made_from(opened: &Opened, delivered: Provenance) -> Provenance {
+        delivered.with_all(opened.config.settings(&["package"]))
+    }
+
+    /// Puts both into their places.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn put(&self, made_from: Provenance, commit: &mut Commit) -> anyhow::Result<()> {
+        commit.stage(Stage::Emitted, made_from);
+        commit.put_tree(Stage::Emitted, PACKAGE, &self.package)?;
+        commit.put_tree(Stage::Emitted, EXAMPLE, &self.example)
+    }
+
+    /// Makes sure that the folder holds a package, of which `made_from` is known. Files of it that were altered since are
+    /// warned of; whether there are none.
+    ///
+    /// # Errors
+    /// No package, or one of other inputs.
+    pub fn refuse_missing(opened: &Opened, made_from: &Provenance) -> anyhow::Result<bool> {
+        let folder = opened.folder;
+        if !folder.join(PACKAGE).is_dir() || folder.ledger().entry(Stage::Emitted).is_none() {
+            bail!("`{}` holds no {PACKAGE} of this run: run `bitesize emit` first", folder.path().display());
+        }
+        opened.refuse_other_known_inputs(Stage::Emitted, made_from)?;
+        let altered = folder.altered_files(Stage::Emitted)?;
+        for name in &altered {
+            opened.monitor.warn(format_args!(
+                "`{}` is not as bitesize wrote it: what is told here is told of the package as it is now, and is not \
+                 written into the report",
+                folder.join(name).display()
+            ));
+        }
+        Ok(altered.is_empty())
+    }
+}
+
+/// The codes of the first `count` samples, one vector each.
+pub(super) fn inputs(candidate: &Candidate, samples: &Batch, count: usize) -> Vec<Vec<u8>> {
+    let codes = candidate.input_codes(samples);
+    codes.chunks_exact(samples.shape.elements()).take(count).map(<[u8]>::to_vec).collect()
+}

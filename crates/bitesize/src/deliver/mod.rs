@@ -1,0 +1,47 @@
+//! The road from a network and data to verified C, one stage a module, each a type that the next one needs:
+//!
+//! ```text
+//! Opened -> Calibrated -> Prepared -> Chosen -> Delivered -> Emitted -> Proven
+//! ```
+//!
+//! A stage's module says what it needs, which files of the run folder it owns and what these depend on. It takes them from
+//! the folder where they were made from the same, and makes them where they are not there. Fine-tuning will be a stage
+//! between [`chosen`] and [`delivered`].
+//!
+//! Beside the stages, in reading order: [`aim`] (whether there is anything to deliver), [`misfit`] (why not),
+//! [`candidate`] (a quantized network with its integers), [`quantizer`], [`held_out`] and [`judge`] (how good policies
+//! are), [`finalists`] and [`contest`] (search, and the best after the final quantization), [`diary`], [`sweep`] (other
+//! budgets), [`accuracy`] and [`validated`], [`quality`] (tensor by tensor), [`guessing`].
+
+pub mod accuracy;
+pub mod aim;
+pub mod calibrated;
+pub mod candidate;
+pub mod chosen;
+pub mod contest;
+pub mod delivered;
+pub mod diary;
+pub mod emitted;
+pub mod finalists;
+pub mod guessing;
+pub mod held_out;
+pub mod judge;
+pub mod misfit;
+pub mod opened;
+pub mod prepared;
+pub mod proven;
+pub mod quality;
+pub mod quantizer;
+pub mod sweep;
+pub mod validated;
+
+pub use aim::Aim;
+pub use calibrated::Calibrated;
+pub use candidate::Candidate;
+pub use chosen::Chosen;
+pub use delivered::Delivered;
+pub use emitted::Emitted;
+pub use misfit::Misfit;
+pub use opened::Opened;
+pub use prepared::Prepared;
+pub use proven::Proven;

@@ -1,0 +1,187 @@
+//! The first stage: settings, network and data, and the folder that the run is kept in.
+//!
+//! Needs settings and what they name. Owns `config.toml`. Depends on nothing in the folder.
+
+use crate::ending::usage;
+use crate::input::{Batch, Dataset, Inputs, Model, Shares, Sources, Split};
+use crate::observe::Monitor;
+use crate::run::names::CONFIG;
+use crate::run::{Commit, Provenance, RESULTS_VERSION, RunConfig, RunFolder, Stage};
+use crate::target::Platform;
+use anyhow::{Context as _, bail};
+use bitesize_ir::Policy;
+use bitesize_search::from_compact;
+use bitesize_search::problem::Problem;
+use std::path::Path;
+
+/// What every later stage works with.
+#[derive(Clone, Copy)]
+pub struct Opened<'a> {
+    /// The settings.
+    pub config: &'a RunConfig,
+    /// The network and the data.
+    pub inputs: &'a Inputs,
+    /// Where results go.
+    pub folder: &'a RunFolder,
+    /// Who is told, and who is asked whether to go on.
+    pub monitor: &'a Monitor<'a>,
+}
+
+/// The network and the data of the run of `config`, with `train` and `val` where they are to be opened.
+///
+/// # Errors
+/// As [`Inputs::open`]; a model file that is not the run's any more; another number of training samples than it had (0
+/// where that is not known yet); a run of another results version.
+pub fn inputs_of(
+    config: &RunConfig,
+    train: Option<&Path>,
+    val: Option<&Path>,
+    monitor: &Monitor,
+) -> anyhow::Result<Inputs> {
+    let sources = Sources { model: &config.model.path, train, val, preprocess: &config.preprocess };
+    if config.results_version != RESULTS_VERSION {
+        bail!(
+            "the run was made by results version {} of bitesize ({}), and this is version {RESULTS_VERSION}: use the \
+             bitesize that made it, or start a new run with `bitesize fit --config`",
+            config.results_version,
+            config.version
+        );
+    }
+    let inputs = Inputs::open(sources, monitor)?;
+    if inputs.model.sha256 != config.model.sha256 {
+        bail!(
+            "`{}` is not the file that the run was made from (the SHA-256 differs): bring that one back, or start a \
+             new run",
+            config.model.path.display()
+        );
+    }
+    let (now, then) = (inputs.train_samples(), config.data.train_samples);
+    if train == Some(config.data.train.as_path()) && then > 0 && now != then {
+        bail!(
+            "`{}` has {now} samples and had {then} when the run was made: bring those back, or start a new run",
+            config.data.train.display()
+        );
+    }
+    Ok(inputs)
+}
+
+impl<'a> Opened<'a> {
+    /// What the run has to fit.
+    ///
+    /// # Errors
+    /// No target, or one whose core nothing is known of.
+    pub fn platform(&self) -> anyhow::Result<Platform> {
+        let target = self.config.target.clone();
+        Platform::named(target.context("no target is given: pass --board, or --flash and --ram")?)
+    }
+
+    /// What is asked of the network on `platform`.
+    ///
+    /// # Errors
+    /// Pins that do not suit the network.
+    pub fn problem(&self, platform: &Platform) -> anyhow::Result<Problem<'a>> {
+        let Model { network, space, .. } = &self.inputs.model;
+        let problem = Problem::new(network, space, &platform.core, platform.budget());
+        match &self.config.search {
+            Some(search) => problem.constrained(&search.constraints).map_err(|error| usage(error.to_string())),
+            None => Ok(problem),
+        }
+    }
+
+    /// The widths that were given instead of a search.
+    ///
+    /// # Errors
+    /// Widths of another network.
+    pub fn given_policy(&self) -> anyhow::Result<Option<Policy>> {
+        let Some(text) = self.config.search.as_ref().and_then(|s| s.policy.as_deref()) else { return Ok(None) };
+        from_compact(text, &self.inputs.model.space)
+            .map(Some)
+            .map_err(|e| anyhow::anyhow!("the policy in {CONFIG} does not match the network: {e}"))
+    }
+
+    /// The training data.
+    ///
+    /// # Errors
+    /// There are none.
+    pub fn train(&self) -> anyhow::Result<&'a Dataset> {
+        self.inputs.train.as_ref().context("no training data is given: pass --train")
+    }
+
+    /// Which training samples serve what.
+    ///
+    /// # Errors
+    /// No training data, or too little of it.
+    pub fn split(&self) -> anyhow::Result<Split> {
+        let reward = self.config.search.as_ref().map_or(0, |s| s.eval_samples);
+        let shares = Shares { reward, calibration: self.config.calibration.samples };
+        Ok(Split::of(self.train()?, shares, self.config.seed)?)
+    }
+
+    /// The first `count` of the calibration samples, or as many as there are.
+    ///
+    /// # Errors
+    /// As [`Self::split`]; data that cannot be read.
+    pub fn calibration_samples(&self, count: usize) -> anyhow::Result<Batch> {
+        let split = self.split()?;
+        Ok(self.train()?.load(&split.calibration[..count.min(split.calibration.len())])?)
+    }
+
+    /// What network and settings of `tables` say, for what depends on them. Without training data what is known of these
+    /// is left out.
+    pub fn made_from(&self, tables: &[&str]) -> Provenance {
+        let made_from = Provenance::new()
+            .with_all(self.config.settings(&["seed", "preprocess"]))
+            .with_all(self.config.settings(tables))
+            .with("model.sha256", &self.inputs.model.sha256);
+        match &self.inputs.train {
+            Some(train) => made_from.with("data.train_samples", train.len().to_string()),
+            None => made_from,
+        }
+    }
+
+    /// Refuses to go on where the folder's files of `stage` were made from other inputs than `now`.
+    ///
+    /// # Errors
+    /// The input that differs.
+    pub fn refuse_other_inputs(&self, stage: Stage, now: &Provenance) -> anyhow::Result<()> {
+        self.refuse(self.folder.ledger().entry(stage).and_then(|entry| entry.made_from.first_difference(now)))
+    }
+
+    /// As [`Self::refuse_other_inputs`], as far as `now` knows inputs.
+    ///
+    /// # Errors
+    /// The input that differs.
+    pub fn refuse_other_known_inputs(&self, stage: Stage, now: &Provenance) -> anyhow::Result<()> {
+        self.refuse(self.folder.ledger().entry(stage).and_then(|entry| entry.made_from.first_difference_within(now)))
+    }
+
+    fn refuse(&self, difference: Option<crate::run::provenance::Difference>) -> anyhow::Result<()> {
+        match difference {
+            Some(difference) => bail!(
+                "the run in `{}` cannot be gone on with: {difference}; bring back what it was, or start a new run in another \
+                 folder",
+                self.folder.path().display()
+            ),
+            None => Ok(()),
+        }
+    }
+
+    /// Puts the settings into their place.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn put(&self, commit: &mut Commit) -> anyhow::Result<()> {
+        commit.stage(Stage::Opened, Provenance::new());
+        commit.put(Stage::Opened, CONFIG, self.config.to_toml().as_bytes())
+    }
+
+    /// Puts the settings into their place, before long work.
+    ///
+    /// # Errors
+    /// As [`Self::put`].
+    pub fn keep(&self) -> anyhow::Result<()> {
+        let mut commit = self.folder.begin()?;
+        self.put(&mut commit)?;
+        commit.finish()
+    }
+}

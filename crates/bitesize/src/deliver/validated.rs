@@ -1,0 +1,61 @@
+//! Accuracy on the validation data, of everything that is told of at once. It is taken once all is chosen, and nothing is
+//! chosen by it.
+
+use super::accuracy::{Accuracies, accuracies};
+use super::candidate::Candidate;
+use super::contest::Winner;
+use super::opened::Opened;
+use super::sweep::Swept;
+use crate::input::Dataset;
+use bitesize_search::to_compact;
+
+/// What the validation data say.
+pub struct Validated {
+    /// Of the float network, and first of the finalists `measured`.
+    pub accuracies: Accuracies,
+    /// Indices of the finalists that were measured.
+    pub measured: Vec<usize>,
+}
+
+impl Validated {
+    /// The accuracy of the finalist `index` of `winner`, where it or one of the same widths was measured.
+    pub fn of_finalist(&self, winner: &Winner, index: usize) -> Option<f64> {
+        let same = |i: &usize| winner.finalists[*i].policy == winner.finalists[index].policy;
+        self.measured.iter().position(same).map(|at| self.accuracies.integer[at])
+    }
+}
+
+/// Accuracies on `val` of the float network, of what is delivered, of the baselines and of what `swept` found, which takes
+/// its own.
+///
+/// # Errors
+/// Data that cannot be read; [`Interrupted`](crate::observe::Interrupted).
+pub fn validate(
+    val: &Dataset,
+    opened: &Opened,
+    winner: &Winner,
+    swept: Option<&mut Swept>,
+) -> anyhow::Result<Validated> {
+    opened.monitor.checkpoint()?;
+    let mut measured: Vec<usize> = Vec::new();
+    for (i, finalist) in winner.finalists.iter().enumerate() {
+        let wanted = finalist.candidate.is_some() && (i == winner.best || i > 0);
+        let new = measured.iter().all(|m| winner.finalists[*m].policy != finalist.policy);
+        if wanted && new {
+            measured.push(i);
+        }
+    }
+    let mut candidates: Vec<&Candidate> =
+        measured.iter().filter_map(|i| winner.finalists[*i].candidate.as_ref()).collect();
+    let networks: &[Candidate] = swept.as_ref().map_or(&[], |swept| &swept.networks);
+    let is_new = |other: &&Candidate| candidates.iter().all(|known| known.model.policy != other.model.policy);
+    let new: Vec<&Candidate> = networks.iter().filter(is_new).collect();
+    candidates.extend(new);
+    let accuracies = accuracies(val, Some(&opened.inputs.model.network), &candidates, opened.monitor)?;
+    let policies = candidates.iter().map(|candidate| to_compact(&candidate.model.policy));
+    let by_policy = policies.zip(accuracies.integer.iter().copied()).collect();
+    if let Some(swept) = swept {
+        swept.set_accuracies(&by_policy);
+    }
+    Ok(Validated { accuracies, measured })
+}

@@ -1,0 +1,24 @@
+//! How a command ends.
+
+/// How a command ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All is well. Exit code 0.
+    Done,
+    /// The network does not fit. Exit code 3.
+    DoesNotFit,
+    /// The package does not compute what the host says. Exit code 4.
+    Mismatch,
+    /// The package could not be built for verification, which says nothing about what it computes. Exit code 1.
+    NotBuilt,
+}
+
+/// Wrong usage: the command line cannot mean anything. Exit code 2.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+/// [`Usage`] as an error of the binary.
+pub fn usage(text: impl Into<String>) -> anyhow::Error {
+    anyhow::Error::new(Usage(text.into()))
+}

@@ -1,0 +1,61 @@
+//! Whether a run has come to its end, and nothing has changed since.
+
+use crate::deliver::delivered::refuse_edited_policy;
+use crate::deliver::opened::Opened;
+use crate::deliver::{Calibrated, Chosen, Emitted};
+use crate::fit::Until;
+use crate::report::{Report, files};
+use crate::run::names::{DIARY, PARETO_POINTS, PROBES};
+use crate::run::{Stage, journal};
+use anyhow::{Context as _, bail};
+
+/// The stages whose files a run leaves, the settings left out.
+const STAGES: [Stage; 6] =
+    [Stage::Calibrated, Stage::Prepared, Stage::Delivered, Stage::Emitted, Stage::Swept, Stage::Reported];
+
+/// The report of the run of `opened`, where it came to its end; `None` where there is something left to do.
+///
+/// # Errors
+/// Files of other inputs, or that were altered.
+pub fn finished(opened: &Opened, until: Until) -> anyhow::Result<Option<Report>> {
+    let folder = opened.folder;
+    refuse_edited_policy(opened)?;
+    let Some(report) = files::read(folder)? else { return Ok(None) };
+    if until == Until::Proven && !files::is_finished(&report, folder) {
+        return Ok(None);
+    }
+    opened.refuse_other_known_inputs(Stage::Reported, &files::made_from(opened, report.accuracy.is_some())?)?;
+    if report.fits {
+        let chosen = Chosen::made_from(opened, &opened.platform()?)?;
+        opened.refuse_other_inputs(Stage::Calibrated, &Calibrated::made_from(opened)?)?;
+        opened.refuse_other_inputs(Stage::Emitted, &Emitted::made_from(opened, chosen.clone()))?;
+        opened.refuse_other_inputs(Stage::Delivered, &chosen)?;
+        if let Some(search) = &report.search {
+            let probes = Chosen::probes_made_from(opened)?.hash();
+            let chosen = chosen.hash();
+            refuse_altered_journal(opened, DIARY, &chosen, search.episodes)?;
+            refuse_altered_journal(opened, PROBES, &probes, 0)?;
+            refuse_altered_journal(opened, PARETO_POINTS, &chosen, report.pareto.as_ref().map_or(0, Vec::len))?;
+        }
+    }
+    let is_whole = folder.refuse_altered(&STAGES)?;
+    Ok(Some(report).filter(|_| is_whole))
+}
+
+/// Refuses a journal `name` made from what has the hash `made_from` that is not as it was when it had `lines` lines or
+/// more.
+fn refuse_altered_journal(opened: &Opened, name: &str, made_from: &str, lines: usize) -> anyhow::Result<()> {
+    let path = opened.folder.join(name);
+    let text = match std::fs::read(&path) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && lines == 0 => return Ok(()),
+        Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.display())),
+    };
+    let is_whole = text.is_empty() || text.ends_with('\n');
+    let problem = match journal::parse(&text, made_from) {
+        Err(line) => format!("line {line} differs from what bitesize wrote there"),
+        Ok(found) if found.len() < lines || !is_whole => "lines are missing at its end".to_owned(),
+        Ok(_) => return Ok(()),
+    };
+    bail!("`{}` is damaged or was altered: {problem}; put back the file as it was, or start a new run", path.display())
+}

@@ -1,0 +1,45 @@
+//! Some samples, loaded.
+
+use bitesize_ir::Shape;
+
+/// Values of some samples, one after the other in NHWC order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Values {
+    /// Raw pixels, for networks whose first layer holds the preprocessing.
+    Pixels(Vec<u8>),
+    /// Preprocessed values.
+    Reals(Vec<f32>),
+}
+
+/// Some samples, loaded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// Their values, `labels.len() * shape.elements()` of them.
+    pub values: Values,
+    /// Their labels, `label_offset` added.
+    pub labels: Vec<usize>,
+    /// Shape of one sample.
+    pub shape: Shape,
+}
+
+impl Batch {
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The samples of `range` (which must lie within).
+    pub fn slice(&self, range: std::ops::Range<usize>) -> Self {
+        let n = self.shape.elements();
+        let values = match &self.values {
+            Values::Pixels(v) => Values::Pixels(v[range.start * n..range.end * n].to_vec()),
+            Values::Reals(v) => Values::Reals(v[range.start * n..range.end * n].to_vec()),
+        };
+        Self { values, labels: self.labels[range].to_vec(), shape: self.shape }
+    }
+}

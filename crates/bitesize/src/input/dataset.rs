@@ -1,0 +1,287 @@
+//! Labelled samples of one shape, whatever they are stored as.
+
+use super::batch::{Batch, Values};
+use super::error::DataError;
+use super::formats;
+use super::formats::raw::{Raw, Request, Role, Source};
+use super::pixels;
+use super::preprocess::Preprocess;
+use crate::hash::{Hasher, sha256};
+use bitesize_ir::Shape;
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+/// Labelled samples of one shape.
+pub struct Dataset {
+    path: PathBuf,
+    format: &'static str,
+    source: Source,
+    labels: Vec<usize>,
+    class_count: usize,
+    shape: Shape,
+    preprocess: Preprocess,
+    skipped: Mutex<BTreeMap<PathBuf, String>>,
+    /// By the samples that were asked for.
+    hashes: Mutex<BTreeMap<Vec<usize>, String>>,
+}
+
+impl Dataset {
+    /// Opens a data set in whichever format `path` holds.
+    ///
+    /// # Errors
+    /// Nothing readable there, a label outside `0..outputs`, or samples of another shape than the network's (of
+    /// image files only the headers are read).
+    pub fn open(path: &Path, role: Role, request: &Request) -> Result<Self, DataError> {
+        let raw = formats::read(path, role, request)?;
+        let labels = checked_labels(path, &raw, request)?;
+        if labels.is_empty() {
+            return Err(DataError::unusable(path, "it holds no samples"));
+        }
+        if let Source::Images { shape, .. } = &raw.source {
+            request.preprocess.check_stored(*shape).map_err(|problem| DataError::unusable(path, problem))?;
+        }
+        if let Source::Files(files) = &raw.source {
+            check_sizes(files, request.preprocess)?;
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            format: raw.format,
+            source: raw.source,
+            labels,
+            class_count: raw.class_count,
+            shape: request.shape,
+            preprocess: request.preprocess.clone(),
+            skipped: Mutex::default(),
+            hashes: Mutex::default(),
+        })
+    }
+
+    /// Number of samples, corrupt image files included.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Always false: an empty data set does not open.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Label of every sample, `label_offset` added.
+    pub fn labels(&self) -> &[usize] {
+        &self.labels
+    }
+
+    /// Whether samples are pixels (and not real values).
+    pub fn is_pixels(&self) -> bool {
+        !matches!(self.source, Source::Reals(_))
+    }
+
+    /// Where it was read from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Image files met so far that could not be decoded, with the reason.
+    pub fn skipped(&self) -> Vec<(PathBuf, String)> {
+        let skipped = self.skipped.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        skipped.iter().map(|(path, reason)| (path.clone(), reason.clone())).collect()
+    }
+
+    /// The SHA-256 of what is stored of the samples `indices`, in that order, and of their labels. Where it is stored does
+    /// not count, nor how it is preprocessed. The same samples are read once.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn content_hash(&self, indices: &[usize]) -> Result<String, DataError> {
+        let hashes = || self.hashes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(known) = hashes().get(indices) {
+            return Ok(known.clone());
+        }
+        let hash = self.hash(indices)?;
+        hashes().insert(indices.to_vec(), hash.clone());
+        Ok(hash)
+    }
+
+    fn hash(&self, indices: &[usize]) -> Result<String, DataError> {
+        let mut hasher = Hasher::default();
+        match &self.source {
+            Source::Images { shape, pixels } => {
+                let n = shape.elements();
+                indices.iter().for_each(|i| hasher.add(&pixels[i * n..(i + 1) * n]));
+            }
+            Source::Reals(values) => {
+                let n = self.shape.elements();
+                for i in indices {
+                    let bytes: Vec<u8> = values[i * n..(i + 1) * n].iter().flat_map(|v| v.to_le_bytes()).collect();
+                    hasher.add(&bytes);
+                }
+            }
+            Source::Files(paths) => {
+                let hash = |i: &usize| {
+                    std::fs::read(&paths[*i]).map(|bytes| sha256(&bytes)).map_err(DataError::io(&paths[*i]))
+                };
+                let hashes: Vec<String> = indices.par_iter().map(hash).collect::<Result<_, _>>()?;
+                hashes.iter().for_each(|hash| hasher.add(hash.as_bytes()));
+            }
+        }
+        indices.iter().for_each(|i| hasher.add(&(self.labels[*i] as u64).to_le_bytes()));
+        Ok(hasher.finish())
+    }
+
+    /// Loads the samples `indices`, in that order, less the image files that cannot be decoded.
+    ///
+    /// # Errors
+    /// An image of a size that nothing resizes, a file that cannot be read, or no sample left.
+    pub fn load(&self, indices: &[usize]) -> Result<Batch, DataError> {
+        let batch = self.load_kept(indices)?;
+        if batch.is_empty() && !indices.is_empty() {
+            let (path, reason) = self.skipped().into_iter().next().unwrap_or_default();
+            let problem = format!("none of {} images can be decoded; the first: {reason}", indices.len());
+            return Err(DataError::unusable(&path, problem));
+        }
+        Ok(batch)
+    }
+
+    /// As [`Self::load`], but without samples where none of them can be decoded.
+    ///
+    /// # Errors
+    /// An image of a size that nothing resizes, or a file that cannot be read.
+    pub fn load_kept(&self, indices: &[usize]) -> Result<Batch, DataError> {
+        let kept: Vec<Option<Vec<u8>>> = match &self.source {
+            Source::Reals(values) => {
+                let n = self.shape.elements();
+                let picked = indices.iter().flat_map(|i| values[i * n..(i + 1) * n].iter().copied()).collect();
+                return Ok(self.batch(Values::Reals(picked), indices.iter().copied()));
+            }
+            Source::Images { shape, pixels } => {
+                let n = shape.elements();
+                indices
+                    .par_iter()
+                    .map(|i| self.transform(&pixels[i * n..(i + 1) * n], *shape).map(Some))
+                    .collect::<Result<_, _>>()?
+            }
+            Source::Files(paths) => indices.par_iter().map(|i| self.decode(&paths[*i])).collect::<Result<_, _>>()?,
+        };
+        let decoded: Vec<usize> = indices.iter().zip(&kept).filter(|(_, k)| k.is_some()).map(|(i, _)| *i).collect();
+        let values = Values::Pixels(kept.into_iter().flatten().flatten().collect());
+        Ok(self.batch(values, decoded))
+    }
+
+    fn batch(&self, values: Values, indices: impl IntoIterator<Item = usize>) -> Batch {
+        Batch { values, labels: indices.into_iter().map(|i| self.labels[i]).collect(), shape: self.shape }
+    }
+
+    fn transform(&self, pixels: &[u8], shape: Shape) -> Result<Vec<u8>, DataError> {
+        pixels::transform(pixels, shape, self.shape, &self.preprocess)
+            .map_err(|problem| DataError::unusable(&self.path, problem))
+    }
+
+    /// The pixels of an image file, `None` where it cannot be decoded (which is noted).
+    fn decode(&self, path: &Path) -> Result<Option<Vec<u8>>, DataError> {
+        let bytes = std::fs::read(path).map_err(DataError::io(path))?;
+        match pixels::decode(&bytes) {
+            Ok((pixels, shape)) => pixels::transform(&pixels, shape, self.shape, &self.preprocess)
+                .map(Some)
+                .map_err(|problem| DataError::unusable(path, problem)),
+            Err(reason) => {
+                let mut skipped = self.skipped.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                skipped.insert(path.to_owned(), reason);
+                Ok(None)
+            }
+        }
+    }
+
+    /// `cifar-10 binary, 50000 samples of 32x32x3, values 0..255, 10 classes`.
+    ///
+    /// # Errors
+    /// As [`Self::load`]: the range of image files is taken from some of them, spread evenly; where none of those can
+    /// be decoded, from the first that can.
+    pub fn describe(&self) -> Result<String, DataError> {
+        let (range, of) = match &self.source {
+            Source::Images { pixels, .. } => (byte_range(pixels), String::new()),
+            Source::Reals(values) => {
+                let (lo, hi) = values.iter().fold((f32::MAX, f32::MIN), |(lo, hi), v| (lo.min(*v), hi.max(*v)));
+                (format!("{lo}..{hi}"), String::new())
+            }
+            Source::Files(paths) => {
+                let count = paths.len().min(16);
+                let some: Vec<usize> = (0..count).map(|i| i * paths.len() / count).collect();
+                let mut batch = self.load_kept(&some)?;
+                let mut rest = 0..paths.len();
+                while batch.is_empty() && !rest.is_empty() {
+                    let next: Vec<usize> = rest.by_ref().take(count).collect();
+                    batch = self.load_kept(&next)?;
+                }
+                if batch.is_empty() {
+                    let (path, reason) = self.skipped().into_iter().next().unwrap_or_default();
+                    let problem = format!("none of {} images can be decoded; the first: {reason}", paths.len());
+                    return Err(DataError::unusable(&path, problem));
+                }
+                let Values::Pixels(pixels) = &batch.values else { unreachable!("files hold pixels") };
+                (byte_range(pixels), format!(" in {} of them", batch.len()))
+            }
+        };
+        let mut used: Vec<usize> = self.labels.clone();
+        used.sort_unstable();
+        used.dedup();
+        Ok(format!(
+            "{}, {} samples of {}, values {range}{of}, {} classes{}",
+            self.format,
+            self.len(),
+            self.shape,
+            self.class_count,
+            if used.len() < self.class_count {
+                format!(" ({} of them with samples)", used.len())
+            } else {
+                String::new()
+            },
+        ))
+    }
+}
+
+fn byte_range(pixels: &[u8]) -> String {
+    let (mut lo, mut hi) = (u8::MAX, u8::MIN);
+    for chunk in pixels.chunks(1 << 16) {
+        lo = chunk.iter().fold(lo, |lo, pixel| lo.min(*pixel));
+        hi = chunk.iter().fold(hi, |hi, pixel| hi.max(*pixel));
+        // Mostly both ends are met at once, and a data set has hundreds of megabytes.
+        if (lo, hi) == (u8::MIN, u8::MAX) {
+            break;
+        }
+    }
+    format!("{}..{hi}", lo.min(hi))
+}
+
+/// Refuses the first image file whose size does not become the network's; those without a header are skipped later.
+fn check_sizes(files: &[PathBuf], preprocess: &Preprocess) -> Result<(), DataError> {
+    let wrong = |path: &PathBuf| {
+        let [h, w] = pixels::dimensions(path).filter(|sides| !sides.contains(&0))?;
+        let problem = preprocess.check_stored(Shape::new(h, w, 3)).err()?;
+        Some(DataError::unusable(path, problem))
+    };
+    files.par_iter().find_map_first(wrong).map_or(Ok(()), Err)
+}
+
+/// The labels with their offset, each below the number of outputs.
+fn checked_labels(path: &Path, raw: &Raw, request: &Request) -> Result<Vec<usize>, DataError> {
+    let offset = request.preprocess.label_offset;
+    let check = |(i, label): (usize, &i64)| {
+        let shifted = usize::try_from(*label).ok().and_then(|l| l.checked_add(offset));
+        shifted.filter(|l| *l < request.outputs).ok_or_else(|| {
+            let with = if offset == 0 { String::new() } else { format!(" (plus label_offset {offset})") };
+            let problem = format!(
+                "sample {i} has label {label}{with}, but the network has {} outputs, so labels run from 0 to {}: give \
+                 the data that the network was trained for, or set label_offset",
+                request.outputs,
+                request.outputs.saturating_sub(1),
+            );
+            DataError::unusable(path, problem)
+        })
+    };
+    raw.labels.iter().enumerate().map(check).collect()
+}
+
+#[cfg(test)]
+mod tests;

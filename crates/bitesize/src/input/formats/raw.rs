@@ -1,0 +1,49 @@
+//! What a reader of one format is told and hands over.
+
+use crate::input::preprocess::Preprocess;
+use bitesize_ir::Shape;
+use std::path::PathBuf;
+
+/// What a folder that holds both halves of a data set is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Calibration, reward, training.
+    Train,
+    /// The final accuracy.
+    Val,
+}
+
+/// What the network needs of its data.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Shape of the network's input.
+    pub shape: Shape,
+    /// Number of the network's outputs: labels are below it.
+    pub outputs: usize,
+    /// How stored values become the network's.
+    pub preprocess: &'a Preprocess,
+    /// Class names in order, for class folders; `None` takes the order of the folder itself.
+    pub classes: Option<&'a [String]>,
+}
+
+/// Where samples come from.
+pub(crate) enum Source {
+    /// Images of one shape, HWC, in memory.
+    Images { shape: Shape, pixels: Vec<u8> },
+    /// Preprocessed values in memory.
+    Reals(Vec<f32>),
+    /// Image files, decoded on demand.
+    Files(Vec<PathBuf>),
+}
+
+/// What a reader of one format hands over.
+pub(crate) struct Raw {
+    /// The format's name.
+    pub(crate) format: &'static str,
+    /// The samples.
+    pub(crate) source: Source,
+    /// As stored, without the offset.
+    pub(crate) labels: Vec<i64>,
+    /// How many classes there are.
+    pub(crate) class_count: usize,
+}

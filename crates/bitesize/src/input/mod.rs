@@ -1,0 +1,24 @@
+//! What a run is made from: the network, the data, and how stored values become the network's.
+//!
+//! In reading order: [`inputs`] (everything, opened and checked against each other), [`model`], [`dataset`] (labelled
+//! samples, whatever they are stored as) with [`batch`], [`preprocess`], [`pixels`], [`split`] (which samples serve what).
+//! [`formats`] finds out what a path holds; a file of it for each.
+
+pub mod batch;
+pub mod dataset;
+pub mod error;
+pub mod formats;
+pub mod inputs;
+pub mod model;
+pub mod pixels;
+pub mod preprocess;
+pub mod split;
+
+pub use batch::{Batch, Values};
+pub use dataset::Dataset;
+pub use error::DataError;
+pub use formats::{Request, Role, class_order};
+pub use inputs::{Inputs, Sources};
+pub use model::Model;
+pub use preprocess::{Channels, PerChannel, Preprocess, PreprocessFile};
+pub use split::{Shares, Split};

@@ -1,0 +1,78 @@
+//! The network as the rest of a run sees it: imported, checked, rewritten.
+
+use super::preprocess::Preprocess;
+use crate::hash::sha256;
+use crate::observe::Monitor;
+use anyhow::Context as _;
+use bitesize_ir::{Network, PolicySpace};
+use std::path::{Path, PathBuf};
+
+/// An imported and rewritten network, and where it came from.
+pub struct Model {
+    /// The file.
+    pub path: PathBuf,
+    /// Of the file's bytes, in hexadecimal.
+    pub sha256: String,
+    /// After every rewrite.
+    pub network: Network,
+    /// Its free widths.
+    pub space: PolicySpace,
+    /// Which rewrites were applied and which did not fire, and why.
+    pub rewrites: String,
+}
+
+impl Model {
+    /// Imports and rewrites the network in `path`; it takes real values.
+    ///
+    /// # Errors
+    /// A file that cannot be read or imported.
+    pub fn load(path: &Path, monitor: &Monitor) -> anyhow::Result<Self> {
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read the model `{}`", path.display()))?;
+        let sha256 = sha256(&bytes);
+        let imported = import(path, &bytes)?;
+        for note in &imported.notes {
+            monitor.note(note);
+        }
+        let (operators, softmax_dropped) = (imported.network.nodes.len(), imported.network.softmax_dropped);
+        let (network, log) = bitesize_ir::rewrite::rewrite(imported.network)
+            .with_context(|| format!("`{}` is not a network that can be quantized", path.display()))?;
+        let rewrites = log.to_string();
+        monitor.detail(&rewrites);
+        monitor.note(format_args!(
+            "model: {}, {} operators ({} as imported), {} parameters, {} MACs, input {}, output {}{}",
+            path.display(),
+            network.nodes.len(),
+            operators,
+            network.parameters(),
+            network.macs(),
+            network.shape(network.input),
+            network.shape(network.output),
+            if softmax_dropped { ", final Softmax dropped" } else { "" },
+        ));
+        let space = PolicySpace::of(&network);
+        Ok(Self { path: path.to_owned(), sha256, network, space, rewrites })
+    }
+
+    /// Folds `preprocess` into the first layer, so that the network takes raw `u8` pixels.
+    ///
+    /// # Errors
+    /// Preprocessing that the network cannot hold.
+    pub fn fold_preprocessing(&mut self, preprocess: &Preprocess) -> anyhow::Result<()> {
+        let folded = bitesize_ir::rewrite::Normalization {
+            scale: preprocess.scale,
+            mean: preprocess.mean.clone(),
+            std: preprocess.std.clone(),
+        };
+        self.network = bitesize_ir::rewrite::fold_normalization(self.network.clone(), &folded)
+            .context("cannot fold the preprocessing into the first layer")?;
+        self.space = PolicySpace::of(&self.network);
+        Ok(())
+    }
+}
+
+fn import(path: &Path, bytes: &[u8]) -> anyhow::Result<bitesize_import::Imported> {
+    let name = path.file_stem().map_or_else(|| "network".into(), |s| s.to_string_lossy());
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let external = |location: &str| std::fs::read(folder.join(location));
+    bitesize_import::import_onnx(bytes, &external, &name).with_context(|| format!("cannot import `{}`", path.display()))
+}

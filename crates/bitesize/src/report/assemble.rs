@@ -1,0 +1,192 @@
+//! How each stage's results come into a report.
+
+use super::schema::{
+    AccuracyReport, BaselineReport, DiagnosisReport, FlashReport, LayerReport, ModelReport, RamReport, Report, SCHEMA,
+    SearchReport, TargetReport, TensorReport, VerificationReport,
+};
+use crate::deliver::accuracy::Accuracies;
+use crate::deliver::contest::{SearchSummary, Winner};
+use crate::deliver::finalists::Finalist;
+use crate::deliver::misfit::Misfit;
+use crate::deliver::opened::Opened;
+use crate::deliver::quality::TensorQuality;
+use crate::deliver::validated::Validated;
+use crate::target::Platform;
+use bitesize_ir::Policy;
+use bitesize_search::Verdict;
+use bitesize_search::problem::Problem;
+use bitesize_verify::RunnerResult;
+
+impl Report {
+    /// A report of a network, its data and a target, everything else still to come.
+    pub fn new(opened: &Opened, platform: &Platform) -> Self {
+        let Opened { config, inputs, .. } = opened;
+        let model = &inputs.model;
+        let network = &model.network;
+        let target = &platform.name;
+        Self {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION").into(),
+            seed: config.seed,
+            model: ModelReport {
+                path: model.path.display().to_string(),
+                sha256: model.sha256.clone(),
+                parameters: network.parameters(),
+                macs: network.macs(),
+                softmax_dropped: network.softmax_dropped,
+            },
+            target: TargetReport {
+                name: target.name.clone(),
+                core: target.core.clone(),
+                flash_bytes: target.flash_bytes,
+                ram_bytes: target.ram_bytes,
+                compiler: format!("{} {}", platform.core.compiler, platform.core.flags.join(" ")),
+            },
+            package: config.package.clone(),
+            constraints: config.constraints(),
+            fits: false,
+            accuracy: None,
+            flash: None,
+            ram: None,
+            layers: None,
+            search: None,
+            baselines: None,
+            pareto: None,
+            tune: (),
+            verification: None,
+            chosen: None,
+            diagnosis: None,
+            tensors: None,
+            data: inputs.echo.clone(),
+            preprocess: inputs.preprocess.describe(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Adds the memory and the layers of a policy's widths on the problem's core.
+    pub fn add_memory(&mut self, problem: &Problem, policy: &Policy) {
+        let (network, widths) = (problem.network(), problem.widths(policy));
+        let (flash, ram) = (problem.model().flash(&widths), problem.model().ram(&widths));
+        self.flash = Some(FlashReport {
+            total: flash.total,
+            weights: flash.weights,
+            quantization: flash.quantization,
+            code: flash.code,
+        });
+        self.ram = Some(RamReport { total: ram.total, arena: ram.arena, scratch: ram.scratch, stack: ram.stack });
+        let layer = |(i, node): (usize, &bitesize_ir::Node)| LayerReport {
+            name: node.name.clone(),
+            op: node.op.name().into(),
+            weight_bits: widths.weights[i].map(|b| b.bits()),
+            activation_bits: widths.tensors[node.output.0].bits(),
+            macs: node.op.macs(network.shape(node.output)),
+            flash_bytes: flash.layers[i].total(),
+            ram_bytes: ram.plan.alive[i] as u64,
+        };
+        self.layers = Some(network.nodes.iter().enumerate().map(layer).collect());
+    }
+
+    /// Takes away what was found out about the policy delivered, since another one is delivered now.
+    pub fn forget_delivered(&mut self) {
+        self.accuracy = None;
+        self.verification = None;
+        self.diagnosis = None;
+        self.search = None;
+        self.baselines = None;
+        self.pareto = None;
+        self.chosen = Some("policy".into());
+    }
+
+    /// Adds what was chosen and what it was compared with.
+    pub fn add_choice(&mut self, winner: &Winner) {
+        self.fits = true;
+        self.chosen = Some(winner.finalist().name.clone());
+        self.search = winner.search.as_ref().map(|s: &SearchSummary| SearchReport {
+            strategy: s.strategy.into(),
+            episodes: s.episodes,
+            evaluations: s.evaluations,
+            seconds: s.seconds,
+            evaluation_seconds: s.evaluation_seconds,
+            stop_reason: s.stop_reason.into(),
+            reward: s.reward,
+            probes: s.probes,
+            reward_kind: s.reward_kind.name().into(),
+            note: s.note.clone(),
+        });
+        if winner.search.is_some() {
+            let row = |f: &Finalist| BaselineReport {
+                name: f.name.clone(),
+                fits: f.fits,
+                accuracy: None,
+                reward: f.reward,
+                flash_bytes: f.footprint.flash_bytes,
+                ram_bytes: f.footprint.ram_bytes,
+                failed: f.failed.clone(),
+            };
+            self.baselines = Some(winner.finalists[1..].iter().map(row).collect());
+        }
+    }
+
+    /// Adds what the validation data say.
+    pub fn add_validation(&mut self, validated: &Validated, winner: &Winner) {
+        let Accuracies { samples, float, .. } = validated.accuracies;
+        if let Some(float) = float {
+            self.set_accuracy(samples, float, validated.of_finalist(winner, winner.best));
+        }
+        for (i, row) in self.baselines.iter_mut().flatten().enumerate() {
+            row.accuracy = if row.fits { validated.of_finalist(winner, i + 1) } else { None };
+        }
+    }
+
+    /// Adds accuracies of float and of what is delivered.
+    pub fn set_accuracy(&mut self, samples: usize, float: f64, integer: Option<f64>) {
+        self.accuracy = Some(AccuracyReport { metric: "top1".into(), samples, float, integer });
+    }
+
+    /// Adds what the runners found.
+    pub fn add_verification(&mut self, results: &[RunnerResult]) {
+        let row = |r: &RunnerResult| VerificationReport {
+            runner: r.runner.into(),
+            status: r.status.word().into(),
+            detail: std::iter::once(r.status.to_string()).chain(r.notes.iter().cloned()).collect::<Vec<_>>().join("; "),
+            samples: r.samples,
+            mismatches: r.mismatches,
+            instructions: r.instructions,
+            stack_bytes: r.stack_bytes,
+            flash_bytes: r.flash_bytes,
+            ram_bytes: r.ram_bytes,
+            compiler: r.compiler.clone(),
+        };
+        self.verification = Some(results.iter().map(row).collect());
+    }
+
+    /// Adds each tensor's quality at 8 bits.
+    pub fn add_qualities(&mut self, qualities: &[TensorQuality]) {
+        let row = |q: &TensorQuality| TensorReport {
+            name: q.name.clone(),
+            sqnr_db: q.sqnr_db.is_finite().then_some(q.sqnr_db),
+            reason: q.reason.clone(),
+        };
+        self.tensors = Some(qualities.iter().map(row).collect());
+    }
+
+    /// Adds why nothing fits, or the given policy does not, with its memory.
+    pub fn add_misfit(&mut self, misfit: &Misfit, problem: &Problem) {
+        self.fits = false;
+        if let Some((policy, _)) = &misfit.given {
+            self.add_memory(problem, policy);
+        }
+        let diagnosis = &misfit.diagnosis;
+        self.diagnosis = Some(DiagnosisReport {
+            proved: diagnosis.verdict == Verdict::Impossible,
+            least_flash_bytes: diagnosis.least_flash.bytes,
+            least_ram_bytes: diagnosis.least_ram.bytes,
+            would_do_flash_bytes: diagnosis.would_do.flash_bytes,
+            would_do_ram_bytes: diagnosis.would_do.ram_bytes,
+            peak_node: diagnosis.peak.node.clone(),
+            peak_scratch_bytes: diagnosis.peak.scratch_bytes,
+            peak_tensors: diagnosis.peak.tensors.iter().map(|t| (t.name.clone(), t.bytes, t.bits.bits())).collect(),
+            boards: misfit.boards.clone(),
+        });
+    }
+}

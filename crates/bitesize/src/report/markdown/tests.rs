@@ -1,0 +1,111 @@
+use super::*;
+use crate::report::schema::{BaselineReport, DiagnosisReport, ModelReport, TargetReport, VerificationReport};
+
+fn report() -> Report {
+    Report {
+        schema: 1,
+        version: "0".into(),
+        seed: 0,
+        model: ModelReport {
+            path: "model.onnx".into(),
+            sha256: "00".into(),
+            parameters: 1,
+            macs: 1,
+            softmax_dropped: false,
+        },
+        target: TargetReport {
+            name: "custom".into(),
+            core: "cortex-m4".into(),
+            flash_bytes: Some(1000),
+            ram_bytes: Some(100),
+            compiler: "a-gcc 12 -O2".into(),
+        },
+        package: Default::default(),
+        constraints: None,
+        fits: true,
+        accuracy: None,
+        flash: None,
+        ram: None,
+        layers: None,
+        search: None,
+        baselines: None,
+        pareto: None,
+        tune: (),
+        verification: None,
+        chosen: None,
+        diagnosis: None,
+        tensors: None,
+        data: Vec::new(),
+        preprocess: "value".into(),
+        warnings: Vec::new(),
+    }
+}
+
+/// Every table's rows have as many cells as its head.
+#[track_caller]
+fn check_tables(text: &str) {
+    let mut cells = None;
+    for line in text.lines() {
+        let found = line.starts_with('|').then(|| line.replace("\\|", "").matches('|').count());
+        assert!(found.is_none() || cells.is_none() || cells == found, "{line}\n{text}");
+        cells = found;
+    }
+}
+
+#[test]
+fn a_compiler_s_many_lines_stand_below_the_table() {
+    let row = |runner: &str, detail: &str| VerificationReport {
+        runner: runner.into(),
+        status: "failed".into(),
+        detail: detail.into(),
+        samples: 0,
+        mismatches: 0,
+        instructions: None,
+        stack_bytes: None,
+        flash_bytes: None,
+        ram_bytes: None,
+        compiler: None,
+    };
+    let detail = "failed: `cc` failed (exit status: 1)\n    weights.c:1:1: error: a | b\n      ^~~~";
+    let verification = Some(vec![row("host-c", detail), row("qemu-m4", "passed")]);
+    let text = Report { verification, ..report() }.to_markdown();
+    check_tables(&text);
+    assert!(text.contains("| host-c | failed: `cc` failed (exit status: 1) | 0 |"), "{text}");
+    assert!(text.contains("\nhost-c in full:\n") && text.contains("        weights.c:1:1: error: a | b\n"), "{text}");
+}
+
+#[test]
+fn the_peak_names_the_scratch_and_names_with_bars_stay_in_their_cells() {
+    let diagnosis = DiagnosisReport {
+        proved: true,
+        least_flash_bytes: 1,
+        least_ram_bytes: 2,
+        would_do_flash_bytes: 3,
+        would_do_ram_bytes: 4,
+        peak_node: "conv".into(),
+        peak_scratch_bytes: 77,
+        peak_tensors: vec![("a|b".into(), 10, 8)],
+        boards: Vec::new(),
+    };
+    let text = Report { fits: false, diagnosis: Some(diagnosis), ..report() }.to_markdown();
+    check_tables(&text);
+    assert!(text.contains("| a\\|b | 10 | 8 |\n| (kernel scratch) | 77 | |\n"), "{text}");
+}
+
+#[test]
+fn a_baseline_that_failed_says_why() {
+    let row = |failed: Option<&str>| BaselineReport {
+        name: "uniform-2".into(),
+        fits: true,
+        accuracy: None,
+        reward: None,
+        flash_bytes: 1,
+        ram_bytes: 2,
+        failed: failed.map(Into::into),
+    };
+    let baselines = Some(vec![row(None), row(Some("layer `x`: too steep"))]);
+    let text = Report { baselines, ..report() }.to_markdown();
+    check_tables(&text);
+    assert!(text.contains("| uniform-2 | yes | failed | - | 1 | 2 |"), "{text}");
+    assert!(text.contains("`uniform-2` failed: layer `x`: too steep"), "{text}");
+}

@@ -1,0 +1,260 @@
+//! The schema of `report.json`.
+
+use crate::deliver::sweep::PointReport;
+use crate::ending::Ending;
+use crate::run::config::PackageConfig;
+use bitesize_search::Constraints;
+use bitesize_verify::Status;
+use serde::{Deserialize, Serialize};
+
+/// The number of the schema of `report.json`.
+pub const SCHEMA: u32 = 1;
+
+/// `report.json`. Keys of steps that did not run are null.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The version of bitesize.
+    pub version: String,
+    /// Where all chance came from.
+    pub seed: u64,
+    /// The network.
+    pub model: ModelReport,
+    /// What it had to fit.
+    pub target: TargetReport,
+    /// What the package is called.
+    #[serde(default)]
+    pub package: PackageConfig,
+    /// What it had to keep beside FLASH and RAM.
+    #[serde(default)]
+    pub constraints: Option<Constraints>,
+    /// Whether it fits.
+    pub fits: bool,
+    /// On the validation data.
+    pub accuracy: Option<AccuracyReport>,
+    /// Bytes of FLASH.
+    pub flash: Option<FlashReport>,
+    /// Bytes of RAM.
+    pub ram: Option<RamReport>,
+    /// One for each operator.
+    pub layers: Option<Vec<LayerReport>>,
+    /// What the search did.
+    pub search: Option<SearchReport>,
+    /// What it was compared with.
+    pub baselines: Option<Vec<BaselineReport>>,
+    /// What other budgets would deliver.
+    #[serde(default)]
+    pub pareto: Option<Vec<PointReport>>,
+    /// Null: there is no fine-tuning.
+    #[serde(default)]
+    pub tune: (),
+    /// What ran the package.
+    pub verification: Option<Vec<VerificationReport>>,
+    /// The name of the policy delivered: `search`, `policy`, or a baseline's.
+    pub chosen: Option<String>,
+    /// Where nothing fits: what would.
+    pub diagnosis: Option<DiagnosisReport>,
+    /// At 8 bits everywhere, against float.
+    pub tensors: Option<Vec<TensorReport>>,
+    /// What was read.
+    pub data: Vec<String>,
+    /// How stored values become the network's.
+    pub preprocess: String,
+    /// Everything that was warned of.
+    pub warnings: Vec<String>,
+}
+
+/// The network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the schema's, which docs/formats.md explains")]
+pub struct ModelReport {
+    pub path: String,
+    pub sha256: String,
+    pub parameters: usize,
+    pub macs: u64,
+    /// Whether a final Softmax was left out.
+    pub softmax_dropped: bool,
+}
+
+/// What it had to fit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the schema's, which docs/formats.md explains")]
+pub struct TargetReport {
+    pub name: String,
+    pub core: String,
+    /// Null without a limit.
+    pub flash_bytes: Option<u64>,
+    /// Null without a limit.
+    pub ram_bytes: Option<u64>,
+    /// The compiler and its flags that bytes of FLASH and stack hold for.
+    #[serde(default)]
+    pub compiler: String,
+}
+
+/// Accuracies on the validation data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the schema's, which docs/formats.md explains")]
+pub struct AccuracyReport {
+    pub metric: String,
+    pub samples: usize,
+    pub float: f64,
+    pub integer: Option<f64>,
+}
+
+/// Bytes of FLASH.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the schema's, which docs/formats.md explains")]
+pub struct FlashReport {
+    pub total: u64,
+    pub weights: u64,
+    pub quantization: u64,
+    pub code: u64,
+}
+
+/// Bytes of RAM.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the schema's, which docs/formats.md explains")]
+pub struct RamReport {
+    pub total: u64,
+    pub arena: u64,
+    pub scratch: u64,
+    pub stack: u64,
+}
+
+/// One operator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the schema's, which docs/formats.md explains")]
+pub struct LayerReport {
+    pub name: String,
+    pub op: String,
+    pub weight_bits: Option<u8>,
+    pub activation_bits: u8,
+    pub macs: u64,
+    pub flash_bytes: u64,
+    pub ram_bytes: u64,
+}
+
+/// What the search did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the schema's, which docs/formats.md explains")]
+pub struct SearchReport {
+    pub strategy: String,
+    pub episodes: usize,
+    pub evaluations: usize,
+    pub seconds: f64,
+    /// Of `seconds`, what quantizing and running networks took; the rest is the strategy's own.
+    #[serde(default)]
+    pub evaluation_seconds: f64,
+    pub stop_reason: String,
+    pub reward: Option<f64>,
+    /// Policies that differ in single widths, measured on part of the samples.
+    #[serde(default)]
+    pub probes: usize,
+    /// `loss` or `accuracy`: what the rewards are of.
+    #[serde(default)]
+    pub reward_kind: String,
+    /// How sure an optimum is.
+    #[serde(default)]
+    pub note: String,
+}
+
+/// A policy that the search is compared with, after the same final quantization.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the schema's, which docs/formats.md explains")]
+pub struct BaselineReport {
+    pub name: String,
+    pub fits: bool,
+    pub accuracy: Option<f64>,
+    pub reward: Option<f64>,
+    pub flash_bytes: u64,
+    pub ram_bytes: u64,
+    /// Why it fits and could not be quantized all the same.
+    #[serde(default)]
+    pub failed: Option<String>,
+}
+
+/// What one runner found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the schema's, which docs/formats.md explains")]
+pub struct VerificationReport {
+    pub runner: String,
+    /// `passed`, `mismatch`, `failed` or `not run`.
+    pub status: String,
+    /// What there is to say about it.
+    pub detail: String,
+    pub samples: usize,
+    pub mismatches: usize,
+    pub instructions: Option<u64>,
+    pub stack_bytes: Option<u64>,
+    pub flash_bytes: Option<u64>,
+    pub ram_bytes: Option<u64>,
+    pub compiler: Option<String>,
+}
+
+/// Where nothing fits: what would.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the schema's, which docs/formats.md explains")]
+pub struct DiagnosisReport {
+    /// Whether it is proved that nothing fits.
+    pub proved: bool,
+    pub least_flash_bytes: u64,
+    pub least_ram_bytes: u64,
+    /// A budget that would do, both together.
+    pub would_do_flash_bytes: u64,
+    pub would_do_ram_bytes: u64,
+    /// The operator at the peak of RAM.
+    pub peak_node: String,
+    /// Bytes of its kernel's scratch.
+    #[serde(default)]
+    pub peak_scratch_bytes: usize,
+    /// What is alive then, largest first: name, bytes, bits.
+    pub peak_tensors: Vec<(String, usize, u8)>,
+    /// The boards on which some policy fits.
+    pub boards: Vec<String>,
+}
+
+/// A tensor at 8 bits everywhere, against float.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the schema's, which docs/formats.md explains")]
+pub struct TensorReport {
+    pub name: String,
+    /// Null where there is no error at all.
+    pub sqnr_db: Option<f64>,
+    pub reason: Option<String>,
+}
+
+impl Report {
+    /// Reads the text of `report.json`.
+    ///
+    /// # Errors
+    /// What is wrong, with the line; another schema.
+    pub fn from_json(text: &str) -> Result<Self, String> {
+        let report: Self = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        if report.schema == SCHEMA { Ok(report) } else { Err(format!("its schema is {}, not {SCHEMA}", report.schema)) }
+    }
+
+    /// The text of `report.json`.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).expect("a report holds texts and finite numbers");
+        text.push('\n');
+        text
+    }
+
+    /// How the run ended that made it.
+    pub fn ending(&self) -> Ending {
+        let rows = || self.verification.iter().flatten();
+        // Without a compiler's name it was not even built: that says nothing about what it computes.
+        let refuted =
+            |v: &VerificationReport| v.status == Status::MISMATCH || v.status == Status::FAILED && v.compiler.is_some();
+        if !self.fits {
+            Ending::DoesNotFit
+        } else if rows().any(refuted) {
+            Ending::Mismatch
+        } else if rows().any(|v| v.status == Status::FAILED) {
+            Ending::NotBuilt
+        } else {
+            Ending::Done
+        }
+    }
+}

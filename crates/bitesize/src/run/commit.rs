@@ -1,0 +1,190 @@
+//! Changes of a run folder that happen together or not at all, whatever kills the process.
+//!
+//! New files are written into a folder beside their places, with a plan of what goes where. Renaming that folder is the
+//! one moment at which the change happens; `moves` then brings its files to their places.
+
+use super::folder::RunFolder;
+use super::ledger::{Ledger, Stage};
+use super::moves::{COMMIT, NEW, OLD, PLAN, Plan, STAGING, move_to_places, sync_folder, write_file};
+use super::names::{CONFIG, LEDGER};
+use super::provenance::Provenance;
+use crate::hash::sha256;
+use anyhow::{Context as _, bail};
+use std::fs;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// A change in preparation. Dropped, it leaves the folder as it was.
+pub struct Commit<'a> {
+    folder: &'a RunFolder,
+    staging: TempDir,
+    plan: Plan,
+    ledger: Ledger,
+    /// Files whose edits a user knows to be taken or written over.
+    asked_for: Vec<String>,
+    /// Paths of all new files.
+    files: Vec<String>,
+}
+
+impl RunFolder {
+    /// Begins a change.
+    ///
+    /// # Errors
+    /// The folder cannot be written to.
+    pub fn begin(&self) -> anyhow::Result<Commit<'_>> {
+        if !self.is_writable() {
+            bail!("the run folder `{}` cannot be written to", self.path().display());
+        }
+        let staging = tempfile::Builder::new()
+            .prefix(STAGING)
+            .tempdir_in(self.path())
+            .with_context(|| format!("the run folder `{}` cannot be written to", self.path().display()))?;
+        let plan = Plan { put: Vec::new(), remove: Vec::new() };
+        let ledger = self.ledger().clone();
+        // Settings are read before they are written, so that nothing but comments is lost.
+        let asked_for = vec![CONFIG.to_owned(), LEDGER.to_owned()];
+        Ok(Commit { folder: self, staging, plan, ledger, asked_for, files: Vec::new() })
+    }
+}
+
+impl Commit<'_> {
+    /// Begins `stage` anew, made from `made_from`.
+    pub fn stage(&mut self, stage: Stage, made_from: Provenance) {
+        self.ledger.begin(stage, made_from);
+    }
+
+    /// Puts the file `name` of `stage` into its place.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn put(&mut self, stage: Stage, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        self.write(name, bytes)?;
+        self.ledger.note(stage, name, bytes);
+        self.plan.put.push(name.to_owned());
+        Ok(())
+    }
+
+    /// Puts the folder `name` of `stage` with text files by path into its place.
+    ///
+    /// # Errors
+    /// One of them cannot be written.
+    pub fn put_tree(&mut self, stage: Stage, name: &str, files: &[(String, String)]) -> anyhow::Result<()> {
+        fs::create_dir_all(self.new_path(name)).with_context(|| self.fail(name))?;
+        self.ledger.empty(stage, name);
+        for (path, text) in files {
+            let path = format!("{name}/{path}");
+            self.write(&path, text.as_bytes())?;
+            self.ledger.note(stage, &path, text.as_bytes());
+        }
+        self.plan.put.push(name.to_owned());
+        Ok(())
+    }
+
+    /// Takes the file `name`, which a user has edited to hold `bytes`, as that of `stage`.
+    pub fn adopt(&mut self, stage: Stage, name: &str, bytes: &[u8]) {
+        self.ledger.note(stage, name, bytes);
+    }
+
+    /// Forgets `stage`: removes its files, and the folders that hold them.
+    pub fn forget(&mut self, stage: Stage) {
+        for file in self.ledger.forget(stage) {
+            let top = file.split('/').next().unwrap_or(&file).to_owned();
+            if !self.plan.remove.contains(&top) && !self.plan.put.contains(&top) {
+                self.plan.remove.push(top);
+            }
+        }
+    }
+
+    /// Removes the journal `name`, whatever it holds.
+    pub fn discard_journal(&mut self, name: &str) {
+        self.asked_for.push(name.to_owned());
+        self.plan.remove.push(name.to_owned());
+    }
+
+    /// Makes the change.
+    ///
+    /// # Errors
+    /// A file that a user has edited would be lost; a folder that cannot be written to. The folder is as it was.
+    pub fn finish(mut self) -> anyhow::Result<()> {
+        self.refuse_to_lose_edits()?;
+        self.write(LEDGER, self.ledger.to_json().as_bytes())?;
+        self.plan.put.push(LEDGER.to_owned());
+        let removed = |name: &String| !self.plan.put.contains(name) && self.folder.join(name).exists();
+        let remove: Vec<String> = self.plan.remove.iter().filter(|name| removed(name)).cloned().collect();
+        self.plan.remove = remove;
+        let plan = serde_json::to_vec(&self.plan)?;
+        write_file(&self.staging.path().join(PLAN), &plan).with_context(|| self.fail(PLAN))?;
+        for part in [NEW, OLD] {
+            fs::create_dir_all(self.staging.path().join(part)).with_context(|| self.fail(part))?;
+        }
+        let Self { folder, staging, ledger, files, .. } = self;
+        let place = folder.join(COMMIT);
+        fs::rename(staging.path(), &place)
+            .with_context(|| format!("cannot write into `{}`", folder.path().display()))?;
+        // The folder has moved away from under its guard.
+        let _ = staging.keep();
+        sync_folder(folder.path());
+        files.into_iter().for_each(|file| folder.owns(file));
+        move_to_places(folder.path())?;
+        *folder.ledger() = ledger;
+        Ok(())
+    }
+
+    fn new_path(&self, name: &str) -> PathBuf {
+        self.staging.path().join(NEW).join(name)
+    }
+
+    fn fail(&self, name: &str) -> String {
+        format!("cannot write `{}`: free some space or give another output folder", self.folder.join(name).display())
+    }
+
+    fn write(&mut self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        let path = self.new_path(name);
+        let parent = path.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(parent).and_then(|()| write_file(&path, bytes)).with_context(|| self.fail(name))?;
+        self.files.push(name.to_owned());
+        Ok(())
+    }
+
+    /// Refuses to replace or remove what is not as it was written.
+    fn refuse_to_lose_edits(&self) -> anyhow::Result<()> {
+        let known = self.folder.ledger();
+        for name in self.plan.put.iter().chain(&self.plan.remove) {
+            if self.asked_for.contains(name) {
+                continue;
+            }
+            for path in files_below(self.folder.path(), name)? {
+                let bytes = fs::read(self.folder.join(&path)).with_context(|| format!("cannot read `{path}`"))?;
+                let hash = sha256(&bytes);
+                let is_written = known.hash_of(&path) == Some(&hash);
+                if is_written || self.ledger.hash_of(&path) == Some(&hash) {
+                    continue;
+                }
+                let shown = self.folder.join(&path);
+                bail!(
+                    "`{}` was edited or put there since bitesize wrote `{name}`, and would be lost: move it out of the run \
+                     folder or remove it, then give the command again",
+                    shown.display()
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The paths of the files in `name` of `folder`: itself, or those below it; none where it is not there.
+fn files_below(folder: &Path, name: &str) -> anyhow::Result<Vec<String>> {
+    let path = folder.join(name);
+    if !path.is_dir() {
+        return Ok(if path.exists() { vec![name.to_owned()] } else { Vec::new() });
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&path).with_context(|| format!("cannot read `{}`", path.display()))? {
+        let inner = entry?.file_name();
+        files.extend(files_below(folder, &format!("{name}/{}", inner.to_string_lossy()))?);
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+//! What a network needs, without data: layers, bytes at each width, the peak, the least, the boards.
+
+use bitesize_ir::memory::{FlashUse, RamUse};
+use bitesize_ir::size::format_size;
+use bitesize_ir::target::Target;
+use bitesize_ir::{BitWidth, Network, PolicySpace};
+use bitesize_search::problem::Problem;
+use bitesize_search::{Diagnosis, some_policy_fits};
+use bitesize_verify::boards;
+use serde::Serialize;
+use std::fmt;
+
+use super::platform::Platform;
+
+/// Everything that `inspect` tells.
+#[derive(Clone, Debug, Serialize)]
+pub struct Inspection {
+    /// The network's name.
+    pub name: String,
+    /// Height, width, channels of the input.
+    pub input: String,
+    /// Of the output.
+    pub output: String,
+    /// Weights and biases.
+    pub parameters: usize,
+    /// Multiply-accumulates of one inference.
+    pub macs: u64,
+    /// The core that bytes hold for.
+    pub core: String,
+    /// One for each operator.
+    pub layers: Vec<Layer>,
+    /// At uniform 8, 4 and 2 bits.
+    pub uniform: Vec<Uniform>,
+    /// The least FLASH that some policy found takes, and a bound that none goes below.
+    pub least_flash_bytes: [u64; 2],
+    /// The least RAM that some policy found takes, and a bound that none goes below.
+    pub least_ram_bytes: [u64; 2],
+    /// Whether some policy keeps the budget asked about; null where none was given.
+    pub fits: Option<bool>,
+    /// One for each board.
+    pub boards: Vec<Board>,
+    #[serde(skip)]
+    diagnosis: Diagnosis,
+    #[serde(skip)]
+    budget_given: bool,
+}
+
+/// One operator.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct Layer {
+    pub name: String,
+    pub op: String,
+    pub output: String,
+    pub parameters: usize,
+    pub macs: u64,
+    /// Packed weights, constants and call at 8, 4 and 2 bits; shared kernels not counted.
+    pub flash_bytes: [u64; 3],
+    /// What is alive while it runs, at 8, 4 and 2 bits.
+    pub ram_bytes: [u64; 3],
+}
+
+/// All weights and activations at one width.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct Uniform {
+    pub bits: u8,
+    pub flash_bytes: u64,
+    pub flash_weights_bytes: u64,
+    pub flash_code_bytes: u64,
+    pub ram_bytes: u64,
+    pub arena_bytes: u64,
+    /// No arena can be smaller at these widths.
+    pub arena_lower_bound_bytes: u64,
+    /// The layer during which the most is alive.
+    pub peak: String,
+}
+
+/// What fits a board.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct Board {
+    pub name: String,
+    pub core: String,
+    pub flash_bytes: u64,
+    pub ram_bytes: u64,
+    /// The uniform widths that fit.
+    pub uniform_bits: Vec<u8>,
+    /// Whether some mixed policy fits; null where none was found and none was proved not to exist.
+    pub mixed: Option<bool>,
+}
+
+/// Widths in the order in which they are told.
+const WIDTHS: [BitWidth; 3] = [BitWidth::B8, BitWidth::B4, BitWidth::B2];
+
+/// Inspects `network` (rewritten) on a platform; `budget_given` says whether its budget was asked for.
+pub fn inspect(network: &Network, space: &PolicySpace, platform: &Platform, budget_given: bool) -> Inspection {
+    let problem = Problem::new(network, space, &platform.core, platform.budget());
+    let uses = WIDTHS.map(|bits| {
+        let widths = problem.widths(&problem.uniform(bits));
+        (problem.model().flash(&widths), problem.model().ram(&widths))
+    });
+    let diagnosis = Diagnosis::of(&problem);
+    let layer = |(i, node): (usize, &bitesize_ir::Node)| Layer {
+        name: node.name.clone(),
+        op: node.op.name().into(),
+        output: network.shape(node.output).to_string(),
+        parameters: node.op.parameters().map_or(0, |p| p.weights.len() + p.bias.len()),
+        macs: node.op.macs(network.shape(node.output)),
+        flash_bytes: [0, 1, 2].map(|w| uses[w].0.layers[i].total()),
+        ram_bytes: [0, 1, 2].map(|w| uses[w].1.plan.alive[i] as u64),
+    };
+    let uniform = |(bits, (flash, ram)): (BitWidth, &(FlashUse, RamUse))| Uniform {
+        bits: bits.bits(),
+        flash_bytes: flash.total,
+        flash_weights_bytes: flash.weights,
+        flash_code_bytes: flash.code,
+        ram_bytes: ram.total,
+        arena_bytes: ram.arena,
+        arena_lower_bound_bytes: ram.plan.lower_bound as u64,
+        peak: network.node(ram.plan.peak).name.clone(),
+    };
+    Inspection {
+        name: network.name.clone(),
+        input: network.shape(network.input).to_string(),
+        output: network.shape(network.output).to_string(),
+        parameters: network.parameters(),
+        macs: network.macs(),
+        core: platform.core.name.clone(),
+        layers: network.nodes.iter().enumerate().map(layer).collect(),
+        uniform: WIDTHS.into_iter().zip(&uses).map(uniform).collect(),
+        least_flash_bytes: [diagnosis.least_flash.bytes, diagnosis.least_flash.lower_bound],
+        least_ram_bytes: [diagnosis.least_ram.bytes, diagnosis.least_ram.lower_bound],
+        fits: budget_given.then(|| diagnosis.fitting().is_some()),
+        boards: boards::all().iter().filter_map(|target| board(network, space, target)).collect(),
+        diagnosis,
+        budget_given,
+    }
+}
+
+fn board(network: &Network, space: &PolicySpace, target: &Target) -> Option<Board> {
+    let core = boards::core(&target.core)?;
+    let problem = Problem::new(network, space, &core, target.budget());
+    let uniform_bits: Vec<u8> =
+        WIDTHS.into_iter().filter(|bits| problem.fits(&problem.uniform(*bits))).map(BitWidth::bits).collect();
+    let mixed = if uniform_bits.is_empty() { some_policy_fits(&problem) } else { Some(true) };
+    Some(Board {
+        name: target.name.clone(),
+        core: target.core.clone(),
+        flash_bytes: target.flash_bytes(),
+        ram_bytes: target.ram_bytes(),
+        uniform_bits,
+        mixed,
+    })
+}
+
+impl fmt::Display for Inspection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{}: input {}, output {}, {} parameters, {} MACs; bytes for {}\n",
+            self.name, self.input, self.output, self.parameters, self.macs, self.core
+        )?;
+        let longest = self.layers.iter().map(|l| l.name.len()).max().unwrap_or(5).clamp(5, 40);
+        writeln!(
+            f,
+            "{:<longest$} {:<16} {:<11} {:>9} {:>10}  {:>26}  {:>26}",
+            "layer", "operator", "output", "params", "MACs", "FLASH at 8 / 4 / 2 bits", "RAM alive at 8 / 4 / 2"
+        )?;
+        let three = |v: [u64; 3]| format!("{:>8} {:>8} {:>8}", v[0], v[1], v[2]);
+        for l in &self.layers {
+            let (flash, ram) = (three(l.flash_bytes), three(l.ram_bytes));
+            let Layer { name, op, output, parameters, macs, .. } = l;
+            writeln!(f, "{name:<longest$} {op:<16} {output:<11} {parameters:>9} {macs:>10}  {flash}  {ram}")?;
+        }
+        writeln!(f)?;
+        for u in &self.uniform {
+            writeln!(
+                f,
+                "uniform {} bits: FLASH {} (weights {}, code {}), RAM {} (arena {}, no plan below {}), peak at {}",
+                u.bits,
+                format_size(u.flash_bytes),
+                u.flash_weights_bytes,
+                u.flash_code_bytes,
+                format_size(u.ram_bytes),
+                u.arena_bytes,
+                u.arena_lower_bound_bytes,
+                u.peak
+            )?;
+        }
+        let least = |[bytes, bound]: [u64; 2]| {
+            let proof = if bytes == bound { "proved".into() } else { format!("none goes below {bound}") };
+            format!("{} ({proof})", format_size(bytes))
+        };
+        writeln!(
+            f,
+            "least of any policy: FLASH {}, RAM {}",
+            least(self.least_flash_bytes),
+            least(self.least_ram_bytes)
+        )?;
+        if self.budget_given {
+            writeln!(f, "\n{}", self.diagnosis)?;
+        }
+        writeln!(f, "\n{:<12} {:<13} {:>12} {:>12}  fits at", "board", "core", "FLASH", "RAM")?;
+        for b in &self.boards {
+            let bits: Vec<String> = b.uniform_bits.iter().map(|b| format!("{b} bits")).collect();
+            let fits = match (bits.is_empty(), b.mixed) {
+                (false, _) => bits.join(", "),
+                (true, Some(true)) => "mixed widths only".into(),
+                (true, Some(false)) => "no".into(),
+                (true, None) => "none found".into(),
+            };
+            writeln!(f, "{:<12} {:<13} {:>12} {:>12}  {fits}", b.name, b.core, b.flash_bytes, b.ram_bytes)?;
+        }
+        Ok(())
+    }
+}

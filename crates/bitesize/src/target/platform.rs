@@ -1,0 +1,115 @@
+//! Where the package is to run: a core's costs and a budget, from a board or from two sizes.
+
+use crate::ending::usage;
+use anyhow::Context as _;
+use bitesize_ir::target::{Budget, CoreCosts, Target};
+use bitesize_verify::boards;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// The core that a budget of two sizes is for, unless said otherwise.
+pub const DEFAULT_CORE: &str = "cortex-m4";
+
+/// Name and limits of a target, as `config.toml` keeps them. A limit that is not given is an absent key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlatformName {
+    /// The board's name, or `custom`.
+    pub name: String,
+    /// As `cortex-m4`.
+    pub core: String,
+    /// Bytes of FLASH for the package.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flash_bytes: Option<u64>,
+    /// Bytes of RAM for arena and stack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ram_bytes: Option<u64>,
+}
+
+impl PlatformName {
+    /// Whether FLASH or RAM is limited.
+    pub fn has_limit(&self) -> bool {
+        self.flash_bytes.is_some() || self.ram_bytes.is_some()
+    }
+
+    /// The two limits.
+    pub fn budget(&self) -> Budget {
+        Budget { flash_bytes: self.flash_bytes, ram_bytes: self.ram_bytes }
+    }
+}
+
+/// A core with a budget.
+#[derive(Clone, Debug)]
+pub struct Platform {
+    /// What it is called, and the budget.
+    pub name: PlatformName,
+    /// What kernels cost there.
+    pub core: CoreCosts,
+}
+
+impl Platform {
+    /// The two limits.
+    pub fn budget(&self) -> Budget {
+        self.name.budget()
+    }
+
+    /// The platform that `name` describes.
+    ///
+    /// # Errors
+    /// A core that nothing is known of.
+    pub fn named(name: PlatformName) -> anyhow::Result<Self> {
+        let core = core(&name.core)?;
+        Ok(Self { name, core })
+    }
+
+    /// A board of `targets/`, or the one in the file `board`.
+    ///
+    /// # Errors
+    /// No board of that name and no file either; a file that cannot be used.
+    pub fn of_board(board: &str) -> anyhow::Result<Self> {
+        let target = find_board(board)?;
+        let Budget { flash_bytes, ram_bytes } = target.budget();
+        Self::named(PlatformName { name: target.name, core: target.core, flash_bytes, ram_bytes })
+    }
+
+    /// Two sizes, or none, on a core.
+    ///
+    /// # Errors
+    /// A core that nothing is known of.
+    pub fn of_sizes(budget: Budget, core: Option<&str>) -> anyhow::Result<Self> {
+        let Budget { flash_bytes, ram_bytes } = budget;
+        let core = core.unwrap_or(DEFAULT_CORE).to_owned();
+        Self::named(PlatformName { name: "custom".into(), core, flash_bytes, ram_bytes })
+    }
+}
+
+/// The costs of a core.
+///
+/// # Errors
+/// No core of that name; the ones that there are.
+pub fn core(name: &str) -> anyhow::Result<CoreCosts> {
+    boards::core(name).ok_or_else(|| {
+        let names: Vec<String> = boards::cores().into_iter().map(|c| c.name).collect();
+        usage(format!("nothing is known of the core `{name}`; known: {}", names.join(", ")))
+    })
+}
+
+fn find_board(board: &str) -> anyhow::Result<Target> {
+    if let Some(target) = boards::board(board) {
+        return Ok(target);
+    }
+    let path = Path::new(board);
+    if path.is_file() {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the board file `{board}`"))?;
+        let wrong = |problem: String| anyhow::anyhow!("the board file `{board}`: {}", problem.trim_end());
+        let target = Target::from_toml(&text).map_err(|e| wrong(e.to_string()))?;
+        // A wrong file, and not wrong usage.
+        core(&target.core).map_err(|e| wrong(e.to_string()))?;
+        return Ok(target);
+    }
+    let names: Vec<String> = boards::all().into_iter().map(|t| t.name).collect();
+    Err(usage(format!(
+        "there is no board `{board}`; known: {}; or give the path of a board file of your own",
+        names.join(", ")
+    )))
+}
