@@ -4,7 +4,7 @@
 //! translation unit. The batch looks like a package itself: its input names the case and holds that case's input.
 
 use crate::Case;
-use bitesize_codegen::{EmitOptions, Package, emit, instances, kernel_keys};
+use bitesize_codegen::{EmitOptions, PackageFiles, PackageNames, emit, instances, kernel_keys};
 use bitesize_integer::{IntNetwork, Interpreter};
 use bitesize_ir::PolicySpace;
 use bitesize_ir::memory::{Widths, ram};
@@ -42,13 +42,22 @@ impl<'a> Batch<'a> {
             let network = &case.model.network;
             let widths = Widths::of(network, &PolicySpace::of(network), &case.model.policy);
             let plan = ram(network, &widths, core).plan;
-            let options = EmitOptions { prefix: format!("c{i}"), shared_kernels: Some(PREFIX.into()), figures: None };
+            let prefix = format!("c{i}");
+            let names = PackageNames::new(&prefix, Some(PREFIX)).expect("a letter and a number are a name");
+            let options = EmitOptions { prefix, shared_kernels: Some(PREFIX.into()), figures: None };
             let package = emit(&case.int, &plan, &options).unwrap_or_else(|error| panic!("{}: {error}", case.name));
-            body += &one_unit(&package, &format!("c{i}"));
+            body += &one_unit(&package, &names);
             keys.extend(kernel_keys(&case.int));
             let _ = writeln!(
                 table,
-                "    {{c{i}_arena, c{i}_input, c{i}_output, c{i}_run, C{i}_ARENA_BYTES, C{i}_INPUT_BYTES, C{i}_OUTPUT_BYTES}},"
+                "    {{{}, {}, {}, {}, {}, {}, {}}},",
+                names.arena(),
+                names.input(),
+                names.output(),
+                names.run(),
+                names.arena_bytes(),
+                names.input_bytes(),
+                names.output_bytes()
             );
         }
         let input_bytes = HEAD + cases.iter().map(|case| bytes(case, case.int.input)).max().unwrap_or(0);
@@ -96,8 +105,8 @@ impl<'a> Batch<'a> {
 }
 
 /// A package's header and sources one after another, without includes of each other.
-fn one_unit(package: &Package, prefix: &str) -> String {
-    let files = [".h", "_weights.h", "_weights.c", ".c"].map(|file| format!("{prefix}{file}"));
+fn one_unit(package: &PackageFiles, names: &PackageNames) -> String {
+    let files = [names.header(), names.weights_header(), names.weights_source(), names.source()];
     let text = |path: &String| package.file(path).unwrap_or_else(|| panic!("the package has no {path}"));
     let lines = files.iter().flat_map(|path| text(path).lines()).filter(|line| !line.starts_with("#include \""));
     lines.fold(String::new(), |all, line| all + line + "\n")

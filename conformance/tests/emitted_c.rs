@@ -2,7 +2,9 @@
 
 use bitesize_integer::{IntNetwork, IntOp};
 use bitesize_ir::target::CoreCosts;
-use bitesize_verify::{Cases, Job, Mismatch, Package, Runner, RunnerResult, Settings, Status, boards, verify};
+use bitesize_verify::{
+    Cases, Job, Mismatch, PackageFolder, Runner, RunnerResult, Status, VerifySettings, boards, verify,
+};
 use conformance::batch::Batch;
 use conformance::{Case, cases};
 use std::sync::Arc;
@@ -21,13 +23,13 @@ fn run(package: &[Case], cases: &[Case], runners: &[Runner]) -> Vec<RunnerResult
     }
     let inputs = batch.inputs();
     let checked = Cases::with_answers(&inputs, batch.input_bytes, 0, |input| batch.answer(input)).unwrap();
-    let package = Package { folder: folder.path().into(), prefix: "batch".into() };
+    let package = PackageFolder { folder: folder.path().into(), prefix: "batch".into() };
     let job = |&runner: &Runner| match runner {
         Runner::Host => Job::host(inputs.len()),
         Runner::Emulated(_) => Job::emulated(runner, inputs.len(), &core(runner), None),
     };
     let jobs: Vec<Job> = runners.iter().map(job).collect();
-    verify(&package, &checked, &jobs, &Settings::default()).unwrap()
+    verify(&package, &checked, &jobs, &VerifySettings::default()).unwrap()
 }
 
 /// The case that a mismatch is about, in words.

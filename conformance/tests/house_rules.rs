@@ -1,7 +1,12 @@
 //! Rules of the house that the compiler does not enforce: which crate may depend on which, where floats and files may
 //! appear, and that nothing loose is left behind.
 
-use std::collections::BTreeMap;
+#[path = "house_rules/circles.rs"]
+mod circles;
+#[path = "house_rules/modules.rs"]
+mod modules;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -81,6 +86,31 @@ fn crates_depend_only_on_what_the_architecture_allows() {
             assert!(may.contains(&dependency.as_str()), "{name} must not depend on {dependency}: see ARCHITECTURE.md");
         }
     }
+}
+
+#[test]
+fn no_modules_stand_in_a_circle() {
+    let mut found = String::new();
+    let mut crates: Vec<_> = fs::read_dir(root().join("crates")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    crates.sort();
+    for folder in crates.into_iter().chain(["conformance", "xtask"].map(|name| root().join(name))) {
+        let sources = files(&folder.join("src"), &[".rs"]);
+        let is_root = |path: &&PathBuf| {
+            let place = path.strip_prefix(folder.join("src")).unwrap();
+            place == Path::new("lib.rs")
+                || place.file_name() == Some("main.rs".as_ref())
+                || place.parent() == Some(Path::new("bin"))
+        };
+        let mut unread: BTreeSet<&PathBuf> = sources.iter().collect();
+        for file in sources.iter().filter(is_root) {
+            let (circles, read) = circles::circles_of(file, &|path| fs::read_to_string(path).ok()).unwrap();
+            unread.retain(|path| !read.files.contains(path) && !read.of_tests.contains(*path));
+            found.extend(circles.iter().map(|circle| circle.to_string()));
+        }
+        assert!(unread.is_empty(), "no `mod` line leads to {unread:?}");
+    }
+    let root = format!("{}/", root().display());
+    assert!(found.is_empty(), "modules that use each other in turn:\n{}", found.replace(&root, ""));
 }
 
 #[test]

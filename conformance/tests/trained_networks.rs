@@ -4,15 +4,15 @@
 //! Where that folder is not there (set `BITESIZE_SHARED` to it), the tests say so and do nothing. `BITESIZE_TEST_IMAGES`
 //! is the number of test images of each network (default 1,000; 0 takes all of them).
 
-use bitesize::console::{Console, Verbosity};
-use bitesize::data::{Batch, Dataset, Preprocess, PreprocessFile, Request, Role, Values};
-use bitesize::inputs::{Inputs, Sources};
-use bitesize::measure::Candidate;
-use bitesize::model::Model;
-use bitesize::package::memory_of;
-use bitesize::quantize::{Quantizer, calibrate};
-use bitesize::sqnr::{TensorQuality, WARNING_DB, qualities};
-use bitesize_codegen::{EmitOptions, emit};
+use bitesize::deliver::calibrated::calibrate;
+use bitesize::deliver::candidate::{Candidate, samples};
+use bitesize::deliver::delivered::memory_of;
+use bitesize::deliver::quality::{TensorQuality, WARNING_DB, qualities};
+use bitesize::deliver::quantizer::Quantizer;
+use bitesize::input::{Batch, Dataset, Preprocess, PreprocessFile, Request, Role, Values};
+use bitesize::input::{Inputs, Model, Sources};
+use bitesize::observe::Monitor;
+use bitesize_codegen::{EmitOptions, PackageNames, emit};
 use bitesize_integer::{Interpreter, top1};
 use bitesize_ir::requantize::WeightLayout;
 use bitesize_ir::{BitWidth, Network, Policy, PolicySpace};
@@ -35,10 +35,6 @@ fn shared(test: &str) -> Option<PathBuf> {
     None
 }
 
-fn quiet() -> Console {
-    Console::new(Verbosity::Quiet)
-}
-
 fn preprocess_of(shared: &Path, name: &str) -> PreprocessFile {
     let text = std::fs::read_to_string(shared.join(format!("models/{name}.toml"))).unwrap();
     PreprocessFile::from_toml(&text).unwrap()
@@ -46,21 +42,24 @@ fn preprocess_of(shared: &Path, name: &str) -> PreprocessFile {
 
 /// Uniform 8 bits, as `fit` delivers them.
 fn quantized(network: &Network, calibration: &Batch) -> Candidate {
-    let console = quiet();
-    let ranges = calibrate(network, calibration, &CalibrationSettings::default(), &console).unwrap();
-    let quantizer = Quantizer::prepare(network, calibration, ranges, &console).unwrap();
+    let monitor = Monitor::unobserved();
+    let ranges = calibrate(network, calibration, &CalibrationSettings::default(), &monitor).unwrap();
+    let quantizer = Quantizer::prepare_all(network, calibration, ranges, &monitor).unwrap();
     let policy = Policy::uniform(&PolicySpace::of(network), BitWidth::B8, BitWidth::B8);
     quantizer.sequential("8 bits", &policy).unwrap()
 }
 
 /// The arena that the C of `candidate` declares is what the memory model plans.
 fn check_arena(name: &str, candidate: &Candidate) {
-    let core = bitesize::platform::core("cortex-m4").unwrap();
+    let core = bitesize::target::core("cortex-m4").unwrap();
     let (_, ram) = memory_of(candidate, &core);
     assert_eq!(ram.arena, ram.plan.arena_bytes as u64, "{name}");
-    let package = emit(&candidate.integers, &ram.plan, &EmitOptions::default()).unwrap();
-    let header = package.file("model.h").expect("a package has its header");
-    let define = header.lines().find(|line| line.starts_with("#define MODEL_ARENA_BYTES")).expect("it names the arena");
+    let options = EmitOptions::default();
+    let names = PackageNames::new(&options.prefix, None).unwrap();
+    let package = emit(&candidate.integers, &ram.plan, &options).unwrap();
+    let header = package.file(&names.header()).expect("a package has its header");
+    let macro_start = format!("#define {}", names.arena_bytes());
+    let define = header.lines().find(|line| line.starts_with(&macro_start)).expect("it names the arena");
     assert!(define.contains(&format!(" {}", ram.arena)), "{name}: {define} instead of {}", ram.arena);
 }
 
@@ -73,7 +72,8 @@ impl VisualWakeWords {
     const NAME: &str = "mlperf_vww_mobilenet_v1";
 
     fn load(shared: &Path) -> Self {
-        let mut model = Model::load(&shared.join(format!("models/{}.onnx", Self::NAME)), &quiet()).unwrap();
+        let mut model =
+            Model::load(&shared.join(format!("models/{}.onnx", Self::NAME)), &Monitor::unobserved()).unwrap();
         let shape = model.network.shape(model.network.input);
         let file = PreprocessFile { size: Some([shape.h, shape.w]), ..preprocess_of(shared, Self::NAME) };
         let preprocess = Preprocess::checked(&file, shape).unwrap();
@@ -122,7 +122,7 @@ impl VisualWakeWords {
     fn check(&self, what: &str, calibration: &Batch, measured: &Batch) -> Vec<TensorQuality> {
         let candidate = quantized(&self.model.network, calibration);
         check_arena(Self::NAME, &candidate);
-        let all = qualities(&candidate, measured).unwrap();
+        let all = qualities(&candidate, measured, &Monitor::unobserved()).unwrap();
         println!("{what}: {} images measured, calibrated on {}", measured.len(), calibration.len());
         for quality in &all {
             println!("{:6.2} dB  {}  {}", quality.sqnr_db, quality.name, quality.reason.as_deref().unwrap_or_default());
@@ -179,7 +179,7 @@ impl Hits {
         for chunk in indices.chunks(250) {
             let batch = images.load(chunk).unwrap();
             let mut go_on = |_, _| ControlFlow::Continue(());
-            let float = FloatModel::new(network).forward(&batch.samples(), &mut go_on).unwrap();
+            let float = FloatModel::new(network).forward(&samples(&batch), &mut go_on).unwrap();
             let codes = interpreter.run_batch(&candidate.input_codes(&batch));
             let found = bitesize_train::top1(&float, classes).into_iter().zip(codes.chunks_exact(classes));
             for ((float, codes), label) in found.zip(&batch.labels) {
@@ -200,7 +200,9 @@ fn check(shared: &Path, case: &Case) {
     let (model, train, val) = (path(&format!("models/{}.onnx", case.name)), path(case.train), path(case.val));
     let preprocess = preprocess_of(shared, case.name);
     let sources = Sources { model: &model, train: Some(&train), val: Some(&val), preprocess: &preprocess };
-    let Inputs { model, train: Some(train), val: Some(val), .. } = Inputs::open(sources, &quiet()).unwrap() else {
+    let Inputs { model, train: Some(train), val: Some(val), .. } =
+        Inputs::open(sources, &Monitor::unobserved()).unwrap()
+    else {
         panic!("{}: both data sets were asked for", case.name)
     };
     let first: Vec<usize> = (0..CALIBRATION_IMAGES.min(train.len())).collect();

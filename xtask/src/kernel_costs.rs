@@ -6,7 +6,7 @@
 //! `--measure NAME COMPILER FLAG...` the file of another core or compiler is printed.
 
 use crate::objects::{Object, compile};
-use bitesize_codegen::{EmitOptions, emit, instances, layer_type};
+use bitesize_codegen::{EmitOptions, PackageNames, emit, instances, layer_type};
 use bitesize_integer::{IntNetwork, IntNode, IntOp, IntTensor};
 use bitesize_ir::memory::MemoryPlan;
 use bitesize_ir::op::KernelKind;
@@ -185,12 +185,13 @@ fn calls(core: &Core) -> Result<Calls, String> {
     let measured: Result<Vec<(usize, Object)>, String> = lengths
         .into_par_iter()
         .map(|layers| {
-            let package =
-                emit(&clamps(layers), &clamp_plan(layers), &EmitOptions::default()).map_err(|e| e.to_string())?;
+            let options = EmitOptions::default();
+            let source = PackageNames::new(&options.prefix, None).map_err(|e| e.to_string())?.source();
+            let package = emit(&clamps(layers), &clamp_plan(layers), &options).map_err(|e| e.to_string())?;
             let mut files: Vec<(&str, &str)> = Vec::new();
             files.extend(package.files.iter().filter(|(name, _)| name.ends_with(".h")).map(|(n, t)| (&**n, &**t)));
             let file = format!("model_{layers}.c");
-            files.push((&file, package.file("model.c").ok_or("the package lacks model.c")?));
+            files.push((&file, package.file(&source).ok_or_else(|| format!("the package lacks {source}"))?));
             Ok((layers, core.compile(&files, &file)?))
         })
         .collect();

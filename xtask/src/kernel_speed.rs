@@ -8,7 +8,7 @@ use bitesize_ir::requantize::Multiplier;
 use bitesize_ir::shape::{Pads, Window};
 use bitesize_ir::target::CoreCosts;
 use bitesize_ir::{BitWidth, NodeId, Shape, TensorId};
-use bitesize_verify::{Cases, Job, Package, Runner, Settings, verify};
+use bitesize_verify::{Cases, Job, PackageFolder, Runner, VerifySettings, verify};
 
 /// A layer to be timed, without its widths.
 #[derive(Clone, Copy)]
@@ -66,8 +66,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
 
 fn weights(layer: Layer, input: Shape, out_c: usize) -> usize {
     match layer {
-        Layer::Conv(window) => window.kernel[0] * window.kernel[1] * input.c * out_c,
-        Layer::Depthwise(window) => window.kernel[0] * window.kernel[1] * input.c,
+        Layer::Conv(window) => window.area() * input.c * out_c,
+        Layer::Depthwise(window) => window.area() * input.c,
         Layer::FullyConnected => input.c * out_c,
     }
 }
@@ -131,8 +131,8 @@ fn instructions(network: &IntNetwork, runner: Runner, core: &CoreCosts) -> Resul
     let cases = Cases::with_answers(&[sample], input.shape.elements(), 0, |_| vec![0; output.shape.elements()]);
     let cases = cases.map_err(|e| e.to_string())?;
     let jobs = [Job::emulated(runner, 1, core, None)];
-    let package = Package { folder: folder.clone(), prefix: "model".into() };
-    let results = verify(&package, &cases, &jobs, &Settings::default()).map_err(|e| e.to_string())?;
+    let package = PackageFolder { folder: folder.clone(), prefix: EmitOptions::default().prefix };
+    let results = verify(&package, &cases, &jobs, &VerifySettings::default()).map_err(|e| e.to_string())?;
     let _ = std::fs::remove_dir_all(&folder);
     results[0].instructions.ok_or_else(|| format!("{}: {}", results[0].runner, results[0].status))
 }

@@ -5,6 +5,8 @@ mod kernel_costs;
 mod kernel_speed;
 mod objects;
 mod results;
+#[cfg(unix)]
+mod run_folder;
 mod strategies;
 
 use std::process::ExitCode;
@@ -19,6 +21,12 @@ const COMMANDS: &[Row] = &[
         kernel_costs::run,
     ),
     ("results", "run fit on the reference networks and write the tables of docs/results.md", results::run),
+    #[cfg(unix)]
+    (
+        "run-folder",
+        "kill runs, fill their disks and alter their inputs, and write the tables of docs/run-folder.md",
+        run_folder::run,
+    ),
     (
         "strategies",
         "compare the search strategies on the reference networks and write the tables of docs/strategies.md",

@@ -1,16 +1,14 @@
 //! One search, read at one or several numbers of evaluations, and what it would deliver there.
 
 use super::subject::{Failure, Subject};
-use bitesize::judge::{Judge, Target};
-use bitesize::measure::{Candidate, share};
-use bitesize::quantize::Quantizer;
-use bitesize::run::RunFolder;
+use bitesize::deliver::accuracy::share;
+use bitesize::deliver::candidate::Candidate;
+use bitesize::deliver::finalists::{FinalJudge, first_highest};
+use bitesize::deliver::judge::Judge;
 use bitesize_ir::Policy;
-use bitesize_search::problem::{Memory, from_compact, to_compact};
-use bitesize_search::search::finalists;
 use bitesize_search::{
-    DdpgSettings, EvaluationError, Evaluator, Memo, Outcome, Problem, Record, RewardKind, Score, Settings, Strategy,
-    search,
+    DdpgSettings, EvaluationError, Evaluator, Fitting, Footprint, Memo, Outcome, Problem, Record, Score, Scores,
+    SearchSettings, Strategy, finalists, from_compact, search, to_compact,
 };
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;
@@ -86,11 +84,8 @@ pub(super) type Finals = Mutex<HashMap<String, Final>>;
 /// What the jobs of one network work with.
 pub(super) struct Bench<'a> {
     pub(super) subject: &'a Subject,
-    pub(super) quantizer: &'a Quantizer<'a>,
-    pub(super) target: &'a Target,
+    pub(super) judge: FinalJudge<'a>,
     pub(super) finals: &'a Finals,
-    /// What is maximised.
-    pub(super) reward: RewardKind,
 }
 
 /// A judge that counts what it is asked.
@@ -120,28 +115,32 @@ type Spent = (Record, usize);
 impl Bench<'_> {
     /// Runs `job` under the limits of `problem`, and reads it at `readings` evaluations and at its end.
     pub(super) fn run(&self, job: &Job, problem: &Problem, readings: &[usize]) -> Result<Done, Failure> {
-        let place = tempfile::tempdir()?;
-        let mut judge = Judge::new(self.quantizer, self.target, &RunFolder::create(&place.path().join("probes"))?)?;
-        let float = share(self.target.float_hits, self.subject.reward.len());
-        let settings = Settings {
+        let mut scores = Scores::default();
+        let FinalJudge { quantizer, held_out, reward, monitor } = self.judge;
+        let mut judge = Judge::new(quantizer, held_out, None, monitor);
+        let fitting = Fitting::of(problem).ok_or_else(|| format!("{job:?}: nothing fits"))?;
+        let settings = SearchSettings {
             episodes: job.evaluations,
             patience: None,
-            reward: self.reward,
+            reward,
             seed: job.seed,
-            reference_reward: self.reward.of(Score { accuracy: float, loss: 0.0 }),
+            reference_reward: reward.of(Score { accuracy: held_out.float_accuracy(), loss: 0.0 }),
             ddpg: DdpgSettings::default(),
         };
         let start = Instant::now();
         let (probe_share, probes) = (judge.probe_share(), Cell::new(0));
         let mut records: Vec<Spent> = Vec::new();
         let mut counting = Counting { judge: &mut judge, probes: &probes };
-        let outcome = search(problem, job.strategy, &settings, &mut Memo::new(&mut counting), &mut |record| {
+        let mut rewards = Memo::new(&mut counting, &mut scores);
+        let outcome = search(problem, &fitting, job.strategy, &settings, &mut rewards, &mut |record| {
             let spent = record.episode + 1 + (probes.get() as f64 * probe_share).ceil() as usize;
             records.push((record.clone(), spent));
             ControlFlow::Continue(())
         })?;
         let seconds = start.elapsed().as_secs_f64();
-        let Outcome::Found(found) = outcome else { return Err(format!("{job:?}: nothing fits").into()) };
+        let Outcome::Found(found) = outcome else {
+            return Err(format!("{job:?}: stopped before its first episode").into());
+        };
         if found.finalists.iter().map(to_compact).ne(finalists_of(&records, &found.proposed)) {
             return Err(format!("{job:?}: its log does not lead to the finalists that the search names").into());
         }
@@ -176,33 +175,28 @@ impl Bench<'_> {
     /// Of `finalists` the one with the highest reward after the final quantization.
     fn delivered(&self, finalists: Vec<String>, problem: &Problem) -> Result<Delivered, Failure> {
         let finals = || self.finals.lock().unwrap_or_else(PoisonError::into_inner);
-        let quantized = |policy: &str| -> Result<Candidate, Failure> {
-            Ok(self.quantizer.sequential("final", &from_compact(policy, problem.space())?)?)
-        };
-        let mut best: Option<(f64, String, Option<Candidate>)> = None;
-        for policy in finalists {
+        let read = |policy: &str| from_compact(policy, problem.space());
+        let judged = |policy: String| -> Result<_, Failure> {
             let known = finals().get(&policy).map(Final::reward);
-            let (reward, candidate) = match known {
-                Some(reward) => (reward, None),
+            let (candidate, reward) = match known {
+                Some(reward) => (None, reward),
                 None => {
-                    let candidate = quantized(&policy)?;
-                    let reward = self.reward.of(self.target.score(&candidate, None).map_err(|_| "interrupted")?);
+                    let (candidate, reward) = self.judge.judge("final", &read(&policy)?)?;
                     finals().entry(policy.clone()).or_insert(Final::Reward(reward));
-                    (reward, Some(candidate))
+                    (Some(candidate), reward)
                 }
             };
-            if best.as_ref().is_none_or(|(other, ..)| reward > *other) {
-                best = Some((reward, policy, candidate));
-            }
-        }
-        let (reward, policy, candidate): (f64, String, Option<Candidate>) = best.ok_or("a search without a record")?;
+            Ok(((policy, candidate, reward), Some(reward)))
+        };
+        let judged = finalists.into_iter().map(judged).collect::<Result<Vec<_>, _>>()?;
+        let ((policy, candidate, reward), _) = first_highest(judged).ok_or("a search without a record")?;
         if let Some(Final::Delivered(known)) = finals().get(&policy) {
             return Ok(known.clone());
         }
-        let candidate = candidate.map_or_else(|| quantized(&policy), Ok)?;
-        let Memory { flash_bytes, ram_bytes, .. } = problem.memory(&from_compact(&policy, problem.space())?);
-        let hits = candidate.hits(&self.subject.test).map_err(|_| "interrupted")?;
-        let accuracy = share(hits, self.subject.test.len());
+        let again = || -> Result<Candidate, Failure> { Ok(self.judge.quantizer.sequential("final", &read(&policy)?)?) };
+        let candidate = candidate.map_or_else(again, Ok)?;
+        let Footprint { flash_bytes, ram_bytes, .. } = problem.footprint(&read(&policy)?);
+        let accuracy = share(candidate.hits(&self.subject.test, self.judge.monitor)?, self.subject.test.len());
         let delivered = Delivered { policy: policy.clone(), reward, accuracy, flash_bytes, ram_bytes };
         finals().insert(policy, Final::Delivered(delivered.clone()));
         Ok(delivered)

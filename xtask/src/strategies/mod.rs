@@ -6,132 +6,32 @@
 //! them: after a change of a strategy or of what judges, remove the file.
 
 mod job;
+mod lines;
+mod plan;
 pub(crate) mod study;
 mod subject;
 mod table;
 
-use bitesize::console::{Console, Verbosity};
-use bitesize::data::Shares;
-use bitesize::judge::Target;
-use bitesize::model::Model;
-use bitesize::quantize::{Quantizer, calibrate};
+use bitesize::deliver::calibrated::calibrate;
+use bitesize::deliver::candidate::float_hits;
+use bitesize::deliver::finalists::FinalJudge;
+use bitesize::deliver::held_out::HeldOut;
+use bitesize::deliver::quantizer::Quantizer;
+use bitesize::input::Model;
+use bitesize::observe::Monitor;
+use bitesize::target::{DEFAULT_CORE, core};
 use bitesize_ir::BitWidth;
 use bitesize_ir::target::Budget;
 use bitesize_search::{Problem, RewardKind, Strategy};
 use bitesize_train::{Calibration, CalibrationSettings};
-use job::{Bench, Done, Final, Finals, Job};
-use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
-use std::io::Write as _;
+use job::{Bench, Final, Finals, Job};
+use lines::{Line, Reference, Results};
+use plan::{NETWORKS, READINGS, SHARES, jobs};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 use subject::{Failure, Subject, problem_of};
-
-/// The networks, in the order of the tables.
-const NETWORKS: [&str; 4] = ["cifar10_mobilenet_v1", "cifar10_mobilenet_v2", "cifar10_mnasnet", "mlperf_resnet8"];
-
-/// Shares of the FLASH and RAM of uniform 8 bits. The last is near the tightest: the least that `bitesize inspect` finds is
-/// 30 to 34 % and 25 to 26 %.
-const CASES: [&str; 3] = ["f70+r70", "f50+r50", "f36+r30"];
-
-/// Evaluations at which searches are read.
-const READINGS: [usize; 2] = [100, 600];
-
-const SEEDS: [u64; 3] = [1, 2, 3];
-
-const SHARES: Shares = Shares { calibration: 512, reward: 500 };
-
-/// A line of the results.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(untagged)]
-enum Line {
-    /// What a network is compared with.
-    Reference(Reference),
-    /// A search.
-    Done(Box<Done>),
-}
-
-/// A network without a budget.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Reference {
-    network: String,
-    /// Accuracies on the whole test set: float, and uniform 8 bits.
-    float: f64,
-    uniform: f64,
-    /// Of uniform 8 bits.
-    flash_bytes: u64,
-    ram_bytes: u64,
-}
-
-/// What is known so far, and where it is kept.
-struct Results {
-    references: Vec<Reference>,
-    done: Vec<Done>,
-    file: File,
-}
-
-impl Results {
-    fn open(path: &Path) -> Result<Self, Failure> {
-        let text = match fs::read_to_string(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            text => text.map_err(|error| format!("{}: {error}", path.display()))?,
-        };
-        let complete = text.rfind('\n').map_or("", |end| &text[..=end]);
-        let file = File::options().create(true).append(true).open(path)?;
-        file.set_len(complete.len() as u64)?;
-        let mut results = Self { references: Vec::new(), done: Vec::new(), file };
-        for line in complete.lines() {
-            match serde_json::from_str(line).map_err(|e| format!("{}: {e}", path.display()))? {
-                Line::Reference(reference) => results.references.push(reference),
-                Line::Done(done) => results.done.push(*done),
-            }
-        }
-        Ok(results)
-    }
-
-    fn add(&mut self, line: &Line) -> Result<(), Failure> {
-        writeln!(self.file, "{}", serde_json::to_string(line)?)?;
-        match line.clone() {
-            Line::Reference(reference) => self.references.push(reference),
-            Line::Done(done) => self.done.push(*done),
-        }
-        Ok(())
-    }
-
-    fn reference(&self, network: &str) -> Option<&Reference> {
-        self.references.iter().find(|reference| reference.network == network)
-    }
-}
-
-/// Whether chance plays in `strategy`.
-fn has_chance(strategy: Strategy) -> bool {
-    match strategy {
-        Strategy::Auto | Strategy::Evolution | Strategy::Random | Strategy::Ddpg => true,
-        Strategy::Exact | Strategy::Greedy | Strategy::Rules => false,
-    }
-}
-
-/// The seeds that `strategy` runs with.
-fn seeds(strategy: Strategy) -> &'static [u64] {
-    if has_chance(strategy) { &SEEDS } else { &SEEDS[..1] }
-}
-
-/// The searches of `network`, those of the agent or all others, the longest first, so that all threads end together. The agent
-/// runs for each number of evaluations by itself, since it explores in another way; the others are read on their way.
-fn jobs(network: &str, agent: bool) -> Vec<Job> {
-    let mut jobs = Vec::new();
-    for strategy in Strategy::ALL.into_iter().filter(|strategy| (*strategy == Strategy::Ddpg) == agent) {
-        let evaluations = if strategy == Strategy::Ddpg { &READINGS[..] } else { &READINGS[1..] };
-        for (case, evaluations) in CASES.iter().flat_map(|case| evaluations.iter().map(move |e| (case, *e))) {
-            for seed in seeds(strategy) {
-                jobs.push(Job { network: network.into(), case: (*case).into(), strategy, seed: *seed, evaluations });
-            }
-        }
-    }
-    jobs.sort_by_key(|job| std::cmp::Reverse((job.evaluations, has_chance(job.strategy))));
-    jobs
-}
 
 /// Runs what is missing and rewrites tables and plots. `arguments`: the work folder (default `docs/strategies`, beside the
 /// tables), and the names of networks to run (default all), or `none` to write what is there.
@@ -176,41 +76,42 @@ fn all(root: &Path, work: &Path, networks: &[&str]) -> Result<(), Failure> {
 /// A network calibrated, with what judges its policies.
 struct Prepared<'a> {
     subject: &'a Subject,
-    console: Console,
+    monitor: Monitor<'static>,
     calibration: Calibration,
-    target: Target,
+    held_out: HeldOut,
 }
 
 impl<'a> Prepared<'a> {
     fn of(subject: &'a Subject) -> Result<Self, Failure> {
-        let (network, console) = (&subject.model.network, Console::new(Verbosity::Quiet));
-        let calibration = calibrate(network, &subject.calibration, &CalibrationSettings::default(), &console)?;
-        Ok(Self { subject, target: Target::of(network, &subject.reward)?, console, calibration })
+        let (network, monitor) = (&subject.model.network, Monitor::unobserved());
+        let calibration = calibrate(network, &subject.calibration, &CalibrationSettings::default(), &monitor)?;
+        let held_out = HeldOut::of(network, &subject.reward, &monitor)?;
+        Ok(Self { subject, held_out, monitor, calibration })
     }
 
-    /// Calls `work` with what quantizes the network, what judges it, and its problem without limits.
-    fn with<T>(&self, work: impl FnOnce(&Quantizer, &Target, &Problem) -> Result<T, Failure>) -> Result<T, Failure> {
+    /// Calls `work` with what quantizes the network and judges it, and its problem without limits.
+    fn with<T>(&self, work: impl FnOnce(FinalJudge, &Problem) -> Result<T, Failure>) -> Result<T, Failure> {
         let Model { network, space, .. } = &self.subject.model;
         let calibration = self.calibration.clone();
-        let quantizer = Quantizer::prepare(network, &self.subject.calibration, calibration, &self.console)?;
-        let core = bitesize::platform::core(bitesize::platform::DEFAULT_CORE)?;
-        let without_limit = Budget { flash_bytes: u64::MAX, ram_bytes: u64::MAX };
-        work(&quantizer, &self.target, &Problem::new(network, space, &core, without_limit))
+        let (held_out, monitor) = (&self.held_out, &self.monitor);
+        let quantizer = &Quantizer::prepare_all(network, &self.subject.calibration, calibration, monitor)?;
+        let judge = FinalJudge { quantizer, held_out, reward: RewardKind::Loss, monitor };
+        work(judge, &Problem::new(network, space, &core(DEFAULT_CORE)?, Budget::UNLIMITED))
     }
 }
 
 /// Runs the searches `missing` of `network`.
 fn compare(shared: &Path, network: &str, missing: Vec<Job>, mut results: Results) -> Result<Results, Failure> {
     let subject = Subject::read(shared, network, SHARES)?;
-    Prepared::of(&subject)?.with(|quantizer, target, free| {
+    Prepared::of(&subject)?.with(|judge, free| {
         if results.reference(network).is_none() {
-            results.add(&Line::Reference(reference(network, &subject, quantizer, free)?))?;
+            results.add(&Line::Reference(reference(network, &subject, judge, free)?))?;
         }
         let known = results.done.iter().filter(|done| done.job.network == network).flat_map(|done| &done.readings);
         let known =
             known.map(|reading| (reading.delivered.policy.clone(), Final::Delivered(reading.delivered.clone())));
         let finals: Finals = Mutex::new(known.collect());
-        let bench = Bench { subject: &subject, quantizer, target, finals: &finals, reward: RewardKind::Loss };
+        let bench = Bench { subject: &subject, judge, finals: &finals };
         side_by_side(&bench, free, missing, results)
     })
 }
@@ -245,16 +146,16 @@ fn side_by_side(bench: &Bench, free: &Problem, jobs: Vec<Job>, results: Results)
     Ok(ended.into_inner().unwrap_or_else(PoisonError::into_inner).1)
 }
 
-fn reference(network: &str, subject: &Subject, quantizer: &Quantizer, free: &Problem) -> Result<Reference, Failure> {
+fn reference(network: &str, subject: &Subject, judge: FinalJudge, free: &Problem) -> Result<Reference, Failure> {
     let uniform = free.uniform(BitWidth::B8);
-    let memory = free.memory(&uniform);
-    let candidate = quantizer.sequential("uniform-8", &uniform)?;
+    let footprint = free.footprint(&uniform);
+    let candidate = judge.quantizer.sequential("uniform-8", &uniform)?;
     let samples = subject.test.len() as f64;
     Ok(Reference {
         network: network.into(),
-        float: bitesize::measure::float_hits(&subject.model.network, &subject.test)? as f64 / samples,
-        uniform: candidate.hits(&subject.test)? as f64 / samples,
-        flash_bytes: memory.flash_bytes,
-        ram_bytes: memory.ram_bytes,
+        float: float_hits(&subject.model.network, &subject.test, judge.monitor)? as f64 / samples,
+        uniform: candidate.hits(&subject.test, judge.monitor)? as f64 / samples,
+        flash_bytes: footprint.flash_bytes,
+        ram_bytes: footprint.ram_bytes,
     })
 }

@@ -3,8 +3,9 @@
 use super::job::{Bench, Delivered, Done, Finals, Job, Reading};
 use super::subject::{Failure, Subject, problem_of};
 use super::{Prepared, shared_folder};
-use bitesize::data::Shares;
-use bitesize_search::problem::Memory;
+use bitesize::deliver::finalists::FinalJudge;
+use bitesize::input::Shares;
+use bitesize_search::Footprint;
 use std::path::Path;
 
 /// Runs the searches that the environment names on each of the networks `arguments`:
@@ -34,11 +35,11 @@ fn study(shared: &Path, network: &str) -> Result<(), Failure> {
     let count = |name| setting(name, "512").parse();
     let shares = Shares { calibration: count("IMAGES")?, reward: count("EVAL_IMAGES")? };
     let subject = Subject::read(shared, network, shares)?;
-    Prepared::of(&subject)?.with(|quantizer, target, free| {
+    Prepared::of(&subject)?.with(|judge, free| {
         let finals = Finals::default();
         let reward = setting("REWARD", "loss").parse()?;
-        let bench = Bench { subject: &subject, quantizer, target, finals: &finals, reward };
-        let full = free.memory(&free.uniform(bitesize_ir::BitWidth::B8));
+        let bench = Bench { subject: &subject, judge: FinalJudge { reward, ..judge }, finals: &finals };
+        let full = free.footprint(&free.uniform(bitesize_ir::BitWidth::B8));
         let readings: Vec<usize> =
             setting("EVALUATIONS", "200").split(',').map(str::parse).collect::<Result<_, _>>()?;
         let evaluations = readings.iter().copied().max().ok_or("EVALUATIONS is empty")?;
@@ -57,7 +58,7 @@ fn study(shared: &Path, network: &str) -> Result<(), Failure> {
 }
 
 /// What one search had after so many evaluations; `full` is uniform 8 bits. At its end also what the whole search took.
-fn line(done: &Done, reading: &Reading, full: Memory) -> String {
+fn line(done: &Done, reading: &Reading, full: Footprint) -> String {
     let Job { network, case, strategy, seed, evaluations } = &done.job;
     let share = |used: u64, of: u64| 100.0 * used as f64 / of as f64;
     let Delivered { reward, accuracy, flash_bytes, ram_bytes, .. } = reading.delivered;

@@ -1,8 +1,7 @@
 //! The networks, with their data, that strategies are compared on.
 
-use bitesize::console::{Console, Verbosity};
-use bitesize::data::{Batch, Dataset, Preprocess, PreprocessFile, Request, Role, Shares, Split};
-use bitesize::model::Model;
+use bitesize::input::{Batch, Dataset, Model, Preprocess, PreprocessFile, Request, Role, Shares, Split};
+use bitesize::observe::Monitor;
 use bitesize_ir::BitWidth;
 use bitesize_ir::target::Budget;
 use bitesize_search::{Constraints, Problem, WidthSet};
@@ -23,7 +22,7 @@ impl Subject {
     /// Reads `name` of the folder `shared`; the split is drawn with seed 0.
     pub(super) fn read(shared: &Path, name: &str, shares: Shares) -> Result<Self, Failure> {
         let file = shared.join("models").join(name);
-        let mut model = Model::load(&file.with_extension("onnx"), &Console::new(Verbosity::Quiet))?;
+        let mut model = Model::load(&file.with_extension("onnx"), &Monitor::unobserved())?;
         let preprocess = PreprocessFile::from_toml(&std::fs::read_to_string(file.with_extension("toml"))?)?;
         let shape = model.network.shape(model.network.input);
         let preprocess = Preprocess::checked(&preprocess, shape)?;
@@ -46,7 +45,7 @@ impl Subject {
 /// `free` under the limits that `case` names: `wN` is N % of the bytes of packed weights at 8 bits, `fN` and `rN` are N % of
 /// the FLASH and RAM of uniform 8 bits; joined by `+`. Without a limit of RAM, activations have 8 bits.
 pub(super) fn problem_of<'a>(free: &Problem<'a>, case: &str) -> Result<Problem<'a>, Failure> {
-    let full = free.memory(&free.uniform(BitWidth::B8));
+    let full = free.footprint(&free.uniform(BitWidth::B8));
     let (mut budget, mut constraints): (Budget, _) = (free.budget(), Constraints::default());
     for part in case.split('+') {
         let wrong = || format!("`{part}` is none of wN, fN, rN");
@@ -55,8 +54,8 @@ pub(super) fn problem_of<'a>(free: &Problem<'a>, case: &str) -> Result<Problem<'
         let share = |bytes: u64| (bytes as f64 * percent / 100.0) as u64;
         match what {
             "w" => constraints.weight_bytes = Some(share(full.weight_bytes)),
-            "f" => budget.flash_bytes = share(full.flash_bytes),
-            "r" => budget.ram_bytes = share(full.ram_bytes),
+            "f" => budget.flash_bytes = Some(share(full.flash_bytes)),
+            "r" => budget.ram_bytes = Some(share(full.ram_bytes)),
             _ => return Err(wrong().into()),
         }
     }

@@ -1,11 +1,12 @@
 //! Tables and plots of the results.
 
 use super::job::{Done, Reading, STEP};
+use super::lines::{Reference, Results};
+use super::plan::{CASES, NETWORKS, READINGS, SHARES, seeds};
 use super::subject::Failure;
-use super::{CASES, NETWORKS, READINGS, Reference, Results, SHARES, seeds};
 use crate::results::insert;
-use bitesize::judge::PROBE_SAMPLES;
-use bitesize::plot::{Chart, Line, Series, svg};
+use bitesize::deliver::judge::PROBE_SAMPLES;
+use bitesize::report::chart::{Chart, Line, Series, svg};
 use bitesize_search::Strategy;
 use std::fmt::Write as _;
 use std::fs;
