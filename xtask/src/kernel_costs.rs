@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         [flag] if flag == "--check" => true,
         [flag, name, compiler, flags @ ..] if flag == "--measure" => {
             let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-            print!("{}", to_toml(&measure(name, compiler, &flags)?));
+            print!("{}", to_toml(&measured_costs(name, compiler, &flags)?));
             return Ok(());
         }
         other => {
@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
                 continue;
             }
         }
-        let costs = measure(name, COMPILER, flags)?;
+        let costs = measured_costs(name, COMPILER, flags)?;
         if check {
             compare(&text()?, &to_toml(&costs), &path)?;
         } else {
@@ -118,7 +118,7 @@ impl Core<'_> {
     }
 }
 
-fn measure(name: &str, compiler: &str, flags: &[&str]) -> Result<CoreCosts, String> {
+fn measured_costs(name: &str, compiler: &str, flags: &[&str]) -> Result<CoreCosts, String> {
     let folder = std::env::temp_dir().join(format!("bitesize-kernel-costs-{}-{name}", std::process::id()));
     let core = Core { compiler, flags, folder };
     let kernels: Result<BTreeMap<String, KernelCost>, String> =

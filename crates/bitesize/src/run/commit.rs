@@ -5,7 +5,7 @@
 
 use super::folder::RunFolder;
 use super::ledger::{Ledger, Stage};
-use super::moves::{COMMIT, NEW, OLD, PLAN, Plan, STAGING, move_to_places, sync_folder, write_file};
+use super::moves::{COMMIT, Moves, NEW, OLD, PLAN, STAGING, move_to_places, sync_folder, write_file};
 use super::names::{CONFIG, LEDGER};
 use super::provenance::Provenance;
 use crate::hash::sha256;
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 pub struct Commit<'a> {
     folder: &'a RunFolder,
     staging: TempDir,
-    plan: Plan,
+    plan: Moves,
     ledger: Ledger,
     /// Files whose edits a user knows to be taken or written over.
     asked_for: Vec<String>,
@@ -39,7 +39,7 @@ impl RunFolder {
             .prefix(STAGING)
             .tempdir_in(self.path())
             .with_context(|| format!("the run folder `{}` cannot be written to", self.path().display()))?;
-        let plan = Plan { put: Vec::new(), remove: Vec::new() };
+        let plan = Moves { put: Vec::new(), remove: Vec::new() };
         let ledger = self.ledger().clone();
         // Settings are read before they are written, so that nothing but comments is lost.
         let asked_for = vec![CONFIG.to_owned(), LEDGER.to_owned()];

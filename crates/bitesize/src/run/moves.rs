@@ -22,7 +22,7 @@ pub(super) const OLD: &str = "old";
 
 /// What goes where: names in the run folder.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Plan {
+pub(super) struct Moves {
     /// Files and folders that get their places.
     pub(super) put: Vec<String>,
     /// Files and folders that go.
@@ -59,7 +59,7 @@ pub(super) fn move_to_places(folder: &Path) -> anyhow::Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return clear(&commit),
         Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.display())),
     };
-    let plan: Plan = serde_json::from_slice(&text).with_context(|| format!("`{}` is damaged", path.display()))?;
+    let plan: Moves = serde_json::from_slice(&text).with_context(|| format!("`{}` is damaged", path.display()))?;
     let moves = plan.put.iter().map(|name| (name, true)).chain(plan.remove.iter().map(|name| (name, false)));
     let mut done: Vec<&str> = Vec::new();
     for (name, is_new) in moves {

@@ -93,6 +93,28 @@ fn quiet_commands_say_nothing_but_what_is_asked_for() {
     }
 }
 
+/// Layers are quantized once for each width, and what is delivered is what a folder of its own gives.
+#[test]
+fn policies_in_one_folder_share_layers_by_width() {
+    let (folder, _) = scratch();
+    let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+    let search = |out: &str, policy: &str| {
+        let limits = ["--flash", "200KiB", "--ram", "64KiB", "--eval-samples", "64"];
+        run(&[&["search", out, "--policy", policy], &limits[..]].concat())
+    };
+    let out = calibrated(&one);
+    // Tensors are compared with float at 8 bits: that is what other policies ask for besides their own.
+    search(&out, "8/8").expect(0, &["quantize layers: 0 pairs"]);
+    search(&out, "4/4").expect(0, &["quantize layers: 18 pairs"]);
+    search(&out, "4/2").expect(0, &["quantize layers: 0 pairs", "18 more were there"]);
+    let fresh = calibrated(&two);
+    search(&fresh, "4/2").expect(0, &["quantize layers: 18 pairs"]);
+    for name in ["policy.toml", "weights.safetensors", "prepared.safetensors"] {
+        let read = |out: &str| fs::read(Path::new(out).join(name)).unwrap();
+        assert!(read(&out) == read(&fresh), "{name}");
+    }
+}
+
 /// A budget holds until another is given; a core alone, or no limit at all, is none.
 #[test]
 fn a_search_takes_the_earlier_budget_where_there_is_one() {

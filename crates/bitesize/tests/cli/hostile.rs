@@ -109,7 +109,7 @@ fn a_truncated_jpeg_is_skipped_counted_and_reported() {
 }
 
 #[test]
-fn counts_of_zero_in_the_settings_are_refused() {
+fn settings_that_flags_refuse_are_refused_in_a_file_too() {
     let (folder, out) = scratch();
     let example = Example::new();
     let more = ["--policy", "8/8", "--patience", "5"];
@@ -122,6 +122,21 @@ fn counts_of_zero_in_the_settings_are_refused() {
         let line = text.lines().find(|l| l.starts_with(&format!("{key} = "))).expect(key);
         fs::write(&path, text.replace(line, &format!("{key} = 0"))).unwrap();
         unproven(&["fit", "--config", &path, "-o", &again]).expect(1, &["edited.toml", key, "at least 1"]);
+        assert!(!Path::new(&again).exists());
+    }
+    for (from, to, words) in [
+        ("method = \"min_error\"", "method = { percentile = 7.0 }", "percentile is 7"),
+        ("candidates = 36", "candidates = 1", "at least 2"),
+        ("strategy = \"policy\"", "strategy = \"guess\"", "search.policy"),
+        ("episodes = ", "time_limit = 0\nepisodes = ", "search.time_limit"),
+        ("episodes = ", "pareto = 3\nepisodes = ", "exclude each other"),
+        ("episodes = ", "pareto = 99\nepisodes = ", "2 to 20"),
+        ("flash_bytes = ", "flesh_bytes = ", "flesh_bytes"),
+        ("name = \"model\"", "name = \"int\"", "package.name"),
+    ] {
+        assert!(text.contains(from), "{from} is not in\n{text}");
+        fs::write(&path, text.replacen(from, to, 1)).unwrap();
+        unproven(&["fit", "--config", &path, "-o", &again]).expect(1, &["edited.toml", words]);
         assert!(!Path::new(&again).exists());
     }
 }

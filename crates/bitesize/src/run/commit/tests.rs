@@ -67,7 +67,7 @@ fn a_change_that_was_cut_off_anywhere_is_brought_to_its_end() {
             let path = root.path();
             let folder = before(path);
             let commit = change(&folder);
-            let (staging, mut plan) = (commit.staging.path().to_owned(), Plan { put: Vec::new(), remove: Vec::new() });
+            let (staging, mut plan) = (commit.staging.path().to_owned(), Moves { put: Vec::new(), remove: Vec::new() });
             plan.put.extend(["new", "file", "tree"].map(str::to_owned));
             plan.remove.push("gone".into());
             fs::create_dir_all(staging.join(OLD)).unwrap();
