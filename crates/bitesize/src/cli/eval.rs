@@ -32,24 +32,32 @@ pub(crate) struct EvalArgs {
 
 impl EvalArgs {
     pub(crate) fn run(self, monitor: &Monitor) -> anyhow::Result<Ending> {
-        let measured = if self.path.is_dir() { self.of_run(monitor)? } else { self.of_model(monitor)? };
+        if self.path.is_dir() {
+            self.of_run(monitor)?;
+        } else {
+            self.of_model(monitor)?;
+        }
+        Ok(Ending::Done)
+    }
+
+    fn tell(&self, measured: &Accuracies) -> anyhow::Result<()> {
         if self.json {
             let json = serde_json::json!({
                 "metric": "top1", "samples": measured.samples, "float": measured.float,
                 "integer": measured.integer.first(),
             });
             out_line!("{}", serde_json::to_string_pretty(&json)?);
-        } else {
-            out_line!("top-1 on {} samples", measured.samples);
-            let rows = [("float", measured.float), ("integer", measured.integer.first().copied())];
-            for (name, value) in rows.into_iter().filter_map(|(name, value)| Some((name, value?))) {
-                out_line!("{name:<8} {:.2} %", 100.0 * value);
-            }
+            return Ok(());
         }
-        Ok(Ending::Done)
+        out_line!("top-1 on {} samples", measured.samples);
+        let rows = [("float", measured.float), ("integer", measured.integer.first().copied())];
+        for (name, value) in rows.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+            out_line!("{name:<8} {:.2} %", 100.0 * value);
+        }
+        Ok(())
     }
 
-    fn of_model(&self, monitor: &Monitor) -> anyhow::Result<Accuracies> {
+    fn of_model(&self, monitor: &Monitor) -> anyhow::Result<()> {
         let val = self.val.as_deref().ok_or_else(|| usage("say which data to measure on: --val DATA"))?;
         let preprocess = self.preprocess.read()?;
         let sources = Sources { model: &self.path, train: None, val: Some(val), preprocess: &preprocess };
@@ -57,10 +65,10 @@ impl EvalArgs {
         let data = inputs.val.as_ref().context("the validation data were not opened")?;
         let measured = accuracies(data, Some(&inputs.model.network), &[], monitor)?;
         inputs.tell_skipped(monitor);
-        Ok(measured)
+        self.tell(&measured)
     }
 
-    fn of_run(&self, monitor: &Monitor) -> anyhow::Result<Accuracies> {
+    fn of_run(&self, monitor: &Monitor) -> anyhow::Result<()> {
         if self.preprocess.read()? != PreprocessFile::default() {
             return Err(usage("the preprocessing of a run is in its config.toml and cannot be given again"));
         }
@@ -81,6 +89,7 @@ impl EvalArgs {
         let data = inputs.val.as_ref().context("the validation data were not opened")?;
         let measured = accuracies(data, Some(&inputs.model.network), &[&delivered.candidate], monitor)?;
         inputs.tell_skipped(monitor);
+        self.tell(&measured)?;
         let report = report::files::read(&folder)?.filter(|report| report.accuracy.is_none());
         if let (Some(mut report), Some(float)) = (report, measured.float) {
             if folder.is_writable() {
@@ -95,6 +104,6 @@ impl EvalArgs {
                 ));
             }
         }
-        Ok(measured)
+        Ok(())
     }
 }
