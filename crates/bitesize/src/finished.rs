@@ -20,11 +20,15 @@ const STAGES: [Stage; 6] =
 pub fn finished(opened: &Opened, until: Until) -> anyhow::Result<Option<Report>> {
     let folder = opened.folder;
     refuse_edited_policy(opened)?;
+    if folder.ledger().entry(Stage::Reported).is_some_and(|entry| entry.is_outdated) {
+        return Ok(None);
+    }
     let Some(report) = files::read(folder)? else { return Ok(None) };
     if until == Until::Proven && !files::is_finished(&report, folder) {
         return Ok(None);
     }
     opened.refuse_other_known_inputs(Stage::Reported, &files::made_from(opened, report.accuracy.is_some())?)?;
+    let mut is_whole = true;
     if report.fits {
         let chosen = Chosen::made_from(opened, &opened.platform()?)?;
         opened.refuse_other_inputs(Stage::Calibrated, &Calibrated::made_from(opened)?)?;
@@ -33,29 +37,35 @@ pub fn finished(opened: &Opened, until: Until) -> anyhow::Result<Option<Report>>
         if let Some(search) = &report.search {
             let probes = Chosen::probes_made_from(opened)?.hash();
             let chosen = chosen.hash();
-            refuse_altered_journal(opened, DIARY, &chosen, search.episodes)?;
-            refuse_altered_journal(opened, PROBES, &probes, 0)?;
-            refuse_altered_journal(opened, PARETO_POINTS, &chosen, report.pareto.as_ref().map_or(0, Vec::len))?;
+            let swept = report.pareto.as_ref().map_or(0, Vec::len);
+            for (name, made_from, lines) in
+                [(DIARY, &chosen, search.episodes), (PROBES, &probes, search.probes), (PARETO_POINTS, &chosen, swept)]
+            {
+                is_whole &= refuse_altered_journal(opened, name, made_from, lines)?;
+            }
         }
     }
-    let is_whole = folder.refuse_altered(&STAGES)?;
+    is_whole &= folder.refuse_altered(&STAGES)?;
     Ok(Some(report).filter(|_| is_whole))
 }
 
 /// Refuses a journal `name` made from what has the hash `made_from` that is not as it was when it had `lines` lines or
-/// more.
-fn refuse_altered_journal(opened: &Opened, name: &str, made_from: &str, lines: usize) -> anyhow::Result<()> {
+/// more; whether it is there.
+fn refuse_altered_journal(opened: &Opened, name: &str, made_from: &str, lines: usize) -> anyhow::Result<bool> {
     let path = opened.folder.join(name);
     let text = match std::fs::read(&path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && lines == 0 => return Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(lines == 0),
         Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.display())),
     };
-    let is_whole = text.is_empty() || text.ends_with('\n');
+    let is_cut = !text.is_empty() && !text.ends_with('\n');
     let problem = match journal::parse(&text, made_from) {
         Err(line) => format!("line {line} differs from what bitesize wrote there"),
-        Ok(found) if found.len() < lines || !is_whole => "lines are missing at its end".to_owned(),
-        Ok(_) => return Ok(()),
+        Ok(found) if found.len() < lines || is_cut => "lines are missing at its end".to_owned(),
+        Ok(_) => return Ok(true),
     };
-    bail!("`{}` is damaged or was altered: {problem}; put back the file as it was, or start a new run", path.display())
+    bail!(
+        "`{}` is damaged or was altered: {problem}; put back the file as it was, or remove it, and --resume makes it again",
+        path.display()
+    )
 }

@@ -47,6 +47,7 @@ pub fn walk(opened: Opened, until: Until) -> anyhow::Result<Walked> {
         Err(misfit) => {
             report.add_misfit(&misfit, &problem);
             let mut commit = folder.begin()?;
+            commit.forget_outdated(&[Stage::Delivered, Stage::Emitted, Stage::Swept]);
             let made_from = report::files::made_from(&opened, false)?;
             report::files::put(&mut report, &opened, Some(made_from), &mut commit)?;
             commit.finish()?;
@@ -91,6 +92,7 @@ pub fn walk(opened: Opened, until: Until) -> anyhow::Result<Walked> {
         report::pareto::put(&swept, &inputs.model.space, float, made_from, &mut commit)?;
         report.pareto = Some(swept.rows);
     }
+    commit.forget_outdated(&[Stage::Emitted, Stage::Swept]);
     let made_from = report::files::made_from(&opened, report.accuracy.is_some())?;
     report::files::put(&mut report, &opened, Some(made_from), &mut commit)?;
     commit.finish()?;

@@ -29,9 +29,13 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Whether it goes on with an interrupted run where `--resume` is given.
-    pub(crate) fn has_resume(&self) -> bool {
-        matches!(self, Self::Fit(_) | Self::Search(_))
+    /// The command that goes on where this one was interrupted, where there is one.
+    pub(crate) fn resume_command(&self) -> Option<String> {
+        match self {
+            Self::Fit(args) => Some(args.resume_command()),
+            Self::Search(args) => Some(args.resume_command()),
+            _ => None,
+        }
     }
 
     /// Runs it.

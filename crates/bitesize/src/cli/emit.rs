@@ -116,6 +116,9 @@ impl Emission {
         if is_edited {
             commit.forget(Stage::Chosen);
             delivered.put(opened, made_from.clone(), Some(&written.text), &mut commit)?;
+            if folder.ledger().entry(Stage::Swept).is_some() {
+                opened.monitor.note("the sweep of budgets is of the earlier search, and goes with it");
+            }
             commit.forget(Stage::Swept);
             commit.discard_journal(PARETO_POINTS);
         } else {

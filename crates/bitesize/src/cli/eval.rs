@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use bitesize::deliver::accuracy::{Accuracies, accuracies};
 use bitesize::deliver::opened::{Opened, inputs_of};
 use bitesize::deliver::{Chosen, Delivered};
-use bitesize::input::{Inputs, PreprocessFile, Sources};
+use bitesize::input::{Inputs, PreprocessFile, Sources, class_order};
 use bitesize::observe::Monitor;
 use bitesize::report;
 use bitesize::run::RunFolder;
@@ -80,7 +80,8 @@ impl EvalArgs {
             .or(config.data.val.as_deref())
             .ok_or_else(|| usage("the run has no validation data: say which data to measure on with --val DATA"))?;
         // The class order of folders is that of both, as long as the training data are there.
-        let train = Some(config.data.train.as_path()).filter(|path| path.exists());
+        let holds_classes = |path: &&Path| class_order(&[path]).is_ok_and(|classes| classes.is_some());
+        let train = Some(config.data.train.as_path()).filter(holds_classes);
         let inputs = inputs_of(&config, train, Some(val), monitor)?;
         let opened = Opened { config: &config, inputs: &inputs, folder: &folder, monitor };
         let platform = opened.platform()?;

@@ -56,6 +56,11 @@ pub(crate) struct FitArgs {
 }
 
 impl FitArgs {
+    /// The command that goes on with an interrupted run.
+    pub(crate) fn resume_command(&self) -> String {
+        format!("bitesize fit --resume -o {}", self.output.display())
+    }
+
     pub(crate) fn run(self, monitor: &Monitor) -> anyhow::Result<Ending> {
         let mut folder =
             if self.resume { RunFolder::open_or_create(&self.output)? } else { RunFolder::create(&self.output)? };
@@ -64,6 +69,12 @@ impl FitArgs {
         if let Some(difference) = kept.as_ref().and_then(|kept| kept.first_difference(&config)) {
             bail!(
                 "`{}` holds a run with other settings, so it cannot be resumed with these: {difference}",
+                self.output.display()
+            );
+        }
+        if kept.as_ref().is_some_and(|kept| kept.data.val.is_none()) && config.data.val.is_some() {
+            bail!(
+                "the run in `{0}` has no validation data: go on without --val, then measure with `bitesize eval {0} --val DATA`",
                 self.output.display()
             );
         }

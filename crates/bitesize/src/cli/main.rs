@@ -53,12 +53,12 @@ fn main() -> ExitCode {
     };
     console::stop_on_signals(verbosity);
     use_threads(cli.threads);
-    let resumes = cli.command.has_resume();
+    let resume_command = cli.command.resume_command();
     let terminal = Terminal::new(verbosity);
     let monitor = Monitor::new(&terminal);
     match command::refuse_ignored(&command, &matches).and_then(|()| cli.command.run(&monitor)) {
         Ok(ending) => exit_code(ending),
-        Err(error) => fail(&error, resumes),
+        Err(error) => fail(&error, resume_command),
     }
 }
 
@@ -73,9 +73,12 @@ fn exit_code(ending: Ending) -> ExitCode {
 }
 
 /// Tells the error as one chain, each cause behind a colon.
-fn fail(error: &anyhow::Error, resumes: bool) -> ExitCode {
+fn fail(error: &anyhow::Error, resume_command: Option<String>) -> ExitCode {
     if error.is::<Interrupted>() {
-        err_line!("{}", if resumes { "interrupted; the same command with --resume goes on" } else { "interrupted" });
+        match resume_command {
+            Some(command) => err_line!("interrupted; `{command}` goes on"),
+            None => err_line!("interrupted"),
+        }
         return ExitCode::from(INTERRUPTED);
     }
     err_line!("error: {error:#}");

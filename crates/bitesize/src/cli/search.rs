@@ -32,6 +32,11 @@ pub(crate) struct SearchCommandArgs {
 }
 
 impl SearchCommandArgs {
+    /// The command that goes on with an interrupted search.
+    pub(crate) fn resume_command(&self) -> String {
+        format!("bitesize search {} --resume", self.folder.display())
+    }
+
     pub(crate) fn run(self, monitor: &Monitor) -> anyhow::Result<Ending> {
         let folder = RunFolder::open(&self.folder)?;
         let earlier = config_of(&folder)?;
@@ -90,17 +95,20 @@ impl SearchCommandArgs {
     }
 }
 
-/// Puts the settings of a new search into their place, and takes away what an earlier one delivered: it may be of other
-/// samples and settings. Probes stay where they depend on nothing that has changed.
+/// Puts the settings of a new search into their place. What an earlier one delivered stands, marked as outdated, until this
+/// one has led to something. Probes stay where they depend on nothing that has changed.
 fn begin(opened: &Opened) -> anyhow::Result<()> {
     opened.refuse_other_inputs(Stage::Calibrated, &Calibrated::made_from(opened)?)?;
     opened.folder.refuse_altered(&[Stage::Calibrated, Stage::Prepared])?;
+    // What cannot go at the end is told now.
+    let mut end = opened.folder.begin()?;
+    RESULTS.iter().for_each(|stage| end.forget(*stage));
+    end.refuse_to_lose_edits()?;
     let probes = std::fs::read_to_string(opened.folder.join(PROBES)).unwrap_or_default();
     let probes_hold = journal::parse(&probes, &Chosen::probes_made_from(opened)?.hash()).is_ok();
     let mut commit = opened.folder.begin()?;
-    for stage in [Stage::Chosen, Stage::Delivered, Stage::Emitted, Stage::Swept, Stage::Reported] {
-        commit.forget(stage);
-    }
+    commit.forget(Stage::Chosen);
+    commit.outdate(&RESULTS);
     commit.discard_journal(PARETO_POINTS);
     if !probes_hold {
         commit.discard_journal(PROBES);
@@ -108,3 +116,6 @@ fn begin(opened: &Opened) -> anyhow::Result<()> {
     opened.put(&mut commit)?;
     commit.finish()
 }
+
+/// The stages that a search leads to.
+const RESULTS: [Stage; 4] = [Stage::Delivered, Stage::Emitted, Stage::Swept, Stage::Reported];

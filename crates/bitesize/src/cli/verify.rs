@@ -38,7 +38,9 @@ impl VerifyArgs {
         config.verify.host_samples = self.host_samples.unwrap_or(config.verify.host_samples);
         config.verify.qemu_samples = self.qemu_samples.unwrap_or(config.verify.qemu_samples);
         let train = self.train.as_deref().unwrap_or(&kept.data.train);
-        let inputs = inputs_of(&config, Some(train), None, monitor)?;
+        let hint = "where the training data have moved, say so with --train DATA";
+        let inputs = inputs_of(&config, Some(train), None, monitor)
+            .map_err(|error| if train.exists() { error } else { error.context(hint) })?;
         let opened = Opened { config: &config, inputs: &inputs, folder: &folder, monitor };
         let platform = opened.platform()?;
         let made_from = Chosen::made_from_settings(&opened, &platform);
@@ -48,6 +50,8 @@ impl VerifyArgs {
         if self.train.is_none() {
             opened.refuse_other_inputs(Stage::Calibrated, &Calibrated::made_from(&opened)?)?;
         }
+        // Before the work, since it could not be written over afterwards.
+        folder.refuse_altered(&[Stage::Reported])?;
         let count = config.verify.host_samples.max(config.verify.qemu_samples);
         let samples = opened.calibration_samples(count)?;
         let asked = self.host_samples.max(self.qemu_samples).unwrap_or(0);

@@ -32,9 +32,7 @@ impl<'a> Calibrated<'a> {
     /// # Errors
     /// No training data, or some that cannot be read.
     pub fn made_from(opened: &Opened) -> anyhow::Result<Provenance> {
-        let made_from = opened.made_from(&["calibration"]);
-        Ok(made_from
-            .with_contents("the calibration samples", opened.train()?.content_hash(&opened.split()?.calibration)?))
+        opened.made_from_calibration(&["calibration"])
     }
 
     /// Takes the ranges that the folder holds, or finds them.

@@ -70,9 +70,7 @@ impl<'a> Chosen<'a> {
     /// What the choice depends on, as far as settings say it.
     pub fn made_from_settings(opened: &Opened, platform: &Platform) -> Provenance {
         let costs = sha256(format!("{:?}", platform.core).as_bytes());
-        opened
-            .made_from(&["calibration", "search", "target.core", "target.flash_bytes", "target.ram_bytes"])
-            .with_contents(&format!("the costs of {}", platform.core.name), costs)
+        opened.made_from(&TABLES).with_contents(&format!("the costs of {}", platform.core.name), costs)
     }
 
     /// What the choice depends on.
@@ -80,11 +78,9 @@ impl<'a> Chosen<'a> {
     /// # Errors
     /// No training data, or some that cannot be read.
     pub fn made_from(opened: &Opened, platform: &Platform) -> anyhow::Result<Provenance> {
-        let (train, split) = (opened.train()?, opened.split()?);
-        Ok(Self::made_from_settings(opened, platform)
-            .with("data.train_samples", train.len().to_string())
-            .with_contents("the calibration samples", train.content_hash(&split.calibration)?)
-            .with_contents("the held-out samples", train.content_hash(&split.reward)?))
+        let costs = sha256(format!("{:?}", platform.core).as_bytes());
+        let made_from = with_held_out(opened, &TABLES)?;
+        Ok(made_from.with_contents(&format!("the costs of {}", platform.core.name), costs))
     }
 
     /// What probes depend on: neither on the target nor on the strategy, so that another search shares them.
@@ -92,12 +88,7 @@ impl<'a> Chosen<'a> {
     /// # Errors
     /// As [`Self::made_from`].
     pub fn probes_made_from(opened: &Opened) -> anyhow::Result<Provenance> {
-        let (train, split) = (opened.train()?, opened.split()?);
-        Ok(opened
-            .made_from(&["calibration", "search.eval_samples"])
-            .with("data.train_samples", train.len().to_string())
-            .with_contents("the calibration samples", train.content_hash(&split.calibration)?)
-            .with_contents("the held-out samples", train.content_hash(&split.reward)?))
+        with_held_out(opened, &["calibration", "search.eval_samples"])
     }
 
     /// The widths that `aim` is after, under the limits of `problem`.
@@ -197,6 +188,15 @@ impl<'a> Chosen<'a> {
             .map(Some)
             .map_err(|error| if error.is::<crate::observe::Interrupted>() { error } else { error.context(fail()) })
     }
+}
+
+/// The settings that the choice depends on.
+const TABLES: [&str; 5] = ["calibration", "search", "target.core", "target.flash_bytes", "target.ram_bytes"];
+
+/// What settings of `tables` and both kinds of training samples say.
+fn with_held_out(opened: &Opened, tables: &[&str]) -> anyhow::Result<Provenance> {
+    let held_out = opened.train()?.content_hash(&opened.split()?.reward)?;
+    Ok(opened.made_from_calibration(tables)?.with_contents("the held-out samples", held_out))
 }
 
 fn time_limit(opened: &Opened) -> Option<Duration> {

@@ -75,6 +75,13 @@ impl Delivered {
         let Some(bytes) = opened.folder.read(Stage::Delivered, WEIGHTS, remedy)? else {
             bail!("there is no `{shown}`: run `bitesize search` or `bitesize fit` first");
         };
+        if opened.folder.ledger().entry(Stage::Delivered).is_some_and(|entry| entry.is_outdated) {
+            bail!(
+                "a search was begun in `{0}` after the network there was delivered: bring it to its end with `bitesize search {0} \
+                 --resume` first",
+                opened.folder.path().display()
+            );
+        }
         opened.refuse_other_known_inputs(Stage::Delivered, made_from)?;
         let Model { network, space, sha256, .. } = &opened.inputs.model;
         let model = weights::from_bytes(&bytes, network, space, sha256)

@@ -126,17 +126,24 @@ impl<'a> Opened<'a> {
         Ok(self.train()?.load(&split.calibration[..count.min(split.calibration.len())])?)
     }
 
-    /// What network and settings of `tables` say, for what depends on them. Without training data what is known of these
-    /// is left out.
+    /// What network and settings of `tables` say, for what depends on them.
     pub fn made_from(&self, tables: &[&str]) -> Provenance {
-        let made_from = Provenance::new()
+        Provenance::new()
             .with_all(self.config.settings(&["seed", "preprocess"]))
             .with_all(self.config.settings(tables))
-            .with("model.sha256", &self.inputs.model.sha256);
-        match &self.inputs.train {
-            Some(train) => made_from.with("data.train_samples", train.len().to_string()),
-            None => made_from,
-        }
+            .with("model.sha256", &self.inputs.model.sha256)
+    }
+
+    /// As [`Self::made_from`], with the calibration samples.
+    ///
+    /// # Errors
+    /// No training data, or some that cannot be read.
+    pub fn made_from_calibration(&self, tables: &[&str]) -> anyhow::Result<Provenance> {
+        let train = self.train()?;
+        Ok(self
+            .made_from(tables)
+            .with("data.train_samples", train.len().to_string())
+            .with_contents("the calibration samples", train.content_hash(&self.split()?.calibration)?))
     }
 
     /// Refuses to go on where the folder's files of `stage` were made from other inputs than `now`.
@@ -144,7 +151,8 @@ impl<'a> Opened<'a> {
     /// # Errors
     /// The input that differs.
     pub fn refuse_other_inputs(&self, stage: Stage, now: &Provenance) -> anyhow::Result<()> {
-        self.refuse(self.folder.ledger().entry(stage).and_then(|entry| entry.made_from.first_difference(now)))
+        let entry = self.folder.ledger().entry(stage).filter(|entry| !entry.is_outdated).cloned();
+        self.refuse(entry.and_then(|entry| entry.made_from.first_difference(now)))
     }
 
     /// As [`Self::refuse_other_inputs`], as far as `now` knows inputs.

@@ -42,13 +42,9 @@ impl<'a> Prepared<'a> {
     /// # Errors
     /// No training data, or some that cannot be read.
     pub fn made_from(calibrated: &Calibrated) -> anyhow::Result<Provenance> {
-        let opened = &calibrated.opened;
-        let samples = opened.train()?.content_hash(&opened.split()?.calibration)?;
         let settings = serde_json::to_string(&PtqSettings::default())?;
-        Ok(opened
-            .made_from(&["calibration.samples"])
-            .with("the settings of quantization", settings)
-            .with_contents("the calibration samples", samples))
+        let made_from = calibrated.opened.made_from_calibration(&["calibration.samples"])?;
+        Ok(made_from.with("the settings of quantization", settings))
     }
 
     /// Takes the layers that the folder holds, quantizes those that are missing of what `asked` says of `problem`, and

@@ -109,10 +109,12 @@ impl Dataset {
         match &self.source {
             Source::Images { shape, pixels } => {
                 let n = shape.elements();
+                hasher.add(format!("pixels {shape}").as_bytes());
                 indices.iter().for_each(|i| hasher.add(&pixels[i * n..(i + 1) * n]));
             }
             Source::Reals(values) => {
                 let n = self.shape.elements();
+                hasher.add(format!("values {}", self.shape).as_bytes());
                 for i in indices {
                     let bytes: Vec<u8> = values[i * n..(i + 1) * n].iter().flat_map(|v| v.to_le_bytes()).collect();
                     hasher.add(&bytes);

@@ -5,11 +5,12 @@
 
 use super::folder::RunFolder;
 use super::ledger::{Ledger, Stage};
-use super::moves::{COMMIT, Moves, NEW, OLD, PLAN, STAGING, move_to_places, sync_folder, write_file};
+use super::moves::{COMMIT, Moves, NEW, OLD, PLAN, STAGING, files_below, move_to_places, sync_folder, write_file};
 use super::names::{CONFIG, LEDGER};
 use super::provenance::Provenance;
 use crate::hash::sha256;
 use anyhow::{Context as _, bail};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -39,7 +40,7 @@ impl RunFolder {
             .prefix(STAGING)
             .tempdir_in(self.path())
             .with_context(|| format!("the run folder `{}` cannot be written to", self.path().display()))?;
-        let plan = Moves { put: Vec::new(), remove: Vec::new() };
+        let plan = Moves { put: Vec::new(), remove: Vec::new(), before: BTreeMap::new() };
         let ledger = self.ledger().clone();
         // Settings are read before they are written, so that nothing but comments is lost.
         let asked_for = vec![CONFIG.to_owned(), LEDGER.to_owned()];
@@ -95,6 +96,20 @@ impl Commit<'_> {
         }
     }
 
+    /// Leaves `stages` in their places until something takes them, and marks them as what is not of the run any more.
+    pub fn outdate(&mut self, stages: &[Stage]) {
+        stages.iter().for_each(|stage| self.ledger.outdate(*stage));
+    }
+
+    /// Forgets those of `stages` that are marked as outdated.
+    pub fn forget_outdated(&mut self, stages: &[Stage]) {
+        for stage in stages {
+            if self.ledger.entry(*stage).is_some_and(|entry| entry.is_outdated) {
+                self.forget(*stage);
+            }
+        }
+    }
+
     /// Removes the journal `name`, whatever it holds.
     pub fn discard_journal(&mut self, name: &str) {
         self.asked_for.push(name.to_owned());
@@ -106,7 +121,10 @@ impl Commit<'_> {
     /// # Errors
     /// A file that a user has edited would be lost; a folder that cannot be written to. The folder is as it was.
     pub fn finish(mut self) -> anyhow::Result<()> {
-        self.refuse_to_lose_edits()?;
+        self.plan.before = self.refuse_to_lose_edits()?;
+        if let Ok(ledger) = fs::read(self.folder.join(LEDGER)) {
+            self.plan.before.insert(LEDGER.to_owned(), sha256(&ledger));
+        }
         self.write(LEDGER, self.ledger.to_json().as_bytes())?;
         self.plan.put.push(LEDGER.to_owned());
         let removed = |name: &String| !self.plan.put.contains(name) && self.folder.join(name).exists();
@@ -146,44 +164,31 @@ impl Commit<'_> {
         Ok(())
     }
 
-    /// Refuses to replace or remove what is not as it was written.
-    fn refuse_to_lose_edits(&self) -> anyhow::Result<()> {
+    /// Refuses to replace or remove what is not as it was written; the hashes of what is.
+    ///
+    /// # Errors
+    /// What a user has edited or put there.
+    pub fn refuse_to_lose_edits(&self) -> anyhow::Result<BTreeMap<String, String>> {
         let known = self.folder.ledger();
+        let mut before = BTreeMap::new();
         for name in self.plan.put.iter().chain(&self.plan.remove) {
-            if self.asked_for.contains(name) {
-                continue;
-            }
             for path in files_below(self.folder.path(), name)? {
                 let bytes = fs::read(self.folder.join(&path)).with_context(|| format!("cannot read `{path}`"))?;
                 let hash = sha256(&bytes);
-                let is_written = known.hash_of(&path) == Some(&hash);
-                if is_written || self.ledger.hash_of(&path) == Some(&hash) {
-                    continue;
+                let is_written = known.hash_of(&path) == Some(&hash) || self.ledger.hash_of(&path) == Some(&hash);
+                if !is_written && !self.asked_for.contains(name) {
+                    let shown = self.folder.join(&path);
+                    bail!(
+                        "`{}` was edited or put there since bitesize wrote `{name}`, and would be lost: move it out of the \
+                         run folder or remove it, then give the command again",
+                        shown.display()
+                    );
                 }
-                let shown = self.folder.join(&path);
-                bail!(
-                    "`{}` was edited or put there since bitesize wrote `{name}`, and would be lost: move it out of the run \
-                     folder or remove it, then give the command again",
-                    shown.display()
-                );
+                before.insert(path, hash);
             }
         }
-        Ok(())
+        Ok(before)
     }
-}
-
-/// The paths of the files in `name` of `folder`: itself, or those below it; none where it is not there.
-fn files_below(folder: &Path, name: &str) -> anyhow::Result<Vec<String>> {
-    let path = folder.join(name);
-    if !path.is_dir() {
-        return Ok(if path.exists() { vec![name.to_owned()] } else { Vec::new() });
-    }
-    let mut files = Vec::new();
-    for entry in fs::read_dir(&path).with_context(|| format!("cannot read `{}`", path.display()))? {
-        let inner = entry?.file_name();
-        files.extend(files_below(folder, &format!("{name}/{}", inner.to_string_lossy()))?);
-    }
-    Ok(files)
 }
 
 #[cfg(test)]

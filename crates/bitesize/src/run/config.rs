@@ -223,6 +223,14 @@ impl RunConfig {
         if target.is_some_and(|target| target.flash_bytes.is_some() != target.ram_bytes.is_some()) {
             return Err("`target.flash_bytes` and `target.ram_bytes` go together".into());
         }
+        if let (Some(target), Some(search)) = (target, search)
+            && !target.has_limit()
+            && !search.needs_no_budget()
+        {
+            return Err(
+                "nothing is limited: give `target.flash_bytes` and `target.ram_bytes`, or a limit of weights".into()
+            );
+        }
         search.map_or(Ok(()), SearchConfig::check)
     }
 

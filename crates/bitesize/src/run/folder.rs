@@ -3,10 +3,11 @@
 //! What a stage makes gets its place in one [`Commit`](super::Commit), so that the folder is in the state before
 //! or after it, whatever kills the process. Only journals grow in place ([`super::journal`]).
 
+use super::config::RunConfig;
 use super::ledger::{Ledger, Stage};
 use super::lock::{LOCK, Lock};
 use super::moves;
-use super::names::{CONFIG, LEDGER};
+use super::names::{CALIBRATION, CONFIG, LEDGER, POLICY, PREPARED, REPORT_JSON, WEIGHTS};
 use crate::hash::sha256;
 use anyhow::{Context as _, bail};
 use std::collections::BTreeSet;
@@ -53,24 +54,27 @@ impl Contents {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Self::Absent),
             Err(e) => return Err(e).with_context(what),
         };
-        let mut found = Self::Nothing;
+        // Nothing is taken for a run because a file of it is called so: others have a config.toml too.
+        let config = || fs::read_to_string(path.join(CONFIG)).is_ok_and(|text| RunConfig::from_toml(&text).is_ok());
+        if path.join(LEDGER).is_file() || moves::is_cut_off(path) || config() {
+            return Ok(Self::Run);
+        }
         for entry in entries {
-            let name = entry.with_context(what)?.file_name();
+            let entry = entry.with_context(what)?;
+            let name = entry.file_name();
             let name = name.to_string_lossy();
-            if name == CONFIG || name == moves::COMMIT {
-                return Ok(Self::Run);
-            }
-            if !is_left_behind(&name) {
-                found = Self::Foreign;
+            let is_ours = name == LOCK && Lock::is_one(&entry.path()) || moves::is_staging(&entry.path(), &name);
+            if !is_ours {
+                return Ok(Self::Foreign);
             }
         }
-        Ok(found)
+        Ok(Self::Nothing)
     }
 }
 
-/// Whether a file of this name is what a process that was killed left behind.
+/// Whether a file of this name in a run folder is what a process that was killed left behind.
 fn is_left_behind(name: &str) -> bool {
-    name == LOCK || [".tmp", moves::STAGING, ".old-"].iter().any(|prefix| name.starts_with(prefix))
+    [".tmp", moves::STAGING, ".old-"].iter().any(|prefix| name.starts_with(prefix))
 }
 
 impl RunFolder {
@@ -91,7 +95,7 @@ impl RunFolder {
     /// # Errors
     /// It is not there, holds no run, is in use, or cannot be written to; a commit that cannot be brought to its end.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        let no_run = || anyhow::anyhow!("`{}` is not a run folder: it has no {CONFIG}", path.display());
+        let no_run = || anyhow::anyhow!("`{}` is not a run folder: it has no {CONFIG} of a run", path.display());
         match Contents::of(path)? {
             Contents::Run => Some(Self::opened(path, None, false)?).filter(Self::holds_run).ok_or_else(no_run),
             Contents::Absent | Contents::Nothing | Contents::Foreign => Err(no_run()),
@@ -163,6 +167,11 @@ impl RunFolder {
         folder.read_ledger()?;
         if folder.holds_run() {
             (folder.fresh, folder.kept) = (false, true);
+        } else if !folder.ledger().is_empty() {
+            bail!(
+                "`{}` is missing: put back the file, or start a new run in another folder",
+                folder.join(CONFIG).display()
+            );
         }
         Ok(folder)
     }
@@ -173,7 +182,7 @@ impl RunFolder {
         for entry in fs::read_dir(&self.path).with_context(what)? {
             let name = entry.with_context(what)?.file_name();
             let name = name.to_string_lossy();
-            if is_left_behind(&name) && name != LOCK {
+            if is_left_behind(&name) {
                 self.remove(&name)?;
             }
         }
@@ -184,7 +193,7 @@ impl RunFolder {
         let path = self.join(LEDGER);
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return self.refuse_files_without_ledger(),
             Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.display())),
         };
         let ledger = Ledger::from_json(&text).map_err(|problem| {
@@ -195,6 +204,19 @@ impl RunFolder {
         })?;
         *self.ledger.get_mut().unwrap_or_else(PoisonError::into_inner) = ledger;
         Ok(())
+    }
+
+    /// Without the ledger nothing says what stages' files were made from; journals carry checks of their own.
+    fn refuse_files_without_ledger(&self) -> anyhow::Result<()> {
+        let files = [CALIBRATION, PREPARED, POLICY, WEIGHTS, REPORT_JSON];
+        match files.iter().find(|name| self.join(name).is_file()) {
+            Some(name) => bail!(
+                "`{}` is missing, so nothing says what `{name}` was made from: put back the file, or start a new run in \
+                 another folder",
+                self.join(LEDGER).display()
+            ),
+            None => Ok(()),
+        }
     }
 
     /// Whether it holds a run.

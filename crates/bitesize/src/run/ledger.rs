@@ -36,6 +36,9 @@ pub struct Entry {
     pub made_from: Provenance,
     /// SHA-256 of each of its files, by path in the folder with `/` between names.
     pub files: BTreeMap<String, String>,
+    /// Whether it is what an earlier search led to, which stands until the one that was begun has led to something.
+    #[serde(default)]
+    pub is_outdated: bool,
 }
 
 /// What is known of every stage that was reached.
@@ -92,12 +95,19 @@ impl Ledger {
 
     /// Begins `stage` anew, made from `made_from`, with no file yet.
     pub fn begin(&mut self, stage: Stage, made_from: Provenance) {
-        self.stages.insert(stage, Entry { made_from, files: BTreeMap::new() });
+        self.stages.insert(stage, Entry { made_from, ..Entry::default() });
     }
 
     /// Notes that `stage` has the file `path` with these bytes.
     pub fn note(&mut self, stage: Stage, path: &str, bytes: &[u8]) {
         self.stages.entry(stage).or_default().files.insert(path.to_owned(), sha256(bytes));
+    }
+
+    /// Marks `stage` as outdated.
+    pub fn outdate(&mut self, stage: Stage) {
+        if let Some(entry) = self.stages.get_mut(&stage) {
+            entry.is_outdated = true;
+        }
     }
 
     /// Forgets the files of `stage` that lie in the folder `name`.
@@ -115,12 +125,6 @@ impl Ledger {
     /// The SHA-256 that the file `path` had when it was written; `None` for a file of no stage.
     pub fn hash_of(&self, path: &str) -> Option<&str> {
         self.stages.values().find_map(|entry| entry.files.get(path)).map(String::as_str)
-    }
-
-    /// Every file of every stage.
-    pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
-        let files = self.stages.values().flat_map(|entry| &entry.files);
-        files.map(|(path, hash)| (path.as_str(), hash.as_str()))
     }
 }
 

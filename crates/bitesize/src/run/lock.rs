@@ -17,6 +17,12 @@ pub struct Lock {
 }
 
 impl Lock {
+    /// Whether the file at `path` is one that a process of bitesize has made: a plain file with its number or nothing.
+    pub fn is_one(path: &Path) -> bool {
+        let is_plain = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() <= 20);
+        is_plain && fs::read(path).is_ok_and(|bytes| bytes.iter().all(u8::is_ascii_digit))
+    }
+
     /// Locks `folder`.
     ///
     /// # Errors
@@ -25,6 +31,9 @@ impl Lock {
         let path = folder.join(LOCK);
         let shown = folder.display();
         loop {
+            if fs::symlink_metadata(&path).is_ok() && !Self::is_one(&path) {
+                bail!("`{}` is not the lock of a run: move it away, or give another folder", path.display());
+            }
             let mut file = File::options()
                 .read(true)
                 .write(true)

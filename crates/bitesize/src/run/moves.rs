@@ -3,8 +3,10 @@
 //! A change lies in [`COMMIT`] with a plan of what goes where. Whoever opens the folder next does what a process that was
 //! killed has not come to.
 
-use anyhow::Context as _;
+use crate::hash::sha256;
+use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
@@ -27,6 +29,47 @@ pub(super) struct Moves {
     pub(super) put: Vec<String>,
     /// Files and folders that go.
     pub(super) remove: Vec<String>,
+    /// SHA-256 of each file that stood in their places, by path in the folder.
+    pub(super) before: BTreeMap<String, String>,
+}
+
+/// Whether `folder` holds a change that was cut off.
+pub(super) fn is_cut_off(folder: &Path) -> bool {
+    let commit = folder.join(COMMIT);
+    let holds_parts = [NEW, OLD].iter().all(|part| commit.join(part).is_dir());
+    holds_parts && (!commit.join(PLAN).exists() || read_plan(&commit).is_ok())
+}
+
+/// Whether the folder `name` at `path` is one in which a change was prepared.
+pub(super) fn is_staging(path: &Path, name: &str) -> bool {
+    let ending = name.strip_prefix(STAGING).unwrap_or_default();
+    ending.len() == 6 && ending.bytes().all(|b| b.is_ascii_alphanumeric()) && path.is_dir()
+}
+
+/// The plan in `commit`, whose names lead nowhere but into the run folder.
+fn read_plan(commit: &Path) -> anyhow::Result<Moves> {
+    let path = commit.join(PLAN);
+    let text = fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let plan: Moves = serde_json::from_slice(&text).with_context(|| format!("`{}` is damaged", path.display()))?;
+    let is_plain = |name: &String| !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\']);
+    match plan.put.iter().chain(&plan.remove).find(|name| !is_plain(name)) {
+        Some(name) => bail!("`{}` is damaged: `{name}` is no file of a run", path.display()),
+        None => Ok(plan),
+    }
+}
+
+/// The paths of the files in `name` of `folder`: itself, or those below it; none where it is not there.
+pub(super) fn files_below(folder: &Path, name: &str) -> anyhow::Result<Vec<String>> {
+    let path = folder.join(name);
+    if !path.is_dir() {
+        return Ok(if path.exists() { vec![name.to_owned()] } else { Vec::new() });
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&path).with_context(|| format!("cannot read `{}`", path.display()))? {
+        let inner = entry?.file_name();
+        files.extend(files_below(folder, &format!("{name}/{}", inner.to_string_lossy()))?);
+    }
+    Ok(files)
 }
 
 /// Writes a file and brings it to the disk.
@@ -46,7 +89,35 @@ pub(super) fn sync_folder(path: &Path) {
 /// # Errors
 /// A file that cannot be moved to its place.
 pub(super) fn finish_earlier(folder: &Path) -> anyhow::Result<()> {
-    if folder.join(COMMIT).is_dir() { move_to_places(folder) } else { Ok(()) }
+    let commit = folder.join(COMMIT);
+    if !commit.is_dir() {
+        return Ok(());
+    }
+    if commit.join(PLAN).exists() {
+        refuse_edited_since(folder, &read_plan(&commit)?)?;
+    }
+    move_to_places(folder)
+}
+
+/// Refuses to replace or remove what a user has edited since the change was cut off.
+fn refuse_edited_since(folder: &Path, plan: &Moves) -> anyhow::Result<()> {
+    let new = folder.join(COMMIT).join(NEW);
+    let put = plan.put.iter().filter(|name| new.join(name).exists());
+    for name in put.chain(&plan.remove) {
+        for file in files_below(folder, name)? {
+            let path = folder.join(&file);
+            let found = fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+            let is_known = plan.before.get(&file).is_some_and(|hash| *hash == sha256(&found));
+            if !is_known && !fs::read(new.join(&file)).is_ok_and(|bytes| bytes == found) {
+                bail!(
+                    "`{}` was edited after a command was cut off that had written it anew, and would be lost: move it out \
+                     of the run folder, then give the command again",
+                    path.display()
+                );
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Moves what [`COMMIT`] holds to its places. Where that fails half-way, everything goes back to where it was.

@@ -1,4 +1,4 @@
-use super::super::moves::{finish_earlier, replace, take_away};
+use super::super::moves::{files_below, finish_earlier, replace, take_away};
 use super::*;
 
 /// Every file below `path` but the lock, with its text.
@@ -53,8 +53,9 @@ fn a_change_happens_wholly_or_not_at_all() {
     assert_eq!(tree(root.path()), files(&BEFORE), "dropped");
     change(&folder).finish().unwrap();
     assert_eq!(tree(root.path()), files(&AFTER));
-    let known: Vec<String> = folder.ledger().files().map(|(name, _)| name.to_owned()).collect();
-    assert_eq!(known, ["file", "new", "tree/a/b", "tree/d"]);
+    let is_known = |name: &&str| folder.ledger().hash_of(name).is_some();
+    let known = ["file", "new", "tree/a/b", "tree/c", "tree/d", "gone/x"].into_iter().filter(is_known);
+    assert_eq!(known.collect::<Vec<_>>(), ["file", "new", "tree/a/b", "tree/d"]);
 }
 
 /// A kill between any two moves of files is the same as stopping before the move: the next to open goes on.
@@ -67,7 +68,10 @@ fn a_change_that_was_cut_off_anywhere_is_brought_to_its_end() {
             let path = root.path();
             let folder = before(path);
             let commit = change(&folder);
-            let (staging, mut plan) = (commit.staging.path().to_owned(), Moves { put: Vec::new(), remove: Vec::new() });
+            let (staging, mut plan) = (
+                commit.staging.path().to_owned(),
+                Moves { put: Vec::new(), remove: Vec::new(), before: commit.refuse_to_lose_edits().unwrap() },
+            );
             plan.put.extend(["new", "file", "tree"].map(str::to_owned));
             plan.remove.push("gone".into());
             fs::create_dir_all(staging.join(OLD)).unwrap();
@@ -124,4 +128,39 @@ fn what_a_user_edited_or_put_there_is_not_lost() {
         commit.finish().unwrap();
         assert_eq!(tree(root.path()), files(&AFTER), "{name}");
     }
+}
+
+#[test]
+fn what_was_edited_after_a_change_was_cut_off_is_not_lost() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path();
+    let folder = before(path);
+    let commit = change(&folder);
+    let mut plan = Moves { put: Vec::new(), remove: Vec::new(), before: commit.refuse_to_lose_edits().unwrap() };
+    plan.put.extend(["new", "file", "tree"].map(str::to_owned));
+    let staging = commit.staging.path().to_owned();
+    fs::create_dir_all(staging.join(OLD)).unwrap();
+    fs::write(staging.join(PLAN), serde_json::to_vec(&plan).unwrap()).unwrap();
+    fs::rename(&staging, path.join(COMMIT)).unwrap();
+    replace(path, "new").unwrap();
+    fs::write(path.join("file"), "edited").unwrap();
+    let error = format!("{:#}", finish_earlier(path).unwrap_err());
+    assert!(error.contains("file") && error.contains("edited after"), "{error}");
+    assert_eq!(fs::read_to_string(path.join("file")).unwrap(), "edited");
+    fs::remove_file(path.join("file")).unwrap();
+    finish_earlier(path).unwrap();
+    assert_eq!(fs::read_to_string(path.join("file")).unwrap(), "file 2");
+}
+
+#[test]
+fn a_plan_leads_nowhere_but_into_the_folder() {
+    let root = tempfile::tempdir().unwrap();
+    let commit = root.path().join("out").join(COMMIT);
+    for part in [NEW, OLD] {
+        fs::create_dir_all(commit.join(part)).unwrap();
+    }
+    fs::write(root.path().join("victim"), "x").unwrap();
+    fs::write(commit.join(PLAN), r#"{"put":[],"remove":["../victim"],"before":{}}"#).unwrap();
+    assert!(finish_earlier(&root.path().join("out")).is_err());
+    assert!(root.path().join("victim").exists());
 }

@@ -68,19 +68,51 @@ fn a_kept_run_stays_and_its_folder_is_refused_to_another() {
 
 #[test]
 fn what_a_killed_process_left_behind_is_cleared_away_and_no_hindrance() {
+    let names = |path: &Path| fs::read_dir(path).unwrap().count();
+    let put = |path: &Path, folders: &[&str]| {
+        for name in folders {
+            fs::create_dir(path.join(name)).unwrap();
+            fs::write(path.join(name).join("file"), "x").unwrap();
+        }
+    };
     let root = tempfile::tempdir().unwrap();
-    for name in [".tmpAbc", ".writing-x", ".old-x"] {
-        fs::create_dir(root.path().join(name)).unwrap();
-        fs::write(root.path().join(name).join("file"), "x").unwrap();
-    }
+    put(root.path(), &[".writing-aB3xYz"]);
     fs::write(root.path().join(LOCK), "1").unwrap();
-    let folder = RunFolder::create(root.path()).unwrap();
-    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "the lock");
+    let mut folder = RunFolder::create(root.path()).unwrap();
+    assert_eq!(names(root.path()), 1, "the lock");
+    write(&folder, CONFIG, b"x", &[]);
+    folder.keep();
     drop(folder);
-    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
-    fs::write(root.path().join("of others"), "x").unwrap();
-    assert!(RunFolder::create(root.path()).err().unwrap().to_string().contains("not empty"));
-    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "nothing is put into a folder of others");
+    let held = names(root.path());
+    put(root.path(), &[".tmpAbc", ".writing-x", ".old-x"]);
+    drop(RunFolder::open(root.path()).unwrap());
+    assert_eq!(names(root.path()), held);
+}
+
+#[test]
+fn a_folder_of_others_is_left_as_it_is() {
+    let cases: [&[(&str, &str)]; 6] = [
+        &[("of others", "x")],
+        &[(".tmpwork", "x")],
+        &[(".lock", "not a number")],
+        &[(".writing-ab", "x")],
+        &[("config.toml", "title = \"a site\""), (".tmp-notes", "x"), (".lock", "5")],
+        &[(".commit/hook", "x"), ("main.c", "y")],
+    ];
+    for files in cases {
+        let root = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        assert!(RunFolder::create(root.path()).err().unwrap().to_string().contains("not empty"), "{files:?}");
+        assert!(RunFolder::open(root.path()).err().unwrap().to_string().contains("not a run folder"), "{files:?}");
+        for (name, text) in files {
+            assert_eq!(fs::read_to_string(root.path().join(name)).unwrap(), *text);
+        }
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), files.len(), "{files:?}");
+    }
 }
 
 #[test]
