@@ -17,6 +17,8 @@ pub(super) enum Beginning {
     Finished,
     /// The same with widths of `policy.toml` changed by hand.
     Edited,
+    /// What `fit` leaves, without its search: for a search anew.
+    Delivered,
 }
 
 /// A command and what it leaves where nothing disturbs it.
@@ -35,13 +37,14 @@ const BUDGET: [&str; 4] = ["--flash", "48KiB", "--ram", "12KiB"];
 
 /// Name, beginning, and words: `DIR`, `MODEL`, `TRAIN`, `VAL` and the like are put in when it runs.
 #[rustfmt::skip]
-const COMMANDS: [(&str, Beginning, &[&str]); 9] = [
+const COMMANDS: [(&str, Beginning, &[&str]); 10] = [
     ("fit, rules", Beginning::Nothing, &["fit", "NEW", "SMALL", "BUDGET", "--search", "rules"]),
     ("fit, auto", Beginning::Nothing, &["fit", "NEW", "SMALL", "BUDGET", "--episodes", "80"]),
     ("fit, ddpg", Beginning::Nothing, &["fit", "NEW", "SMALL", "BUDGET", "--search", "ddpg", "--episodes", "25"]),
     ("fit, pareto", Beginning::Nothing, &["fit", "NEW", "SMALL", "BUDGET", "--episodes", "60", "--pareto=2"]),
     ("calibrate", Beginning::Nothing, &["calibrate", "NEW", "--calibration-samples", "64"]),
     ("search", Beginning::Calibrated, &["search", "DIR", "BUDGET", "--eval-samples", "64", "--episodes", "80"]),
+    ("search, anew", Beginning::Delivered, &["search", "DIR", "--flash", "47KiB", "--ram", "12KiB", "--eval-samples", "64", "--episodes", "80"]),
     ("emit, edited", Beginning::Edited, &["emit", "DIR"]),
     ("verify", Beginning::Finished, &["verify", "DIR"]),
     ("eval", Beginning::Finished, &["eval", "DIR", "--val", "VAL"]),
@@ -86,7 +89,7 @@ pub(super) fn edited(policy: &str) -> String {
 }
 
 impl Beginning {
-    const ALL: [Self; 4] = [Self::Nothing, Self::Calibrated, Self::Finished, Self::Edited];
+    const ALL: [Self; 5] = [Self::Nothing, Self::Calibrated, Self::Finished, Self::Edited, Self::Delivered];
 
     fn name(self) -> &'static str {
         match self {
@@ -94,6 +97,7 @@ impl Beginning {
             Self::Calibrated => "calibrated",
             Self::Finished => "finished",
             Self::Edited => "edited",
+            Self::Delivered => "delivered",
         }
     }
 }
@@ -116,6 +120,10 @@ impl<'a> Scenarios<'a> {
                     copy_folder(&scenarios.kept(Beginning::Finished), &folder)?;
                     let policy = folder.join("policy.toml");
                     fs::write(&policy, edited(&fs::read_to_string(&policy)?))?;
+                }
+                Beginning::Delivered => {
+                    copy_folder(&scenarios.kept(Beginning::Finished), &folder)?;
+                    fs::remove_file(folder.join("search.jsonl"))?;
                 }
             }
         }
@@ -167,15 +175,15 @@ impl Scenario {
         command_line(workshop, self.words, folder)
     }
 
-    /// How a user goes on after it was cut off: `fit` with `--resume`, `search` too where one has begun, the others as
-    /// they were given.
+    /// How a user goes on after it was cut off: `fit` with `--resume`, `search` too where this one has begun (its number of
+    /// episodes is in the settings), the others as they were given.
     pub(super) fn again(&self, workshop: &Workshop, folder: &Path) -> Result<Vec<String>, Failure> {
         let mut line = self.line(workshop, folder);
         if self.words[0] == "fit" {
             line.push("--resume".into());
         }
         let config = folder.join("config.toml");
-        if self.words[0] == "search" && fs::read_to_string(&config)?.lines().any(|line| line.trim() == "[search]") {
+        if self.words[0] == "search" && fs::read_to_string(&config)?.lines().any(|line| line == "episodes = 80") {
             line = command_line(workshop, &["search", "DIR", "--resume"], folder);
         }
         Ok(line)

@@ -197,3 +197,35 @@ fn a_second_process_is_refused() {
     expect_stop(&mut child, "-TERM");
     assert!(!Path::new(&out).join(".lock").exists());
 }
+
+/// What an earlier run delivered stands until a search anew has led to something, and is not taken for its result.
+#[cfg(unix)]
+#[test]
+fn a_search_anew_that_is_cut_off_leaves_what_was_delivered() {
+    use std::time::{Duration, Instant};
+    let (_folder, out) = scratch();
+    let example = Example::new();
+    unproven(&fit_args(&out, &example, &["--flash", "44KiB", "--ram", "9KiB", "--search", "rules"])).expect(0, &[]);
+    let delivered = |out: &str| {
+        let names = ["package", "example", "policy.toml", "weights.safetensors", "report.json"];
+        let of = |(path, _): &(std::path::PathBuf, Vec<u8>)| {
+            names.iter().any(|name| path.starts_with(Path::new(out).join(name)))
+        };
+        tree(Path::new(out)).into_iter().filter(of).collect::<Vec<_>>()
+    };
+    let before = delivered(&out);
+    let diary = Path::new(&out).join("search.jsonl");
+    fs::remove_file(&diary).unwrap();
+    let anew = ["search", &out, "--search", "ddpg", "--episodes", "100000", "--flash", "45KiB", "--ram", "9KiB"];
+    let mut child = command(&anew).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let start = Instant::now();
+    while fs::read_to_string(&diary).map_or(0, |text| text.lines().count()) < 2 {
+        assert!(start.elapsed() < Duration::from_secs(120), "the search does not start");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    expect_stop(&mut child, "-INT");
+    assert_same(&before, &delivered(&out), "what was delivered");
+    run(&["emit", &out]).expect(1, &["a search was begun", "--resume"]);
+    run(&["eval", &out, "--val", &example.val]).expect(1, &["a search was begun"]);
+    assert_same(&before, &delivered(&out), "what was delivered");
+}
