@@ -167,6 +167,14 @@ fn no_file_is_named_for_a_width() {
     }
 }
 
+/// `docs/run-folder.md` shows the page of calls that makes a run.
+#[test]
+fn the_page_in_the_documentation_is_the_one_that_runs() {
+    let page = fs::read_to_string(root().join("crates/bitesize/src/fit.rs")).unwrap();
+    let text = fs::read_to_string(root().join("docs/run-folder.md")).unwrap();
+    assert!(text.contains(&format!("```rust\n{page}```")), "copy crates/bitesize/src/fit.rs into docs/run-folder.md");
+}
+
 #[test]
 fn relative_links_in_the_documentation_lead_somewhere() {
     for path in files(&root(), &[".md"]) {

@@ -1,9 +1,9 @@
 //! Whether a run has come to its end, and nothing has changed since.
 
+use crate::deliver::Chosen;
 use crate::deliver::delivered::refuse_edited_policy;
 use crate::deliver::opened::Opened;
-use crate::deliver::{Calibrated, Chosen, Emitted};
-use crate::fit::Until;
+use crate::fit::{Until, refuse_other_inputs};
 use crate::report::{Report, files};
 use crate::run::names::{DIARY, PARETO_POINTS, PROBES};
 use crate::run::{Stage, journal};
@@ -30,13 +30,11 @@ pub fn finished(opened: &Opened, until: Until) -> anyhow::Result<Option<Report>>
     opened.refuse_other_known_inputs(Stage::Reported, &files::made_from(opened, report.accuracy.is_some())?)?;
     let mut is_whole = true;
     if report.fits {
-        let chosen = Chosen::made_from(opened, &opened.platform()?)?;
-        opened.refuse_other_inputs(Stage::Calibrated, &Calibrated::made_from(opened)?)?;
-        opened.refuse_other_inputs(Stage::Emitted, &Emitted::made_from(opened, chosen.clone()))?;
-        opened.refuse_other_inputs(Stage::Delivered, &chosen)?;
+        let platform = opened.platform()?;
+        refuse_other_inputs(opened, &platform)?;
         if let Some(search) = &report.search {
             let probes = Chosen::probes_made_from(opened)?.hash();
-            let chosen = chosen.hash();
+            let chosen = Chosen::made_from(opened, &platform)?.hash();
             let swept = report.pareto.as_ref().map_or(0, Vec::len);
             for (name, made_from, lines) in
                 [(DIARY, &chosen, search.episodes), (PROBES, &probes, search.probes), (PARETO_POINTS, &chosen, swept)]

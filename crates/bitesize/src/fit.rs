@@ -100,7 +100,7 @@ pub fn walk(opened: Opened, until: Until) -> anyhow::Result<Walked> {
 }
 
 /// Refuses to go on in a folder whose stages were made from other inputs, before anything in it is touched.
-fn refuse_other_inputs(opened: &Opened, platform: &Platform) -> anyhow::Result<()> {
+pub(crate) fn refuse_other_inputs(opened: &Opened, platform: &Platform) -> anyhow::Result<()> {
     if opened.folder.ledger().is_empty() {
         return Ok(());
     }

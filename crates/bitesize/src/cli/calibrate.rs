@@ -52,7 +52,7 @@ impl CalibrateArgs {
             verify: VerifyConfig::default(),
         };
         if folder.holds_run()
-            && let Some(difference) = config_of(&folder)?.first_difference(&config)
+            && let Some(difference) = config_of(&folder)?.difference_from(&config)
         {
             bail!(
                 "the output folder `{}` is not empty: it holds a run with other settings ({difference}); give another one",

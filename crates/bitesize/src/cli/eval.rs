@@ -86,7 +86,7 @@ impl EvalArgs {
         let opened = Opened { config: &config, inputs: &inputs, folder: &folder, monitor };
         let platform = opened.platform()?;
         let delivered = Delivered::kept(&opened, &Chosen::made_from_settings(&opened, &platform), &platform.core)?;
-        delivered.refuse_edited_policy(&opened)?;
+        delivered.refuse_other_widths(&opened)?;
         let data = inputs.val.as_ref().context("the validation data were not opened")?;
         let measured = accuracies(data, Some(&inputs.model.network), &[&delivered.candidate], monitor)?;
         inputs.tell_skipped(monitor);

@@ -66,7 +66,7 @@ impl FitArgs {
             if self.resume { RunFolder::open_or_create(&self.output)? } else { RunFolder::create(&self.output)? };
         let kept = if folder.holds_run() { Some(config_of(&folder)?) } else { None };
         let (config, inputs) = self.settings(kept.as_ref(), monitor)?;
-        if let Some(difference) = kept.as_ref().and_then(|kept| kept.first_difference(&config)) {
+        if let Some(difference) = kept.as_ref().and_then(|kept| kept.difference_from(&config)) {
             bail!(
                 "`{}` holds a run with other settings, so it cannot be resumed with these: {difference}",
                 self.output.display()

@@ -46,7 +46,7 @@ impl SearchCommandArgs {
         let inputs = inputs_of(&earlier, Some(&earlier.data.train), None, monitor)?;
         let config = self.settings(&earlier, &inputs)?;
         let shown = self.folder.display();
-        let difference = earlier.first_difference(&config);
+        let difference = earlier.difference_from(&config);
         if folder.join(DIARY).is_file() {
             if !self.resume {
                 bail!(

@@ -45,7 +45,7 @@ impl VerifyArgs {
         let platform = opened.platform()?;
         let made_from = Chosen::made_from_settings(&opened, &platform);
         let delivered = Delivered::kept(&opened, &made_from, &platform.core)?;
-        delivered.refuse_edited_policy(&opened)?;
+        delivered.refuse_other_widths(&opened)?;
         let is_own = Emitted::refuse_missing(&opened, &Emitted::made_from(&opened, made_from))?;
         if self.train.is_none() {
             opened.refuse_other_inputs(Stage::Calibrated, &Calibrated::made_from(&opened)?)?;

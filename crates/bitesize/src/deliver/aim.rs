@@ -1,4 +1,4 @@
-//! What a run is after, once it is known that it can be had: "does it fit?" is asked here and nowhere else.
+//! What a run is after, once it is known that it can be had: whether the run fits is asked here, once.
 
 use super::misfit::Misfit;
 use super::opened::Opened;

@@ -93,7 +93,7 @@ impl Delivered {
     ///
     /// # Errors
     /// Edited widths, or some that cannot be read.
-    pub fn refuse_edited_policy(&self, opened: &Opened) -> anyhow::Result<()> {
+    pub fn refuse_other_widths(&self, opened: &Opened) -> anyhow::Result<()> {
         if written_policy(opened)?.policy == *self.policy() {
             return Ok(());
         }

@@ -263,7 +263,7 @@ impl RunConfig {
     }
 
     /// The first setting in which `self` and `other` differ so that results differ, named with both values.
-    pub fn first_difference(&self, other: &Self) -> Option<Difference> {
+    pub fn difference_from(&self, other: &Self) -> Option<Difference> {
         let of = |config: &Self| Provenance::default().with_all(config.flat());
         of(self).first_difference(&of(other))
     }

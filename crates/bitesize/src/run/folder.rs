@@ -138,6 +138,13 @@ impl RunFolder {
         };
         match Self::open(path) {
             Err(error) if read_only(&error) && path.join(CONFIG).is_file() => {
+                if moves::is_cut_off(path) {
+                    bail!(
+                        "a command was cut off in `{}` and its change is not at its end: give a command once where the folder \
+                         can be written to",
+                        path.display()
+                    );
+                }
                 let mut folder = Self::unlocked(path, None, false);
                 folder.read_ledger()?;
                 Ok(folder)
