@@ -9,9 +9,6 @@ use std::path::Path;
 /// The report for programs, which tells seconds.
 const REPORT: &str = "report.json";
 
-/// The first journal that a search keeps.
-const PROBES: &str = "probes.jsonl";
-
 /// Every file below a folder with its bytes, by its path in the folder.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct State(pub(super) BTreeMap<String, Vec<u8>>);
@@ -57,7 +54,8 @@ impl State {
     /// Names of files that are not as they were; a journal may have grown by lines. Where a search has begun that was
     /// none before, `config.toml` may have got its settings too: it goes on from them.
     pub(super) fn lost(&self, now: &Self) -> Vec<String> {
-        let begun = !self.0.contains_key(PROBES) && now.0.contains_key(PROBES);
+        let searches = |state: &Self| state.text("config.toml").lines().any(|line| line == "[search]");
+        let begun = !searches(self) && searches(now);
         let kept = |name: &String, bytes: &Vec<u8>| match now.0.get(name) {
             Some(other) if name.ends_with(".jsonl") => other.starts_with(bytes),
             Some(_) if name == "config.toml" && begun => {
