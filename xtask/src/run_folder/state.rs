@@ -148,8 +148,14 @@ mod tests {
         let before = state(&[("search.jsonl", "1\n"), ("policy.toml", "a")]);
         assert!(before.lost(&state(&[("search.jsonl", "1\n2\n"), ("policy.toml", "a")])).is_empty());
         assert_eq!(before.lost(&state(&[("search.jsonl", "2\n")])), ["policy.toml", "search.jsonl"]);
-        let (before, more) = (state(&[("config.toml", "a\n")]), ("config.toml", "a\nb\n"));
-        assert_eq!(before.lost(&state(&[more])), ["config.toml"]);
-        assert!(before.lost(&state(&[more, ("probes.jsonl", "")])).is_empty());
+    }
+
+    #[test]
+    fn settings_of_a_search_may_be_added_where_it_begins() {
+        let before = state(&[("config.toml", "a\n")]);
+        assert!(before.lost(&state(&[("config.toml", "a\n[search]\nb\n")])).is_empty());
+        assert_eq!(before.lost(&state(&[("config.toml", "a\nb\n")])), ["config.toml"]);
+        let searched = state(&[("config.toml", "a\n[search]\n")]);
+        assert_eq!(searched.lost(&state(&[("config.toml", "a\n[search]\nb\n")])), ["config.toml"]);
     }
 }
