@@ -256,6 +256,20 @@ impl CoreCosts {
         Ok(costs)
     }
 
+    /// Everything that decides how many bytes a network takes and with what they were measured, one figure a line. The
+    /// same costs give the same text whatever fields are called, so it can be hashed and compared across versions.
+    pub fn figures(&self) -> String {
+        let Self { name, compiler, flags, base_code_bytes, base_stack_bytes, layers, kernels } = self;
+        let mut text = format!("{name}\n{compiler}\n{}\n{base_code_bytes} {base_stack_bytes}\n", flags.join(" "));
+        for (kind, LayerCost { descriptor_bytes, call_bytes }) in layers {
+            text += &format!("{} {descriptor_bytes} {call_bytes}\n", kind.name());
+        }
+        for (kernel, KernelCost { code_bytes, stack_bytes }) in kernels {
+            text += &format!("{kernel} {code_bytes} {stack_bytes}\n");
+        }
+        text
+    }
+
     /// The cost of a kernel. [`Self::from_toml`] has checked that it is there.
     pub fn kernel(&self, key: KernelKey) -> KernelCost {
         self.kernels[&key.name()]

@@ -13,6 +13,13 @@ pub enum Ending {
     NotBuilt,
 }
 
+impl Ending {
+    /// How a command ends whose network `fits` or does not.
+    pub fn of_fit(fits: bool) -> Self {
+        if fits { Self::Done } else { Self::DoesNotFit }
+    }
+}
+
 /// Wrong usage: the command line cannot mean anything. Exit code 2.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]

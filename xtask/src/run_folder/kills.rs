@@ -104,7 +104,7 @@ fn first_kill(
 }
 
 /// What is wrong where a policy that was edited is neither as the user wrote it nor as the whole command leaves it.
-fn lost_edit(scenario: &Scenario, folder: &Path) -> Result<Option<String>, Failure> {
+pub(super) fn lost_edit(scenario: &Scenario, folder: &Path) -> Result<Option<String>, Failure> {
     if scenario.beginning != Beginning::Edited {
         return Ok(None);
     }
@@ -114,7 +114,13 @@ fn lost_edit(scenario: &Scenario, folder: &Path) -> Result<Option<String>, Failu
 }
 
 /// Whether the killed command was done already, and what is wrong after the one that went on.
-fn judge(scenario: &Scenario, before: &State, ran: &Ran, after: &State, workshop: &Workshop) -> (bool, Option<String>) {
+pub(super) fn judge(
+    scenario: &Scenario,
+    before: &State,
+    ran: &Ran,
+    after: &State,
+    workshop: &Workshop,
+) -> (bool, Option<String>) {
     let differences = scenario.undisturbed.differences(after);
     match ran.code {
         Some(0) if differences.is_empty() => (false, None),

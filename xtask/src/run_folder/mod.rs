@@ -1,7 +1,7 @@
 //! `cargo xtask run-folder`: tries the run folder as users meet it, with the built binary on the example of the
 //! repository, and writes the tables of `docs/run-folder.md`.
 //!
-//! Runs are killed at random moments, meet another process in their folder, a full disk or one that cannot be written to,
+//! Runs are killed at random moments and at each move of a file, meet another process in their folder, a full disk or one that cannot be written to,
 //! and inputs that changed since the last command. What is expected is written where it is checked; what fails is listed
 //! below the tables, and the command ends with an error.
 
@@ -9,6 +9,7 @@ mod alteration;
 mod altered;
 mod disk;
 mod kills;
+mod moves;
 mod outcome;
 mod scenario;
 mod state;
@@ -24,14 +25,14 @@ use std::process::Command;
 use workshop::{Failure, Workshop};
 
 /// The parts, in the order of the tables.
-const PARTS: [&str; 4] = ["kills", "together", "disk", "altered"];
+const PARTS: [&str; 5] = ["kills", "moves", "together", "disk", "altered"];
 
 const USUAL_KILLS: usize = 200;
 
 /// Set where the command runs with a name space of its own, in which it may mount.
 const INSIDE: &str = "BITESIZE_RUN_FOLDER_INSIDE";
 
-const USAGE: &str = "arguments: [kills|together|disk|altered] [NUMBER OF KILLS] [SEED]";
+const USAGE: &str = "arguments: [kills|moves|together|disk|altered] [NUMBER OF KILLS] [SEED]";
 
 /// What is asked for.
 struct Asked {
@@ -100,6 +101,7 @@ fn try_all(asked: &Asked) -> Result<(), Failure> {
         let begin = std::time::Instant::now();
         let outcome = match *part {
             "kills" => kills::run(&scenarios, asked.kills, asked.seed)?,
+            "moves" => moves::run(&scenarios)?,
             "together" => together::run(&scenarios)?,
             "disk" => disk::run(&scenarios)?,
             _ => altered::run(&scenarios)?,

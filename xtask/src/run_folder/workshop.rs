@@ -71,12 +71,25 @@ impl Workshop {
 
     /// Starts the binary on one thread, in a process group of its own.
     pub(super) fn start(&self, arguments: &[String]) -> Result<Started, Failure> {
+        self.start_by(Command::new(&self.bitesize), arguments)
+    }
+
+    /// Runs the binary until its first thread is about to make the system call `call` for the `number`th time, where
+    /// `strace` kills it.
+    pub(super) fn run_until_call(&self, arguments: &[String], call: &str, number: usize) -> Result<Ran, Failure> {
+        let mut command = Command::new("strace");
+        command.args(["-qqq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e"]);
+        command.arg(format!("inject={call}:signal=SIGKILL:when={number}")).arg(&self.bitesize);
+        self.start_by(command, arguments)?.finish()
+    }
+
+    fn start_by(&self, mut command: Command, arguments: &[String]) -> Result<Started, Failure> {
         let (out, err) = (tempfile::tempfile()?, tempfile::tempfile()?);
-        let mut command = Command::new(&self.bitesize);
         command.args(arguments).args(["--threads", "1"]).env("TMPDIR", self.path("temporary"));
         command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(err.try_clone()?).process_group(0);
         let begin = Instant::now();
-        let child = command.spawn().map_err(|error| format!("{}: {error}", self.bitesize.display()))?;
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = command.spawn().map_err(|error| format!("{program}: {error}"))?;
         Ok(Started { child, begin, out, err })
     }
 

@@ -61,6 +61,6 @@ impl InspectArgs {
         } else {
             print(format_args!("{inspection}"));
         }
-        Ok(if inspection.fits == Some(false) { Ending::DoesNotFit } else { Ending::Done })
+        Ok(Ending::of_fit(inspection.fits != Some(false)))
     }
 }

@@ -5,13 +5,12 @@ use crate::console::{err_line, out_line};
 use crate::open::config_of;
 use crate::search_args::SearchArgs;
 use anyhow::bail;
-use bitesize::deliver::delivered::refuse_edited_policy;
+use bitesize::deliver::anew;
 use bitesize::deliver::opened::{Opened, inputs_of};
-use bitesize::deliver::{Calibrated, Chosen};
 use bitesize::input::Inputs;
 use bitesize::observe::Monitor;
-use bitesize::run::names::{DIARY, PARETO_POINTS, PROBES};
-use bitesize::run::{RunConfig, RunFolder, Stage, journal};
+use bitesize::run::names::DIARY;
+use bitesize::run::{RunConfig, RunFolder, Stage};
 use bitesize::target::{Platform, PlatformName};
 use bitesize::{Ending, Until, Walked};
 use clap::Args;
@@ -47,15 +46,13 @@ impl SearchCommandArgs {
         let config = self.settings(&earlier, &inputs)?;
         let shown = self.folder.display();
         let difference = earlier.difference_from(&config);
-        if folder.join(DIARY).is_file() {
-            if !self.resume {
-                bail!(
-                    "`{shown}` holds a search already: pass --resume to go on with it, or remove {DIARY} to search anew"
-                );
-            }
-            if let Some(difference) = &difference {
-                bail!("`{shown}` holds a search with other settings: {difference}");
-            }
+        if folder.join(DIARY).is_file() && !self.resume {
+            bail!("`{shown}` holds a search already: pass --resume to go on with it, or remove {DIARY} to search anew");
+        }
+        // Where nothing fitted there is nothing to lose, and another budget goes on from that.
+        let holds_results = folder.join(DIARY).is_file() || folder.ledger().entry(Stage::Delivered).is_some();
+        if let Some(difference) = difference.as_ref().filter(|_| self.resume && holds_results) {
+            bail!("`{shown}` holds a search with other settings, so --resume cannot go on with it: {difference}");
         }
         let opened = Opened { config: &config, inputs: &inputs, folder: &folder, monitor };
         if self.resume && difference.is_none() {
@@ -64,8 +61,7 @@ impl SearchCommandArgs {
                 return Ok(report.ending());
             }
         } else {
-            refuse_edited_policy(&opened)?;
-            begin(&opened)?;
+            anew::begin(&opened)?;
         }
         let Walked { policy, misfit, report } = bitesize::walk(opened, Until::Delivered)?;
         if let Some(misfit) = misfit {
@@ -94,28 +90,3 @@ impl SearchCommandArgs {
         Ok(RunConfig { target: Some(platform.name), search: Some(search), ..earlier.clone() })
     }
 }
-
-/// Puts the settings of a new search into their place. What an earlier one delivered stands, marked as outdated, until this
-/// one has led to something. Probes stay where they depend on nothing that has changed.
-fn begin(opened: &Opened) -> anyhow::Result<()> {
-    opened.refuse_other_inputs(Stage::Calibrated, &Calibrated::made_from(opened)?)?;
-    opened.folder.refuse_altered(&[Stage::Calibrated, Stage::Prepared])?;
-    // What cannot go at the end is told now.
-    let mut end = opened.folder.begin()?;
-    RESULTS.iter().for_each(|stage| end.forget(*stage));
-    end.refuse_to_lose_edits()?;
-    let probes = std::fs::read_to_string(opened.folder.join(PROBES)).unwrap_or_default();
-    let probes_hold = journal::parse(&probes, &Chosen::probes_made_from(opened)?.hash()).is_ok();
-    let mut commit = opened.folder.begin()?;
-    commit.forget(Stage::Chosen);
-    commit.outdate(&RESULTS);
-    commit.discard_journal(PARETO_POINTS);
-    if !probes_hold {
-        commit.discard_journal(PROBES);
-    }
-    opened.put(&mut commit)?;
-    commit.finish()
-}
-
-/// The stages that a search leads to.
-const RESULTS: [Stage; 4] = [Stage::Delivered, Stage::Emitted, Stage::Swept, Stage::Reported];

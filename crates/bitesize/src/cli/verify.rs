@@ -6,7 +6,7 @@ use crate::open::config_of;
 use anyhow::bail;
 use bitesize::Ending;
 use bitesize::deliver::opened::{Opened, inputs_of};
-use bitesize::deliver::{Calibrated, Chosen, Delivered, Emitted, Proven};
+use bitesize::deliver::{Calibrated, Chosen, Delivered, Emitted, Misfit, Proven};
 use bitesize::observe::Monitor;
 use bitesize::report::{self, Report};
 use bitesize::run::{RunFolder, Stage};
@@ -65,7 +65,7 @@ impl VerifyArgs {
         let earlier = report::files::read(&folder)?;
         let has_report = earlier.is_some();
         let mut report = earlier.unwrap_or_else(|| Report::new(&opened, &platform));
-        report.fits = opened.problem(&platform)?.fits(delivered.policy());
+        report.fits = Misfit::of_given(&opened.problem(&platform)?, delivered.policy()).is_none();
         let proven = Proven::of(&opened, &delivered, &platform, &samples)?;
         report.add_verification(&proven.results);
         proven.results.iter().for_each(tell);

@@ -69,7 +69,7 @@ fn settings(opened: &Opened, held_out: &HeldOut) -> SearchSettings {
 impl<'a> Chosen<'a> {
     /// What the choice depends on, as far as settings say it.
     pub fn made_from_settings(opened: &Opened, platform: &Platform) -> Provenance {
-        let costs = sha256(format!("{:?}", platform.core).as_bytes());
+        let costs = sha256(platform.core.figures().as_bytes());
         opened.made_from(&TABLES).with_contents(&format!("the costs of {}", platform.core.name), costs)
     }
 
@@ -78,9 +78,7 @@ impl<'a> Chosen<'a> {
     /// # Errors
     /// No training data, or some that cannot be read.
     pub fn made_from(opened: &Opened, platform: &Platform) -> anyhow::Result<Provenance> {
-        let costs = sha256(format!("{:?}", platform.core).as_bytes());
-        let made_from = with_held_out(opened, &TABLES)?;
-        Ok(made_from.with_contents(&format!("the costs of {}", platform.core.name), costs))
+        with_held_out(opened, Self::made_from_settings(opened, platform))
     }
 
     /// What probes depend on: neither on the target nor on the strategy, so that another search shares them.
@@ -88,7 +86,7 @@ impl<'a> Chosen<'a> {
     /// # Errors
     /// As [`Self::made_from`].
     pub fn probes_made_from(opened: &Opened) -> anyhow::Result<Provenance> {
-        with_held_out(opened, &["calibration", "search.eval_samples"])
+        with_held_out(opened, opened.made_from(&["calibration", "search.eval_samples"]))
     }
 
     /// The widths that `aim` is after, under the limits of `problem`.
@@ -193,10 +191,10 @@ impl<'a> Chosen<'a> {
 /// The settings that the choice depends on.
 const TABLES: [&str; 5] = ["calibration", "search", "target.core", "target.flash_bytes", "target.ram_bytes"];
 
-/// What settings of `tables` and both kinds of training samples say.
-fn with_held_out(opened: &Opened, tables: &[&str]) -> anyhow::Result<Provenance> {
+/// `made_from`, and both kinds of training samples.
+fn with_held_out(opened: &Opened, made_from: Provenance) -> anyhow::Result<Provenance> {
     let held_out = opened.train()?.content_hash(&opened.split()?.reward)?;
-    Ok(opened.made_from_calibration(tables)?.with_contents("the held-out samples", held_out))
+    Ok(opened.with_calibration(made_from)?.with_contents("the held-out samples", held_out))
 }
 
 fn time_limit(opened: &Opened) -> Option<Duration> {

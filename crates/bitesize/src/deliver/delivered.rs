@@ -121,7 +121,14 @@ pub struct WrittenPolicy {
 /// None there, or widths of another network.
 pub fn written_policy(opened: &Opened) -> anyhow::Result<WrittenPolicy> {
     let path = opened.folder.join(POLICY);
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let text = match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!(
+            "there is no `{}`: put back the file, or have it written again with `bitesize fit --resume -o {}`",
+            path.display(),
+            opened.folder.path().display()
+        ),
+        text => text.with_context(|| format!("cannot read `{}`", path.display()))?,
+    };
     let policy = Policy::from_toml(&text, &opened.inputs.model.space)
         .with_context(|| format!("cannot use `{}`", path.display()))?;
     Ok(WrittenPolicy { text, policy })

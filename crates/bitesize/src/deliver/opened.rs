@@ -139,9 +139,16 @@ impl<'a> Opened<'a> {
     /// # Errors
     /// No training data, or some that cannot be read.
     pub fn made_from_calibration(&self, tables: &[&str]) -> anyhow::Result<Provenance> {
+        self.with_calibration(self.made_from(tables))
+    }
+
+    /// `made_from`, and the calibration samples.
+    ///
+    /// # Errors
+    /// As [`Self::made_from_calibration`].
+    pub fn with_calibration(&self, made_from: Provenance) -> anyhow::Result<Provenance> {
         let train = self.train()?;
-        Ok(self
-            .made_from(tables)
+        Ok(made_from
             .with("data.train_samples", train.len().to_string())
             .with_contents("the calibration samples", train.content_hash(&self.split()?.calibration)?))
     }

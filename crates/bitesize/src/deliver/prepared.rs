@@ -2,7 +2,8 @@
 //!
 //! Needs [`Calibrated`]. Owns `prepared.safetensors`, which holds layers by width. Depends on network, preprocessing,
 //! seed and the contents of the calibration samples, and not on ranges, budgets or policies: so runs of several policies
-//! in one folder share layers, each at the widths that an earlier one has asked for.
+//! in one folder share layers, each at the widths that an earlier one has asked for. How layers are quantized is no
+//! setting of a run: where that changes, the results version rises.
 
 use super::calibrated::Calibrated;
 use super::quantizer::Quantizer;
@@ -42,9 +43,7 @@ impl<'a> Prepared<'a> {
     /// # Errors
     /// No training data, or some that cannot be read.
     pub fn made_from(calibrated: &Calibrated) -> anyhow::Result<Provenance> {
-        let settings = serde_json::to_string(&PtqSettings::default())?;
-        let made_from = calibrated.opened.made_from_calibration(&["calibration.samples"])?;
-        Ok(made_from.with("the settings of quantization", settings))
+        calibrated.opened.made_from_calibration(&["calibration.samples"])
     }
 
     /// Takes the layers that the folder holds, quantizes those that are missing of what `asked` says of `problem`, and

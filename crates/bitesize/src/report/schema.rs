@@ -248,7 +248,7 @@ impl Report {
         let refuted =
             |v: &VerificationReport| v.status == Status::MISMATCH || v.status == Status::FAILED && v.compiler.is_some();
         if !self.fits {
-            Ending::DoesNotFit
+            Ending::of_fit(false)
         } else if rows().any(refuted) {
             Ending::Mismatch
         } else if rows().any(|v| v.status == Status::FAILED) {

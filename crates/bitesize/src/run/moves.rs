@@ -136,10 +136,16 @@ pub(super) fn move_to_places(folder: &Path) -> anyhow::Result<()> {
     for (name, is_new) in moves {
         let moved = if is_new { replace(folder, name) } else { take_away(folder, name) };
         if let Err(error) = moved {
+            let what = format!("cannot put `{}` into its place", folder.join(name).display());
             if done.into_iter().rev().all(|name| put_back(folder, name).is_ok()) {
                 clear(&commit)?;
+                return Err(error).context(what);
             }
-            return Err(error).with_context(|| format!("cannot put `{}` into its place", folder.join(name).display()));
+            return Err(error).with_context(|| {
+                format!(
+                    "{what}, and the files that have theirs cannot go back: mend that, and the next command finishes it"
+                )
+            });
         }
         done.push(name);
     }

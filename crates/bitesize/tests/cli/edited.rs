@@ -68,6 +68,13 @@ fn an_edited_policy_that_does_not_fit_is_told_why() {
     let (_folder, out) = scratch();
     let example = Example::new();
     unproven(&fit_args(&out, &example, &["--flash", "48KiB", "--ram", "12KiB", "--policy", "4/4"])).expect(0, &[]);
+    let policy = Path::new(&out).join("policy.toml");
+    run(&["search", &out, "--resume", "--flash", "44KiB", "--ram", "9KiB"]).expect(1, &["other settings", "flash"]);
+    let text = fs::read(&policy).unwrap();
+    fs::remove_file(&policy).unwrap();
+    run(&["emit", &out]).expect(1, &["there is no", "policy.toml", "--resume"]);
+    unproven(&["fit", "--resume", "-o", &out]).expect(0, &[]);
+    assert_eq!(fs::read(&policy).unwrap(), text);
     edit_policy(&out, 8);
     run(&["emit", &out]).expect(3, &["does not fit", "the given policy takes", "boards that would do"]);
     let told = report(&out);

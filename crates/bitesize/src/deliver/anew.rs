@@ -1,0 +1,36 @@
+//! A search anew in a folder that may hold an earlier one.
+
+use super::delivered::refuse_edited_policy;
+use super::opened::Opened;
+use super::{Calibrated, Chosen};
+use crate::run::names::{PARETO_POINTS, PROBES};
+use crate::run::{Stage, journal};
+
+/// Puts the settings of a new search into their place. What an earlier one delivered stands, marked as outdated, until this
+/// one has led to something. Probes stay where they depend on nothing that has changed.
+///
+/// # Errors
+/// Files of other inputs, that were altered, or that a user has edited and that would be lost.
+pub fn begin(opened: &Opened) -> anyhow::Result<()> {
+    refuse_edited_policy(opened)?;
+    opened.refuse_other_inputs(Stage::Calibrated, &Calibrated::made_from(opened)?)?;
+    opened.folder.refuse_altered(&[Stage::Calibrated, Stage::Prepared])?;
+    // What cannot go at the end is told now.
+    let mut end = opened.folder.begin()?;
+    RESULTS.iter().for_each(|stage| end.forget(*stage));
+    end.refuse_to_lose_edits()?;
+    let probes = std::fs::read_to_string(opened.folder.join(PROBES)).unwrap_or_default();
+    let probes_hold = journal::parse(&probes, &Chosen::probes_made_from(opened)?.hash()).is_ok();
+    let mut commit = opened.folder.begin()?;
+    commit.forget(Stage::Chosen);
+    commit.outdate(&RESULTS);
+    commit.discard_journal(PARETO_POINTS);
+    if !probes_hold {
+        commit.discard_journal(PROBES);
+    }
+    opened.put(&mut commit)?;
+    commit.finish()
+}
+
+/// The stages that a search leads to.
+const RESULTS: [Stage; 4] = [Stage::Delivered, Stage::Emitted, Stage::Swept, Stage::Reported];
