@@ -13,7 +13,7 @@ use std::fs;
 use std::process::Command;
 
 /// The calls by which names change.
-const CALLS: [&str; 6] = ["rename", "linkat", "unlink", "unlinkat", "rmdir", "mkdir"];
+const CALLS: [&str; 5] = ["rename", "linkat", "unlink", "unlinkat", "mkdir"];
 
 /// Commands that move files, of each kind one; a search adds no other move than these make.
 const COMMANDS: [&str; 4] = ["fit, rules", "calibrate", "search, anew", "emit, edited"];
