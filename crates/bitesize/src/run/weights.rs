@@ -1,13 +1,15 @@
 //! `weights.safetensors`: the integer weights, their scales and biases, and the encodings of all activations.
 //!
 //! For each row with weights `NAME.levels` (i8, in the float weights' layout), `NAME.scales` and `NAME.bias` (f64, one for
-//! each output channel); for each tensor `activation.NAME` (f64: scale, zero point, bits). The metadata has one entry
+//! each output channel), `NAME` with `@` before it where it begins with `activation.` or `@`, so that no layer's key is a
+//! tensor's; for each tensor `activation.NAME` (f64: scale, zero point, bits). The metadata has one entry
 //! `bitesize`, a JSON text with the form's name, the version, the model's SHA-256 and the policy.
 
 use super::tensors::{Tensors, Writer};
 use bitesize_ir::{Network, Node, NodeId, PolicySpace, QuantizedModel};
 use bitesize_search::{from_compact, to_compact};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 const FORMAT: &str = "bitesize-weights-1";
@@ -29,7 +31,7 @@ pub fn to_bytes(model: &QuantizedModel, model_sha256: &str) -> anyhow::Result<Ve
     let mut writer = Writer::default();
     for (node, weights) in model.network.nodes.iter().zip(&model.weights) {
         if let Some(weights) = weights {
-            writer.weights(&node.name, weights);
+            writer.weights(&key(&node.name), weights);
         }
     }
     for (tensor, quant) in model.network.tensors.iter().zip(&model.activations) {
@@ -69,8 +71,13 @@ pub fn from_bytes(
     let weights = |(i, node): (usize, &Node)| {
         let Some(parameters) = node.op.parameters() else { return Ok(None) };
         let bits = policy.weight_bits(space, NodeId(i)).ok_or("the policy lacks a row with weights")?;
-        file.weights(&node.name, bits, parameters).map(Some)
+        file.weights(&key(&node.name), bits, parameters).map(Some)
     };
     let weights = network.nodes.iter().enumerate().map(weights).collect::<Result<_, String>>()?;
     Ok(QuantizedModel { network: Arc::new(network.clone()), policy, activations, weights })
+}
+
+/// What stands before the keys of a layer.
+fn key(layer: &str) -> Cow<'_, str> {
+    if layer.starts_with("activation.") || layer.starts_with('@') { format!("@{layer}").into() } else { layer.into() }
 }
