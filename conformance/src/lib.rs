@@ -5,7 +5,8 @@
 //! holds the quantized model, the integer network lowered from it and inputs. The runners are tests:
 //!
 //! - the golden interpreter against [`mod@reference`], a second reading of `docs/numerics.md` as loops over indices;
-//! - the fast engine against the interpreter ([`engine`]), also on emulated AArch64;
+//! - the fast engine against the interpreter ([`engine`]), also on emulated AArch64 and on random layers and networks
+//!   ([`random_layer`], [`random_network`], of parts from [`draw`]);
 //! - the fake-quantized model against the reference: at most one code off, next to a tie;
 //! - lowering against real arithmetic ([`real`]);
 //! - the emitted C, on the host and on emulated Cortex-M, against the interpreter ([`batch`] puts all cases into one
@@ -17,8 +18,13 @@
 pub mod batch;
 pub mod builder;
 pub mod cases;
+pub mod draw;
 pub mod engine;
+mod random_layers;
+mod random_networks;
 pub mod real;
 pub mod reference;
 
 pub use cases::{Case, cases};
+pub use random_layers::random_layer;
+pub use random_networks::random_network;

@@ -3,11 +3,12 @@
 use crate::error::EmitError;
 use crate::layers::{field, has_padding_array};
 use crate::names::PackageNames;
-use crate::writer::{CWriter, comment_text};
+use crate::writer::CWriter;
 use bitesize_integer::packing::{pack_weights, weight_row};
 use bitesize_integer::{IntNetwork, IntNode, IntOp, IntWeights, Rescale};
 use bitesize_ir::memory::word;
 use bitesize_ir::requantize::Multiplier;
+use bitesize_ir::shown::c_comment;
 
 /// What one array holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +48,7 @@ pub(crate) fn arrays(network: &IntNetwork, names: &PackageNames) -> Result<Vec<A
                 push_rescale(rescale, &mut push);
             }
             IntOp::AveragePool { multipliers, .. } => {
-                push("factors", comment_text(&node.name), Numbers::Factors(factors(node, multipliers)?));
+                push("factors", c_comment(&node.name), Numbers::Factors(factors(node, multipliers)?));
             }
             IntOp::Add { .. }
             | IntOp::Concat { .. }
@@ -61,7 +62,7 @@ pub(crate) fn arrays(network: &IntNetwork, names: &PackageNames) -> Result<Vec<A
 
 fn push_weights(node: &IntNode, weights: &IntWeights, push: &mut impl FnMut(&str, String, Numbers)) {
     let row = weight_row(&node.op).expect("an operator with weights has rows of them");
-    let comment = comment_text(&format!("{}: {}-bit weights", node.name, weights.bits));
+    let comment = c_comment(&format!("{}: {}-bit weights", node.name, weights.bits));
     push("weights", comment, Numbers::Bytes(pack_weights(weights, row)));
 }
 

@@ -61,7 +61,7 @@ impl CWriter {
 
     /// A comment; each line of `text` is a paragraph and is wrapped.
     pub(crate) fn comment(&mut self, text: &str) {
-        let text = comment_text(text);
+        let text = bitesize_ir::shown::c_comment(text);
         let room = COLUMNS - self.depth * INDENT.len() - "/*  */".len();
         if !text.contains('\n') && text.len() <= room {
             self.line(format!("/* {text} */"));
@@ -204,13 +204,6 @@ fn scalar(value: &Value) -> String {
             format!("{{{}}}", items.join(", "))
         }
     }
-}
-
-/// `text` without what would end a comment, open another or be no printable ASCII (names come from model files).
-pub(crate) fn comment_text(text: &str) -> String {
-    let printable: String =
-        text.chars().map(|c| if c == '\n' || (' '..='~').contains(&c) && c != '\\' { c } else { '?' }).collect();
-    printable.replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?")
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use crate::error::Reason;
 use crate::proto::{TensorProto, data_type};
+use bitesize_ir::shown::name;
 use std::collections::HashMap;
 use std::io;
 
@@ -106,13 +107,16 @@ impl<'a> ExternalFiles<'a> {
         };
         let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?);
         if !is_inside(location) {
-            return Err(Reason::new(format!("its data lies in `{location}`, outside the model's folder"))
+            return Err(Reason::new(format!("its data lies in `{}`, outside the model's folder", name(location)))
                 .hint("save the model with its weights inside the file"));
         }
         if !self.files.contains_key(location) {
             let bytes = (self.read)(location).map_err(|error| {
-                Reason::new(format!("its data should be in the file `{location}`, which cannot be read: {error}"))
-                    .hint("put that file beside the model, or save the model with its weights inside")
+                Reason::new(format!(
+                    "its data should be in the file `{}`, which cannot be read: {error}",
+                    name(location)
+                ))
+                .hint("put that file beside the model, or save the model with its weights inside")
             })?;
             self.files.insert(location.into(), bytes);
         }
@@ -122,7 +126,7 @@ impl<'a> ExternalFiles<'a> {
             None => Some(file.len()),
         };
         end.and_then(|end| file.get(offset..end)).ok_or_else(|| {
-            Reason::new(format!("the file `{location}` has {} bytes, too few for it", file.len()))
+            Reason::new(format!("the file `{}` has {} bytes, too few for it", name(location), file.len()))
                 .hint("the file is not the one that belongs to the model, or is damaged")
         })
     }

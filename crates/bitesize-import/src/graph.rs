@@ -3,6 +3,7 @@
 
 use crate::builder::MAX_ELEMENTS;
 use crate::error::ImportError;
+use crate::names;
 use crate::proto::{DimensionProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, data_type};
 use prost::Message;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -37,8 +38,9 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Graph, ImportError> {
     }
     let model = ModelProto::decode(bytes).map_err(|e| ImportError::NotOnnx(e.to_string()))?;
     let opset = opset_of(&model);
-    let graph = model.graph.ok_or_else(|| ImportError::NotOnnx("it contains no graph".into()))?;
+    let mut graph = model.graph.ok_or_else(|| ImportError::NotOnnx("it contains no graph".into()))?;
     let opset = opset?;
+    names::show(&mut graph);
     let GraphProto { node, initializer, input, output } = graph;
     if node.is_empty() {
         return Err(ImportError::Model("the model's graph is empty: it has no nodes".into()));
@@ -71,14 +73,14 @@ fn opset_of(model: &ModelProto) -> Result<i64, ImportError> {
     }
 }
 
-fn names(values: &[&ValueInfoProto]) -> String {
+fn listed(values: &[&ValueInfoProto]) -> String {
     values.iter().map(|v| format!("`{}`", v.name)).collect::<Vec<_>>().join(", ")
 }
 
 fn the_input(inputs: &[ValueInfoProto], initializers: &HashMap<String, TensorProto>) -> Result<Input, ImportError> {
     let inputs: Vec<&ValueInfoProto> = inputs.iter().filter(|v| !initializers.contains_key(&v.name)).collect();
     let [input] = inputs[..] else {
-        let found = if inputs.is_empty() { "no input".into() } else { format!("the inputs {}", names(&inputs)) };
+        let found = if inputs.is_empty() { "no input".into() } else { format!("the inputs {}", listed(&inputs)) };
         return Err(ImportError::Model(format!(
             "a network has one input, the model has {found}: export the part with one input"
         )));
@@ -148,7 +150,7 @@ fn the_output(outputs: &[ValueInfoProto]) -> Result<String, ImportError> {
         [] => Err(ImportError::Model("a network has one output, the model has no output".into())),
         many => Err(ImportError::Model(format!(
             "a network has one output, the model has the outputs {}: export the part with one output",
-            names(&many.iter().collect::<Vec<_>>())
+            listed(&many.iter().collect::<Vec<_>>())
         ))),
     }
 }

@@ -9,7 +9,7 @@ use crate::layout::{Axis, Layout};
 use crate::node::{NodeContext, place};
 use crate::ops::{self, OPERATORS};
 use crate::proto::NodeProto;
-use bitesize_ir::{Shape, TensorId};
+use bitesize_ir::{Shape, TensorId, shown};
 use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
@@ -119,7 +119,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn run(mut self, name: &str, shape: Shape, layout: Layout) -> Result<Imported, Refused> {
         let graph = self.graph;
-        let mut builder = Builder::new(name, &graph.input.name, shape);
+        let mut builder = Builder::new(&shown::name(name), &graph.input.name, shape);
         let input = Activation { tensor: TensorId(0), layout };
         self.values.insert(graph.input.name.clone(), Some(Value::Activation(input.clone())));
         let mut refusals = Vec::new();

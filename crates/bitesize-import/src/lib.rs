@@ -15,11 +15,12 @@
 //! - ONNX tensors may lie in any order of axes; the network is NHWC with OHWI weights. Transposes, Flatten, Reshape,
 //!   Squeeze and Unsqueeze leave no nodes: what they do to the order is tracked ([`Layout`]) and ends up in the order
 //!   of weights. A Gemm after a Flatten of `CxHxW` becomes a convolution with an `HxW` kernel.
+//! - Names can be shown anywhere: what cannot be seen in them is written as its number ([`bitesize_ir::shown::name`]).
 //! - The file is not trusted: no input makes it panic, or allocate more than the file's own size warrants.
 //!
 //! The network is as the file has it: batch-norms and clamps are separate nodes. `bitesize_ir::rewrite` joins them.
 //!
-//! In reading order: `proto` (the schema), `graph` (what holds a graph together), `layout`, `import` (the walk over
+//! In reading order: `proto` (the schema), `names` (how they are shown), `graph` (what holds a graph together), `layout`, `import` (the walk over
 //! the nodes), `ops` (one row for each operator), `constant`.
 #![forbid(unsafe_code)] // The file is untrusted.
 
@@ -30,6 +31,7 @@ mod graph;
 mod import;
 mod imported;
 mod layout;
+mod names;
 mod node;
 mod ops;
 mod proto;

@@ -6,6 +6,7 @@ use crate::constant::{Constant, ExternalFiles, read_tensor};
 use crate::error::Reason;
 use crate::layout::Layout;
 use crate::proto::{AttributeProto, NodeProto, attribute_kind};
+use bitesize_ir::shown;
 use bitesize_ir::{Op, Shape};
 use std::rc::Rc;
 
@@ -104,7 +105,7 @@ impl NodeContext<'_> {
 
     pub(crate) fn text(&self, name: &str, default: &str) -> Result<String, Reason> {
         let attribute = self.attribute(name, attribute_kind::STRING)?;
-        Ok(attribute.map_or(default.into(), |a| String::from_utf8_lossy(&a.s).into_owned()))
+        Ok(attribute.map_or(default.into(), |a| shown::name(&String::from_utf8_lossy(&a.s)).into_owned()))
     }
 
     /// A tensor in an attribute; it cannot lie in another file.

@@ -4,6 +4,7 @@ use crate::proto::*;
 use crate::{ImportError, Imported, import_onnx};
 use bitesize_ir::reference::run_float;
 use prost::Message;
+use std::collections::BTreeSet;
 use std::io;
 
 /// A model under construction.
@@ -361,4 +362,27 @@ fn the_table_of_operators_is_complete() {
     for name in crate::supported_operators() {
         assert!(table.contains(&format!("`{name}`")), "docs/import.md lacks `{name}`");
     }
+}
+
+#[test]
+fn names_hold_nothing_unseen_and_stay_different() {
+    let long = "n".repeat(10_000);
+    let names = ["\u{1b}[31mRED\u{7}", "\\u{1b}[31mRED\u{7}", "a\nerror: b", "\u{202e}txt", "\u{200b}", &long];
+    let mut model = Model::new(13, &[1, 4]);
+    let mut before = "x";
+    for name in names {
+        model = model.node("Relu", &[before], name, &[]);
+        before = name;
+    }
+    let network = model.node("Relu", &[before], "y", &[]).import().unwrap().network;
+    let found: BTreeSet<&str> = network.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+    assert_eq!(found.len(), names.len() + 2);
+    assert!(found.contains("\\u{1b}[31mRED\\u{7}") && found.contains("a\\u{a}error: b"), "{found:?}");
+    assert!(found.iter().all(|name| name.len() < 250 && name.is_ascii() && !name.contains(char::is_control)));
+    let refused = Model::new(13, &[1, 4]).node("No\u{1b}[2J", &["x"], "y\r", &[("a\u{7}", Text("\u{202e}"))]);
+    let error = refused.import().unwrap_err().to_string();
+    assert!(
+        error.contains("No\\u{1b}[2J") && error.is_ascii() && !error.contains(['\u{1b}', '\r', '\u{7}']),
+        "{error}"
+    );
 }

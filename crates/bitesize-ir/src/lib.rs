@@ -11,6 +11,7 @@
 //! - [`grid`]: the quantization grids: levels, rounding, clamping. [`requantize`]: from scales to integers.
 //! - [`quantized`]: a network with its policy, activation scales and integer weights.
 //! - [`target`]: a board and what the kernels cost on its core. [`memory`]: the only place that counts bytes.
+//! - [`shown`]: how names and other texts from outside reach a terminal, a report and C.
 #![forbid(unsafe_code)]
 
 pub mod grid;
@@ -25,6 +26,7 @@ pub mod reference;
 pub mod requantize;
 pub mod rewrite;
 pub mod shape;
+pub mod shown;
 pub mod size;
 pub mod target;
 

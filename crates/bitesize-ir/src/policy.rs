@@ -5,6 +5,7 @@ use crate::network::{Network, NodeId, TensorId};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
+use toml_writer::{ToTomlKey as _, TomlKeyBuilder};
 
 /// The widths that a network asks for: one row for each operator that has weights or owns an output width.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,7 +155,7 @@ impl Policy {
                 .into_iter()
                 .filter_map(|(name, width)| width.map(|w| format!("{name} = {w}")))
                 .collect();
-            let key = toml::Value::String(row.name.clone());
+            let key = TomlKeyBuilder::new(&row.name).as_basic().to_toml_key();
             let _ = writeln!(text, "{key} = {{ {} }}", fields.join(", "));
         }
         text
@@ -183,4 +184,55 @@ pub fn fixed_tensors(network: &Network) -> Vec<TensorId> {
             root == input || root == output
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The policy of rows with these names comes back from its text.
+    #[track_caller]
+    fn check(names: &[&str]) {
+        let row = |(at, name): (usize, &&str)| SpaceRow {
+            name: (*name).to_owned(),
+            node: NodeId(at),
+            weights: true,
+            activations: at % 2 == 0,
+        };
+        let space = PolicySpace { rows: names.iter().enumerate().map(row).collect() };
+        let bits = |at: usize| BitWidth::ALL[at % 3];
+        let row = |(at, row): (usize, &SpaceRow)| PolicyRow {
+            name: row.name.clone(),
+            weights: Some(bits(at)),
+            activations: row.activations.then(|| bits(at + 1)),
+        };
+        let policy = Policy { rows: space.rows.iter().enumerate().map(row).collect() };
+        let text = policy.to_toml();
+        assert_eq!(Policy::from_toml(&text, &space).as_ref(), Ok(&policy), "{text}");
+        assert_eq!(text.lines().count(), 1 + names.len(), "one line a row: {text}");
+    }
+
+    #[test]
+    fn any_name_is_a_key_that_can_be_read_back() {
+        check(&["a\"b'c", "'", "\"", "'''", "\"\"\"", "a\\", "\\\"", "\\u{1b}", "\\u001b"]);
+        check(&["", " ", ".", "a.b.c", "[layers]", "layers", "#", "=", "a = 1", "größe", "\u{202e}", "\u{1F600}"]);
+        check(&["\n", "\r\n", "a\nb = { weights = 2 }\n", &"x\"'".repeat(3400)]);
+        let controls: Vec<String> = (0..=0xa0).filter_map(char::from_u32).map(|c| format!("a{c}b")).collect();
+        check(&controls.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn usual_keys_stand_in_double_quotes() {
+        let rows = vec![PolicyRow { name: "/a/Conv.1".into(), weights: Some(BitWidth::B4), activations: None }];
+        assert_eq!(Policy { rows }.to_toml(), "[layers]\n\"/a/Conv.1\" = { weights = 4 }\n");
+    }
+
+    proptest! {
+        #[test]
+        fn random_names_are_keys_that_can_be_read_back(a in any::<String>(), b in "[\\\\\"'\n\r\t.#=\\[\\]a ]{0,12}") {
+            check(&[&a]);
+            check(&[&b]);
+        }
+    }
 }

@@ -4,23 +4,26 @@
 
 use super::conv::{Conv, Panel};
 use super::depthwise::Depthwise;
+use super::places::Block;
 use super::plain::Plain;
-use super::rescaling::{Rescaling, VALUES};
-use super::set::InstructionSet;
+use super::rescaling::Rescaling;
 use std::arch::x86_64::*;
 
 /// Sums of a register.
 const SUMS: usize = 8;
+/// Codes that an instruction multiplies for each sum.
+const PRODUCTS: usize = 2;
+/// 16-bit values of a register.
+const WORDS: usize = SUMS * PRODUCTS;
 
 /// Computes `images` images of a layer. The (padded) images begin at the beginning of `input`; `words` is room for
 /// as many 16-bit values.
 #[target_feature(enable = "avx2")]
 pub(super) fn conv(layer: &Conv, input: &[u8], images: usize, output: &mut [u8], words: &mut [i16]) {
     let rows = images * layer.pixels;
-    let reach = layer.reach(images, InstructionSet::Avx2.layout());
+    let reach = layer.reach(images);
     let words = &mut words[..reach];
     words.iter_mut().zip(&input[..reach]).for_each(|(word, &code)| *word = i16::from(code));
-    assert!(output.len() >= rows * layer.out_c && layer.rows.len() >= rows, "no room for the output");
     for panel in &layer.panels {
         match panel.registers {
             2 => conv_panel::<4, 2>(layer, panel, words, &mut output[..rows * layer.out_c]),
@@ -58,26 +61,22 @@ fn tile<const ROWS: usize, const REGISTERS: usize>(
     output: &mut [u8],
     row: usize,
 ) {
-    let mut starts = [input.as_ptr(); ROWS];
-    for (start, &at) in starts.iter_mut().zip(&layer.rows[row..row + ROWS]) {
-        *start = start.wrapping_add(at as usize + panel.group);
-    }
-    let length = layer.segments.len() * layer.steps * REGISTERS * 2 * SUMS;
-    let weights = &layer.weights.words[panel.weights..panel.weights + length];
-    let mut weights = weights.as_ptr();
+    let starts = layer.windows.starts::<i16, ROWS, PRODUCTS>(input, row, panel.group);
+    let (segments, steps) = (layer.windows.segments(), layer.windows.steps());
+    let length = segments.len() * steps * REGISTERS * WORDS;
+    let weights = layer.weights.words[panel.weights..panel.weights + length].as_chunks::<WORDS>().0;
+    let weights = weights.as_chunks::<REGISTERS>().0;
     let mut sums = [[_mm256_setzero_si256(); REGISTERS]; ROWS];
-    for &segment in &layer.segments {
-        for step in 0..layer.steps {
+    for (&segment, weights) in segments.iter().zip(weights.chunks_exact(steps)) {
+        for (step, registers) in weights.iter().enumerate() {
             let mut levels = [_mm256_setzero_si256(); REGISTERS];
-            for level in &mut levels {
-                // SAFETY: the slice above holds 16 levels for each segment, step and register, in this order.
-                *level = unsafe { _mm256_loadu_si256(weights.cast()) };
-                weights = weights.wrapping_add(2 * SUMS);
+            for (level, words) in levels.iter_mut().zip(registers) {
+                // SAFETY: the array has 16 values of 2 bytes.
+                *level = unsafe { _mm256_loadu_si256(words.as_ptr().cast()) };
             }
-            for (start, sums) in starts.iter().zip(&mut sums) {
-                let at = start.wrapping_add(segment + 2 * step).cast::<i32>();
-                // SAFETY: row, group, segment and step together stay below `Conv::reach`, which is the length of the
-                // input.
+            for (start, sums) in starts.pointers().iter().zip(&mut sums) {
+                let at = start.wrapping_add(segment + PRODUCTS * step).cast::<i32>();
+                // SAFETY: the invariant of `Starts`: `step` is one of its windows' steps, of `PRODUCTS` codes each.
                 let codes = _mm256_set1_epi32(unsafe { at.read_unaligned() });
                 for (sum, level) in sums.iter_mut().zip(levels) {
                     *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(codes, level));
@@ -114,11 +113,9 @@ fn requantize<const ROWS: usize, const REGISTERS: usize>(
             sums.iter_mut().for_each(|sums| sums[register] = one_by_one(sums[register], rescaling, at));
             continue;
         }
-        let constants = rescaling.of_register(at);
-        assert!(constants.len() == SUMS * VALUES, "the constants are packed for other registers");
-        // SAFETY: the slice has four times 8 values of 4 bytes.
-        let load = |index: usize| unsafe { _mm256_loadu_si256(constants.as_ptr().add(SUMS * index).cast()) };
-        let (bias, even, offset, shift) = (load(0), load(1), load(2), load(3));
+        // SAFETY: the array has 8 values of 4 bytes.
+        let load = |values: &[i32; SUMS]| unsafe { _mm256_loadu_si256(values.as_ptr().cast()) };
+        let [bias, even, offset, shift] = rescaling.register::<SUMS>(at).each_ref().map(load);
         let odd = _mm256_srli_epi64(even, 32);
         for sums in sums.iter_mut() {
             let acc = _mm256_add_epi32(_mm256_sll_epi32(sums[register], left), bias);
@@ -172,21 +169,20 @@ fn store<const REGISTERS: usize>(values: [__m256i; REGISTERS], rescaling: &Resca
 /// Computes one image of a layer; the padded image begins at the beginning of `input`.
 #[target_feature(enable = "avx2")]
 pub(super) fn depthwise(layer: &Depthwise, input: &[u8], output: &mut [u8]) {
-    assert!(input.len() >= layer.reach(), "codes are missing");
     let row_codes = layer.runs * layer.run;
     for (pair, to) in output.chunks_mut(layer.shape.rows * row_codes).enumerate() {
         let (first, second) = to.split_at_mut(row_codes);
         for run in 0..layer.runs {
-            let from = &input[pair * layer.shape.rows * layer.row_step + run * layer.run_step..];
+            let from = pair * layer.shape.rows * layer.row_step + run * layer.run_step;
             let mut block = 0;
             for at in (0..layer.run).step_by(2 * SUMS) {
                 let end = layer.run.min(at + 2 * SUMS);
                 let (at_output, end) = (run * layer.run + at, run * layer.run + end);
                 if layer.shape.rows == 1 {
-                    let [values] = depthwise_block::<1>(layer, &from[at..], block);
+                    let [values] = depthwise_block::<1>(layer, layer.taps.block(input, from + at), block);
                     store(values, &layer.rescaling, &mut first[at_output..end]);
                 } else {
-                    let values = depthwise_block::<2>(layer, &from[at..], block);
+                    let values = depthwise_block::<2>(layer, layer.taps.block(input, from + at), block);
                     store(values[0], &layer.rescaling, &mut first[at_output..end]);
                     if !second.is_empty() {
                         store(values[1], &layer.rescaling, &mut second[at_output..end]);
@@ -198,29 +194,27 @@ pub(super) fn depthwise(layer: &Depthwise, input: &[u8], output: &mut [u8]) {
     }
 }
 
-/// 16 values of each of `ROWS` output rows, whose windows begin at the beginning of `from`.
+/// 16 values of each of `ROWS` output rows, whose windows hold `from`.
 #[target_feature(enable = "avx2")]
-fn depthwise_block<const ROWS: usize>(layer: &Depthwise, from: &[u8], block: usize) -> [[__m256i; 2]; ROWS] {
-    const REGISTER: usize = 2 * SUMS;
-    let length = layer.shape.steps * ROWS * 2 * REGISTER;
-    let weights = &layer.weights.words[block * length..(block + 1) * length];
+fn depthwise_block<const ROWS: usize>(layer: &Depthwise, from: Block<WORDS>, block: usize) -> [[__m256i; 2]; ROWS] {
+    let length = layer.shape.steps * ROWS * 2 * WORDS;
+    let weights = layer.weights.words[block * length..(block + 1) * length].as_chunks::<WORDS>().0;
+    let weights = weights.as_chunks::<2>().0.as_chunks::<ROWS>().0;
     let mut sums = [[_mm256_setzero_si256(); 2]; ROWS];
-    for (taps, weights) in layer.taps.chunks_exact(2).zip(weights.chunks_exact(ROWS * 2 * REGISTER)) {
-        // SAFETY: block, tap and 16 bytes together stay below `Depthwise::reach`, which `depthwise` compared with the
-        // input's length.
-        let load = |tap: usize| unsafe { _mm_loadu_si128(from.as_ptr().wrapping_add(tap).cast()) };
+    for (taps, weights) in from.taps().as_chunks::<PRODUCTS>().0.iter().zip(weights) {
+        // SAFETY: the invariant of `Block`: the place is one of its taps.
+        let load = |tap: usize| unsafe { _mm_loadu_si128(from.codes().wrapping_add(tap).cast()) };
         let (a, b) = (_mm256_cvtepu8_epi16(load(taps[0])), _mm256_cvtepu8_epi16(load(taps[1])));
         let codes = [_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b)];
-        for (row, sums) in sums.iter_mut().enumerate() {
-            for (register, (sum, codes)) in sums.iter_mut().zip(codes).enumerate() {
-                let levels = weights.as_ptr().wrapping_add((row * 2 + register) * REGISTER);
-                // SAFETY: `weights` has two registers of 16 levels for each row.
-                let levels = unsafe { _mm256_loadu_si256(levels.cast()) };
+        for (sums, registers) in sums.iter_mut().zip(weights) {
+            for ((sum, codes), words) in sums.iter_mut().zip(codes).zip(registers) {
+                // SAFETY: the array has 16 values of 2 bytes.
+                let levels = unsafe { _mm256_loadu_si256(words.as_ptr().cast()) };
                 *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(codes, levels));
             }
         }
     }
-    requantize(&mut sums, &layer.rescaling, block * REGISTER);
+    requantize(&mut sums, &layer.rescaling, block * WORDS);
     sums
 }
 

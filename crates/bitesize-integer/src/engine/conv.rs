@@ -6,6 +6,7 @@
 
 use super::aligned::Aligned;
 use super::padded::Padded;
+use super::places::Windows;
 use super::rescaling::Rescaling;
 use super::set::Layout;
 use crate::network::{IntWeights, Rescale};
@@ -49,12 +50,9 @@ pub(crate) struct Conv {
     pub(crate) weights: std::sync::Arc<PackedWeights>,
     pub(crate) panels: Vec<Panel>,
     pub(crate) rescaling: Rescaling,
-    /// Where each segment begins, from the window's first code.
-    pub(crate) segments: Vec<usize>,
-    /// Steps of a segment: its codes divided by the products of a step, rounded up; weights past its end are 0.
-    pub(crate) steps: usize,
-    /// Where the window of each output pixel begins, for as many images as are computed together.
-    pub(crate) rows: Vec<u32>,
+    /// For as many images as are computed together. Steps are a segment's codes divided by the products of a step, rounded
+    /// up; weights past its end are 0.
+    pub(crate) windows: Windows,
     /// Output pixels of an image.
     pub(crate) pixels: usize,
     pub(crate) out_c: usize,
@@ -196,9 +194,7 @@ impl Conv {
         Self {
             panels,
             rescaling,
-            segments,
-            steps,
-            rows: (0..images * output.pixels()).map(row).collect(),
+            windows: Windows::new((0..images * output.pixels()).map(row).collect(), segments, steps, layout.products),
             pixels: output.pixels(),
             out_c: output.c,
             image,
@@ -207,11 +203,9 @@ impl Conv {
         }
     }
 
-    /// Codes of the input that kernels may read for `images`, of which those past the images do not matter.
-    pub(crate) fn reach(&self, images: usize, layout: Layout) -> usize {
-        let last = self.rows[images * self.pixels - 1] as usize;
+    /// Codes of the input that kernels read for `images`, of which those past the images do not matter.
+    pub(crate) fn reach(&self, images: usize) -> usize {
         let group = self.panels.iter().map(|panel| panel.group).max().unwrap_or(0);
-        let segment = self.segments.iter().max().copied().unwrap_or(0);
-        last + group + segment + self.steps * layout.products
+        self.windows.reach(images * self.pixels, group)
     }
 }

@@ -9,6 +9,7 @@
 use super::aligned::LINE;
 use super::conv::{Geometry, PackedWeights, totals};
 use super::padded::Padded;
+use super::places::Taps;
 use super::rescaling::Rescaling;
 use super::set::Layout;
 use crate::network::{IntWeights, Rescale};
@@ -21,8 +22,8 @@ pub(crate) struct Depthwise {
     pub(crate) weights: Arc<PackedWeights>,
     pub(crate) rescaling: Rescaling,
     pub(crate) shape: BlockShape,
-    /// Where each step's taps lie, from the block's place in the window's first pixel: `products` for each step.
-    pub(crate) taps: Vec<usize>,
+    /// Where each step's taps lie: `products` for each step.
+    pub(crate) taps: Taps,
     /// Runs of output codes in a row.
     pub(crate) runs: usize,
     /// Codes of a run.
@@ -157,7 +158,7 @@ impl Depthwise {
         rescaling.make_up(layout.less, &weights.totals);
         Self {
             rescaling,
-            taps: shape.plan(window.kernel, layout.products).iter().map(place).collect(),
+            taps: Taps::new(shape.plan(window.kernel, layout.products).iter().map(place).collect()),
             shape,
             runs: if shape.flat { 1 } else { output.w },
             run: if shape.flat { output.w * output.c } else { output.c },
@@ -172,11 +173,9 @@ impl Depthwise {
     /// Codes of the padded image that kernels may read; those past the image do not matter.
     pub(crate) fn reach(&self) -> usize {
         let rows = self.height.next_multiple_of(self.shape.rows) - 1;
-        let tap = self.taps.iter().max().copied().unwrap_or(0);
         rows * self.row_step
             + (self.runs - 1) * self.run_step
             + self.run.next_multiple_of(self.shape.codes)
-            + tap
-            + LINE
+            + self.taps.reach(LINE)
     }
 }

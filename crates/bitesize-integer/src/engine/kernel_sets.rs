@@ -30,7 +30,7 @@ impl KernelSet {
     /// Values of 16 bits that a layer needs room for, for `images` at once.
     pub(crate) fn words(self, layer: &Conv, images: usize) -> usize {
         match self.0 {
-            InstructionSet::Avx2 => layer.reach(images, self.0.layout()),
+            InstructionSet::Avx2 => layer.reach(images),
             InstructionSet::Portable | InstructionSet::Avx512Vnni | InstructionSet::NeonDot => 0,
         }
     }

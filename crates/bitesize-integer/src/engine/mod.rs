@@ -28,7 +28,7 @@
 //! ```
 //!
 //! `docs/engine.md` tells how it works. In reading order: instruction sets (`set`), spans of operators and the rooms of tensors
-//! (`workspace_layout`), geometry and packed weights of layers (`conv`, `depthwise`), their constants (`rescaling`), operators
+//! (`workspace_layout`), geometry and packed weights of layers (`conv`, `depthwise`), where kernels read (`places`), their constants (`rescaling`), operators
 //! without weights (`plain`), the run (`workspace`), and the kernels (`portable`, `avx2`, `vnni`, `neon`).
 
 mod aligned;
@@ -41,6 +41,7 @@ mod kernel_sets;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod padded;
+mod places;
 mod plain;
 mod portable;
 mod rescaling;

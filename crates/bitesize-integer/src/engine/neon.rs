@@ -6,16 +6,18 @@
 
 use super::conv::{Conv, Panel};
 use super::depthwise::Depthwise;
+use super::places::Block;
 use super::plain::Plain;
-use super::rescaling::{Rescaling, VALUES};
-use super::set::InstructionSet;
+use super::rescaling::Rescaling;
 use std::arch::aarch64::*;
 use std::arch::asm;
 
 /// Sums of a register.
 const SUMS: usize = 4;
+/// Codes that an instruction multiplies for each sum.
+const PRODUCTS: usize = 4;
 /// Bytes of a register.
-const BYTES: usize = 16;
+const BYTES: usize = SUMS * PRODUCTS;
 
 /// Adds to each sum four products of signed bytes.
 #[target_feature(enable = "neon,dotprod")]
@@ -44,8 +46,6 @@ fn signed(codes: uint8x16_t) -> int8x16_t {
 #[target_feature(enable = "neon,dotprod")]
 pub(super) fn conv(layer: &Conv, input: &[u8], images: usize, output: &mut [u8]) {
     let rows = images * layer.pixels;
-    assert!(input.len() >= layer.reach(images, InstructionSet::NeonDot.layout()), "codes are missing");
-    assert!(output.len() >= rows * layer.out_c && layer.rows.len() >= rows, "no room for the output");
     for panel in &layer.panels {
         match panel.registers {
             4 => conv_panel::<4, 4>(layer, panel, input, &mut output[..rows * layer.out_c]),
@@ -79,26 +79,22 @@ fn tile<const ROWS: usize, const REGISTERS: usize>(
     output: &mut [u8],
     row: usize,
 ) {
-    let mut starts = [input.as_ptr(); ROWS];
-    for (start, &at) in starts.iter_mut().zip(&layer.rows[row..row + ROWS]) {
-        *start = start.wrapping_add(at as usize + panel.group);
-    }
-    let length = layer.segments.len() * layer.steps * REGISTERS * BYTES;
-    let weights = &layer.weights.bytes[panel.weights..panel.weights + length];
-    let mut weights = weights.as_ptr();
+    let starts = layer.windows.starts::<u8, ROWS, PRODUCTS>(input, row, panel.group);
+    let (segments, steps) = (layer.windows.segments(), layer.windows.steps());
+    let length = segments.len() * steps * REGISTERS * BYTES;
+    let weights = layer.weights.bytes[panel.weights..panel.weights + length].as_chunks::<BYTES>().0;
+    let weights = weights.as_chunks::<REGISTERS>().0;
     let mut sums = [[vdupq_n_s32(0); REGISTERS]; ROWS];
-    for &segment in &layer.segments {
-        for step in 0..layer.steps {
+    for (&segment, weights) in segments.iter().zip(weights.chunks_exact(steps)) {
+        for (step, registers) in weights.iter().enumerate() {
             let mut levels = [vdupq_n_s8(0); REGISTERS];
-            for level in &mut levels {
-                // SAFETY: the slice above holds a register for each segment, step and register, in this order.
-                *level = unsafe { vld1q_s8(weights) };
-                weights = weights.wrapping_add(BYTES);
+            for (level, bytes) in levels.iter_mut().zip(registers) {
+                // SAFETY: the array has 16 bytes.
+                *level = unsafe { vld1q_s8(bytes.as_ptr()) };
             }
-            for (start, sums) in starts.iter().zip(&mut sums) {
-                let at = start.wrapping_add(segment + 4 * step).cast::<u32>();
-                // SAFETY: row, group, segment and step together stay below `Conv::reach`, which `conv` compared
-                // with the input's length.
+            for (start, sums) in starts.pointers().iter().zip(&mut sums) {
+                let at = start.wrapping_add(segment + PRODUCTS * step).cast::<u32>();
+                // SAFETY: the invariant of `Starts`: `step` is one of its windows' steps, of `PRODUCTS` codes each.
                 let codes = vdupq_n_u32(unsafe { at.read_unaligned() });
                 let codes = signed(vreinterpretq_u8_u32(codes));
                 for (sum, level) in sums.iter_mut().zip(levels) {
@@ -150,34 +146,31 @@ fn requantize(sums: int32x4_t, rescaling: &Rescaling, at: usize) -> int32x4_t {
         // SAFETY: as above.
         return unsafe { vld1q_s32(values.as_ptr()) };
     }
-    let constants = rescaling.of_register(at);
-    assert!(constants.len() == SUMS * VALUES, "the constants are packed for other registers");
-    // SAFETY: the slice has four times 4 values of 4 bytes.
-    let load = |index: usize| unsafe { vld1q_s32(constants.as_ptr().add(SUMS * index)) };
-    let acc = vaddq_s32(vshlq_s32(sums, vdupq_n_s32(i32::from(rescaling.left))), load(0));
-    let m = load(1);
+    // SAFETY: the array has 4 values of 4 bytes.
+    let load = |values: &[i32; SUMS]| unsafe { vld1q_s32(values.as_ptr()) };
+    let [bias, m, offset, shift] = rescaling.register::<SUMS>(at).each_ref().map(load);
+    let acc = vaddq_s32(vshlq_s32(sums, vdupq_n_s32(i32::from(rescaling.left))), bias);
     let low = vmull_s32(vget_low_s32(acc), vget_low_s32(m));
     let high = vcombine_s32(vshrn_n_s64::<32>(low), vshrn_n_s64::<32>(vmull_high_s32(acc, m)));
-    vshlq_s32(vaddq_s32(high, load(2)), vnegq_s32(load(3)))
+    vshlq_s32(vaddq_s32(high, offset), vnegq_s32(shift))
 }
 
 /// Computes one image of a layer; the padded image begins at the beginning of `input`.
 #[target_feature(enable = "neon,dotprod")]
 pub(super) fn depthwise(layer: &Depthwise, input: &[u8], output: &mut [u8]) {
-    assert!(input.len() >= layer.reach(), "codes are missing");
     let row_codes = layer.runs * layer.run;
     for (pair, to) in output.chunks_mut(layer.shape.rows * row_codes).enumerate() {
         let (first, second) = to.split_at_mut(row_codes);
         for run in 0..layer.runs {
-            let from = &input[pair * layer.shape.rows * layer.row_step + run * layer.run_step..];
+            let from = pair * layer.shape.rows * layer.row_step + run * layer.run_step;
             for (index, at) in (0..layer.run).step_by(BYTES).enumerate() {
                 let to = run * layer.run + at..run * layer.run + layer.run.min(at + BYTES);
                 let block = index % layer.shape.period;
                 if layer.shape.rows == 1 {
-                    let [sums] = depthwise_block::<1>(layer, &from[at..], block);
+                    let [sums] = depthwise_block::<1>(layer, layer.taps.block(input, from + at), block);
                     store(sums, 4, &layer.rescaling, block * BYTES, &mut first[to]);
                 } else {
-                    let sums = depthwise_block::<2>(layer, &from[at..], block);
+                    let sums = depthwise_block::<2>(layer, layer.taps.block(input, from + at), block);
                     store(sums[0], 4, &layer.rescaling, block * BYTES, &mut first[to.clone()]);
                     if !second.is_empty() {
                         store(sums[1], 4, &layer.rescaling, block * BYTES, &mut second[to]);
@@ -188,17 +181,17 @@ pub(super) fn depthwise(layer: &Depthwise, input: &[u8], output: &mut [u8]) {
     }
 }
 
-/// 16 sums of each of `ROWS` output rows, whose windows begin at the beginning of `from`.
+/// 16 sums of each of `ROWS` output rows, whose windows hold `from`.
 #[target_feature(enable = "neon,dotprod")]
-fn depthwise_block<const ROWS: usize>(layer: &Depthwise, from: &[u8], block: usize) -> [[int32x4_t; 4]; ROWS] {
+fn depthwise_block<const ROWS: usize>(layer: &Depthwise, from: Block<BYTES>, block: usize) -> [[int32x4_t; 4]; ROWS] {
     let length = layer.shape.steps * ROWS * 4 * BYTES;
-    let weights = &layer.weights.bytes[block * length..(block + 1) * length];
+    let weights = layer.weights.bytes[block * length..(block + 1) * length].as_chunks::<BYTES>().0;
+    let weights = weights.as_chunks::<4>().0.as_chunks::<ROWS>().0;
     let mut sums = [[vdupq_n_s32(0); 4]; ROWS];
-    for (taps, weights) in layer.taps.chunks_exact(4).zip(weights.chunks_exact(ROWS * 4 * BYTES)) {
-        // SAFETY: block, tap and 16 bytes together stay below `Depthwise::reach`, which `depthwise` compared with the
-        // input's length.
-        let load = |tap: usize| unsafe { vld1q_u8(from.as_ptr().wrapping_add(tap)) };
-        let (a, b, c, d) = (load(taps[0]), load(taps[1]), load(taps[2]), load(taps[3]));
+    for (taps, weights) in from.taps().as_chunks::<PRODUCTS>().0.iter().zip(weights) {
+        // SAFETY: the invariant of `Block`: the place is one of its taps.
+        let load = |tap: usize| unsafe { vld1q_u8(from.codes().wrapping_add(tap)) };
+        let [a, b, c, d] = taps.map(load);
         let [ab, ab_high, cd, cd_high] = [vzip1q_u8(a, b), vzip2q_u8(a, b), vzip1q_u8(c, d), vzip2q_u8(c, d)];
         let [ab, ab_high, cd, cd_high] = [
             vreinterpretq_u16_u8(ab),
@@ -208,11 +201,10 @@ fn depthwise_block<const ROWS: usize>(layer: &Depthwise, from: &[u8], block: usi
         ];
         let codes =
             [vzip1q_u16(ab, cd), vzip2q_u16(ab, cd), vzip1q_u16(ab_high, cd_high), vzip2q_u16(ab_high, cd_high)];
-        for (row, sums) in sums.iter_mut().enumerate() {
-            for (register, (sum, codes)) in sums.iter_mut().zip(codes).enumerate() {
-                let levels = weights.as_ptr().wrapping_add((row * 4 + register) * BYTES);
-                // SAFETY: `weights` has four registers for each row.
-                let levels = unsafe { vld1q_s8(levels) };
+        for (sums, registers) in sums.iter_mut().zip(weights) {
+            for ((sum, codes), bytes) in sums.iter_mut().zip(codes).zip(registers) {
+                // SAFETY: the array has 16 bytes.
+                let levels = unsafe { vld1q_s8(bytes.as_ptr()) };
                 *sum = dot(*sum, signed(vreinterpretq_u8_u16(codes)), levels);
             }
         }

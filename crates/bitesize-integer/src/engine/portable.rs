@@ -9,7 +9,7 @@ pub(super) const SUMS: usize = 16;
 
 /// Computes `images` images of a layer. The (padded) images begin at the beginning of `input`.
 pub(super) fn conv(layer: &Conv, input: &[u8], images: usize, output: &mut [u8]) {
-    let pixels = output.chunks_exact_mut(layer.out_c).zip(&layer.rows);
+    let pixels = output.chunks_exact_mut(layer.out_c).zip(layer.windows.rows());
     for (to, &start) in pixels.take(images * layer.pixels) {
         for panel in &layer.panels {
             let sums = sums_of(layer, panel, &input[start as usize + panel.group..]);
@@ -20,11 +20,12 @@ pub(super) fn conv(layer: &Conv, input: &[u8], images: usize, output: &mut [u8])
 
 /// The sums of a panel for the pixel whose window begins at the beginning of `input`.
 fn sums_of(layer: &Conv, panel: &Panel, input: &[u8]) -> [i32; SUMS] {
-    let length = layer.steps * SUMS;
-    let weights = &layer.weights.words[panel.weights..panel.weights + layer.segments.len() * length];
+    let (segments, steps) = (layer.windows.segments(), layer.windows.steps());
+    let length = steps * SUMS;
+    let weights = &layer.weights.words[panel.weights..panel.weights + segments.len() * length];
     let mut sums = [0i32; SUMS];
-    for (&segment, weights) in layer.segments.iter().zip(weights.chunks_exact(length)) {
-        let (codes, last_codes) = input[segment..segment + layer.steps].as_chunks::<TOGETHER>();
+    for (&segment, weights) in segments.iter().zip(weights.chunks_exact(length)) {
+        let (codes, last_codes) = input[segment..segment + steps].as_chunks::<TOGETHER>();
         let (weights, last_weights) = weights.as_chunks::<{ TOGETHER * SUMS }>();
         for (codes, weights) in codes.iter().zip(weights) {
             add_products(&mut sums, codes, weights);
@@ -62,9 +63,9 @@ fn add_product(sums: &mut [i32; SUMS], code: u8, weights: &[i16; SUMS]) {
 pub(super) fn depthwise(layer: &Depthwise, input: &[u8], output: &mut [u8]) {
     for (y, to) in output.chunks_exact_mut(layer.runs * layer.run).enumerate() {
         for (run, to) in to.chunks_exact_mut(layer.run).enumerate() {
-            let from = &input[y * layer.row_step + run * layer.run_step..];
+            let from = y * layer.row_step + run * layer.run_step;
             for (block, to) in to.chunks_mut(SUMS).enumerate() {
-                depthwise_block(layer, &from[block * SUMS..], block % layer.shape.period, to);
+                depthwise_block(layer, &input[from + block * SUMS..], block % layer.shape.period, to);
             }
         }
     }
@@ -75,7 +76,7 @@ fn depthwise_block(layer: &Depthwise, from: &[u8], block: usize, to: &mut [u8]) 
     let length = layer.shape.steps * SUMS;
     let weights = layer.weights.words[block * length..(block + 1) * length].as_chunks::<SUMS>().0;
     let mut sums = [0i32; SUMS];
-    for (&tap, weights) in layer.taps.iter().zip(weights) {
+    for (&tap, weights) in layer.taps.places().iter().zip(weights) {
         let codes = &from[tap..tap + SUMS];
         for ((sum, &code), &weight) in sums.iter_mut().zip(codes).zip(weights) {
             *sum += i32::from(code) * i32::from(weight);

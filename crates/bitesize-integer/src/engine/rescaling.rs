@@ -14,7 +14,7 @@ pub(crate) struct Rescaling {
     /// 2. `m` of the multiplier;
     /// 3. where the high word is enough `2^(n-33) + (zero << (n-32))`, which rounds and adds the zero point;
     /// 4. `n - 32` where the high word is enough, else `n`.
-    pub(crate) constants: Aligned<i32>,
+    constants: Aligned<i32>,
     /// Sums of a register.
     sums: usize,
     /// Whether every channel can be requantized from the high word of its product, in 32 bits.
@@ -70,9 +70,19 @@ impl Rescaling {
         }
     }
 
+    /// The constants of the register of `SUMS` sums whose first sum is number `at`.
+    ///
+    /// # Panics
+    /// Where registers have another number of sums, or there are fewer.
+    #[inline]
+    pub(crate) fn register<const SUMS: usize>(&self, at: usize) -> &[[i32; SUMS]; VALUES] {
+        assert!(self.sums == SUMS, "the constants are packed for other registers");
+        self.of_register(at).as_chunks().0.first_chunk().expect("four values for each sum")
+    }
+
     /// The constants of the register whose first sum is number `at`.
     #[inline]
-    pub(crate) fn of_register(&self, at: usize) -> &[i32] {
+    fn of_register(&self, at: usize) -> &[i32] {
         &self.constants[at * VALUES..(at + self.sums) * VALUES]
     }
 

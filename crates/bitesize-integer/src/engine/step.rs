@@ -107,11 +107,9 @@ impl Maker<'_> {
 
 impl Step {
     /// Codes of padded images that the step needs room for, for at most `images` at once.
-    pub(crate) fn scratch(&self, images: usize, set: InstructionSet) -> usize {
+    pub(crate) fn scratch(&self, images: usize) -> usize {
         match self {
-            Self::Conv(layer) if !layer.padded.is_plain() => {
-                layer.reach(images, set.layout()).max(images * layer.image)
-            }
+            Self::Conv(layer) if !layer.padded.is_plain() => layer.reach(images).max(images * layer.image),
             Self::Depthwise(layer) => layer.reach().max(layer.padded.shape.elements()),
             Self::Conv(_) | Self::Pad(_) | Self::Plain(_) => 0,
         }

@@ -4,17 +4,18 @@
 use super::aligned::LINE;
 use super::conv::{Conv, Panel};
 use super::depthwise::Depthwise;
+use super::places::Block;
 use super::plain::Plain;
-use super::rescaling::{Rescaling, VALUES};
-use super::set::InstructionSet;
+use super::rescaling::Rescaling;
 use std::arch::x86_64::*;
+
+/// Codes that an instruction multiplies for each sum.
+const PRODUCTS: usize = 4;
 
 /// Computes `images` images of a layer. The (padded) images begin at the beginning of `input`.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 pub(super) fn conv(layer: &Conv, input: &[u8], images: usize, output: &mut [u8]) {
     let rows = images * layer.pixels;
-    assert!(input.len() >= layer.reach(images, InstructionSet::Avx512Vnni.layout()), "codes are missing");
-    assert!(output.len() >= rows * layer.out_c && layer.rows.len() >= rows, "no room for the output");
     for panel in &layer.panels {
         match panel.registers {
             4 => conv_panel::<6, 4>(layer, panel, input, &mut output[..rows * layer.out_c]),
@@ -55,26 +56,22 @@ fn tile<const ROWS: usize, const REGISTERS: usize>(
     output: &mut [u8],
     row: usize,
 ) {
-    let mut starts = [input.as_ptr(); ROWS];
-    for (start, &at) in starts.iter_mut().zip(&layer.rows[row..row + ROWS]) {
-        *start = start.wrapping_add(at as usize + panel.group);
-    }
-    let length = layer.segments.len() * layer.steps * REGISTERS * LINE;
-    let weights = &layer.weights.bytes[panel.weights..panel.weights + length];
-    let mut weights = weights.as_ptr();
+    let starts = layer.windows.starts::<u8, ROWS, PRODUCTS>(input, row, panel.group);
+    let (segments, steps) = (layer.windows.segments(), layer.windows.steps());
+    let length = segments.len() * steps * REGISTERS * LINE;
+    let weights = layer.weights.bytes[panel.weights..panel.weights + length].as_chunks::<LINE>().0;
+    let weights = weights.as_chunks::<REGISTERS>().0;
     let mut sums = [[_mm512_setzero_si512(); REGISTERS]; ROWS];
-    for &segment in &layer.segments {
-        for step in 0..layer.steps {
+    for (&segment, weights) in segments.iter().zip(weights.chunks_exact(steps)) {
+        for (step, lines) in weights.iter().enumerate() {
             let mut levels = [_mm512_setzero_si512(); REGISTERS];
-            for level in &mut levels {
-                // SAFETY: the slice above holds a line for each segment, step and register, in this order.
-                *level = unsafe { _mm512_loadu_si512(weights.cast()) };
-                weights = weights.wrapping_add(LINE);
+            for (level, line) in levels.iter_mut().zip(lines) {
+                // SAFETY: the array has 64 bytes.
+                *level = unsafe { _mm512_loadu_si512(line.as_ptr().cast()) };
             }
-            for (start, sums) in starts.iter().zip(&mut sums) {
-                let at = start.wrapping_add(segment + 4 * step).cast::<i32>();
-                // SAFETY: row, group, segment and step together stay below `Conv::reach`, which `conv` compared
-                // with the input's length.
+            for (start, sums) in starts.pointers().iter().zip(&mut sums) {
+                let at = start.wrapping_add(segment + PRODUCTS * step).cast::<i32>();
+                // SAFETY: the invariant of `Starts`: `step` is one of its windows' steps, of `PRODUCTS` codes each.
                 let codes = _mm512_set1_epi32(unsafe { at.read_unaligned() });
                 for (sum, level) in sums.iter_mut().zip(levels) {
                     *sum = _mm512_dpbusd_epi32(*sum, codes, level);
@@ -180,12 +177,11 @@ impl Constants {
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
     #[inline]
     fn load(rescaling: &Rescaling, at: usize) -> Self {
-        let constants = rescaling.of_register(at);
-        assert!(constants.len() == 16 * VALUES, "the constants are packed for other registers");
-        // SAFETY: the slice has four times 16 values of 4 bytes.
-        let load = |index: usize| unsafe { _mm512_loadu_si512(constants.as_ptr().add(16 * index).cast()) };
-        let even = load(1);
-        Self { bias: load(0), even, odd: _mm512_srli_epi64(even, 32), offset: load(2), shift: load(3) }
+        // SAFETY: the array has 16 values of 4 bytes.
+        let load = |values: &[i32; 16]| unsafe { _mm512_loadu_si512(values.as_ptr().cast()) };
+        let [bias, even, offset, shift] = rescaling.register::<16>(at);
+        let even = load(even);
+        Self { bias: load(bias), even, odd: _mm512_srli_epi64(even, 32), offset: load(offset), shift: load(shift) }
     }
 
     /// Products of the even and the odd sums, rounded and shifted in 64 bits.
@@ -206,21 +202,20 @@ impl Constants {
 /// Computes one image of a layer; the padded image begins at the beginning of `input`.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 pub(super) fn depthwise(layer: &Depthwise, input: &[u8], output: &mut [u8]) {
-    assert!(input.len() >= layer.reach(), "codes are missing");
     let row_codes = layer.runs * layer.run;
     for (pair, to) in output.chunks_mut(layer.shape.rows * row_codes).enumerate() {
         let (first, second) = to.split_at_mut(row_codes);
         for run in 0..layer.runs {
-            let from = &input[pair * layer.shape.rows * layer.row_step + run * layer.run_step..];
+            let from = pair * layer.shape.rows * layer.row_step + run * layer.run_step;
             let mut block = 0;
             for at in (0..layer.run).step_by(LINE) {
                 let end = layer.run.min(at + LINE);
                 let (at_output, end) = (run * layer.run + at, run * layer.run + end);
                 if layer.shape.rows == 1 {
-                    let [codes] = depthwise_block::<1>(layer, &from[at..], block);
+                    let [codes] = depthwise_block::<1>(layer, layer.taps.block(input, from + at), block);
                     store_codes(codes, &mut first[at_output..end]);
                 } else {
-                    let codes = depthwise_block::<2>(layer, &from[at..], block);
+                    let codes = depthwise_block::<2>(layer, layer.taps.block(input, from + at), block);
                     store_codes(codes[0], &mut first[at_output..end]);
                     if !second.is_empty() {
                         store_codes(codes[1], &mut second[at_output..end]);
@@ -232,17 +227,17 @@ pub(super) fn depthwise(layer: &Depthwise, input: &[u8], output: &mut [u8]) {
     }
 }
 
-/// 64 codes of each of `ROWS` output rows, whose windows begin at the beginning of `from`.
+/// 64 codes of each of `ROWS` output rows, whose windows hold `from`.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-fn depthwise_block<const ROWS: usize>(layer: &Depthwise, from: &[u8], block: usize) -> [__m512i; ROWS] {
+fn depthwise_block<const ROWS: usize>(layer: &Depthwise, from: Block<LINE>, block: usize) -> [__m512i; ROWS] {
     let length = layer.shape.steps * ROWS * 4 * LINE;
-    let weights = &layer.weights.bytes[block * length..(block + 1) * length];
+    let weights = layer.weights.bytes[block * length..(block + 1) * length].as_chunks::<LINE>().0;
+    let weights = weights.as_chunks::<4>().0.as_chunks::<ROWS>().0;
     let mut sums = [[_mm512_setzero_si512(); 4]; ROWS];
-    for (taps, weights) in layer.taps.chunks_exact(4).zip(weights.chunks_exact(ROWS * 4 * LINE)) {
-        // SAFETY: block, tap and 64 bytes together stay below `Depthwise::reach`, which `depthwise` compared with the
-        // input's length.
-        let load = |tap: usize| unsafe { _mm512_loadu_si512(from.as_ptr().wrapping_add(tap).cast()) };
-        let (a, b, c, d) = (load(taps[0]), load(taps[1]), load(taps[2]), load(taps[3]));
+    for (taps, weights) in from.taps().as_chunks::<PRODUCTS>().0.iter().zip(weights) {
+        // SAFETY: the invariant of `Block`: the place is one of its taps.
+        let load = |tap: usize| unsafe { _mm512_loadu_si512(from.codes().wrapping_add(tap).cast()) };
+        let [a, b, c, d] = taps.map(load);
         let (ab, cd) = (_mm512_unpacklo_epi8(a, b), _mm512_unpacklo_epi8(c, d));
         let (ab_high, cd_high) = (_mm512_unpackhi_epi8(a, b), _mm512_unpackhi_epi8(c, d));
         let codes = [
@@ -251,10 +246,10 @@ fn depthwise_block<const ROWS: usize>(layer: &Depthwise, from: &[u8], block: usi
             _mm512_unpacklo_epi16(ab_high, cd_high),
             _mm512_unpackhi_epi16(ab_high, cd_high),
         ];
-        for (row, sums) in sums.iter_mut().enumerate() {
-            for (register, (sum, codes)) in sums.iter_mut().zip(codes).enumerate() {
-                // SAFETY: `weights` has four lines for each row.
-                let levels = unsafe { _mm512_loadu_si512(weights.as_ptr().add((row * 4 + register) * LINE).cast()) };
+        for (sums, lines) in sums.iter_mut().zip(weights) {
+            for ((sum, codes), line) in sums.iter_mut().zip(codes).zip(lines) {
+                // SAFETY: the array has 64 bytes.
+                let levels = unsafe { _mm512_loadu_si512(line.as_ptr().cast()) };
                 *sum = _mm512_dpbusd_epi32(*sum, codes, levels);
             }
         }

@@ -52,7 +52,7 @@ impl Program {
         };
         Workspace {
             slots: self.layout.slots.iter().map(|&bytes| Aligned::zeros(bytes)).collect(),
-            scratch: Aligned::zeros(most(&|images, step| step.scratch(images, self.kernels.set()))),
+            scratch: Aligned::zeros(most(&|images, step| step.scratch(images))),
             words: Aligned::zeros(most(&|images, step| step.words(images, self.kernels))),
             sums: vec![0; most(&|_, step| step.sums())],
         }

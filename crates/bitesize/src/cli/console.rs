@@ -1,25 +1,28 @@
 //! The terminal: notes, warnings and progress on stderr, data on stdout, and the signals that stop a run.
 
 use bitesize::observe::{Gauge, Observer};
+use bitesize_ir::shown::{lines, visible};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::cell::Cell;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Writes to stdout. Where nobody reads it any more, as behind `| head`, the rest is dropped and the run goes on.
+/// Writes to stdout, nothing that a terminal would obey. Where nobody reads it any more, as behind `| head`, the rest is dropped and the run goes on.
 pub(crate) fn print(text: std::fmt::Arguments) {
     let mut out = std::io::stdout().lock();
-    if let Err(error) = out.write_fmt(text).and_then(|()| out.flush())
+    let text = text.to_string();
+    if let Err(error) = out.write_all(lines(&text).as_bytes()).and_then(|()| out.flush())
         && error.kind() != std::io::ErrorKind::BrokenPipe
     {
         print_error(format_args!("warning: cannot write to stdout: {error}\n"));
     }
 }
 
-/// Writes to stderr; where that fails there is nobody to tell.
+/// Writes to stderr, nothing that a terminal would obey; where that fails there is nobody to tell.
 pub(crate) fn print_error(text: std::fmt::Arguments) {
-    let _ = std::io::stderr().write_fmt(text);
+    let text = text.to_string();
+    let _ = std::io::stderr().write_all(lines(&text).as_bytes());
 }
 
 /// As `println!`, but a closed pipe is no panic.
@@ -144,7 +147,7 @@ impl Gauge for Bar {
     fn set(&self, done: usize, total: usize, message: &str) {
         self.bar.set_length(total as u64);
         self.bar.set_position(done as u64);
-        self.bar.set_message(message.to_owned());
+        self.bar.set_message(visible(message).into_owned());
         if self.plain && self.told.get().elapsed() >= PLAIN_INTERVAL {
             self.told.set(Instant::now());
             let elapsed = self.start.elapsed();

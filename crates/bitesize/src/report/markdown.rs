@@ -1,6 +1,7 @@
 //! `report.md`.
 
 use super::schema::{LayerReport, Report};
+use bitesize_ir::shown::{lines, markdown, markdown_name};
 use bitesize_ir::size::format_size;
 use bitesize_search::{Constraints, RewardKind, WidthSet};
 use std::collections::HashSet;
@@ -36,13 +37,13 @@ fn describe(constraints: &Constraints) -> String {
             parts.push(format!("{what} of {widths} bits"));
         }
     }
-    parts.extend(pins.iter().map(|pin| format!("`{pin}`")));
+    parts.extend(pins.iter().map(|pin| format!("`{}`", markdown_name(&pin.to_string()))));
     parts.join("; ")
 }
 
-/// Text as a cell of a table can hold it: the first of its lines, bars escaped.
+/// Text as a cell of a table can hold it: the first of its lines.
 fn cell(text: &str) -> String {
-    text.lines().next().unwrap_or_default().trim_end().replace('|', "\\|")
+    markdown(text.lines().next().unwrap_or_default().trim_end())
 }
 
 impl Report {
@@ -64,13 +65,13 @@ impl Report {
 
     fn write_summary(&self, out: &mut String) -> std::fmt::Result {
         let target = &self.target;
-        writeln!(out, "# {}\n", self.model.path)?;
+        writeln!(out, "# {}\n", markdown(&self.model.path))?;
         let verdict = if self.fits { "fits" } else { "does not fit" };
         writeln!(
             out,
             "The network {verdict} `{}` ({}): FLASH {}, RAM {}.\n",
-            target.name,
-            target.core,
+            markdown_name(&target.name),
+            markdown_name(&target.core),
             limit(target.flash_bytes),
             limit(target.ram_bytes)
         )?;
@@ -103,7 +104,7 @@ impl Report {
                 ram.stack
             )?;
             if !target.compiler.is_empty() {
-                writeln!(out, "FLASH and stack hold for `{}`.\n", target.compiler)?;
+                writeln!(out, "FLASH and stack hold for `{}`.\n", markdown_name(&target.compiler))?;
             }
         }
         if let Some(accuracy) = &self.accuracy {
@@ -143,7 +144,7 @@ impl Report {
         for r in rows.iter().filter(|r| r.detail.lines().count() > 1) {
             writeln!(out, "\n{} in full:\n", r.runner)?;
             for line in r.detail.lines() {
-                writeln!(out, "    {line}")?;
+                writeln!(out, "    {}", lines(line))?;
             }
         }
         writeln!(out)
@@ -160,7 +161,12 @@ impl Report {
                 format_size(ram.total)
             )?;
             match layers.iter().max_by_key(|l| l.ram_bytes) {
-                Some(peak) => writeln!(out, "; its RAM peaks during `{}` with {} B.\n", peak.name, peak.ram_bytes)?,
+                Some(peak) => writeln!(
+                    out,
+                    "; its RAM peaks during `{}` with {} B.\n",
+                    markdown_name(&peak.name),
+                    peak.ram_bytes
+                )?,
                 None => writeln!(out, ".\n")?,
             }
         }
@@ -177,14 +183,19 @@ impl Report {
             format_size(d.would_do_flash_bytes),
             format_size(d.would_do_ram_bytes)
         )?;
-        writeln!(out, "RAM peaks during `{}` with:\n\n| tensor | bytes | bits |\n|---|---|---|", d.peak_node)?;
+        writeln!(
+            out,
+            "RAM peaks during `{}` with:\n\n| tensor | bytes | bits |\n|---|---|---|",
+            markdown_name(&d.peak_node)
+        )?;
         for (name, bytes, bits) in &d.peak_tensors {
-            writeln!(out, "| {} | {bytes} | {bits} |", cell(name))?;
+            writeln!(out, "| {} | {bytes} | {bits} |", markdown_name(name))?;
         }
         if d.peak_scratch_bytes > 0 {
             writeln!(out, "| (kernel scratch) | {} | |", d.peak_scratch_bytes)?;
         }
-        let boards = if d.boards.is_empty() { "none of those known".to_owned() } else { d.boards.join(", ") };
+        let boards =
+            if d.boards.is_empty() { "none of those known".to_owned() } else { markdown(&d.boards.join(", ")) };
         writeln!(out, "\nBoards that would do: {boards}.\n")
     }
 
@@ -230,7 +241,7 @@ impl Report {
                 reward(&s.reward_kind, s.reward)
             )?;
             if !s.note.is_empty() {
-                writeln!(out, "{}\n", s.note)?;
+                writeln!(out, "{}\n", markdown(&s.note))?;
             }
         }
         if let Some(rows) = &self.baselines {
@@ -243,7 +254,7 @@ impl Report {
                 writeln!(out, "| {} | {fits} | {reward} | {accuracy} | {} | {} |", b.name, b.flash_bytes, b.ram_bytes)?;
             }
             for (name, reason) in rows.iter().filter_map(|b| Some((&b.name, b.failed.as_ref()?))) {
-                writeln!(out, "\n`{name}` failed: {reason}")?;
+                writeln!(out, "\n`{name}` failed: {}", markdown(reason))?;
             }
             writeln!(out)?;
         }
@@ -261,7 +272,7 @@ impl Report {
             for l in rows {
                 let weights = l.weight_bits.map_or("-".into(), |b| b.to_string());
                 let LayerReport { op, activation_bits, macs, flash_bytes, ram_bytes, .. } = l;
-                let name = cell(&l.name);
+                let name = markdown_name(&l.name);
                 writeln!(
                     out,
                     "| {name} | {op} | {weights} | {activation_bits} | {macs} | {flash_bytes} | {ram_bytes} |"
@@ -274,23 +285,36 @@ impl Report {
             writeln!(out, "| tensor | dB | |\n|---|---|---|")?;
             for t in rows {
                 let db = t.sqnr_db.map_or("exact".into(), |v| format!("{v:.1}"));
-                writeln!(out, "| {} | {db} | {} |", cell(&t.name), cell(t.reason.as_deref().unwrap_or_default()))?;
+                writeln!(
+                    out,
+                    "| {} | {db} | {} |",
+                    markdown_name(&t.name),
+                    cell(t.reason.as_deref().unwrap_or_default())
+                )?;
             }
             writeln!(out)?;
         }
         writeln!(out, "## Made from\n")?;
         let m = &self.model;
-        writeln!(out, "- model: {} (SHA-256 {}), {} parameters, {} MACs", m.path, m.sha256, m.parameters, m.macs)?;
+        writeln!(
+            out,
+            "- model: {} (SHA-256 {}), {} parameters, {} MACs",
+            markdown(&m.path),
+            m.sha256,
+            m.parameters,
+            m.macs
+        )?;
         if m.softmax_dropped {
             writeln!(out, "- its final Softmax is left out: the class is the highest output all the same")?;
         }
         for line in &self.data {
-            writeln!(out, "- {line}")?;
+            writeln!(out, "- {}", markdown(line))?;
         }
-        writeln!(out, "- preprocessing: {}", self.preprocess)?;
+        writeln!(out, "- preprocessing: {}", markdown(&self.preprocess))?;
         writeln!(out, "- bitesize {}, seed {}; config.toml reproduces the run", self.version, self.seed)?;
         for warning in &self.warnings {
-            writeln!(out, "- warning: {warning}")?;
+            let lines: Vec<String> = warning.lines().map(markdown).collect();
+            writeln!(out, "- warning: {}", lines.join("\n"))?;
         }
         Ok(())
     }

@@ -1,13 +1,15 @@
 //! `weights.safetensors`: the integer weights, their scales and biases, and the encodings of all activations.
 //!
 //! For each row with weights `NAME.levels` (i8, in the float weights' layout), `NAME.scales` and `NAME.bias` (f64, one for
-//! each output channel); for each tensor `activation.NAME` (f64: scale, zero point, bits). The metadata has one entry
+//! each output channel), `NAME` with `@` before it where it begins with `activation.` or `@`, so that no layer's key is a
+//! tensor's; for each tensor `activation.NAME` (f64: scale, zero point, bits). The metadata has one entry
 //! `bitesize`, a JSON text with the form's name, the version, the model's SHA-256 and the policy.
 
 use super::tensors::{Tensors, Writer};
 use bitesize_ir::{Network, Node, NodeId, PolicySpace, QuantizedModel};
 use bitesize_search::{from_compact, to_compact};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 const FORMAT: &str = "bitesize-weights-1";
@@ -29,7 +31,7 @@ pub fn to_bytes(model: &QuantizedModel, model_sha256: &str) -> anyhow::Result<Ve
     let mut writer = Writer::default();
     for (node, weights) in model.network.nodes.iter().zip(&model.weights) {
         if let Some(weights) = weights {
-            writer.weights(&node.name, weights);
+            writer.weights(&key(&node.name), weights);
         }
     }
     for (tensor, quant) in model.network.tensors.iter().zip(&model.activations) {
@@ -69,8 +71,99 @@ pub fn from_bytes(
     let weights = |(i, node): (usize, &Node)| {
         let Some(parameters) = node.op.parameters() else { return Ok(None) };
         let bits = policy.weight_bits(space, NodeId(i)).ok_or("the policy lacks a row with weights")?;
-        file.weights(&node.name, bits, parameters).map(Some)
+        file.weights(&key(&node.name), bits, parameters).map(Some)
     };
     let weights = network.nodes.iter().enumerate().map(weights).collect::<Result<_, String>>()?;
     Ok(QuantizedModel { network: Arc::new(network.clone()), policy, activations, weights })
+}
+
+/// What stands before the keys of a layer.
+fn key(layer: &str) -> Cow<'_, str> {
+    if layer.starts_with("activation.") || layer.starts_with('@') { format!("@{layer}").into() } else { layer.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bitesize_ir::network::Tensor;
+    use bitesize_ir::op::{Clamp, FullyConnected};
+    use bitesize_ir::{ActivationQuant, BitWidth, InputEncoding, Op, Policy, Shape, TensorId, WeightQuant};
+    use bitesize_train::PreparedLayer;
+    use proptest::prelude::*;
+
+    /// A chain of layers with these names, and as many tensors and one more.
+    fn model(layers: &[&str], tensors: &[&str]) -> QuantizedModel {
+        let node = |(at, name): (usize, &&str)| Node {
+            name: (*name).to_owned(),
+            op: Op::FullyConnected(FullyConnected { weights: vec![0.5; 4], bias: vec![0.0; 2], clamp: Clamp::NONE }),
+            inputs: vec![TensorId(at)],
+            output: TensorId(at + 1),
+        };
+        let tensor = |name: &&str| Tensor { name: (*name).to_owned(), shape: Shape::vector(2) };
+        let network = Network {
+            name: "chain".into(),
+            tensors: tensors.iter().map(tensor).collect(),
+            nodes: layers.iter().enumerate().map(node).collect(),
+            input: TensorId(0),
+            output: TensorId(layers.len()),
+            input_encoding: InputEncoding::Real,
+            softmax_dropped: false,
+        };
+        let weights = |at: usize| WeightQuant {
+            bits: BitWidth::B8,
+            levels: vec![at as i8; 4].into(),
+            scales: vec![0.25 + at as f64; 2],
+            bias: vec![at as f64; 2],
+        };
+        let activation =
+            |at: usize| ActivationQuant { bits: BitWidth::B8, scale: 1.0 / (1 + at) as f64, zero: at as u8 };
+        QuantizedModel {
+            policy: Policy::uniform(&PolicySpace::of(&network), BitWidth::B8, BitWidth::B8),
+            activations: (0..tensors.len()).map(activation).collect(),
+            weights: (0..layers.len()).map(|at| Some(weights(at))).collect(),
+            network: network.into(),
+        }
+    }
+
+    /// What is written with these names is read back, by `weights.safetensors` and `prepared.safetensors`.
+    #[track_caller]
+    fn check(layers: &[&str], tensors: &[&str]) {
+        let model = model(layers, tensors);
+        let bytes = to_bytes(&model, "00").expect("the weights are written");
+        let space = PolicySpace::of(&model.network);
+        let read = from_bytes(&bytes, &model.network, &space, "00").expect("the weights are read");
+        assert_eq!((&read.weights, &read.activations), (&model.weights, &model.activations), "{layers:?} {tensors:?}");
+        let prepared = |quant: &Option<WeightQuant>| {
+            let quant = quant.clone()?;
+            Some(PreparedLayer { float_means: quant.bias.clone(), quants: [None, None, Some(quant)] })
+        };
+        let prepared: Vec<_> = model.weights.iter().map(prepared).collect();
+        let bytes = super::super::prepared_layers::to_bytes(&model.network, &prepared).expect("layers are written");
+        let read = super::super::prepared_layers::from_bytes(&bytes, &model.network).expect("layers are read");
+        let parts = |layers: &[Option<PreparedLayer>]| -> Vec<_> {
+            layers.iter().flatten().map(|layer| (layer.float_means.clone(), layer.quants.clone())).collect()
+        };
+        assert_eq!(parts(&read), parts(&prepared), "{layers:?}");
+    }
+
+    #[test]
+    fn names_like_the_keys_of_others_are_read_back() {
+        check(
+            &["activation.a", "@activation.a", "@", "activation."],
+            &["a.levels", "a.scales", "a.bias", ".bias", "x"],
+        );
+        check(
+            &["a", "a@8", "a.means", "a@8.levels", "__metadata__"],
+            &["a", "b", "__metadata__", "", "activation.a", "f"],
+        );
+        check(&["\"'\n\u{1b}\u{202e}", &"n".repeat(10_000)], &["\"", "\\", &"t".repeat(10_000)]);
+    }
+
+    proptest! {
+        #[test]
+        fn random_names_are_read_back(a in any::<String>(), b in "(activation|levels|@|\\.|8|\n|\"){0,5}", x in any::<String>()) {
+            prop_assume!(a != b);
+            check(&[&a, &b], &[&b, &format!("{x}!"), &a]);
+        }
+    }
 }

@@ -1,0 +1,188 @@
+//! How texts that come from outside are shown: names in a model, paths, what a compiler says.
+//!
+//! Whatever reaches a terminal, the report or C goes through one function of this module: [`name`] where the importer takes
+//! a name from a file, so that no name in a [`Network`](crate::Network) of it holds anything that cannot be seen; [`lines`]
+//! where a program writes to a terminal; [`markdown`] and [`markdown_name`] for the report; [`c_comment`] for C. All of
+//! them write what cannot be seen as its number, [`visible`]. The usual names stay as they are.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// Characters of a name that is kept whole.
+const WHOLE: usize = 240;
+/// Characters of a longer one that are kept.
+const KEPT: usize = 160;
+
+/// Characters beside the control characters that cannot be seen, or that change how others are shown: soft hyphen, marks
+/// and overrides of writing direction, joiners, fillers, line separators, variation selectors, tags (Unicode's property
+/// `Default_Ignorable_Code_Point`, with the line separators and the marks of annotations).
+const UNSEEN: [std::ops::RangeInclusive<char>; 17] = [
+    '\u{ad}'..='\u{ad}',
+    '\u{34f}'..='\u{34f}',
+    '\u{61c}'..='\u{61c}',
+    '\u{115f}'..='\u{1160}',
+    '\u{17b4}'..='\u{17b5}',
+    '\u{180b}'..='\u{180f}',
+    '\u{200b}'..='\u{200f}',
+    '\u{2028}'..='\u{202e}',
+    '\u{2060}'..='\u{206f}',
+    '\u{3164}'..='\u{3164}',
+    '\u{fe00}'..='\u{fe0f}',
+    '\u{feff}'..='\u{feff}',
+    '\u{ffa0}'..='\u{ffa0}',
+    '\u{fff0}'..='\u{fffb}',
+    '\u{1bca0}'..='\u{1bca3}',
+    '\u{1d173}'..='\u{1d17a}',
+    '\u{e0000}'..='\u{e0fff}',
+];
+
+fn is_unseen(c: char) -> bool {
+    !(' '..='~').contains(&c) && (c.is_control() || UNSEEN.iter().any(|range| range.contains(&c)))
+}
+
+/// `text` with each character that cannot be seen as `\u{1b}`, its number. Different texts stay different: a backslash
+/// before `u{` is written as its number too.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    escaped(text, is_unseen)
+}
+
+fn escaped(text: &str, unseen: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&unseen) && !text.contains("\\u{") {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for (at, c) in text.char_indices() {
+        if unseen(c) || text[at..].starts_with("\\u{") {
+            // Writing to a String cannot fail.
+            let _ = write!(shown, "\\u{{{:x}}}", u32::from(c));
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// A name as it is kept and shown: [`visible`], and where it has more than 240 characters the first 160 with a number made
+/// from all of them, so that long names that end differently stay different.
+pub fn name(text: &str) -> Cow<'_, str> {
+    let shown = visible(text);
+    if shown.len() <= WHOLE || shown.chars().count() <= WHOLE {
+        return shown;
+    }
+    let kept: String = shown.chars().take(KEPT).collect();
+    // FNV-1a of 64 bits (http://www.isthe.com/chongo/tech/comp/fnv/).
+    let number = shown
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    Cow::Owned(format!("{kept}...{number:016x}"))
+}
+
+/// What a program writes to a terminal: lines stay lines, a tab becomes four spaces, anything else that cannot be seen its
+/// number.
+pub fn lines(text: &str) -> Cow<'_, str> {
+    let hidden = |c| c != '\n' && is_unseen(c);
+    if !text.contains(hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\t' => shown.push_str("    "),
+            // Writing to a String cannot fail.
+            c if hidden(c) => write!(shown, "\\u{{{:x}}}", u32::from(c)).unwrap_or_default(),
+            c => shown.push(c),
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// A sentence in markdown, in one line: no HTML, no links, no bars that end a cell. Backticks stay, for the sentence's own.
+pub fn markdown(text: &str) -> String {
+    visible(text).replace('<', "&lt;").replace('|', "\\|").replace("](", "]\\(")
+}
+
+/// As [`markdown`] a name, which has no say in how what stands round it is read: backticks are written as their number too.
+pub fn markdown_name(text: &str) -> String {
+    markdown(text).replace('`', "&#96;")
+}
+
+/// Text in a C comment; lines stay lines. What would end the comment, open another, continue the line or be a trigraph is
+/// torn apart, and `?` stands for what is no printable ASCII: compilers warn of it, and some readers of C take nothing else.
+pub fn c_comment(text: &str) -> String {
+    let printable: String =
+        text.chars().map(|c| if c == '\n' || (' '..='~').contains(&c) && c != '\\' { c } else { '?' }).collect();
+    printable.replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What was written as its number read back.
+    fn original(shown: &str) -> String {
+        let mut parts = shown.split("\\u{");
+        let mut text = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let (number, rest) = part.split_once('}').unwrap();
+            text.push(char::from_u32(u32::from_str_radix(number, 16).unwrap()).unwrap());
+            text.push_str(rest);
+        }
+        text
+    }
+
+    #[test]
+    fn usual_names_stay_as_they_are() {
+        for text in ["/conv1/Conv_output_0", "StatefulPartitionedCall/model/re_lu:0", "a\\b", "größe", "卷积", "a|b"]
+        {
+            assert!(matches!(name(text), Cow::Borrowed(same) if same == text));
+            assert!(matches!(lines(text), Cow::Borrowed(same) if same == text));
+        }
+        assert_eq!(markdown("layer `x_1`: too steep"), "layer `x_1`: too steep");
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_written_as_its_number() {
+        assert_eq!(visible("a\u{1b}[31m\u{7}\r\n\t\u{7f}\u{9b}"), "a\\u{1b}[31m\\u{7}\\u{d}\\u{a}\\u{9}\\u{7f}\\u{9b}");
+        assert_eq!(visible("\u{202e}x\u{200b}\u{2066}\u{feff}"), "\\u{202e}x\\u{200b}\\u{2066}\\u{feff}");
+        assert_eq!(visible("\\u{1b}"), "\\u{5c}u{1b}");
+        assert_eq!(lines("a\n\tb\u{1b}c\r\n"), "a\n    b\\u{1b}c\\u{d}\n");
+    }
+
+    #[test]
+    fn markdown_holds_no_html_and_no_links() {
+        assert_eq!(markdown("<script>|![x](y)"), "&lt;script>\\|![x]\\(y)");
+        assert_eq!(markdown_name("a`b\nc"), "a&#96;b\\u{a}c");
+    }
+
+    #[test]
+    fn comments_of_c_end_where_they_end() {
+        let text = c_comment("a*/b/*c??/\\\n*//\u{e9}*??/");
+        assert!(!text.contains("*/") && !text.contains("/*") && !text.contains("??") && !text.contains('\\'), "{text}");
+    }
+
+    #[test]
+    fn long_names_are_cut_and_stay_different() {
+        let [a, b] = ["a", "b"].map(|end| name(&("x".repeat(10_000) + end)).into_owned());
+        assert!(a != b && a.len() < WHOLE && b.len() < WHOLE, "{a} {b}");
+        assert_eq!(name(&"ä".repeat(WHOLE)), "ä".repeat(WHOLE));
+        assert_eq!(name(&name(&"x".repeat(10_000))), name(&"x".repeat(10_000)), "a name that was cut is cut no more");
+    }
+
+    proptest! {
+        #[test]
+        fn different_texts_stay_different(text in any::<String>(), tail in "(\\\\|u|\\{|5c|\\}|\u{1b}|\n){0,6}") {
+            let text = text + &tail;
+            prop_assert_eq!(original(&visible(&text)), text);
+        }
+
+        #[test]
+        fn nothing_unseen_is_left(text in "[\\PC\\pC]{0,20}") {
+            prop_assert!(!visible(&text).contains(is_unseen));
+            prop_assert!(!lines(&text).contains(|c| c != '\n' && is_unseen(c)));
+            prop_assert!(!markdown(&text).contains(['<', '\n']));
+            let comment = c_comment(&text);
+            prop_assert!(comment.chars().all(|c| c == '\n' || (' '..='~').contains(&c)));
+        }
+    }
+}
