@@ -12,7 +12,7 @@ use bitesize_ir::network::Tensor;
 use bitesize_ir::op::{Clamp, FullyConnected};
 use bitesize_ir::target::Budget;
 use bitesize_ir::{BitWidth, InputEncoding, Network, Node, Op, PolicySpace, Shape, TensorId};
-use bitesize_search::{Constraints, Fitting, Problem, RewardKind, SearchSettings, Strategy};
+use bitesize_search::{Constraints, Effort, Fitting, Problem, RewardKind, SearchSettings, Strategy};
 use bitesize_train::CalibrationSettings;
 use bitesize_verify::boards;
 use std::time::Duration;
@@ -89,7 +89,7 @@ fn hold(judge: FinalJudge, problem: &Problem, strategy: Strategy, episodes: usiz
         reference_reward: 0.5,
         ddpg: Default::default(),
     };
-    let fitting = &Fitting::of(problem).expect("some policy fits");
+    let fitting = &Fitting::of(problem, &Effort::unwatched()).expect("nobody stops it").expect("some policy fits");
     let contest = Contest { problem, fitting, judge, strategy, settings: &settings, time_limit: limit };
     contest.hold(&mut Shared::new(judge, None, &[]).unwrap(), &mut Diary::none()).unwrap()
 }

@@ -1,0 +1,116 @@
+//! What questions about large networks cost, in steps and not in seconds: a limit that grows with the layers times their
+//! logarithm is not met. And what is told where a limit is met, and where nobody wants the answer any more.
+
+mod common;
+
+use bitesize_ir::target::Budget;
+use bitesize_ir::{BitWidth, Network, Shape, TensorId};
+use bitesize_search::{Diagnosis, Effort, Existence, Problem, Stopped, Verdict, some_policy_fits};
+use common::{Builder, costs, space};
+use std::cell::Cell;
+use std::ops::ControlFlow;
+
+/// `layers` convolutions, a residual around every second one.
+fn residuals(layers: usize) -> Network {
+    let mut net = Builder::new(Shape::new(8, 8, 3));
+    let mut x = net.conv(TensorId(0), 4, 3, 1);
+    let mut around = x;
+    for layer in 1..layers {
+        x = net.conv(x, 4, 3, 1);
+        if layer % 2 == 0 {
+            x = net.add(x, around);
+            around = x;
+        }
+    }
+    net.finish(x, 3)
+}
+
+/// Additions that all read one tensor, which so is alive all along.
+fn additions(layers: usize) -> Network {
+    let mut net = Builder::new(Shape::new(8, 8, 3));
+    let long_lived = net.conv(TensorId(0), 4, 3, 1);
+    let x = (0..layers).fold(long_lived, |x, _| net.add(x, long_lived));
+    net.finish(x, 3)
+}
+
+/// Layers of which each reads all before it, as in DenseNet's blocks.
+fn dense(layers: usize) -> Network {
+    let mut net = Builder::new(Shape::new(8, 8, 3));
+    let mut parts = vec![net.conv(TensorId(0), 8, 3, 1)];
+    let mut x = parts[0];
+    for _ in 0..layers {
+        let narrow = net.conv(x, 8, 1, 1);
+        parts.push(net.conv(narrow, 4, 3, 1));
+        x = net.concat(&parts);
+    }
+    net.finish(x, 3)
+}
+
+/// Chains of channels that rise and fall: each layer has a peak of its own.
+fn waves(layers: usize) -> Network {
+    let mut net = Builder::new(Shape::new(8, 8, 3));
+    let x = (0..layers).fold(TensorId(0), |x, layer| net.conv(x, 3 + (layer * 7) % 23, 1, 1));
+    net.finish(x, 3)
+}
+
+/// Under budgets of `shares` in thousandths of what uniform 8 bits takes.
+fn under<T>(network: &Network, [flash, ram]: [u64; 2], ask: impl FnOnce(&Problem) -> T) -> T {
+    let (space, core) = (space(network), costs());
+    let free = Problem::new(network, &space, &core, Budget::UNLIMITED);
+    let full = free.footprint(&free.uniform(BitWidth::B8));
+    ask(&free.with_budget(Budget::of(full.flash_bytes * flash / 1000, full.ram_bytes * ram / 1000)))
+}
+
+/// Each search takes at most 60 steps a layer and level of the tree over the layers. Trying each width once is 2 a layer;
+/// there are up to 12 descents in a search, each of a few rounds.
+#[test]
+fn steps_grow_with_the_layers_times_their_logarithm() {
+    type Make = fn(usize) -> Network;
+    let cases: [(&str, Make, usize); 4] =
+        [("residuals", residuals, 1000), ("additions", additions, 1000), ("dense", dense, 40), ("waves", waves, 1000)];
+    for (name, make, layers) in cases {
+        let network = make(layers);
+        let nodes = network.nodes.len() as u64;
+        let steps = 60 * nodes * u64::from(nodes.ilog2());
+        for shares in [[1001, 1001], [600, 600], [950, 300], [10, 10]] {
+            under(&network, shares, |problem| {
+                let diagnosis = Diagnosis::of(problem, &Effort::unwatched().with_steps(steps)).expect("not stopped");
+                assert!(!diagnosis.met_limit(), "{name} {shares:?}: {diagnosis}");
+            });
+        }
+    }
+}
+
+#[test]
+fn a_limit_that_is_met_is_told_and_proves_nothing() {
+    under(&residuals(30), [500, 200], |problem| {
+        let usual = Diagnosis::of(problem, &Effort::unwatched()).expect("not stopped");
+        assert!(!usual.met_limit() && !usual.to_string().contains("not proved"), "{usual}");
+        let few = Effort::unwatched().with_steps(5);
+        let diagnosis = Diagnosis::of(problem, &few).expect("not stopped");
+        assert!(diagnosis.met_limit());
+        assert_eq!(diagnosis.verdict, Verdict::NotFound);
+        let told = diagnosis.to_string();
+        assert!(told.contains("; not proved: the search met its limit after "), "{told}");
+        // What was found until then holds all the same.
+        assert_eq!(problem.footprint(&diagnosis.least_flash.policy).flash_bytes, diagnosis.least_flash.bytes);
+        assert_eq!(problem.footprint(&diagnosis.least_ram.policy).ram_bytes, diagnosis.least_ram.bytes);
+        assert!(usual.least_flash.bytes <= diagnosis.least_flash.bytes);
+        let existence = some_policy_fits(problem, &few).expect("not stopped");
+        assert!(matches!(existence, Existence::NotFound { limit_reached: Some(_) }), "{existence:?}");
+    });
+}
+
+#[test]
+fn a_question_ends_where_nobody_wants_the_answer() {
+    let asked = Cell::new(0);
+    let go_on = || {
+        asked.set(asked.get() + 1);
+        if asked.get() > 10 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    under(&residuals(100), [500, 300], |problem| {
+        assert_eq!(Diagnosis::of(problem, &Effort::watched(&go_on)), Err(Stopped));
+        assert_eq!(some_policy_fits(problem, &Effort::watched(&go_on)), Err(Stopped));
+        assert_eq!(asked.get(), 12);
+    });
+}
