@@ -9,8 +9,8 @@ use bitesize_ir::{BitWidth, Network, Policy};
 use bitesize_search::record::{DiaryError, diary_line};
 use bitesize_search::widths::{Side, set_width};
 use bitesize_search::{
-    DdpgSettings, EvaluationError, Evaluator, Feasibility, Fitting, Found, Memo, OnRecord, Outcome, Problem, Record,
-    Replay, RewardKind, Score, Scores, SearchSettings, StopReason, Strategy, from_compact, parse_diary, search,
+    DdpgSettings, EvaluationError, Evaluator, Feasibility, Found, Memo, OnRecord, Outcome, Problem, Record, Replay,
+    RewardKind, Score, Scores, SearchSettings, StopReason, Strategy, from_compact, parse_diary, search,
 };
 use common::{chain, costs, mobilenet_v1, space};
 use std::ops::ControlFlow;

@@ -7,7 +7,8 @@ use bitesize::deliver::finalists::FinalJudge;
 use bitesize::deliver::held_out::HeldOut;
 use bitesize::deliver::quantizer::Quantizer;
 use bitesize::input::{Batch, Values};
-use bitesize::observe::Monitor;
+use bitesize::observe::{Interrupted, Monitor, Observer};
+use bitesize::target::{Platform, inspect};
 use bitesize_ir::network::Tensor;
 use bitesize_ir::op::{Clamp, FullyConnected};
 use bitesize_ir::target::Budget;
@@ -44,6 +45,28 @@ fn layers(hi: f32, weight: fn(usize) -> f32) -> Network {
         input_encoding: InputEncoding::Real,
         softmax_dropped: false,
     }
+}
+
+/// Wants every run to stop.
+struct Impatient;
+
+impl Observer for Impatient {
+    fn warning(&self, _: &str) {}
+
+    fn wants_stop(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn an_inspection_stops_when_it_is_asked_to() {
+    let network = layers(6.0, |_| 0.5);
+    let space = PolicySpace::of(&network);
+    let platform = Platform::of_sizes(Budget::of(1, 1), "cortex-m4").unwrap();
+    let stopped = inspect(&network, &space, &platform, true, &Monitor::new(&Impatient));
+    assert_eq!(stopped.err(), Some(Interrupted));
+    let inspection = inspect(&network, &space, &platform, true, &Monitor::unobserved()).unwrap();
+    assert_eq!(inspection.fits, Some(false));
 }
 
 /// The middle output's range is so much smaller than its input's that the factor between them passes what a multiplier

@@ -411,6 +411,27 @@ mod tests {
         best
     }
 
+    /// Offsets of buffers put down in `order`, each held against all before it.
+    fn held_against_all(buffers: &[Buffer], order: &[usize]) -> Vec<usize> {
+        let mut offsets = vec![0; buffers.len()];
+        let mut placed: Vec<usize> = Vec::new();
+        for &i in order {
+            let mut offset = 0;
+            for &other in &placed {
+                let meet = buffers[i].first <= buffers[other].last && buffers[other].first <= buffers[i].last;
+                if meet && offset + buffers[i].bytes <= offsets[other] {
+                    break;
+                }
+                if meet {
+                    offset = offset.max(offsets[other] + buffers[other].bytes);
+                }
+            }
+            offsets[i] = offset;
+            placed.insert(placed.partition_point(|&p| offsets[p] <= offset), i);
+        }
+        offsets
+    }
+
     fn buffers(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Buffer>> {
         let buffer = (0..40usize, 0..12usize, 0..6usize).prop_map(|(words, first, length)| Buffer {
             bytes: 4 * words,
@@ -424,6 +445,11 @@ mod tests {
         #[test]
         fn plans_keep_buffers_apart_between_the_bounds(buffers in buffers(0..40)) {
             check(&buffers);
+            let planner = Planner::of(&buffers).0;
+            for order in Order::ALL {
+                let placed = planner.in_order(planner.order(order), &mut 0);
+                prop_assert_eq!(&placed.offsets, &held_against_all(&buffers, &placed.order));
+            }
         }
 
         #[test]
