@@ -69,9 +69,7 @@ impl<'p> Descent<'p> {
         if cost(Footprint { ram_bytes: u64::MAX, ..least }) == at_least {
             return Some(at_least);
         }
-        let (arena, visits) = self.account.arena_bytes();
-        spending.spend(visits);
-        let above = (arena - self.account.arena_lower_bound()) as u64;
+        let above = (spending.arena_bytes(&self.account) - self.account.arena_lower_bound()) as u64;
         Some(cost(Footprint { ram_bytes: least.ram_bytes + above, ..least })).filter(is_less)
     }
 

@@ -1,14 +1,17 @@
 //! How much a question about what fits may cost, and who stops it.
 
-use std::cell::Cell;
+use bitesize_ir::BitWidth;
+use bitesize_ir::memory::Account;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::ControlFlow;
 
 /// Steps that one search may take: a policy tried is one, and each buffer that the planner holds against another is one. A
-/// step takes 10 to 500 ns, so that a search ends within a second or two on any network. The searches of MobileNets and
-/// ResNets take less than a hundredth of it; in DenseNet's blocks, whose arenas are above the bound, each policy may cost
-/// 10,000.
-const STEPS: u64 = 20_000_000;
+/// step takes 10 to 500 ns, so that a search ends within a few seconds on any network. The searches of MobileNets and
+/// ResNets take less than a hundredth of it; where arenas are above the bound, as in DenseNet's blocks, a policy may cost
+/// 100,000 and more.
+const STEPS: u64 = 60_000_000;
 
 /// Whoever asked wanted no answer any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,7 +44,8 @@ impl<'a> Effort<'a> {
 
     /// Begins a search.
     pub(crate) fn begin(&self) -> Spending<'a> {
-        Spending { go_on: self.go_on, left: Cell::new(self.steps), tried: Cell::new(0) }
+        let (left, tried) = (Cell::new(self.steps), Cell::new(0));
+        Spending { go_on: self.go_on, left, tried, arenas: RefCell::default() }
     }
 }
 
@@ -56,6 +60,9 @@ pub(crate) struct Spending<'a> {
     go_on: &'a dyn Fn() -> ControlFlow<()>,
     left: Cell<u64>,
     tried: Cell<u64>,
+    /// By the widths of all tensors, the arenas planned so far: descents from several starts meet the same ones. A plan takes
+    /// at least a step for each tensor, so they are at most as many bytes as there are steps.
+    arenas: RefCell<HashMap<Vec<BitWidth>, usize>>,
 }
 
 impl Spending<'_> {
@@ -72,8 +79,19 @@ impl Spending<'_> {
         Ok(true)
     }
 
-    /// Counts `steps`.
-    pub(crate) fn spend(&self, steps: usize) {
+    /// Bytes of the arena at the widths of `account`.
+    pub(crate) fn arena_bytes(&self, account: &Account) -> usize {
+        let widths = &account.widths().tensors;
+        if let Some(bytes) = self.arenas.borrow().get(widths) {
+            return *bytes;
+        }
+        let (bytes, visits) = account.arena_bytes();
+        self.spend(visits);
+        self.arenas.borrow_mut().insert(widths.clone(), bytes);
+        bytes
+    }
+
+    fn spend(&self, steps: usize) {
         self.left.set(self.left.get().saturating_sub(steps as u64));
     }
 
