@@ -218,10 +218,13 @@ impl Network {
     /// Drops tensors that nothing names any more and nodes whose output nobody reads, keeping order.
     pub fn compact(&mut self) {
         loop {
-            let read: HashSet<TensorId> =
-                self.nodes.iter().flat_map(|n| n.inputs.iter().copied()).chain([self.output]).collect();
+            let mut read = vec![false; self.tensors.len()];
+            read[self.output.0] = true;
+            for input in self.nodes.iter().flat_map(|node| &node.inputs) {
+                read[input.0] = true;
+            }
             let before = self.nodes.len();
-            self.nodes.retain(|node| read.contains(&node.output));
+            self.nodes.retain(|node| read[node.output.0]);
             if self.nodes.len() == before {
                 break;
             }

@@ -8,7 +8,7 @@ mod common;
 use bitesize_ir::target::Budget;
 use bitesize_ir::{BitWidth, Policy};
 use bitesize_search::{
-    DdpgSettings, Fitting, Memo, Outcome, Problem, RewardKind, Score, Scores, SearchSettings, Strategy, search,
+    DdpgSettings, Effort, Fitting, Memo, Outcome, Problem, RewardKind, Score, Scores, SearchSettings, Strategy, search,
 };
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ddpg: DdpgSettings::default(),
     };
     let start = Instant::now();
-    let fitting = Fitting::of(&problem).ok_or("nothing fits")?;
+    let fitting = Fitting::of(&problem, &Effort::unwatched())?.ok_or("nothing fits")?;
     let outcome =
         search(&problem, &fitting, Strategy::Ddpg, &settings, &mut rewards, &mut |_| ControlFlow::Continue(()))?;
     let seconds = start.elapsed().as_secs_f64();

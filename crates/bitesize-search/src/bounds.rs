@@ -8,9 +8,9 @@
 
 use crate::problem::{Limits, Problem};
 use crate::widths::{Side, WidthSet};
-use bitesize_ir::memory::kernel_keys;
+use bitesize_ir::BitWidth;
+use bitesize_ir::memory::{Widths, kernel_keys};
 use bitesize_ir::target::{KernelKey, holds};
-use bitesize_ir::{BitWidth, NodeId};
 use std::collections::BTreeMap;
 
 /// Whether a limit is below what any policy needs: where this is false there may be no policy all the same.
@@ -26,33 +26,55 @@ pub(crate) fn least_weight_bytes(problem: &Problem) -> u64 {
     problem.weight_bytes(&problem.uniform(BitWidth::B2))
 }
 
-/// The kernels that `node` might call under some policy.
-fn possible_kernels(problem: &Problem, index: usize) -> Vec<KernelKey> {
-    let node = &problem.network().nodes[index];
-    let mut keys = Vec::new();
-    let mut widths = problem.widths(&problem.uniform(BitWidth::B8));
-    let choices = |tensor| problem.allowed_of_tensor(tensor);
-    let weights = problem.space().rows.iter().position(|row| row.node.0 == index && row.weights);
-    let seconds = match (weights, node.inputs.get(1)) {
-        (Some(row), _) => problem.allowed(row, Side::Weights),
-        (None, Some(other)) => choices(*other),
-        (None, None) => WidthSet::only(BitWidth::B8),
-    };
-    for input in choices(node.inputs[0]).iter() {
-        let outputs = if node.op.passes_encoding_on() { WidthSet::only(input) } else { choices(node.output) };
-        for output in outputs.iter() {
-            for second in seconds.iter() {
-                widths.tensors[node.inputs[0].0] = input;
-                if let Some(other) = node.inputs.get(1).filter(|other| **other != node.inputs[0]) {
-                    widths.tensors[other.0] = second;
+/// Which kernels each node might call.
+struct PossibleKernels<'p> {
+    problem: &'p Problem<'p>,
+    /// The widest that are allowed.
+    widths: Widths,
+    /// For each node the row of its weights.
+    rows: Vec<Option<usize>>,
+}
+
+impl<'p> PossibleKernels<'p> {
+    fn of(problem: &'p Problem<'p>) -> Self {
+        let mut rows = vec![None; problem.network().nodes.len()];
+        for (row, of_row) in problem.space().rows.iter().enumerate().filter(|(_, row)| row.weights) {
+            rows[of_row.node.0] = Some(row);
+        }
+        Self { problem, widths: problem.widths(&problem.uniform(BitWidth::B8)), rows }
+    }
+
+    /// The kernels that node `index` might call under some policy.
+    fn of_node(&mut self, index: usize) -> Vec<KernelKey> {
+        let problem = self.problem;
+        let node = &problem.network().nodes[index];
+        let mut keys = Vec::new();
+        let choices = |tensor| problem.allowed_of_tensor(tensor);
+        let seconds = match (self.rows[index], node.inputs.get(1)) {
+            (Some(row), _) => problem.allowed(row, Side::Weights),
+            (None, Some(other)) => choices(*other),
+            (None, None) => WidthSet::only(BitWidth::B8),
+        };
+        let touched = || node.inputs.iter().take(2).chain([&node.output]).map(|tensor| tensor.0);
+        let before: Vec<BitWidth> = touched().map(|tensor| self.widths.tensors[tensor]).collect();
+        for input in choices(node.inputs[0]).iter() {
+            let outputs = if node.op.passes_encoding_on() { WidthSet::only(input) } else { choices(node.output) };
+            for output in outputs.iter() {
+                for second in seconds.iter() {
+                    let widths = &mut self.widths;
+                    widths.tensors[node.inputs[0].0] = input;
+                    if let Some(other) = node.inputs.get(1).filter(|other| **other != node.inputs[0]) {
+                        widths.tensors[other.0] = second;
+                    }
+                    widths.tensors[node.output.0] = output;
+                    widths.weights[index] = widths.weights[index].map(|_| second);
+                    keys.extend(kernel_keys(node, index, widths));
                 }
-                widths.tensors[node.output.0] = output;
-                widths.weights[index] = widths.weights[index].map(|_| second);
-                keys.extend(kernel_keys(node, index, &widths));
             }
         }
+        touched().zip(before).for_each(|(tensor, bits)| self.widths.tensors[tensor] = bits);
+        keys
     }
-    keys
 }
 
 /// No policy takes less FLASH.
@@ -62,8 +84,9 @@ pub(crate) fn flash_lower_bound(problem: &Problem) -> u64 {
     let layers: u64 = narrowest.layers.iter().map(|layer| layer.total()).sum();
     // Each kind needs at least one kernel, and that of its most demanding layer costs at least this.
     let mut cheapest = BTreeMap::new();
+    let mut possible = PossibleKernels::of(problem);
     for (index, node) in network.nodes.iter().enumerate() {
-        let code = possible_kernels(problem, index).into_iter().map(|key| problem.model().kernel(key).code_bytes).min();
+        let code = possible.of_node(index).into_iter().map(|key| problem.model().kernel(key).code_bytes).min();
         if let (Some(kind), Some(code)) = (node.op.kernel_kind(), code) {
             let most = cheapest.entry(kind).or_insert(0);
             *most = code.max(*most);
@@ -75,19 +98,14 @@ pub(crate) fn flash_lower_bound(problem: &Problem) -> u64 {
 /// No policy takes less RAM.
 pub(crate) fn ram_lower_bound(problem: &Problem) -> u64 {
     let model = problem.model();
-    let least_at = |step: NodeId| {
-        let of_tensor =
-            |tensor| problem.allowed_of_tensor(tensor).iter().map(move |bits| model.bytes_at(step, tensor, bits));
-        model.alive_at(step).filter_map(|tensor| of_tensor(tensor).min()).sum::<usize>()
-    };
-    let arena = (0..problem.network().nodes.len()).map(|step| least_at(NodeId(step))).max();
+    let arena = model.least_alive_bytes(|tensor| problem.allowed_of_tensor(tensor).iter()).into_iter().max();
     arena.unwrap_or(0) as u64 + least_stack_bytes(problem)
 }
 
 /// No policy takes less stack.
 pub(crate) fn least_stack_bytes(problem: &Problem) -> u64 {
-    let stack = (0..problem.network().nodes.len()).filter_map(|i| {
-        possible_kernels(problem, i).into_iter().map(|key| problem.model().kernel(key).stack_bytes).min()
-    });
+    let mut possible = PossibleKernels::of(problem);
+    let stack = (0..problem.network().nodes.len())
+        .filter_map(|i| possible.of_node(i).into_iter().map(|key| problem.model().kernel(key).stack_bytes).min());
     problem.model().base_stack_bytes() + stack.max().unwrap_or(0)
 }

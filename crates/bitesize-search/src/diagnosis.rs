@@ -1,7 +1,8 @@
 //! What a network needs at least, whether that is proved, and what pins it there.
 
 use crate::bounds::{is_proved_impossible, least_weight_bytes};
-use crate::least::{Least, least_flash, least_ram, nearest};
+use crate::effort::{Effort, Stopped};
+use crate::least::{Least, Nearest, least_flash, least_ram, nearest};
 use crate::problem::{Footprint, Limits, Problem};
 use bitesize_ir::memory::{scratch_bytes, tensor_bytes};
 use bitesize_ir::size::format_size;
@@ -34,6 +35,9 @@ pub struct Diagnosis {
     pub verdict: Verdict,
     /// Bytes of the fitting policy or, where there is none, of the policy that comes nearest: a budget that would do.
     pub would_do: Footprint,
+    /// The number of policies tried after which the search for one that keeps both met the limit of its effort; `None` where
+    /// it ended by itself.
+    pub limit_reached: Option<u64>,
     /// What is alive at the peak of the policy of least RAM.
     pub peak: Peak,
 }
@@ -65,19 +69,28 @@ pub struct PeakTensor {
 }
 
 impl Diagnosis {
-    /// Diagnoses `problem`; takes up to half a second for networks of 60 rows.
-    pub fn of(problem: &Problem) -> Self {
-        let least_ram = least_ram(problem);
-        let nearest = nearest(problem, &least_ram.policy);
-        Self::with(problem, least_ram, nearest)
+    /// Diagnoses `problem`, each of its searches within `effort`.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub fn of(problem: &Problem, effort: &Effort) -> Result<Self, Stopped> {
+        let least_ram = least_ram(problem, effort)?;
+        let nearest = nearest(problem, &least_ram.policy, effort)?;
+        Self::with(problem, least_ram, nearest, effort)
     }
 
     /// As [`Self::of`], where the least RAM and what comes nearest were found already.
-    pub(crate) fn with(problem: &Problem, least_ram: Least, (nearest, would_do): (Policy, Footprint)) -> Self {
-        let least_flash = least_flash(problem);
+    pub(crate) fn with(
+        problem: &Problem,
+        least_ram: Least,
+        nearest: Nearest,
+        effort: &Effort,
+    ) -> Result<Self, Stopped> {
+        let least_flash = least_flash(problem, effort)?;
         let limits = problem.limits();
+        let Nearest { policy, footprint: would_do, limit_reached } = nearest;
         let verdict = if limits.hold(would_do) {
-            Verdict::Fits(nearest)
+            Verdict::Fits(policy)
         } else if is_proved_impossible(problem) {
             Verdict::Impossible
         } else {
@@ -85,7 +98,13 @@ impl Diagnosis {
         };
         let peak = Peak::of(problem, &least_ram.policy);
         let least_weight_bytes = least_weight_bytes(problem);
-        Self { limits, least_weight_bytes, least_flash, least_ram, verdict, would_do, peak }
+        Ok(Self { limits, least_weight_bytes, least_flash, least_ram, verdict, would_do, limit_reached, peak })
+    }
+
+    /// Whether one of its searches met the limit of its effort, so that less than what it found may do.
+    pub fn met_limit(&self) -> bool {
+        let least = [&self.least_flash, &self.least_ram].map(|least| least.limit_reached);
+        least.into_iter().chain([self.limit_reached]).any(|limit| limit.is_some())
     }
 
     /// A policy that keeps all limits, where one was found.
@@ -125,7 +144,7 @@ impl fmt::Display for Diagnosis {
             let proof = if least.bytes == least.lower_bound {
                 "proved".to_owned()
             } else {
-                format!("no policy goes below {}", format_size(least.lower_bound))
+                format!("no policy goes below {}{}", format_size(least.lower_bound), Limit(least.limit_reached))
             };
             format!("{} ({proof})", format_size(least.bytes))
         };
@@ -143,9 +162,27 @@ impl fmt::Display for Diagnosis {
             Verdict::Impossible => "does not fit; this would do:",
             Verdict::NotFound => "no policy found that fits; this would do:",
         };
+        let limit = Limit(self.limit_reached.filter(|_| self.verdict == Verdict::NotFound));
         let Footprint { flash_bytes, ram_bytes, .. } = self.would_do;
-        writeln!(f, "together     {verdict} FLASH {}, RAM {}", format_size(flash_bytes), format_size(ram_bytes))?;
+        writeln!(
+            f,
+            "together     {verdict} FLASH {}, RAM {}{limit}",
+            format_size(flash_bytes),
+            format_size(ram_bytes)
+        )?;
         write!(f, "{}", self.peak)
+    }
+}
+
+/// `; not proved: ...` where a limit ended a search, else nothing.
+pub(crate) struct Limit(pub(crate) Option<u64>);
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(tried) => write!(f, "; not proved: the search met its limit after {tried} policies"),
+            None => Ok(()),
+        }
     }
 }
 

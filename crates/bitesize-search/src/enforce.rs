@@ -7,19 +7,20 @@
 //! A cut can enlarge code, scratch or stack, so a sweep may find nothing left to cut and still be over. The policy
 //! then becomes the fallback that [`crate::feasibility`] found.
 
+use crate::draft::Draft;
 use crate::problem::Problem;
 use crate::widths::Side;
 use bitesize_ir::Policy;
 
 /// Cuts `policy` until it keeps all limits; `None` where it gets stuck.
 pub fn enforce(problem: &Problem, policy: Policy) -> Option<Policy> {
-    let mut policy = problem.allowed_of(policy);
-    while !problem.fits(&policy) {
-        if !(enforce_ram(problem, &mut policy) && enforce_flash(problem, &mut policy)) {
+    let mut draft = Draft::of(problem, problem.allowed_of(policy));
+    while !draft.fits() {
+        if !(enforce_ram(problem, &mut draft) && enforce_flash(&mut draft)) {
             return None;
         }
     }
-    Some(policy)
+    Some(draft.into_policy())
 }
 
 /// As [`enforce`]; where it gets stuck the policy becomes `fallback`, which keeps all limits.
@@ -28,18 +29,16 @@ pub fn enforce_or(problem: &Problem, policy: Policy, fallback: &Policy) -> Polic
 }
 
 /// Cuts activations until the RAM budget holds; whether it does.
-fn enforce_ram(problem: &Problem, policy: &mut Policy) -> bool {
-    while !problem.ram_fits(policy) {
+fn enforce_ram(problem: &Problem, draft: &mut Draft) -> bool {
+    while !draft.ram_fits() {
         let mut any = false;
-        let mut peak = problem.peak(policy);
-        for row in (0..policy.rows.len()).rev() {
-            let alive = peak.is_some_and(|step| problem.rows_alive_at(step).any(|other| other == row));
-            if alive && problem.cut(policy, row, Side::Activations) {
+        for row in (0..draft.policy().rows.len()).rev() {
+            let alive = draft.peak().is_some_and(|step| problem.is_alive_at(row, step));
+            if alive && draft.cut(row, Side::Activations) {
                 any = true;
-                if problem.ram_fits(policy) {
+                if draft.ram_fits() {
                     return true;
                 }
-                peak = problem.peak(policy);
             }
         }
         if !any {
@@ -50,13 +49,13 @@ fn enforce_ram(problem: &Problem, policy: &mut Policy) -> bool {
 }
 
 /// Cuts weights until the FLASH budget holds; whether it does.
-fn enforce_flash(problem: &Problem, policy: &mut Policy) -> bool {
-    while !problem.flash_fits(policy) {
+fn enforce_flash(draft: &mut Draft) -> bool {
+    while !draft.flash_fits() {
         let mut any = false;
-        for row in (0..policy.rows.len()).rev() {
-            if problem.cut(policy, row, Side::Weights) {
+        for row in (0..draft.policy().rows.len()).rev() {
+            if draft.cut(row, Side::Weights) {
                 any = true;
-                if problem.flash_fits(policy) {
+                if draft.flash_fits() {
                     return true;
                 }
             }

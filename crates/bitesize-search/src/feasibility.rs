@@ -5,8 +5,9 @@
 
 use crate::bounds::is_proved_impossible;
 use crate::diagnosis::Diagnosis;
-use crate::least::{Least, least_flash_that_fits, least_ram, nearest, starts};
-use crate::problem::{Footprint, Problem};
+use crate::effort::{Effort, Stopped};
+use crate::least::{Least, Nearest, least_flash_that_fits, least_ram, nearest, starts};
+use crate::problem::Problem;
 use bitesize_ir::{BitWidth, Policy};
 
 /// Whether a problem's limits can be kept.
@@ -19,24 +20,29 @@ pub enum Feasibility {
 }
 
 impl Feasibility {
-    /// Whether some policy keeps all limits of `problem`.
-    pub fn of(problem: &Problem) -> Self {
-        match sought(problem) {
-            Sought::Found(fitting) => Self::Fits(fitting),
-            Sought::Impossible => Self::DoesNotFit(Box::new(Diagnosis::of(problem))),
-            Sought::Missed { least_ram, nearest } => {
-                Self::DoesNotFit(Box::new(Diagnosis::with(problem, least_ram, nearest)))
-            }
-        }
+    /// Whether some policy keeps all limits of `problem`, each search for one within `effort`.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub fn of(problem: &Problem, effort: &Effort) -> Result<Self, Stopped> {
+        let diagnosis = match sought(problem, effort)? {
+            Sought::Found(fitting) => return Ok(Self::Fits(fitting)),
+            Sought::Impossible => Diagnosis::of(problem, effort)?,
+            Sought::Missed { least_ram, nearest } => Diagnosis::with(problem, least_ram, nearest, effort)?,
+        };
+        Ok(Self::DoesNotFit(Box::new(diagnosis)))
     }
 
-    /// Whether `policy`, which was given, does.
-    pub fn of_policy(problem: &Problem, policy: &Policy) -> Self {
+    /// Whether `policy`, which was given, does; where not, each search for what would do within `effort`.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub fn of_policy(problem: &Problem, policy: &Policy, effort: &Effort) -> Result<Self, Stopped> {
         if problem.fits(policy) {
             let uniform_fits = problem.fits(&problem.uniform(BitWidth::B8));
-            return Self::Fits(Fitting { policy: policy.clone(), uniform_fits });
+            return Ok(Self::Fits(Fitting { policy: policy.clone(), uniform_fits }));
         }
-        Self::DoesNotFit(Box::new(Diagnosis::of(problem)))
+        Ok(Self::DoesNotFit(Box::new(Diagnosis::of(problem, effort)?)))
     }
 }
 
@@ -49,11 +55,14 @@ pub struct Fitting {
 
 impl Fitting {
     /// As [`Feasibility::of`] finds it, in less time where nothing fits: for where nobody asks why.
-    pub fn of(problem: &Problem) -> Option<Self> {
-        match sought(problem) {
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub fn of(problem: &Problem, effort: &Effort) -> Result<Option<Self>, Stopped> {
+        Ok(match sought(problem, effort)? {
             Sought::Found(fitting) => Some(fitting),
             Sought::Impossible | Sought::Missed { .. } => None,
-        }
+        })
     }
 
     /// A policy that keeps all limits.
@@ -67,22 +76,42 @@ impl Fitting {
     }
 }
 
-/// Whether some policy keeps all limits of `problem`; `None` where none was found and none was proved not to exist.
-pub fn some_policy_fits(problem: &Problem) -> Option<bool> {
-    match sought(problem) {
-        Sought::Found(_) => Some(true),
-        Sought::Impossible => Some(false),
-        Sought::Missed { .. } => None,
-    }
+/// Whether there is a policy that keeps all limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existence {
+    /// There is.
+    Fits,
+    /// It is proved that there is none.
+    Impossible,
+    /// None was found, and none was proved not to exist.
+    NotFound {
+        /// The number of policies tried after which the search met the limit of its effort; `None` where it ended by itself.
+        limit_reached: Option<u64>,
+    },
+}
+
+/// Whether some policy keeps all limits of `problem`, each search for one within `effort`.
+///
+/// # Errors
+/// [`Stopped`].
+pub fn some_policy_fits(problem: &Problem, effort: &Effort) -> Result<Existence, Stopped> {
+    Ok(match sought(problem, effort)? {
+        Sought::Found(_) => Existence::Fits,
+        Sought::Impossible => Existence::Impossible,
+        Sought::Missed { nearest, .. } => Existence::NotFound { limit_reached: nearest.limit_reached },
+    })
 }
 
 /// A policy that keeps all limits of `problem` and takes little FLASH, also where uniform 8 bits keeps them; `None` where
-/// none was found.
-pub fn fitting_policy_of_little_flash(problem: &Problem) -> Option<Policy> {
-    match sought_below_uniform(problem) {
+/// none was found. Each search for one is within `effort`.
+///
+/// # Errors
+/// [`Stopped`].
+pub fn fitting_policy_of_little_flash(problem: &Problem, effort: &Effort) -> Result<Option<Policy>, Stopped> {
+    Ok(match sought_below_uniform(problem, effort)? {
         Sought::Found(fitting) => Some(fitting.policy),
         Sought::Impossible | Sought::Missed { .. } => None,
-    }
+    })
 }
 
 /// What looking for a policy that fits leads to.
@@ -93,28 +122,32 @@ enum Sought {
     /// This is the least RAM that was found, and what comes nearest to fitting.
     Missed {
         least_ram: Least,
-        nearest: (Policy, Footprint),
+        nearest: Nearest,
     },
 }
 
-fn sought(problem: &Problem) -> Sought {
+fn sought(problem: &Problem, effort: &Effort) -> Result<Sought, Stopped> {
     let uniform = problem.uniform(BitWidth::B8);
     if problem.fits(&uniform) {
-        return Sought::Found(Fitting { policy: uniform, uniform_fits: true });
+        return Ok(Sought::Found(Fitting { policy: uniform, uniform_fits: true }));
     }
-    sought_below_uniform(problem)
+    sought_below_uniform(problem, effort)
 }
 
 /// As [`sought`], where uniform 8 bits is not wanted.
-fn sought_below_uniform(problem: &Problem) -> Sought {
+fn sought_below_uniform(problem: &Problem, effort: &Effort) -> Result<Sought, Stopped> {
     if is_proved_impossible(problem) {
-        return Sought::Impossible;
+        return Ok(Sought::Impossible);
     }
     let found = |policy| Sought::Found(Fitting { policy, uniform_fits: false });
     if let Some((policy, _)) = least_flash_that_fits(problem, &starts(problem)) {
-        return found(policy);
+        return Ok(found(policy));
     }
-    let least_ram = least_ram(problem);
-    let nearest = nearest(problem, &least_ram.policy);
-    if problem.limits().hold(nearest.1) { found(nearest.0) } else { Sought::Missed { least_ram, nearest } }
+    let least_ram = least_ram(problem, effort)?;
+    let nearest = nearest(problem, &least_ram.policy, effort)?;
+    Ok(if problem.limits().hold(nearest.footprint) {
+        found(nearest.policy)
+    } else {
+        Sought::Missed { least_ram, nearest }
+    })
 }

@@ -5,11 +5,11 @@
 //! training images). A [`Strategy`] finds a policy that keeps both budgets and is as good as it can make it:
 //!
 //! ```
-//! use bitesize_search::{Feasibility, Memo, Outcome, Problem, Score, Scores, SearchSettings, Strategy, search};
+//! use bitesize_search::{Effort, Feasibility, Memo, Outcome, Problem, Score, Scores, SearchSettings, Strategy, search};
 //! use std::ops::ControlFlow;
 //!
 //! fn best(problem: &Problem, settings: &SearchSettings) -> Option<String> {
-//!     let fitting = match Feasibility::of(problem) {
+//!     let fitting = match Feasibility::of(problem, &Effort::unwatched()).ok()? {
 //!         Feasibility::Fits(fitting) => fitting,
 //!         Feasibility::DoesNotFit(diagnosis) => return Some(diagnosis.to_string()),
 //!     };
@@ -33,7 +33,8 @@
 //! chance is the same for any number of threads.
 //!
 //! In reading order: what is searched ([`widths`], [`compact`], [`constraints`], [`problem`]); how good policies are
-//! ([`score`], [`evaluate`], [`record`], [`memo`]); the way to a policy that fits ([`rules`], [`enforce`], `bounds`, `least`),
+//! ([`score`], [`evaluate`], [`record`], [`memo`]); the way to a policy that fits (`draft`, [`rules`], [`enforce`], `bounds`,
+//! [`effort`], `groups`, `descent`, `least`),
 //! [`diagnosis`], and [`feasibility`], which puts them together; [`mod@baselines`], which every search is compared with;
 //! losses that are taken to add up ([`costs`], `sensitivity`, [`additive`], [`surrogate`]); and the search itself
 //! ([`strategy`], [`settings`], [`outcome`], `session`, `strategies` with one file each, [`mod@search`]).
@@ -45,10 +46,14 @@ mod bounds;
 pub mod compact;
 pub mod constraints;
 pub mod costs;
+mod descent;
 pub mod diagnosis;
+mod draft;
+pub mod effort;
 pub mod enforce;
 pub mod evaluate;
 pub mod feasibility;
+mod groups;
 mod least;
 pub mod memo;
 pub mod outcome;
@@ -69,8 +74,9 @@ pub use baselines::{Baseline, baselines};
 pub use compact::{from_compact, to_compact};
 pub use constraints::{ConstraintError, Constraints, Pin};
 pub use diagnosis::{Diagnosis, Peak, Verdict};
+pub use effort::{Effort, Stopped};
 pub use evaluate::{EvaluationError, Evaluator};
-pub use feasibility::{Feasibility, Fitting, fitting_policy_of_little_flash, some_policy_fits};
+pub use feasibility::{Existence, Feasibility, Fitting, fitting_policy_of_little_flash, some_policy_fits};
 pub use least::{Least, with_weights_of_least_flash};
 pub use memo::{Memo, Scores};
 pub use outcome::{Found, Outcome, StopReason, finalists};

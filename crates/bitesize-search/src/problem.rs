@@ -59,6 +59,10 @@ pub struct Problem<'a> {
     weight_bytes: Vec<[u64; 3]>,
     /// For each tensor the row whose activation width it has; `None` where the width is fixed at 8 bits.
     rows_of_tensors: Vec<Option<usize>>,
+    /// For each row the tensors that have its activation width.
+    tensors_of_rows: Vec<Vec<TensorId>>,
+    /// For each tensor the rows with weights that read it first or write it, each once.
+    weighted_beside: Vec<Vec<usize>>,
 }
 
 impl<'a> Problem<'a> {
@@ -71,6 +75,18 @@ impl<'a> Problem<'a> {
         for node in network.nodes.iter().filter(|node| node.op.passes_encoding_on()) {
             rows_of_tensors[node.output.0] = rows_of_tensors[node.inputs[0].0];
         }
+        let mut tensors_of_rows = vec![Vec::new(); space.rows.len()];
+        for (tensor, row) in rows_of_tensors.iter().enumerate() {
+            if let Some(row) = row {
+                tensors_of_rows[*row].push(TensorId(tensor));
+            }
+        }
+        let mut weighted_beside = vec![Vec::new(); network.tensors.len()];
+        for (row, of_row) in space.rows.iter().enumerate().filter(|(_, row)| row.weights) {
+            let node = network.node(of_row.node);
+            weighted_beside[node.inputs[0].0].push(row);
+            weighted_beside[node.output.0].push(row);
+        }
         let packed =
             |row: &SpaceRow| BitWidth::ALL.map(|bits| packed_weight_bytes(&network.node(row.node).op, bits) as u64);
         Self {
@@ -81,6 +97,8 @@ impl<'a> Problem<'a> {
             allowed: vec![[WidthSet::ALL; 2]; space.rows.len()],
             weight_bytes: space.rows.iter().map(packed).collect(),
             rows_of_tensors,
+            tensors_of_rows,
+            weighted_beside,
         }
     }
 
@@ -186,7 +204,7 @@ impl<'a> Problem<'a> {
 
     /// Whether `policy` keeps the RAM budget.
     pub fn ram_fits(&self, policy: &Policy) -> bool {
-        self.limits.budget.holds_ram(self.model.ram_bytes(&self.widths(policy)))
+        self.model.ram_fits(&self.widths(policy), self.limits.budget.ram_bytes)
     }
 
     /// The row whose activation width `tensor` has; `None` where the width is fixed at 8 bits.
@@ -197,6 +215,24 @@ impl<'a> Problem<'a> {
     /// The widths that `tensor` may have.
     pub fn allowed_of_tensor(&self, tensor: TensorId) -> WidthSet {
         self.row_of(tensor).map_or(WidthSet::only(BitWidth::B8), |row| self.allowed(row, Side::Activations))
+    }
+
+    /// The tensors that have the activation width of `row`: its output, and what passes that on.
+    pub(crate) fn tensors_of(&self, row: usize) -> &[TensorId] {
+        &self.tensors_of_rows[row]
+    }
+
+    /// The rows with weights whose kernels depend on the width of `tensor`, each once.
+    pub(crate) fn weighted_beside(&self, tensor: TensorId) -> &[usize] {
+        &self.weighted_beside[tensor.0]
+    }
+
+    /// Whether a tensor that has the activation width of `row` is alive during node `step`.
+    pub(crate) fn is_alive_at(&self, row: usize, step: NodeId) -> bool {
+        self.tensors_of(row).iter().any(|tensor| {
+            let (first, last) = self.model.lifetime(*tensor);
+            (first..=last).contains(&step.0)
+        })
     }
 
     /// The rows whose activation widths tensors have that are alive during node `step`; one may come twice.

@@ -23,6 +23,7 @@
 //! - where the cut gets stuck (mixed widths need many kernels, and in a small network their code outweighs what the
 //!   weights save), it ends, and [`mod@crate::baselines`] and strategies take the policy that [`crate::feasibility`] found.
 
+use crate::draft::Draft;
 use crate::problem::Problem;
 use crate::widths::{Side, width};
 use bitesize_ir::memory::tensor_bytes;
@@ -33,13 +34,13 @@ const SHARE_MARGIN: f64 = 0.05;
 
 /// The rule-based policy; `None` where the cut gets stuck above a budget.
 pub fn cut_by_rules(problem: &Problem) -> Option<Policy> {
-    let mut policy = problem.uniform(BitWidth::B8);
-    while !problem.fits(&policy) {
-        if !(cut_activations(problem, &mut policy) && cut_weights(problem, &mut policy)) {
+    let mut draft = Draft::of(problem, problem.uniform(BitWidth::B8));
+    while !draft.fits() {
+        if !(cut_activations(problem, &mut draft) && cut_weights(problem, &mut draft)) {
             return None;
         }
     }
-    Some(policy)
+    Some(draft.into_policy())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,41 +50,42 @@ enum Direction {
 }
 
 /// Cuts activations until the RAM budget holds; whether it does.
-pub fn cut_activations(problem: &Problem, policy: &mut Policy) -> bool {
+pub(crate) fn cut_activations(problem: &Problem, draft: &mut Draft) -> bool {
     let nodes = problem.network().nodes.len();
     loop {
         let mut any = false;
-        for step in (0..nodes).map(NodeId) {
-            any |= cut_at_node(problem, policy, step, Direction::Forward);
+        // Where every node holds, both sweeps would pass all of them by.
+        if !draft.every_node_fits() {
+            for step in (0..nodes).map(NodeId) {
+                any |= cut_at_node(problem, draft, step, Direction::Forward);
+            }
+            for step in (0..nodes).rev().map(NodeId) {
+                any |= cut_at_node(problem, draft, step, Direction::Backward);
+            }
         }
-        for step in (0..nodes).rev().map(NodeId) {
-            any |= cut_at_node(problem, policy, step, Direction::Backward);
-        }
-        if problem.ram_fits(policy) {
+        if draft.ram_fits() {
             return true;
         }
         // Every node may hold by itself while the planner, which need not reach the lower bound, is still above.
-        if !any && !cut_anywhere(problem, policy) {
+        if !any && !cut_anywhere(problem, draft) {
             return false;
         }
     }
 }
 
-fn cut_at_node(problem: &Problem, policy: &mut Policy, step: NodeId, direction: Direction) -> bool {
-    let model = problem.model();
+fn cut_at_node(problem: &Problem, draft: &mut Draft, step: NodeId, direction: Direction) -> bool {
     let output_row = problem.row_of(problem.network().node(step).output);
     let mut any = false;
     loop {
-        let widths = problem.widths(policy);
-        let alive = model.alive_bytes_at(step, &widths) as u64;
-        if problem.budget().holds_ram(alive + model.stack_bytes(&widths)) {
+        if draft.node_fits(step) {
             return any;
         }
-        let Some(row) = largest_cuttable(problem, policy, model.alive_at(step), output_row) else { return any };
+        let alive = problem.model().alive_at(step);
+        let Some(row) = largest_cuttable(problem, draft.policy(), alive, output_row) else { return any };
         if (Some(row) == output_row) != (direction == Direction::Forward) {
             return any;
         }
-        any |= problem.cut(policy, row, Side::Activations);
+        any |= draft.cut(row, Side::Activations);
     }
 }
 
@@ -112,29 +114,31 @@ fn largest_cuttable(
 }
 
 /// Cuts the largest tensor alive at the planner's peak or, where none is left there, of all; whether there was one.
-fn cut_anywhere(problem: &Problem, policy: &mut Policy) -> bool {
-    let at_peak = problem.peak(policy).map(|step| problem.model().alive_at(step));
+fn cut_anywhere(problem: &Problem, draft: &mut Draft) -> bool {
+    let at_peak = draft.peak().map(|step| problem.model().alive_at(step));
     let all = (0..problem.network().tensors.len()).map(TensorId);
-    let row = largest_cuttable(problem, policy, at_peak.into_iter().flatten(), None)
-        .or_else(|| largest_cuttable(problem, policy, all, None));
-    row.is_some_and(|row| problem.cut(policy, row, Side::Activations))
+    let row = largest_cuttable(problem, draft.policy(), at_peak.into_iter().flatten(), None)
+        .or_else(|| largest_cuttable(problem, draft.policy(), all, None));
+    row.is_some_and(|row| draft.cut(row, Side::Activations))
 }
 
 /// Cuts weights until the FLASH budget holds; whether it does.
-pub fn cut_weights(problem: &Problem, policy: &mut Policy) -> bool {
+fn cut_weights(problem: &Problem, draft: &mut Draft) -> bool {
     let bytes_of = |policy: &Policy, row: usize| {
         width(policy, row, Side::Weights).map_or(0, |bits| problem.packed_bytes(row, bits)) as f64
     };
-    while !problem.flash_fits(policy) {
-        let bytes: Vec<f64> = (0..policy.rows.len()).map(|row| bytes_of(policy, row)).collect();
+    let mut bytes: Vec<f64> = (0..draft.policy().rows.len()).map(|row| bytes_of(draft.policy(), row)).collect();
+    while !draft.flash_fits() {
+        // Whole numbers below 2^53: the order of the sum does not matter.
         let total: f64 = bytes.iter().sum();
-        let cuttable = |row: &usize| problem.narrower(policy, *row, Side::Weights).is_some();
-        let rows: Vec<usize> = (0..policy.rows.len()).filter(cuttable).collect();
-        let largest = rows.iter().map(|row| bytes[*row]).fold(0.0, f64::max);
-        let Some(row) = rows.into_iter().find(|row| bytes[*row] / total > largest / total - SHARE_MARGIN) else {
+        let cuttable = |row: &usize| problem.narrower(draft.policy(), *row, Side::Weights).is_some();
+        let rows = || (0..bytes.len()).filter(cuttable);
+        let largest = rows().map(|row| bytes[row]).fold(0.0, f64::max);
+        let Some(row) = rows().find(|row| bytes[*row] / total > largest / total - SHARE_MARGIN) else {
             return false;
         };
-        problem.cut(policy, row, Side::Weights);
+        draft.cut(row, Side::Weights);
+        bytes[row] = bytes_of(draft.policy(), row);
     }
     true
 }

@@ -1,17 +1,20 @@
 //! Rules, enforcement, baselines and feasibility: what has to hold for every network and budget.
 
+mod answers;
 mod common;
 
+use answers::{diagnosis_of, feasibility_of, fitting_of};
+use bitesize_ir::memory::Account;
 use bitesize_ir::target::{Budget, CoreCosts};
-use bitesize_ir::{BitWidth, Network, NodeId, Policy, Shape, TensorId};
+use bitesize_ir::{BitWidth, Network, NodeId, Policy, TensorId};
 use bitesize_search::enforce::{enforce, enforce_or};
 use bitesize_search::rules::cut_by_rules;
 use bitesize_search::widths::{Side, set_width, width};
 use bitesize_search::{
-    Constraints, Diagnosis, Feasibility, Fitting, Footprint, Problem, Verdict, baselines, from_compact,
+    Constraints, Effort, Existence, Feasibility, Footprint, Problem, Verdict, baselines, from_compact,
     some_policy_fits, to_compact, with_weights_of_least_flash,
 };
-use common::{Builder, chain, costs, costs_of_large_kernels, mobilenet_v1, residual, space};
+use common::{chain, costs, costs_of_large_kernels, mobilenet_v1, network_of, residual, space};
 use proptest::prelude::*;
 
 fn with_problem<T>(network: &Network, core: &CoreCosts, budget: Budget, check: impl FnOnce(&Problem) -> T) -> T {
@@ -69,7 +72,7 @@ fn constraints_agree_with_an_enumeration() {
                 let problem = &free.constrained(&constraints).expect("the pins suit");
                 let all: Vec<Policy> = every_policy(free).filter(|policy| problem.allows(policy)).collect();
                 let exists = all.iter().any(|policy| problem.fits(policy));
-                let diagnosis = Diagnosis::of(problem);
+                let diagnosis = diagnosis_of(problem);
                 match &diagnosis.verdict {
                     Verdict::Fits(policy) => assert!(problem.fits(policy)),
                     verdict => assert!(!exists, "missed a policy: {verdict:?} {constraints:?} {flash} {ram}"),
@@ -79,7 +82,7 @@ fn constraints_agree_with_an_enumeration() {
                 assert_eq!(least.map(|footprint| footprint.flash_bytes), Some(diagnosis.least_flash.bytes));
                 let found = [cut_by_rules(problem), enforce(problem, problem.uniform(BitWidth::B8))];
                 assert!(found.into_iter().flatten().all(|policy| problem.fits(&policy)));
-                let feasibility = Feasibility::of(problem);
+                let feasibility = feasibility_of(problem);
                 assert_eq!(matches!(feasibility, Feasibility::Fits(_)), exists);
                 if let Feasibility::Fits(fitting) = feasibility {
                     for baseline in baselines(problem, &fitting) {
@@ -119,7 +122,7 @@ fn uniform_8_is_left_alone_where_it_fits() {
         let uniform = problem.uniform(BitWidth::B8);
         assert_eq!(cut_by_rules(problem), Some(uniform.clone()));
         assert_eq!(enforce(problem, uniform.clone()), Some(uniform.clone()));
-        let diagnosis = Diagnosis::of(problem);
+        let diagnosis = diagnosis_of(problem);
         assert!(matches!(diagnosis.verdict, Verdict::Fits(_)), "{diagnosis}");
     });
 }
@@ -128,7 +131,7 @@ fn uniform_8_is_left_alone_where_it_fits() {
 fn baselines_say_what_they_take_and_whether_they_fit() {
     let (network, core) = (mobilenet_v1(2, 96, 10), costs());
     with_problem(&network, &core, share(&network, &core, 600, 700), |problem| {
-        let found = baselines(problem, &Fitting::of(problem).expect("some policy fits"));
+        let found = baselines(problem, &fitting_of(problem).expect("some policy fits"));
         let names: Vec<&str> = found.iter().map(|baseline| baseline.name).collect();
         assert_eq!(names, ["uniform-8", "uniform-4", "uniform-2", "rules"]);
         let fits: Vec<bool> = found.iter().map(|baseline| baseline.fits).collect();
@@ -162,7 +165,7 @@ fn the_least_of_each_is_that_of_an_enumeration() {
             let (network, core) = (chain(layers), costs_of_large_kernels(factor));
             with_problem(&network, &core, Budget::UNLIMITED, |problem| {
                 let all: Vec<Footprint> = every_policy(problem).map(|policy| problem.footprint(&policy)).collect();
-                let diagnosis = Diagnosis::of(problem);
+                let diagnosis = diagnosis_of(problem);
                 let [flash, ram] = [diagnosis.least_flash, diagnosis.least_ram];
                 assert_eq!(
                     Some(flash.bytes),
@@ -191,7 +194,7 @@ fn verdicts_agree_with_an_enumeration() {
                 let budget = share(&network, &core, flash, ram);
                 with_problem(&network, &core, budget, |problem| {
                     let exists = all.iter().any(|footprint| problem.limits().hold(*footprint));
-                    let diagnosis = Diagnosis::of(problem);
+                    let diagnosis = diagnosis_of(problem);
                     match &diagnosis.verdict {
                         Verdict::Fits(policy) => assert!(problem.fits(policy)),
                         Verdict::Impossible => assert!(!exists, "{flash} {ram}"),
@@ -221,27 +224,6 @@ fn compact_text_comes_back() {
 /// What [`network_of`] makes a network of: for each operator its kind, size and second input.
 fn layers() -> impl Strategy<Value = Vec<(usize, usize, usize)>> {
     prop::collection::vec((0..6usize, 1..4usize, 0..8usize), 1..10)
-}
-
-/// Convolutions, residual additions, concatenations and pools.
-fn network_of(layers: &[(usize, usize, usize)]) -> Network {
-    let mut net = Builder::new(Shape::new(8, 8, 3));
-    let mut x = TensorId(0);
-    let mut earlier = vec![x];
-    for (kind, size, pick) in layers {
-        let other = earlier[pick % earlier.len()];
-        let shape = net.shape(x);
-        x = match kind {
-            0 => net.depthwise(x, 3, 1),
-            1 if net.shape(other) == shape && other != x => net.add(x, other),
-            2 if net.shape(other).h == shape.h && other != x => net.concat(&[x, other]),
-            3 if shape.h >= 2 => net.max_pool(x),
-            4 => net.conv(x, 4 * size, 3, 1),
-            _ => net.conv(x, 6 * size, 1, 1),
-        };
-        earlier.push(x);
-    }
-    net.finish(x, 5)
 }
 
 /// A policy from a list of digits, used again and again.
@@ -281,21 +263,21 @@ proptest! {
                     }
                 }
             }
-            let diagnosis = Diagnosis::of(problem);
+            let diagnosis = diagnosis_of(problem);
             assert!(alone.is_none() || diagnosis.verdict != Verdict::Impossible);
             if let Some(fitting) = diagnosis.fitting() {
                 let policy = enforce_or(problem, start, fitting);
                 assert!(problem.fits(&policy));
                 assert_eq!(&policy, alone.as_ref().unwrap_or(fitting));
             }
-            let fitting = Fitting::of(problem);
+            let fitting = fitting_of(problem);
             assert_eq!(fitting.is_some(), diagnosis.fitting().is_some());
-            assert_eq!(some_policy_fits(problem), match diagnosis.verdict {
-                Verdict::Fits(_) => Some(true),
-                Verdict::Impossible => Some(false),
-                Verdict::NotFound => None,
-            });
-            match Feasibility::of(problem) {
+            assert_eq!(some_policy_fits(problem, &Effort::unwatched()), Ok(match diagnosis.verdict {
+                Verdict::Fits(_) => Existence::Fits,
+                Verdict::Impossible => Existence::Impossible,
+                Verdict::NotFound => Existence::NotFound { limit_reached: None },
+            }));
+            match feasibility_of(problem) {
                 Feasibility::Fits(found) => {
                     assert!(problem.fits(found.policy()));
                     assert_eq!(found.uniform_fits(), problem.fits(&problem.uniform(BitWidth::B8)));
@@ -319,7 +301,7 @@ proptest! {
     ) {
         let (network, core) = (network_of(&layers), costs_of_large_kernels(factor));
         with_problem(&network, &core, Budget::UNLIMITED, |problem| {
-            let diagnosis = Diagnosis::of(problem);
+            let diagnosis = diagnosis_of(problem);
             let policy = policy_of(problem, &digits);
             let footprint = problem.footprint(&policy);
             assert!(footprint.flash_bytes >= diagnosis.least_flash.lower_bound);
@@ -349,6 +331,24 @@ proptest! {
             let one_by_one: Vec<usize> = steps.map(|step| problem.model().alive_bytes_at(step, &before)).collect();
             assert_eq!(one_by_one, ram.plan.alive);
             assert_eq!(problem.peak(&policy), Some(ram.plan.peak));
+            // The same, width by width from another policy, in both directions.
+            let other = problem.widths(&problem.uniform(BitWidth::ALL[pick % 3]));
+            let mut account = Account::of(problem.model(), other.clone());
+            for widths in [&before, &other, &before] {
+                widths.tensors.iter().enumerate().for_each(|(i, bits)| account.set_tensor(TensorId(i), *bits));
+                let weights = widths.weights.iter().enumerate();
+                weights.for_each(|(i, bits)| account.set_weights(NodeId(i), *bits));
+            }
+            assert_eq!((account.flash_bytes(), account.stack_bytes()), (flash.total, ram.stack));
+            assert_eq!(account.arena_bytes().0, ram.plan.arena_bytes);
+            assert_eq!((account.arena_lower_bound(), account.peak()), (ram.plan.lower_bound, Some(ram.plan.peak)));
+            let steps = (0..network.nodes.len()).map(NodeId);
+            let alive: Vec<usize> = steps.map(|step| account.alive_bytes_at(step)).collect();
+            assert_eq!(alive, ram.plan.alive);
+            for (limit, fits) in [(Some(ram.total), true), (Some(ram.total - 1), false), (None, true), (Some(0), false)] {
+                assert_eq!(account.ram_fits(limit), fits);
+                assert_eq!(problem.model().ram_fits(&before, limit), fits);
+            }
             let row = pick % policy.rows.len();
             for side in [Side::Weights, Side::Activations] {
                 problem.cut(&mut policy, row, side);

@@ -2,15 +2,17 @@
 //! networks need at least, and the time that it takes. Where that folder is not there (set `BITESIZE_SHARED` to its
 //! parent), the tests say so and do nothing.
 
+mod answers;
 mod common;
 
+use answers::{diagnosis_of, feasibility_of};
 use bitesize_ir::memory::MemoryModel;
 use bitesize_ir::rewrite::rewrite;
 use bitesize_ir::target::{Budget, CoreCosts};
 use bitesize_ir::{BitWidth, Network};
 use bitesize_search::rules::cut_by_rules;
 use bitesize_search::widths::{Side, set_width, width};
-use bitesize_search::{Diagnosis, Feasibility, Problem, Verdict, baselines};
+use bitesize_search::{Diagnosis, Effort, Feasibility, Problem, Verdict, baselines};
 use common::space;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -86,12 +88,14 @@ fn what_does_not_fit_is_diagnosed_at_once() {
             let budget = Budget::of(full.flash_bytes * share / 100, full.ram_bytes * share / 100);
             let problem = problem.with_budget(budget);
             let start = Instant::now();
-            let diagnosis = Diagnosis::of(&problem);
+            let diagnosis = diagnosis_of(&problem);
             let taken = start.elapsed();
             println!("{name} at {share} %: {taken:?}\n{diagnosis}");
             assert!(taken < Duration::from_secs(1), "{name} at {share} % took {taken:?}");
+            let few = Effort::unwatched().with_steps(200_000);
+            assert_eq!(Diagnosis::of(&problem, &few), Ok(diagnosis.clone()), "{name} at {share} %: steps");
             let start = Instant::now();
-            let feasibility = Feasibility::of(&problem);
+            let feasibility = feasibility_of(&problem);
             let taken = start.elapsed();
             assert!(taken < Duration::from_secs(1), "{name} at {share} % took {taken:?}");
             match (&diagnosis.verdict, feasibility) {
@@ -109,7 +113,7 @@ fn what_does_not_fit_is_diagnosed_at_once() {
             }
             let would_do = diagnosis.would_do;
             let enough = Budget::of(would_do.flash_bytes, would_do.ram_bytes);
-            let verdict = Diagnosis::of(&problem.with_budget(enough)).verdict;
+            let verdict = diagnosis_of(&problem.with_budget(enough)).verdict;
             assert!(matches!(verdict, Verdict::Fits(_)), "{name} at {share} %: the budget named does not do");
         }
     }

@@ -1,14 +1,16 @@
 //! Strategies on rewards that are made up: a known optimum, the same run twice, and a run cut in two.
 
+mod answers;
 mod common;
 
+use answers::{diagnosis_of, feasibility_of, fitting_of};
 use bitesize_ir::target::Budget;
 use bitesize_ir::{BitWidth, Network, Policy};
 use bitesize_search::record::{DiaryError, diary_line};
 use bitesize_search::widths::{Side, set_width};
 use bitesize_search::{
-    DdpgSettings, Diagnosis, EvaluationError, Evaluator, Feasibility, Fitting, Found, Memo, OnRecord, Outcome, Problem,
-    Record, Replay, RewardKind, Score, Scores, SearchSettings, StopReason, Strategy, from_compact, parse_diary, search,
+    DdpgSettings, EvaluationError, Evaluator, Feasibility, Found, Memo, OnRecord, Outcome, Problem, Record, Replay,
+    RewardKind, Score, Scores, SearchSettings, StopReason, Strategy, from_compact, parse_diary, search,
 };
 use common::{chain, costs, mobilenet_v1, space};
 use std::ops::ControlFlow;
@@ -69,7 +71,7 @@ impl Setup {
         scores.learn(known);
         let mut rewards = Memo::new(&mut judge, &mut scores);
         let outcome = self.with(|problem| {
-            let fitting = Fitting::of(problem).expect("some policy fits");
+            let fitting = fitting_of(problem).expect("some policy fits");
             search(problem, &fitting, strategy, settings, &mut rewards, &mut |record| {
                 records.push(record.clone());
                 if records.len() == stop_after {
@@ -94,7 +96,7 @@ fn search_with(
     judge: &mut dyn Evaluator,
     on_record: &mut OnRecord,
 ) -> Result<Outcome, EvaluationError> {
-    let fitting = Fitting::of(problem).expect("some policy fits");
+    let fitting = fitting_of(problem).expect("some policy fits");
     search(problem, &fitting, strategy, settings, &mut Memo::new(judge, &mut Scores::default()), on_record)
 }
 
@@ -245,9 +247,9 @@ fn uniform_8_is_the_answer_where_it_fits() {
 #[test]
 fn what_cannot_fit_is_diagnosed() {
     Setup { network: chain(3), share: [100, 100] }.with(|problem| {
-        assert_eq!(Fitting::of(problem), None);
-        let Feasibility::DoesNotFit(diagnosis) = Feasibility::of(problem) else { panic!("a tenth is too little") };
-        assert_eq!(*diagnosis, Diagnosis::of(problem));
+        assert_eq!(fitting_of(problem), None);
+        let Feasibility::DoesNotFit(diagnosis) = feasibility_of(problem) else { panic!("a tenth is too little") };
+        assert_eq!(*diagnosis, diagnosis_of(problem));
     });
 }
 
@@ -262,7 +264,7 @@ fn searches_share_what_they_measure() {
                 calls += 1;
                 Ok(toy_score(policy))
             };
-            let fitting = Fitting::of(problem).expect("some policy fits");
+            let fitting = fitting_of(problem).expect("some policy fits");
             let mut rewards = Memo::new(&mut judge, &mut scores);
             let on_record: &mut OnRecord = &mut |_| ControlFlow::Continue(());
             match search(problem, &fitting, Strategy::Exact, &settings(80, 1), &mut rewards, on_record) {

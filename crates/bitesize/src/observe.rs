@@ -3,6 +3,7 @@
 //! The library prints nothing and reads no flag of the process. It is given a [`Monitor`], which passes on to the
 //! observer and keeps the warnings for the report.
 
+use bitesize_search::{Effort, Stopped};
 use std::cell::RefCell;
 use std::fmt::Display;
 use std::ops::ControlFlow;
@@ -136,6 +137,14 @@ impl<'a> Monitor<'a> {
     /// Whether to go on, as the callbacks of other crates are asked.
     pub fn go_on(&self) -> ControlFlow<()> {
         if self.stop_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// What `question` finds out about what fits, with the usual effort, unless the run is asked to stop meanwhile.
+    ///
+    /// # Errors
+    /// [`Interrupted`].
+    pub fn ask<T>(&self, question: impl FnOnce(&Effort) -> Result<T, Stopped>) -> Result<T, Interrupted> {
+        question(&Effort::watched(&|| self.go_on())).map_err(|Stopped| Interrupted)
     }
 
     /// Begins a step `name` of `total` parts.

@@ -7,12 +7,13 @@ use bitesize::deliver::finalists::FinalJudge;
 use bitesize::deliver::held_out::HeldOut;
 use bitesize::deliver::quantizer::Quantizer;
 use bitesize::input::{Batch, Values};
-use bitesize::observe::Monitor;
+use bitesize::observe::{Interrupted, Monitor, Observer};
+use bitesize::target::{Platform, inspect};
 use bitesize_ir::network::Tensor;
 use bitesize_ir::op::{Clamp, FullyConnected};
 use bitesize_ir::target::Budget;
 use bitesize_ir::{BitWidth, InputEncoding, Network, Node, Op, PolicySpace, Shape, TensorId};
-use bitesize_search::{Constraints, Fitting, Problem, RewardKind, SearchSettings, Strategy};
+use bitesize_search::{Constraints, Effort, Fitting, Problem, RewardKind, SearchSettings, Strategy};
 use bitesize_train::CalibrationSettings;
 use bitesize_verify::boards;
 use std::time::Duration;
@@ -44,6 +45,28 @@ fn layers(hi: f32, weight: fn(usize) -> f32) -> Network {
         input_encoding: InputEncoding::Real,
         softmax_dropped: false,
     }
+}
+
+/// Wants every run to stop.
+struct Impatient;
+
+impl Observer for Impatient {
+    fn warning(&self, _: &str) {}
+
+    fn wants_stop(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn an_inspection_stops_when_it_is_asked_to() {
+    let network = layers(6.0, |_| 0.5);
+    let space = PolicySpace::of(&network);
+    let platform = Platform::of_sizes(Budget::of(1, 1), None).unwrap();
+    let stopped = inspect(&network, &space, &platform, true, &Monitor::new(&Impatient));
+    assert_eq!(stopped.err(), Some(Interrupted));
+    let inspection = inspect(&network, &space, &platform, true, &Monitor::unobserved()).unwrap();
+    assert_eq!(inspection.fits, Some(false));
 }
 
 /// The middle output's range is so much smaller than its input's that the factor between them passes what a multiplier
@@ -89,7 +112,7 @@ fn hold(judge: FinalJudge, problem: &Problem, strategy: Strategy, episodes: usiz
         reference_reward: 0.5,
         ddpg: Default::default(),
     };
-    let fitting = &Fitting::of(problem).expect("some policy fits");
+    let fitting = &Fitting::of(problem, &Effort::unwatched()).expect("nobody stops it").expect("some policy fits");
     let contest = Contest { problem, fitting, judge, strategy, settings: &settings, time_limit: limit };
     contest.hold(&mut Shared::new(judge, None, &[]).unwrap(), &mut Diary::none()).unwrap()
 }

@@ -7,8 +7,8 @@ use bitesize::deliver::finalists::{FinalJudge, first_highest};
 use bitesize::deliver::judge::Judge;
 use bitesize_ir::Policy;
 use bitesize_search::{
-    DdpgSettings, EvaluationError, Evaluator, Fitting, Footprint, Memo, Outcome, Problem, Record, Score, Scores,
-    SearchSettings, Strategy, finalists, from_compact, search, to_compact,
+    DdpgSettings, Effort, EvaluationError, Evaluator, Fitting, Footprint, Memo, Outcome, Problem, Record, Score,
+    Scores, SearchSettings, Strategy, finalists, from_compact, search, to_compact,
 };
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;
@@ -118,7 +118,9 @@ impl Bench<'_> {
         let mut scores = Scores::default();
         let FinalJudge { quantizer, held_out, reward, monitor } = self.judge;
         let mut judge = Judge::new(quantizer, held_out, None, monitor);
-        let fitting = Fitting::of(problem).ok_or_else(|| format!("{job:?}: nothing fits"))?;
+        let fitting = Fitting::of(problem, &Effort::unwatched())
+            .map_err(|error| error.to_string())?
+            .ok_or_else(|| format!("{job:?}: nothing fits"))?;
         let settings = SearchSettings {
             episodes: job.evaluations,
             patience: None,

@@ -106,17 +106,23 @@ fn spans(network: &IntNetwork) -> Vec<Span> {
 struct Slot {
     bytes: usize,
     taken: Vec<Lifetime>,
+    /// The last node during which it is taken.
+    last: usize,
 }
 
 /// A slot whose tensors live at other times, the one that fits best, or a new one.
 fn take_slot(slots: &mut Vec<Slot>, lifetime: Lifetime, bytes: usize) -> usize {
-    let is_free = |slot: &Slot| slot.taken.iter().all(|other| other.1 < lifetime.0 || lifetime.1 < other.0);
+    // Tensors come nearly in the order of their first nodes: what is in the way was mostly taken last.
+    let is_free = |slot: &Slot| {
+        slot.last < lifetime.0 || slot.taken.iter().rev().all(|other| other.1 < lifetime.0 || lifetime.1 < other.0)
+    };
     let free = (0..slots.len()).filter(|&slot| is_free(&slots[slot]));
     let slot = free.min_by_key(|&slot| slots[slot].bytes.abs_diff(bytes)).unwrap_or_else(|| {
-        slots.push(Slot { bytes: 0, taken: Vec::new() });
+        slots.push(Slot { bytes: 0, taken: Vec::new(), last: 0 });
         slots.len() - 1
     });
     slots[slot].bytes = slots[slot].bytes.max(bytes);
     slots[slot].taken.push(lifetime);
+    slots[slot].last = slots[slot].last.max(lifetime.1);
     slot
 }

@@ -4,7 +4,7 @@ use super::kernel_costs::{KernelSet, KernelTable, node_kernels};
 use super::widths::Widths;
 use super::word::word;
 use crate::grid::BitWidth;
-use crate::network::{Network, Node};
+use crate::network::{Network, Node, NodeId};
 use crate::op::{Conv2d, DepthwiseConv2d, Op};
 use crate::requantize::WeightLayout;
 use crate::shape::{Pads, Window};
@@ -135,7 +135,16 @@ impl FlashModel {
 
     /// The total of [`Self::count`] without the list of layers.
     pub(super) fn total(&self, network: &Network, widths: &Widths, kernels: &KernelTable) -> u64 {
-        let layers: u64 = (0..self.fixed.len()).map(|i| self.layer(i, widths).total()).sum();
-        self.base_code + layers + Self::kernel_bytes(network, widths, kernels)
+        self.base_code + self.layers_bytes(widths) + Self::kernel_bytes(network, widths, kernels)
+    }
+
+    /// Everything that belongs to one layer each, over all layers.
+    pub(super) fn layers_bytes(&self, widths: &Widths) -> u64 {
+        (0..self.fixed.len()).map(|i| self.layer(i, widths).total()).sum()
+    }
+
+    /// Packed weights of `node`; 0 where it has none.
+    pub(super) fn packed_bytes(&self, node: NodeId, widths: &Widths) -> u64 {
+        self.layer(node.0, widths).weights
     }
 }

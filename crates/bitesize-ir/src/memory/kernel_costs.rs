@@ -48,6 +48,41 @@ impl KernelTable {
     }
 }
 
+/// How often each kernel is called.
+#[derive(Clone, Debug)]
+pub(super) struct KernelTally {
+    calls: Vec<u32>,
+}
+
+impl Default for KernelTally {
+    fn default() -> Self {
+        Self { calls: vec![0; DENSE] }
+    }
+}
+
+impl KernelTally {
+    /// One call of `key` more or, where `counted` is false, one less.
+    pub(super) fn call(&mut self, key: KernelKey, counted: bool) {
+        let calls = &mut self.calls[dense_index(key)];
+        *calls = if counted { *calls + 1 } else { *calls - 1 };
+    }
+
+    /// Code of the kernels that are called.
+    pub(super) fn code_bytes(&self, table: &KernelTable) -> u64 {
+        self.called(table).map(|cost| cost.code_bytes).sum()
+    }
+
+    /// Stack of the one that needs the most; 0 where none is called.
+    pub(super) fn deepest_stack(&self, table: &KernelTable) -> u64 {
+        self.called(table).map(|cost| cost.stack_bytes).max().unwrap_or(0)
+    }
+
+    fn called<'t>(&'t self, table: &'t KernelTable) -> impl Iterator<Item = KernelCost> + 't {
+        let costs = self.calls.iter().zip(&table.costs).filter(|(calls, _)| **calls > 0);
+        costs.filter_map(|(_, cost)| *cost)
+    }
+}
+
 /// A set of kernels.
 #[derive(Clone, Debug, Default)]
 pub(super) struct KernelSet {

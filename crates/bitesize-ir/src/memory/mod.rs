@@ -3,9 +3,12 @@
 //! FLASH = packed weights + quantization constants + code; RAM = arena (packed tensors and kernel scratch, placed by
 //! the planner) + stack. The same numbers are the search's budget, the report's figures and the emitted arena.
 
+mod account;
 mod flash;
+mod intervals;
 mod kernel_costs;
 mod lifetimes;
+mod load;
 mod model;
 mod picture;
 mod planner;
@@ -13,6 +16,7 @@ mod ram;
 mod widths;
 mod word;
 
+pub use account::Account;
 pub use flash::{FlashLayer, FlashUse, packed_weight_bytes, padding_array_bytes, quantization_bytes};
 pub use kernel_costs::kernel_keys;
 pub use lifetimes::{last_uses, lifetimes};

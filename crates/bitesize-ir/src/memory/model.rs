@@ -13,9 +13,9 @@ use crate::target::{CoreCosts, KernelCost, KernelKey};
 #[derive(Clone, Debug)]
 pub struct MemoryModel<'a> {
     pub(super) network: &'a Network,
-    flash: FlashModel,
-    ram: RamModel,
-    kernels: KernelTable,
+    pub(super) flash: FlashModel,
+    pub(super) ram: RamModel,
+    pub(super) kernels: KernelTable,
 }
 
 impl<'a> MemoryModel<'a> {
@@ -60,12 +60,22 @@ impl<'a> MemoryModel<'a> {
         peak(&self.alive_bytes(widths))
     }
 
+    /// Whether arena and stack take at most `limit` bytes at `widths` (`None` for any number): as [`Self::ram_bytes`] says,
+    /// but nothing is planned where the bytes alive already pass it, and planning ends where a plan keeps it.
+    pub fn ram_fits(&self, widths: &Widths, limit: Option<u64>) -> bool {
+        let most = self.alive_bytes(widths).into_iter().max().unwrap_or(0);
+        self.ram.fits(self.network, widths, self.stack_bytes(widths), limit, most)
+    }
+
     /// Tensors that are alive during node `step`, by id.
-    pub fn alive_at(&self, step: NodeId) -> impl Iterator<Item = TensorId> + '_ {
-        (0..self.network.tensors.len()).map(TensorId).filter(move |tensor| {
-            let (first, last) = self.lifetime(*tensor);
-            (first..=last).contains(&step.0)
-        })
+    pub fn alive_at(&self, step: NodeId) -> impl Iterator<Item = TensorId> + use<> {
+        self.ram.alive_at(step)
+    }
+
+    /// Bytes of each tensor at the width of those that `allowed` gives it at which it takes the least, with the scratch of
+    /// the nodes that read it first: [`Self::alive_bytes`] at no such widths is smaller anywhere.
+    pub fn least_alive_bytes<W: Iterator<Item = BitWidth>>(&self, allowed: impl Fn(TensorId) -> W) -> Vec<usize> {
+        self.ram.least_alive(self.network, allowed)
     }
 
     /// Bytes alive during node `step` at `widths`, as [`Self::alive_bytes`] has them.

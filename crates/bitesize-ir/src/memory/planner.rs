@@ -16,7 +16,12 @@
 //!
 //! It ends as soon as the arena is the largest sum of buffers alive together, below which no plan can be. Nothing in
 //! it depends on anything but the buffers.
+//!
+//! A buffer is held against those that it meets in time only, which [`Intervals`] finds, so that an order takes time by
+//! the pairs that meet and not by all pairs. Steps 3 and 4 end early after [`VISITS`] such pairs: where hundreds of
+//! buffers are alive together, an order has as many pairs as a small network's whole planning.
 
+use super::intervals::Intervals;
 use std::cmp::Reverse;
 
 /// Positions tried by the depth-first search. It finds nearly all plans that there are within a tenth of this.
@@ -24,6 +29,10 @@ const TRIALS: usize = 10_000;
 
 /// Changes of order tried where all else does not reach the lower bound.
 const ROUNDS: usize = 200;
+
+/// Pairs of buffers that meet looked at before the search beyond the fixed orders ends: DenseNet-121, whose blocks keep up
+/// to 60 buffers alive together, needs half of it for all its [`ROUNDS`].
+const VISITS: usize = 8_000_000;
 
 /// A buffer that must not overlap any other alive at the same step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,13 +43,6 @@ pub struct Buffer {
     pub first: usize,
     /// Last step at which it is alive, inclusive.
     pub last: usize,
-}
-
-impl Buffer {
-    /// Whether both are alive at some step.
-    fn meets(&self, other: &Self) -> bool {
-        self.first <= other.last && other.first <= self.last
-    }
 }
 
 /// Where one buffer lies.
@@ -59,31 +61,22 @@ pub struct Plan {
     pub lower_bound: usize,
     /// One for each buffer, in their order.
     pub placements: Vec<Placement>,
+    /// What planning took: buffers put down, and of each the others that it was held against, over all orders tried.
+    pub visits: usize,
 }
 
 /// Places `buffers` so that none that are alive together overlap.
 pub fn plan(buffers: &[Buffer]) -> Plan {
-    let alive = alive_bytes(buffers, buffers.iter().map(|b| b.last + 1).max().unwrap_or(0));
-    let lower_bound = alive.iter().copied().max().unwrap_or(0);
-    let mut best: Option<Placed> = None;
-    for order in Order::ALL {
-        let placed = Placed::in_order(buffers, order.of(buffers, &alive));
-        if best.as_ref().is_none_or(|best| placed.arena < best.arena) {
-            best = Some(placed);
-        }
-        if best.as_ref().is_some_and(|best| best.arena == lower_bound) {
-            break;
-        }
-    }
-    let mut best = best.expect("there is at least one order");
-    if best.arena > lower_bound {
-        match pack(buffers, Order::FromThePeak.of(buffers, &alive), lower_bound) {
-            Some(offsets) => best = Placed { arena: lower_bound, offsets, ..best },
-            None => improve(buffers, &mut best, lower_bound),
-        }
-    }
+    let (planner, lower_bound) = Planner::of(buffers);
+    let (best, visits) = planner.best(lower_bound, lower_bound);
     let placements = best.offsets.into_iter().map(|offset| Placement { offset }).collect();
-    Plan { arena_bytes: best.arena, lower_bound, placements }
+    Plan { arena_bytes: best.arena, lower_bound, placements, visits }
+}
+
+/// Whether the arena of [`plan`] is at most `capacity`, mostly in less time.
+pub(super) fn fits_within(buffers: &[Buffer], capacity: usize) -> bool {
+    let (planner, lower_bound) = Planner::of(buffers);
+    lower_bound <= capacity && planner.best(lower_bound, capacity).0.arena <= capacity
 }
 
 /// Bytes alive at each of `steps` steps; every buffer's last step is among them.
@@ -119,7 +112,7 @@ impl Order {
         [Self::Largest, Self::BothEnds, Self::LongestLived, Self::MostNeighbours, Self::FirstUse, Self::FromThePeak];
 
     /// The buffers' numbers in this order; the larger, then the first, where it leaves a choice.
-    fn of(self, buffers: &[Buffer], alive: &[usize]) -> Vec<usize> {
+    fn of(self, buffers: &[Buffer], index: &Intervals, alive: &[usize]) -> Vec<usize> {
         let peak = (0..alive.len()).max_by_key(|&step| (alive[step], Reverse(step))).unwrap_or(0);
         let key = |i: usize| {
             let buffer = &buffers[i];
@@ -128,7 +121,7 @@ impl Order {
                 Self::BothEnds if buffer.first == buffer.last => 1,
                 Self::BothEnds => 2 * (buffer.first % 2),
                 Self::LongestLived => usize::MAX - (buffer.last - buffer.first),
-                Self::MostNeighbours => usize::MAX - buffers.iter().filter(|other| buffer.meets(other)).count(),
+                Self::MostNeighbours => usize::MAX - index.count_meeting(buffer.first, buffer.last),
                 Self::FirstUse => buffer.first,
                 Self::FromThePeak => buffer.first.saturating_sub(peak).max(peak.saturating_sub(buffer.last)),
             }
@@ -147,114 +140,176 @@ struct Placed {
     offsets: Vec<usize>,
 }
 
-impl Placed {
+/// Buffers, and which of them meet in time.
+struct Planner<'a> {
+    buffers: &'a [Buffer],
+    index: Intervals,
+    /// Bytes alive at each step.
+    alive: Vec<usize>,
+}
+
+impl<'a> Planner<'a> {
+    /// For `buffers`, with the largest sum of them alive together.
+    fn of(buffers: &'a [Buffer]) -> (Self, usize) {
+        let index = Intervals::of(buffers.iter().map(|buffer| (buffer.first, buffer.last)));
+        let alive = alive_bytes(buffers, buffers.iter().map(|b| b.last + 1).max().unwrap_or(0));
+        let lower_bound = alive.iter().copied().max().unwrap_or(0);
+        (Self { buffers, index, alive }, lower_bound)
+    }
+
+    /// The best plan found, or the first whose arena is at most `enough`, which is at least `lower_bound`; and the visits.
+    fn best(&self, lower_bound: usize, enough: usize) -> (Placed, usize) {
+        let mut visits = 0;
+        let mut best: Option<Placed> = None;
+        for order in Order::ALL {
+            let placed = self.in_order(self.order(order), &mut visits);
+            if best.as_ref().is_none_or(|best| placed.arena < best.arena) {
+                best = Some(placed);
+            }
+            if best.as_ref().is_some_and(|best| best.arena <= enough) {
+                break;
+            }
+        }
+        let mut best = best.expect("there is at least one order");
+        if best.arena > enough {
+            match self.pack(lower_bound, &mut visits) {
+                Some(offsets) => best = Placed { arena: lower_bound, offsets, ..best },
+                None => self.improve(&mut best, enough, &mut visits),
+            }
+        }
+        (best, visits)
+    }
+
+    fn order(&self, order: Order) -> Vec<usize> {
+        order.of(self.buffers, &self.index, &self.alive)
+    }
+
+    /// The buffers alive together with buffer `i`, and itself.
+    fn meeting(&self, i: usize) -> impl Iterator<Item = usize> + '_ {
+        self.index.meeting(self.buffers[i].first, self.buffers[i].last)
+    }
+
     /// Places buffers in `order`, each at the lowest offset that no buffer placed before and alive with it covers.
-    fn in_order(buffers: &[Buffer], order: Vec<usize>) -> Self {
-        let mut offsets = vec![0; buffers.len()];
-        // By offset, so that one walk finds the lowest gap.
-        let mut placed: Vec<usize> = Vec::with_capacity(buffers.len());
+    fn in_order(&self, order: Vec<usize>, visits: &mut usize) -> Placed {
+        let mut offsets = vec![0; self.buffers.len()];
+        let mut places = vec![usize::MAX; self.buffers.len()];
+        // Offset, place in the order (of empty buffers at one offset the first goes before), end.
+        let mut met: Vec<(usize, usize, usize)> = Vec::new();
         let mut arena = 0;
-        for &i in &order {
+        for (place, &i) in order.iter().enumerate() {
+            met.clear();
+            let placed = self.meeting(i).filter(|&j| places[j] != usize::MAX);
+            met.extend(placed.map(|j| (offsets[j], places[j], offsets[j] + self.buffers[j].bytes)));
+            met.sort_unstable();
+            *visits += 1 + met.len();
+            let bytes = self.buffers[i].bytes;
             let mut offset = 0;
-            for &other in placed.iter().filter(|&&other| buffers[i].meets(&buffers[other])) {
-                if offset + buffers[i].bytes <= offsets[other] {
+            for &(start, _, end) in &met {
+                if offset + bytes <= start {
                     break;
                 }
-                offset = offset.max(offsets[other] + buffers[other].bytes);
+                offset = offset.max(end);
             }
-            offsets[i] = offset;
-            placed.insert(placed.partition_point(|&p| offsets[p] <= offset), i);
-            arena = arena.max(offset + buffers[i].bytes);
+            (offsets[i], places[i]) = (offset, place);
+            arena = arena.max(offset + bytes);
         }
-        Self { order, arena, offsets }
-    }
-}
-
-/// Offsets at which every buffer lies below `capacity`, where a bounded search finds them.
-fn pack(buffers: &[Buffer], order: Vec<usize>, capacity: usize) -> Option<Vec<usize>> {
-    let neighbours = order
-        .iter()
-        .enumerate()
-        .map(|(k, &i)| order[..k].iter().copied().filter(|&j| buffers[i].meets(&buffers[j])).collect())
-        .collect();
-    let mut packing = Packing { buffers, order, neighbours, capacity, offsets: vec![0; buffers.len()], trials: TRIALS };
-    packing.place_from(0).then_some(packing.offsets)
-}
-
-struct Packing<'a> {
-    buffers: &'a [Buffer],
-    order: Vec<usize>,
-    /// For each place in the order, the buffers before it that are alive together with its own.
-    neighbours: Vec<Vec<usize>>,
-    capacity: usize,
-    offsets: Vec<usize>,
-    trials: usize,
-}
-
-impl Packing<'_> {
-    /// Places the buffers from the `k`-th of the order on; whether they all found room.
-    fn place_from(&mut self, k: usize) -> bool {
-        let Some(&i) = self.order.get(k) else { return true };
-        let bytes = self.buffers[i].bytes;
-        for offset in self.candidates(k, bytes) {
-            if self.trials == 0 {
-                return false;
-            }
-            self.trials -= 1;
-            self.offsets[i] = offset;
-            if self.place_from(k + 1) {
-                return true;
-            }
-        }
-        false
+        Placed { order, arena, offsets }
     }
 
-    /// The lowest and highest offset in every gap that takes `bytes`, from the lowest.
-    fn candidates(&self, k: usize, bytes: usize) -> Vec<usize> {
-        let mut taken: Vec<(usize, usize)> =
-            self.neighbours[k].iter().map(|&j| (self.offsets[j], self.offsets[j] + self.buffers[j].bytes)).collect();
+    /// Offsets at which every buffer lies below `capacity`, where a bounded search finds them.
+    fn pack(&self, capacity: usize, visits: &mut usize) -> Option<Vec<usize>> {
+        let order = self.order(Order::FromThePeak);
+        let places = inverse(&order);
+        let mut offsets = vec![0; self.buffers.len()];
+        let mut levels = vec![self.candidates(order[0], &places, &offsets, capacity, visits)];
+        let mut trials = TRIALS;
+        while let Some(level) = levels.last_mut() {
+            let Some(offset) = level.next() else {
+                levels.pop();
+                continue;
+            };
+            if trials == 0 || *visits > VISITS {
+                return None;
+            }
+            trials -= 1;
+            offsets[order[levels.len() - 1]] = offset;
+            match order.get(levels.len()) {
+                Some(&next) => levels.push(self.candidates(next, &places, &offsets, capacity, visits)),
+                None => return Some(offsets),
+            }
+        }
+        None
+    }
+
+    /// The lowest and highest offset of buffer `i` in every gap below `capacity` that those before it by `places` leave, from
+    /// the lowest.
+    fn candidates(
+        &self,
+        i: usize,
+        places: &[usize],
+        offsets: &[usize],
+        capacity: usize,
+        visits: &mut usize,
+    ) -> std::vec::IntoIter<usize> {
+        let before = self.meeting(i).filter(|&j| places[j] < places[i]);
+        let mut taken: Vec<(usize, usize)> = before.map(|j| (offsets[j], offsets[j] + self.buffers[j].bytes)).collect();
         taken.sort_unstable();
+        *visits += 1 + taken.len();
+        let bytes = self.buffers[i].bytes;
         let mut candidates = Vec::new();
         let mut gap = 0;
-        for (start, end) in taken.into_iter().chain([(self.capacity, self.capacity)]) {
+        for (start, end) in taken.into_iter().chain([(capacity, capacity)]) {
             if gap + bytes <= start {
                 candidates.extend([gap, start - bytes]);
             }
             gap = gap.max(end);
         }
         candidates.dedup();
-        candidates
+        candidates.into_iter()
+    }
+
+    /// Changes the order of `best`, a pair of buffers at a time, while the arena is above `enough`.
+    fn improve(&self, best: &mut Placed, enough: usize, visits: &mut usize) {
+        let mut chance = Chance { state: 0 };
+        let mut places = inverse(&best.order);
+        for _ in 0..ROUNDS {
+            if *visits > VISITS {
+                return;
+            }
+            let at_top = |i: &usize| best.offsets[*i] + self.buffers[*i].bytes == best.arena;
+            let top: Vec<usize> = (0..self.buffers.len()).filter(at_top).collect();
+            let raised = chance.pick(&top);
+            let mut other = raised;
+            // Every other time a neighbour's neighbour: what stands in the way may itself have been pushed up.
+            for _ in 0..1 + chance.below(2) {
+                let mut neighbours: Vec<usize> = self.meeting(other).filter(|j| *j != other).collect();
+                neighbours.sort_unstable();
+                if neighbours.is_empty() {
+                    break;
+                }
+                other = chance.pick(&neighbours);
+            }
+            let mut order = best.order.clone();
+            order.swap(places[raised], places[other]);
+            let placed = self.in_order(order, visits);
+            if placed.arena <= best.arena {
+                *best = placed;
+                places.swap(raised, other);
+            }
+            if best.arena <= enough {
+                return;
+            }
+        }
     }
 }
 
-/// Changes the order of `best`, a pair of buffers at a time, while the arena is above `lower_bound`.
-fn improve(buffers: &[Buffer], best: &mut Placed, lower_bound: usize) {
-    let mut chance = Chance { state: 0 };
-    for _ in 0..ROUNDS {
-        let at_top = |i: &usize| best.offsets[*i] + buffers[*i].bytes == best.arena;
-        let top: Vec<usize> = (0..buffers.len()).filter(at_top).collect();
-        let raised = chance.pick(&top);
-        let mut other = raised;
-        // Every other time a neighbour's neighbour: what stands in the way may itself have been pushed up.
-        for _ in 0..1 + chance.below(2) {
-            let meets = |&j: &usize| j != other && buffers[other].meets(&buffers[j]);
-            let neighbours: Vec<usize> = (0..buffers.len()).filter(meets).collect();
-            if neighbours.is_empty() {
-                break;
-            }
-            other = chance.pick(&neighbours);
-        }
-        let mut order = best.order.clone();
-        let place = |i: usize| best.order.iter().position(|&placed| placed == i).expect("an order has every buffer");
-        order.swap(place(raised), place(other));
-        let placed = Placed::in_order(buffers, order);
-        if placed.arena <= best.arena {
-            *best = placed;
-        }
-        if best.arena == lower_bound {
-            return;
-        }
+/// The place of each number in `order`.
+fn inverse(order: &[usize]) -> Vec<usize> {
+    let mut places = vec![0; order.len()];
+    for (place, &i) in order.iter().enumerate() {
+        places[i] = place;
     }
+    places
 }
 
 /// SplitMix64 (Steele, Lea and Flood 2014), always from the same seed: a plan must not depend on a crate's version.
@@ -281,6 +336,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// The arena of the greedy order by size.
+    fn by_size(buffers: &[Buffer]) -> usize {
+        let planner = Planner::of(buffers).0;
+        planner.in_order(planner.order(Order::Largest), &mut 0).arena
+    }
+
     fn check(buffers: &[Buffer]) -> Plan {
         let plan = plan(buffers);
         assert_eq!(plan, super::plan(buffers), "the same buffers give the same plan");
@@ -289,14 +350,17 @@ mod tests {
             assert!(end(i) <= plan.arena_bytes, "{i} lies in the arena");
             for j in 0..i {
                 let apart = end(i) <= plan.placements[j].offset || end(j) <= plan.placements[i].offset;
-                assert!(apart || !buffers[i].meets(&buffers[j]), "{i} and {j} overlap");
+                let meet = buffers[i].first <= buffers[j].last && buffers[j].first <= buffers[i].last;
+                assert!(apart || !meet, "{i} and {j} overlap");
             }
         }
         let alive = |step| buffers.iter().filter(|b| (b.first..=b.last).contains(&step)).map(|b| b.bytes).sum();
         let bound: usize = (0..64).map(alive).max().expect("steps");
-        let greedy = Placed::in_order(buffers, Order::Largest.of(buffers, &[])).arena;
+        let greedy = by_size(buffers);
         assert_eq!(plan.lower_bound, bound);
         assert!(bound <= plan.arena_bytes && plan.arena_bytes <= greedy, "{bound} {} {greedy}", plan.arena_bytes);
+        assert!(fits_within(buffers, plan.arena_bytes));
+        assert!(plan.arena_bytes == 0 || !fits_within(buffers, plan.arena_bytes - 1));
         if buffers.iter().all(|b| b.bytes % 4 == 0) {
             assert!(plan.placements.iter().all(|p| p.offset % 4 == 0));
         }
@@ -324,7 +388,7 @@ mod tests {
             let buffers: Vec<Buffer> =
                 buffers.iter().map(|&(bytes, first, last)| Buffer { bytes, first, last }).collect();
             assert_eq!(check(&buffers).arena_bytes, *arena, "{name}");
-            assert_eq!(Placed::in_order(&buffers, Order::Largest.of(&buffers, &[])).arena, *greedy, "{name}, by size");
+            assert_eq!(by_size(&buffers), *greedy, "{name}, by size");
         }
     }
 
@@ -332,7 +396,7 @@ mod tests {
     fn best_of_all_orders(buffers: &[Buffer]) -> usize {
         fn extend(buffers: &[Buffer], order: &mut Vec<usize>, best: &mut usize) {
             if order.len() == buffers.len() {
-                *best = (*best).min(Placed::in_order(buffers, order.clone()).arena);
+                *best = (*best).min(Planner::of(buffers).0.in_order(order.clone(), &mut 0).arena);
             }
             for i in 0..buffers.len() {
                 if !order.contains(&i) {
@@ -345,6 +409,27 @@ mod tests {
         let mut best = usize::MAX;
         extend(buffers, &mut Vec::new(), &mut best);
         best
+    }
+
+    /// Offsets of buffers put down in `order`, each held against all before it.
+    fn held_against_all(buffers: &[Buffer], order: &[usize]) -> Vec<usize> {
+        let mut offsets = vec![0; buffers.len()];
+        let mut placed: Vec<usize> = Vec::new();
+        for &i in order {
+            let mut offset = 0;
+            for &other in &placed {
+                let meet = buffers[i].first <= buffers[other].last && buffers[other].first <= buffers[i].last;
+                if meet && offset + buffers[i].bytes <= offsets[other] {
+                    break;
+                }
+                if meet {
+                    offset = offset.max(offsets[other] + buffers[other].bytes);
+                }
+            }
+            offsets[i] = offset;
+            placed.insert(placed.partition_point(|&p| offsets[p] <= offset), i);
+        }
+        offsets
     }
 
     fn buffers(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Buffer>> {
@@ -360,6 +445,11 @@ mod tests {
         #[test]
         fn plans_keep_buffers_apart_between_the_bounds(buffers in buffers(0..40)) {
             check(&buffers);
+            let planner = Planner::of(&buffers).0;
+            for order in Order::ALL {
+                let placed = planner.in_order(planner.order(order), &mut 0);
+                prop_assert_eq!(&placed.offsets, &held_against_all(&buffers, &placed.order));
+            }
         }
 
         #[test]

@@ -1,8 +1,10 @@
 //! RAM: the arena with every packed tensor and scratch, and the stack.
 
+use super::intervals::Intervals;
 use super::kernel_costs::{KernelTable, node_kernels};
 use super::lifetimes::of_network;
-use super::planner::{Buffer, Plan, alive_bytes, plan};
+use super::load::Load;
+use super::planner::{Buffer, Plan, alive_bytes, fits_within, plan};
 use super::widths::Widths;
 use super::word::word;
 use crate::grid::BitWidth;
@@ -80,11 +82,23 @@ pub(super) fn scratch_of_input(network: &Network, node: &Node, bits: BitWidth) -
     }
 }
 
+/// A node that writes a tensor or reads it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Touch {
+    pub(super) node: usize,
+    /// How often it is among the node's inputs; 0 where the node writes it.
+    pub(super) reads: usize,
+}
+
 /// What every policy shares: when each tensor is alive and how many bytes it has at each width.
 #[derive(Clone, Debug)]
 pub(super) struct RamModel {
     /// First and last step of each tensor.
     lifetimes: Vec<(usize, usize)>,
+    /// The same, to find those that are alive at a step.
+    index: Intervals,
+    /// For each tensor the nodes that write or read it, in order.
+    touching: Vec<Vec<Touch>>,
     /// Packed bytes of each tensor by [`BitWidth`].
     bytes: Vec<[usize; 3]>,
     pub(super) base_stack: u64,
@@ -93,8 +107,22 @@ pub(super) struct RamModel {
 impl RamModel {
     pub(super) fn of(network: &Network, core: &CoreCosts) -> Self {
         let sizes = |shape: Shape| BitWidth::ALL.map(|bits| tensor_bytes(shape, bits));
+        let lifetimes = of_network(network);
+        let mut touching = vec![Vec::new(); network.tensors.len()];
+        for (id, node) in network.iter() {
+            touching[node.output.0].push(Touch { node: id.0, reads: 0 });
+            for tensor in &node.inputs {
+                let nodes: &mut Vec<Touch> = &mut touching[tensor.0];
+                match nodes.last_mut().filter(|touch| touch.node == id.0) {
+                    Some(touch) => touch.reads += 1,
+                    None => nodes.push(Touch { node: id.0, reads: 1 }),
+                }
+            }
+        }
         Self {
-            lifetimes: of_network(network),
+            index: Intervals::of(lifetimes.iter().copied()),
+            lifetimes,
+            touching,
             bytes: network.tensors.iter().map(|tensor| sizes(tensor.shape)).collect(),
             base_stack: core.base_stack_bytes,
         }
@@ -128,7 +156,7 @@ impl RamModel {
 
     pub(super) fn count(&self, network: &Network, widths: &Widths, kernels: &KernelTable) -> RamUse {
         let (buffers, scratch_nodes) = self.buffers(network, widths);
-        let Plan { arena_bytes, lower_bound, placements } = plan(&buffers);
+        let Plan { arena_bytes, lower_bound, placements, .. } = plan(&buffers);
         let offsets: Vec<usize> = placements.iter().map(|p| p.offset).collect();
         let tensors = self.bytes.len();
         let mut scratch = vec![None; network.nodes.len()];
@@ -149,7 +177,55 @@ impl RamModel {
 
     /// The total of [`Self::count`].
     pub(super) fn total(&self, network: &Network, widths: &Widths, kernels: &KernelTable) -> u64 {
-        plan(&self.buffers(network, widths).0).arena_bytes as u64 + self.stack(network, widths, kernels)
+        self.plan(network, widths).arena_bytes as u64 + self.stack(network, widths, kernels)
+    }
+
+    /// The arena at `widths`.
+    pub(super) fn plan(&self, network: &Network, widths: &Widths) -> Plan {
+        plan(&self.buffers(network, widths).0)
+    }
+
+    /// Whether arena and `stack` take at most `limit`; `most` bytes are alive at a step.
+    pub(super) fn fits(&self, network: &Network, widths: &Widths, stack: u64, limit: Option<u64>, most: usize) -> bool {
+        let Some(limit) = limit else { return true };
+        let Some(arena) = limit.checked_sub(stack).map(|arena| usize::try_from(arena).unwrap_or(usize::MAX)) else {
+            return false;
+        };
+        most <= arena && fits_within(&self.buffers(network, widths).0, arena)
+    }
+
+    /// Bytes alive during each node with every tensor at the width of least bytes among those `allowed` for it.
+    pub(super) fn least_alive<W: Iterator<Item = BitWidth>>(
+        &self,
+        network: &Network,
+        allowed: impl Fn(TensorId) -> W,
+    ) -> Vec<usize> {
+        let least = |tensor| allowed(tensor).map(|bits| self.tensor_bytes(tensor, bits)).min().unwrap_or(0);
+        let mut load = Load::new(network.nodes.len());
+        for tensor in (0..self.bytes.len()).map(TensorId) {
+            load.change(self.lifetimes[tensor.0], 0, least(tensor));
+        }
+        let mut alive = Vec::with_capacity(network.nodes.len());
+        for (id, node) in network.iter() {
+            // A wider first input may save more scratch than it costs.
+            let first = node.inputs[0];
+            let with_scratch = |bits| self.tensor_bytes(first, bits) + scratch_of_input(network, node, bits);
+            let least_with_scratch = allowed(first).map(with_scratch).min().unwrap_or(0);
+            alive.push(load.at(id.0) - least(first) + least_with_scratch);
+        }
+        alive
+    }
+
+    /// Tensors that are alive during node `step`, by id.
+    pub(super) fn alive_at(&self, step: NodeId) -> impl Iterator<Item = TensorId> + use<> {
+        let mut alive: Vec<usize> = self.index.alive_at(step.0).collect();
+        alive.sort_unstable();
+        alive.into_iter().map(TensorId)
+    }
+
+    /// The nodes that write or read `tensor`, each once.
+    pub(super) fn touching(&self, tensor: TensorId) -> &[Touch] {
+        &self.touching[tensor.0]
     }
 
     /// Packed bytes of `tensor` at `bits`.

@@ -13,8 +13,10 @@ pub(super) fn of(network: &Network) -> Vec<Clamp> {
             ranges[network.input.0] = Clamp { lo: lo as f32 - 1.0, hi: hi as f32 + 1.0 };
         }
     }
+    let mut inputs: Vec<Clamp> = Vec::new();
     for node in &network.nodes {
-        let inputs: Vec<Clamp> = node.inputs.iter().map(|id| ranges[id.0]).collect();
+        inputs.clear();
+        inputs.extend(node.inputs.iter().map(|id| ranges[id.0]));
         ranges[node.output.0] = after(&node.op, &inputs);
     }
     ranges

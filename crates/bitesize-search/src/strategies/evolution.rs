@@ -7,6 +7,7 @@
 
 use crate::additive::solve;
 use crate::costs::Costs;
+use crate::draft::Draft;
 use crate::enforce::enforce_or;
 use crate::outcome::StopReason;
 use crate::problem::Problem;
@@ -161,22 +162,28 @@ fn step(session: &Session, costs: &Costs, policy: &Policy, rng: &mut impl Rng) -
         steps.extend(allowed.iter().find(|bits| *bits > now).map(|bits| (row, side, bits)));
     }
     steps.extend(&narrower);
+    let mut draft = Draft::of(problem, policy.clone());
+    let mut kept: Vec<(usize, Side)> = Vec::new();
     while !steps.is_empty() {
+        for (row, side) in kept.drain(..) {
+            let before = width(policy, row, side);
+            before.into_iter().for_each(|bits| draft.set(row, side, bits));
+        }
         let (row, side, bits) = steps.swap_remove(rng.random_range(0..steps.len()));
-        let mut step = policy.clone();
-        set_width(&mut step, row, side, bits);
-        let mut kept = vec![(row, side)];
-        if !problem.fits(&step) && !narrower.is_empty() {
+        draft.set(row, side, bits);
+        kept.push((row, side));
+        if !draft.fits() && !narrower.is_empty() {
             let (row, side, bits) = narrower[rng.random_range(0..narrower.len())];
             if kept.contains(&(row, side)) {
                 continue;
             }
-            set_width(&mut step, row, side, bits);
+            draft.set(row, side, bits);
             kept.push((row, side));
         }
-        if !problem.fits(&step) {
+        if !draft.fits() {
             continue;
         }
+        let mut step = draft.policy().clone();
         if kept.len() > 1 || rng.random_bool(0.5) {
             step = fill(problem, costs, step, &kept, rng);
         }
@@ -213,7 +220,7 @@ fn child(problem: &Problem, population: &Population, draws: usize, rng: &mut imp
 }
 
 /// Widens what the limits leave room for, except `kept`, most often what promises the most for its bytes.
-fn fill(problem: &Problem, costs: &Costs, mut policy: Policy, kept: &[(usize, Side)], rng: &mut impl Rng) -> Policy {
+fn fill(problem: &Problem, costs: &Costs, policy: Policy, kept: &[(usize, Side)], rng: &mut impl Rng) -> Policy {
     let mut open: Vec<(f64, usize, Side)> = Vec::new();
     for (row, side) in problem.slots().filter(|slot| !kept.contains(slot)) {
         let Some(now) = width(&policy, row, side) else { continue };
@@ -228,16 +235,17 @@ fn fill(problem: &Problem, costs: &Costs, mut policy: Policy, kept: &[(usize, Si
         }
     }
     open.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut draft = Draft::of(problem, policy);
     for (_, row, side) in open {
-        let Some(now) = width(&policy, row, side) else { continue };
-        for wider in problem.allowed(row, side).iter().rev().filter(|bits| *bits > now) {
-            let mut wide = policy.clone();
-            set_width(&mut wide, row, side, wider);
-            if problem.fits(&wide) {
-                policy = wide;
-                break;
-            }
+        let Some(now) = width(draft.policy(), row, side) else { continue };
+        let wider = problem.allowed(row, side).iter().rev().filter(|bits| *bits > now);
+        let fitting = wider.into_iter().find(|wider| {
+            draft.set(row, side, *wider);
+            draft.fits()
+        });
+        if fitting.is_none() {
+            draft.set(row, side, now);
         }
     }
-    policy
+    draft.into_policy()
 }

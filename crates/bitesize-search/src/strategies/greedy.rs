@@ -1,11 +1,12 @@
 //! Cuts what costs the least measured loss for each byte that it saves, RAM first, until every limit holds.
 
 use crate::costs::Costs;
+use crate::draft::Draft;
 use crate::outcome::StopReason;
 use crate::problem::Problem;
 use crate::sensitivity::{pressing, probed_costs};
 use crate::session::{Halt, Session};
-use crate::widths::{Side, set_width, width};
+use crate::widths::{Side, width};
 use bitesize_ir::memory::tensor_bytes;
 use bitesize_ir::{BitWidth, Policy};
 
@@ -19,9 +20,10 @@ pub(crate) fn run(session: &mut Session, fallback: &Policy) -> Result<StopReason
 }
 
 /// `None` where it gets stuck.
-pub(crate) fn cut_greedily(problem: &Problem, costs: &Costs, mut policy: Policy) -> Option<Policy> {
-    while !problem.fits(&policy) {
-        let side = if problem.ram_fits(&policy) { Side::Weights } else { Side::Activations };
+pub(crate) fn cut_greedily(problem: &Problem, costs: &Costs, policy: Policy) -> Option<Policy> {
+    let mut draft = Draft::of(problem, policy);
+    while !draft.fits() {
+        let side = if draft.ram_fits() { Side::Weights } else { Side::Activations };
         let saved = |row: usize, from: BitWidth, to: BitWidth| match side {
             Side::Weights => problem.packed_bytes(row, from) - problem.packed_bytes(row, to),
             Side::Activations => {
@@ -30,12 +32,11 @@ pub(crate) fn cut_greedily(problem: &Problem, costs: &Costs, mut policy: Policy)
                 (tensor_bytes(shape, from) - tensor_bytes(shape, to)) as u64
             }
         };
-        let alive: Vec<usize> =
-            problem.peak(&policy).into_iter().flat_map(|step| problem.rows_alive_at(step)).collect();
+        let peak = draft.peak();
+        let alive = |row: usize| peak.is_some_and(|step| problem.is_alive_at(row, step));
         let mut best: Option<(f64, usize, BitWidth)> = None;
-        for (row, _) in problem.slots().filter(|(row, s)| *s == side && (side == Side::Weights || alive.contains(row)))
-        {
-            let Some(now) = width(&policy, row, side) else { continue };
+        for (row, _) in problem.slots().filter(|(row, s)| *s == side && (side == Side::Weights || alive(*row))) {
+            let Some(now) = width(draft.policy(), row, side) else { continue };
             for to in problem.allowed(row, side).iter().filter(|to| *to < now) {
                 let cost = costs.get(row, side, to) - costs.get(row, side, now);
                 let price = cost / saved(row, now, to).max(1) as f64;
@@ -45,7 +46,7 @@ pub(crate) fn cut_greedily(problem: &Problem, costs: &Costs, mut policy: Policy)
             }
         }
         let (_, row, to) = best?;
-        set_width(&mut policy, row, side, to);
+        draft.set(row, side, to);
     }
-    Some(policy)
+    Some(draft.into_policy())
 }

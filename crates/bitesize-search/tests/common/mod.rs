@@ -118,6 +118,27 @@ pub fn residual(blocks: usize) -> Network {
     net.finish(x, 10)
 }
 
+/// Convolutions, residual additions, concatenations and pools.
+pub fn network_of(layers: &[(usize, usize, usize)]) -> Network {
+    let mut net = Builder::new(Shape::new(8, 8, 3));
+    let mut x = TensorId(0);
+    let mut earlier = vec![x];
+    for (kind, size, pick) in layers {
+        let other = earlier[pick % earlier.len()];
+        let shape = net.shape(x);
+        x = match kind {
+            0 => net.depthwise(x, 3, 1),
+            1 if net.shape(other) == shape && other != x => net.add(x, other),
+            2 if net.shape(other).h == shape.h && other != x => net.concat(&[x, other]),
+            3 if shape.h >= 2 => net.max_pool(x),
+            4 => net.conv(x, 4 * size, 3, 1),
+            _ => net.conv(x, 6 * size, 1, 1),
+        };
+        earlier.push(x);
+    }
+    net.finish(x, 5)
+}
+
 /// A chain of `layers` convolutions and a classifier: 2 * `layers` + 2 free widths (weights and activations of each
 /// convolution, activations of the pool, weights of the classifier).
 pub fn chain(layers: usize) -> Network {

@@ -55,7 +55,7 @@ impl InspectArgs {
         } else if preprocessed {
             return Err(usage("--input real takes no preprocessing: it happens before the network"));
         }
-        let inspection = inspect(&model.network, &model.space, &platform, budget_given);
+        let inspection = inspect(&model.network, &model.space, &platform, budget_given, monitor)?;
         if self.json {
             out_line!("{}", serde_json::to_string_pretty(&inspection)?);
         } else {

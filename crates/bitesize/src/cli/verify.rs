@@ -65,7 +65,7 @@ impl VerifyArgs {
         let earlier = report::files::read(&folder)?;
         let has_report = earlier.is_some();
         let mut report = earlier.unwrap_or_else(|| Report::new(&opened, &platform));
-        report.fits = Misfit::of_given(&opened.problem(&platform)?, delivered.policy()).is_none();
+        report.fits = Misfit::of_given(&opened.problem(&platform)?, delivered.policy(), monitor)?.is_none();
         let proven = Proven::of(&opened, &delivered, &platform, &samples)?;
         report.add_verification(&proven.results);
         proven.results.iter().for_each(tell);

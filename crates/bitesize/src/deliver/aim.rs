@@ -19,16 +19,16 @@ impl Aim {
     /// What the run of `opened` is after, under the limits of `problem`; or why there is nothing to deliver.
     ///
     /// # Errors
-    /// Widths of another network were given.
+    /// Widths of another network were given; [`Interrupted`](crate::observe::Interrupted).
     pub fn of(opened: &Opened, problem: &Problem) -> anyhow::Result<Result<Self, Misfit>> {
         Ok(match opened.given_policy()? {
-            Some(policy) => match Misfit::of_given(problem, &policy) {
+            Some(policy) => match Misfit::of_given(problem, &policy, opened.monitor)? {
                 Some(misfit) => Err(misfit),
                 None => Ok(Self::Given(policy)),
             },
-            None => match Feasibility::of(problem) {
+            None => match opened.monitor.ask(|effort| Feasibility::of(problem, effort))? {
                 Feasibility::Fits(fitting) => Ok(Self::Search(fitting)),
-                Feasibility::DoesNotFit(diagnosis) => Err(Misfit::of_all(problem, diagnosis)),
+                Feasibility::DoesNotFit(diagnosis) => Err(Misfit::of_all(problem, diagnosis, opened.monitor)?),
             },
         })
     }

@@ -1,5 +1,6 @@
 //! "Does not fit" as an answer: why nothing does, or the policy given does not, and what would do.
 
+use crate::observe::{Interrupted, Monitor};
 use crate::target::boards_that_would_do;
 use bitesize_ir::Policy;
 use bitesize_ir::size::format_size;
@@ -19,19 +20,25 @@ pub struct Misfit {
 
 impl Misfit {
     /// Why no policy fits.
-    pub fn of_all(problem: &Problem, diagnosis: Box<Diagnosis>) -> Self {
-        Self { diagnosis, given: None, boards: boards_that_would_do(problem) }
+    ///
+    /// # Errors
+    /// [`Interrupted`].
+    pub fn of_all(problem: &Problem, diagnosis: Box<Diagnosis>, monitor: &Monitor) -> Result<Self, Interrupted> {
+        Ok(Self { diagnosis, given: None, boards: boards_that_would_do(problem, monitor)? })
     }
 
     /// Why `policy` does not fit; `None` where it does.
-    pub fn of_given(problem: &Problem, policy: &Policy) -> Option<Self> {
-        match Feasibility::of_policy(problem, policy) {
+    ///
+    /// # Errors
+    /// [`Interrupted`].
+    pub fn of_given(problem: &Problem, policy: &Policy, monitor: &Monitor) -> Result<Option<Self>, Interrupted> {
+        Ok(match monitor.ask(|effort| Feasibility::of_policy(problem, policy, effort))? {
             Feasibility::Fits(_) => None,
             Feasibility::DoesNotFit(diagnosis) => {
                 let given = Some((policy.clone(), problem.footprint(policy)));
-                Some(Self { diagnosis, given, boards: boards_that_would_do(problem) })
+                Some(Self { diagnosis, given, boards: boards_that_would_do(problem, monitor)? })
             }
-        }
+        })
     }
 }
 

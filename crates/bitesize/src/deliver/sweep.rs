@@ -6,6 +6,7 @@
 use super::candidate::Candidate;
 use super::contest::{Contest, Shared, Undeliverable, Winner};
 use super::diary::Diary;
+use crate::observe::{Interrupted, Monitor};
 use crate::run::Journal;
 use anyhow::{Context as _, bail};
 use bitesize_ir::BitWidth;
@@ -132,7 +133,7 @@ impl Swept {
 /// [`Contest::hold`].
 pub fn sweep(sweep: &Sweep, shared: &mut Shared, mut journal: Journal, lines: &[String]) -> anyhow::Result<Swept> {
     let Contest { problem, judge, settings, .. } = sweep.contest;
-    let budgets = budgets(problem, sweep.steps);
+    let budgets = budgets(problem, sweep.steps, judge.monitor)?;
     let known = known_points(lines, problem, &budgets)?;
     let step = judge.monitor.step("pareto", budgets.len());
     let mut points: Vec<Point> = Vec::new();
@@ -175,7 +176,7 @@ fn point(sweep: &Sweep, shared: &mut Shared, budget: Sizes) -> anyhow::Result<Op
         return Point::of(budget, sweep.winner).map(Some);
     }
     let problem = problem.with_budget(budget.into());
-    let Some(fitting) = Fitting::of(&problem) else { return Ok(None) };
+    let Some(fitting) = judge.monitor.ask(|effort| Fitting::of(&problem, effort))? else { return Ok(None) };
     let contest = Contest { problem: &problem, fitting: &fitting, ..sweep.contest };
     match judge.monitor.quietly(|| contest.hold(shared, &mut Diary::none())) {
         Ok(winner) => Point::of(budget, &winner).map(Some),
@@ -188,16 +189,16 @@ fn point(sweep: &Sweep, shared: &mut Shared, budget: Sizes) -> anyhow::Result<Op
 }
 
 /// `steps` levels of FLASH times `steps` levels of RAM, from the widest; fewer where levels are the same.
-fn budgets(problem: &Problem, steps: usize) -> Vec<Sizes> {
+fn budgets(problem: &Problem, steps: usize, monitor: &Monitor) -> Result<Vec<Sizes>, Interrupted> {
     let widest = problem.footprint(&problem.uniform(BitWidth::B8));
     let own = problem.budget();
     let within = |bytes: u64, limit: Option<u64>| limit.map_or(bytes, |limit| limit.min(bytes));
     let most =
         Sizes { flash: within(widest.flash_bytes, own.flash_bytes), ram: within(widest.ram_bytes, own.ram_bytes) };
-    let least = least(problem, most);
+    let least = least(problem, most, monitor)?;
     let of_flash = levels(most.flash, least.flash, steps);
     let of_ram = levels(most.ram, least.ram, steps);
-    of_flash.iter().flat_map(|flash| of_ram.iter().map(move |ram| Sizes { flash: *flash, ram: *ram })).collect()
+    Ok(of_flash.iter().flat_map(|flash| of_ram.iter().map(move |ram| Sizes { flash: *flash, ram: *ram })).collect())
 }
 
 /// From `most` down to `least`, evenly, each once.
@@ -209,21 +210,22 @@ fn levels(most: u64, least: u64, steps: usize) -> Vec<u64> {
 }
 
 /// A budget near the least that a policy keeps, of both kinds of memory together; at most `most`.
-fn least(problem: &Problem, most: Sizes) -> Sizes {
+fn least(problem: &Problem, most: Sizes, monitor: &Monitor) -> Result<Sizes, Interrupted> {
     let under = |flash, ram| problem.with_budget(Sizes { flash, ram }.into());
-    let alone = Diagnosis::of(&under(0, 0));
-    let together = Diagnosis::of(&under(alone.least_flash.bytes, alone.least_ram.bytes)).would_do;
+    let diagnosis = |flash, ram| monitor.ask(|effort| Diagnosis::of(&under(flash, ram), effort));
+    let alone = diagnosis(0, 0)?;
+    let together = diagnosis(alone.least_flash.bytes, alone.least_ram.bytes)?.would_do;
     let slack = |bytes: u64, most: u64| (bytes + bytes / SLACK).min(most);
     let near = |flash, ram| Sizes { flash: slack(flash, most.flash), ram: slack(ram, most.ram) };
     let budget = near(together.flash_bytes, together.ram_bytes);
-    if Fitting::of(&under(budget.flash, budget.ram)).is_some() {
-        return budget;
+    if monitor.ask(|effort| Fitting::of(&under(budget.flash, budget.ram), effort))?.is_some() {
+        return Ok(budget);
     }
     // What comes nearest without limits may pass those of the run, which some policy keeps.
-    let fitting = fitting_policy_of_little_flash(&under(most.flash, most.ram));
-    fitting
+    let fitting = monitor.ask(|effort| fitting_policy_of_little_flash(&under(most.flash, most.ram), effort))?;
+    Ok(fitting
         .map(|policy| problem.footprint(&policy))
-        .map_or(most, |footprint| near(footprint.flash_bytes, footprint.ram_bytes))
+        .map_or(most, |footprint| near(footprint.flash_bytes, footprint.ram_bytes)))
 }
 
 /// The points that an earlier run has finished.

@@ -181,6 +181,7 @@ impl Report {
             proved: diagnosis.verdict == Verdict::Impossible,
             least_flash_bytes: diagnosis.least_flash.bytes,
             least_ram_bytes: diagnosis.least_ram.bytes,
+            limit_reached: diagnosis.met_limit(),
             would_do_flash_bytes: diagnosis.would_do.flash_bytes,
             would_do_ram_bytes: diagnosis.would_do.ram_bytes,
             peak_node: diagnosis.peak.node.clone(),

@@ -175,9 +175,11 @@ impl Report {
             (Some(_), false) => "the given policy does not fit",
             (None, false) => "no policy found",
         };
+        let limit = if d.limit_reached { " (not proved to be the least: a search met its limit)" } else { "" };
         writeln!(
             out,
-            "Why not: {why}. Least FLASH of any policy found {}, least RAM {}; together FLASH {} with RAM {} would do.\n",
+            "Why not: {why}. Least FLASH of any policy found {}, least RAM {}; together FLASH {} with RAM {} would \
+             do{limit}.\n",
             format_size(d.least_flash_bytes),
             format_size(d.least_ram_bytes),
             format_size(d.would_do_flash_bytes),

@@ -200,6 +200,9 @@ pub struct DiagnosisReport {
     pub proved: bool,
     pub least_flash_bytes: u64,
     pub least_ram_bytes: u64,
+    /// Whether a search met the limit of its effort, so that less than what it found may do.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub limit_reached: bool,
     /// A budget that would do, both together.
     pub would_do_flash_bytes: u64,
     pub would_do_ram_bytes: u64,
@@ -212,6 +215,10 @@ pub struct DiagnosisReport {
     pub peak_tensors: Vec<(String, usize, u8)>,
     /// The boards on which some policy fits.
     pub boards: Vec<String>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// A tensor at 8 bits everywhere, against float.

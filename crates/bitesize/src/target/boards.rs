@@ -1,15 +1,22 @@
 //! Which of the boards that are known would do.
 
-use bitesize_ir::target::Target;
+use crate::observe::{Interrupted, Monitor};
 use bitesize_search::Fitting;
 use bitesize_search::problem::Problem;
 use bitesize_verify::boards;
 
 /// The boards on which some policy of the problem's network fits.
-pub fn boards_that_would_do(problem: &Problem) -> Vec<String> {
-    let fits = |target: &Target| {
-        let Some(core) = boards::core(&target.core) else { return false };
-        Fitting::of(&problem.on(&core, target.budget())).is_some()
-    };
-    boards::all().into_iter().filter(fits).map(|target| target.name).collect()
+///
+/// # Errors
+/// [`Interrupted`].
+pub fn boards_that_would_do(problem: &Problem, monitor: &Monitor) -> Result<Vec<String>, Interrupted> {
+    let mut would_do = Vec::new();
+    for target in boards::all() {
+        let Some(core) = boards::core(&target.core) else { continue };
+        let problem = problem.on(&core, target.budget());
+        if monitor.ask(|effort| Fitting::of(&problem, effort))?.is_some() {
+            would_do.push(target.name);
+        }
+    }
+    Ok(would_do)
 }

@@ -5,12 +5,13 @@ use bitesize_ir::size::format_size;
 use bitesize_ir::target::Target;
 use bitesize_ir::{BitWidth, Network, PolicySpace};
 use bitesize_search::problem::Problem;
-use bitesize_search::{Diagnosis, some_policy_fits};
+use bitesize_search::{Diagnosis, Existence, some_policy_fits};
 use bitesize_verify::boards;
 use serde::Serialize;
 use std::fmt;
 
 use super::platform::Platform;
+use crate::observe::{Interrupted, Monitor};
 
 /// Everything that `inspect` tells.
 #[derive(Clone, Debug, Serialize)]
@@ -35,6 +36,10 @@ pub struct Inspection {
     pub least_flash_bytes: [u64; 2],
     /// The least RAM that some policy found takes, and a bound that none goes below.
     pub least_ram_bytes: [u64; 2],
+    /// Where a search met its limit before its end, the number of policies it had tried: what it found is not proved to be
+    /// the least.
+    #[serde(skip_serializing_if = "Limits::is_none")]
+    pub limit_reached: Limits,
     /// Whether some policy keeps the budget asked about; null where none was given.
     pub fits: Option<bool>,
     /// One for each board.
@@ -43,6 +48,23 @@ pub struct Inspection {
     diagnosis: Diagnosis,
     #[serde(skip)]
     budget_given: bool,
+}
+
+/// The searches that met the limit of their effort, with the number of policies tried; null where they ended by themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// For the least FLASH.
+    pub least_flash: Option<u64>,
+    /// For the least RAM.
+    pub least_ram: Option<u64>,
+    /// For a policy that keeps the budget.
+    pub fits: Option<u64>,
+}
+
+impl Limits {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One operator.
@@ -88,19 +110,34 @@ pub struct Board {
     pub uniform_bits: Vec<u8>,
     /// Whether some mixed policy fits; null where none was found and none was proved not to exist.
     pub mixed: Option<bool>,
+    /// Where the search for one met its limit before its end, the number of policies it had tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit_reached: Option<u64>,
 }
 
 /// Widths in the order in which they are told.
 const WIDTHS: [BitWidth; 3] = [BitWidth::B8, BitWidth::B4, BitWidth::B2];
 
 /// Inspects `network` (rewritten) on a platform; `budget_given` says whether its budget was asked for.
-pub fn inspect(network: &Network, space: &PolicySpace, platform: &Platform, budget_given: bool) -> Inspection {
+///
+/// # Errors
+/// [`Interrupted`].
+pub fn inspect(
+    network: &Network,
+    space: &PolicySpace,
+    platform: &Platform,
+    budget_given: bool,
+    monitor: &Monitor,
+) -> Result<Inspection, Interrupted> {
     let problem = Problem::new(network, space, &platform.core, platform.budget());
     let uses = WIDTHS.map(|bits| {
         let widths = problem.widths(&problem.uniform(bits));
         (problem.model().flash(&widths), problem.model().ram(&widths))
     });
-    let diagnosis = Diagnosis::of(&problem);
+    let diagnosis = monitor.ask(|effort| Diagnosis::of(&problem, effort))?;
+    let targets = boards::all();
+    let boards: Result<Vec<Option<Board>>, _> =
+        targets.iter().map(|target| board(network, space, target, monitor)).collect();
     let layer = |(i, node): (usize, &bitesize_ir::Node)| Layer {
         name: node.name.clone(),
         op: node.op.name().into(),
@@ -120,7 +157,7 @@ pub fn inspect(network: &Network, space: &PolicySpace, platform: &Platform, budg
         arena_lower_bound_bytes: ram.plan.lower_bound as u64,
         peak: network.node(ram.plan.peak).name.clone(),
     };
-    Inspection {
+    Ok(Inspection {
         name: network.name.clone(),
         input: network.shape(network.input).to_string(),
         output: network.shape(network.output).to_string(),
@@ -131,27 +168,46 @@ pub fn inspect(network: &Network, space: &PolicySpace, platform: &Platform, budg
         uniform: WIDTHS.into_iter().zip(&uses).map(uniform).collect(),
         least_flash_bytes: [diagnosis.least_flash.bytes, diagnosis.least_flash.lower_bound],
         least_ram_bytes: [diagnosis.least_ram.bytes, diagnosis.least_ram.lower_bound],
+        limit_reached: Limits {
+            least_flash: diagnosis.least_flash.limit_reached,
+            least_ram: diagnosis.least_ram.limit_reached,
+            fits: diagnosis.limit_reached.filter(|_| budget_given),
+        },
         fits: budget_given.then(|| diagnosis.fitting().is_some()),
-        boards: boards::all().iter().filter_map(|target| board(network, space, target)).collect(),
+        boards: boards?.into_iter().flatten().collect(),
         diagnosis,
         budget_given,
-    }
+    })
 }
 
-fn board(network: &Network, space: &PolicySpace, target: &Target) -> Option<Board> {
-    let core = boards::core(&target.core)?;
+fn board(
+    network: &Network,
+    space: &PolicySpace,
+    target: &Target,
+    monitor: &Monitor,
+) -> Result<Option<Board>, Interrupted> {
+    let Some(core) = boards::core(&target.core) else { return Ok(None) };
     let problem = Problem::new(network, space, &core, target.budget());
     let uniform_bits: Vec<u8> =
         WIDTHS.into_iter().filter(|bits| problem.fits(&problem.uniform(*bits))).map(BitWidth::bits).collect();
-    let mixed = if uniform_bits.is_empty() { some_policy_fits(&problem) } else { Some(true) };
-    Some(Board {
+    let (mixed, limit_reached) = if uniform_bits.is_empty() {
+        match monitor.ask(|effort| some_policy_fits(&problem, effort))? {
+            Existence::Fits => (Some(true), None),
+            Existence::Impossible => (Some(false), None),
+            Existence::NotFound { limit_reached } => (None, limit_reached),
+        }
+    } else {
+        (Some(true), None)
+    };
+    Ok(Some(Board {
         name: target.name.clone(),
         core: target.core.clone(),
         flash_bytes: target.flash_bytes(),
         ram_bytes: target.ram_bytes(),
         uniform_bits,
         mixed,
-    })
+        limit_reached,
+    }))
 }
 
 impl fmt::Display for Inspection {
@@ -188,15 +244,21 @@ impl fmt::Display for Inspection {
                 u.peak
             )?;
         }
-        let least = |[bytes, bound]: [u64; 2]| {
-            let proof = if bytes == bound { "proved".into() } else { format!("none goes below {bound}") };
+        let least = |[bytes, bound]: [u64; 2], limit: Option<u64>| {
+            let proof = match limit {
+                _ if bytes == bound => "proved".into(),
+                None => format!("none goes below {bound}"),
+                Some(tried) => {
+                    format!("none goes below {bound}; not proved: the search met its limit after {tried} policies")
+                }
+            };
             format!("{} ({proof})", format_size(bytes))
         };
         writeln!(
             f,
             "least of any policy: FLASH {}, RAM {}",
-            least(self.least_flash_bytes),
-            least(self.least_ram_bytes)
+            least(self.least_flash_bytes, self.limit_reached.least_flash),
+            least(self.least_ram_bytes, self.limit_reached.least_ram)
         )?;
         if self.budget_given {
             writeln!(f, "\n{}", self.diagnosis)?;
@@ -208,7 +270,10 @@ impl fmt::Display for Inspection {
                 (false, _) => bits.join(", "),
                 (true, Some(true)) => "mixed widths only".into(),
                 (true, Some(false)) => "no".into(),
-                (true, None) => "none found".into(),
+                (true, None) => match b.limit_reached {
+                    None => "none found".into(),
+                    Some(tried) => format!("not proved: the search met its limit after {tried} policies"),
+                },
             };
             writeln!(f, "{:<12} {:<13} {:>12} {:>12}  {fits}", b.name, b.core, b.flash_bytes, b.ram_bytes)?;
         }

@@ -80,6 +80,7 @@ fn the_peak_names_the_scratch_and_names_with_bars_stay_in_their_cells() {
         proved: true,
         least_flash_bytes: 1,
         least_ram_bytes: 2,
+        limit_reached: false,
         would_do_flash_bytes: 3,
         would_do_ram_bytes: 4,
         peak_node: "conv".into(),

@@ -1,0 +1,106 @@
+//! A policy under change, its bytes kept up to date: what cuts one width after another asks here whether it fits yet.
+
+use crate::problem::Problem;
+use crate::widths::{Side, set_width, width};
+use bitesize_ir::memory::Account;
+use bitesize_ir::target::holds;
+use bitesize_ir::{BitWidth, NodeId, Policy};
+
+/// A policy of a problem, in the making.
+pub(crate) struct Draft<'p> {
+    problem: &'p Problem<'p>,
+    policy: Policy,
+    account: Account<'p>,
+    weight_bytes: u64,
+    /// Widths that are not allowed.
+    strays: usize,
+}
+
+impl<'p> Draft<'p> {
+    /// Beginning as `policy`.
+    pub(crate) fn of(problem: &'p Problem<'p>, policy: Policy) -> Self {
+        let stray = |(row, side): &(usize, Side)| {
+            width(&policy, *row, *side).is_none_or(|bits| !problem.allowed(*row, *side).contains(bits))
+        };
+        Self {
+            account: Account::of(problem.model(), problem.widths(&policy)),
+            weight_bytes: problem.weight_bytes(&policy),
+            strays: problem.slots().filter(stray).count(),
+            problem,
+            policy,
+        }
+    }
+
+    /// The policy now.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The policy as it became.
+    pub(crate) fn into_policy(self) -> Policy {
+        self.policy
+    }
+
+    /// Gives `row` the width `bits` on `side`, which must be free.
+    pub(crate) fn set(&mut self, row: usize, side: Side, bits: BitWidth) {
+        let Some(before) = width(&self.policy, row, side) else { return };
+        let allowed = self.problem.allowed(row, side);
+        self.strays += usize::from(!allowed.contains(bits));
+        self.strays -= usize::from(!allowed.contains(before));
+        set_width(&mut self.policy, row, side, bits);
+        match side {
+            Side::Weights => {
+                self.weight_bytes += self.problem.packed_bytes(row, bits);
+                self.weight_bytes -= self.problem.packed_bytes(row, before);
+                self.account.set_weights(self.problem.space().rows[row].node, Some(bits));
+            }
+            Side::Activations => {
+                self.problem.tensors_of(row).iter().for_each(|tensor| self.account.set_tensor(*tensor, bits));
+            }
+        }
+    }
+
+    /// As [`Problem::cut`].
+    pub(crate) fn cut(&mut self, row: usize, side: Side) -> bool {
+        let narrower = self.problem.narrower(&self.policy, row, side);
+        if let Some(bits) = narrower {
+            self.set(row, side, bits);
+        }
+        narrower.is_some()
+    }
+
+    /// As [`Problem::fits`].
+    pub(crate) fn fits(&self) -> bool {
+        self.strays == 0 && self.flash_fits() && self.ram_fits()
+    }
+
+    /// As [`Problem::flash_fits`].
+    pub(crate) fn flash_fits(&self) -> bool {
+        let limits = self.problem.limits();
+        holds(limits.weight_bytes, self.weight_bytes) && limits.budget.holds_flash(self.account.flash_bytes())
+    }
+
+    /// As [`Problem::ram_fits`].
+    pub(crate) fn ram_fits(&self) -> bool {
+        self.account.ram_fits(self.problem.budget().ram_bytes)
+    }
+
+    /// Whether the stack and what is alive during each node keep the RAM budget, wherever the planner places it.
+    pub(crate) fn every_node_fits(&self) -> bool {
+        self.holds_ram(self.account.arena_lower_bound())
+    }
+
+    /// Whether the stack and what is alive during node `step` do.
+    pub(crate) fn node_fits(&self, step: NodeId) -> bool {
+        self.holds_ram(self.account.alive_bytes_at(step))
+    }
+
+    fn holds_ram(&self, arena: usize) -> bool {
+        self.problem.budget().holds_ram(arena as u64 + self.account.stack_bytes())
+    }
+
+    /// As [`Problem::peak`].
+    pub(crate) fn peak(&self) -> Option<NodeId> {
+        self.account.peak()
+    }
+}
