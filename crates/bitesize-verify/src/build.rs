@@ -12,8 +12,11 @@ use std::time::Duration;
 
 /// What the emitted C has to be free of, on every compiler.
 #[rustfmt::skip]
-const WARNINGS: [&str; 8] =
-    ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wundef", "-Werror"];
+const WARNINGS: [&str; 7] =
+    ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wundef", "-Werror"];
+
+/// The language of packages, and optimization. On a core the core's file says all of it.
+const HOST_FLAGS: [&str; 2] = ["-std=c99", "-O2"];
 
 /// An emitted package on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,9 +155,8 @@ impl Builder<'_> {
     ) -> Result<(), Failure> {
         let mut arguments: Vec<String> = WARNINGS.map(String::from).to_vec();
         match runner {
-            Runner::Host => arguments.push("-O2".into()),
+            Runner::Host => arguments.extend(HOST_FLAGS.map(String::from)),
             Runner::Emulated(machine) => {
-                arguments.extend(["-ffunction-sections", "-fdata-sections"].map(String::from));
                 arguments.extend(flags.iter().cloned());
                 arguments.extend(machine.traps_unaligned.then(|| "-DTRAP_UNALIGNED".into()));
             }

@@ -21,7 +21,7 @@ pub struct Job {
     pub runner: Runner,
     /// How many of the samples to run at most; patterns are always run.
     pub samples: usize,
-    /// Compiler flags for the core, optimization included; not used on the host.
+    /// All compiler flags for the core but those of warnings; not used on the host.
     pub flags: Vec<String>,
     /// What to compare the sizes with.
     pub prediction: Option<Prediction>,

@@ -43,7 +43,8 @@ fn package(edit: impl Fn(&str) -> String) -> (TempDir, PackageFolder) {
 }
 
 fn flags(core: &str) -> Vec<String> {
-    ["-O2".into(), "-mthumb".into(), format!("-mcpu={core}")].into()
+    let common = ["-O2", "-std=c99", "-mthumb", "-ffunction-sections", "-fdata-sections"];
+    common.into_iter().map(String::from).chain([format!("-mcpu={core}")]).collect()
 }
 
 fn job(runner: &str) -> Job {

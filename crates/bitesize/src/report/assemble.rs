@@ -40,7 +40,7 @@ impl Report {
                 core: target.core.clone(),
                 flash_bytes: target.flash_bytes,
                 ram_bytes: target.ram_bytes,
-                compiler: format!("{} {}", platform.core.compiler, platform.core.flags.join(" ")),
+                compiler: platform.core.compiler_and_flags(),
             },
             package: config.package.clone(),
             constraints: config.constraints(),
