@@ -52,7 +52,7 @@ fn every_case_gives_the_interpreters_bytes_on_every_runner() {
                 let text = explain(&cases, mismatch);
                 panic!("{name}: {} inputs differ, the first at {mismatch:?}: {text}", result.mismatches);
             }
-            Status::Failed { reason } => panic!("{name}: {reason}"),
+            Status::OverBound { reason } | Status::Failed { reason } => panic!("{name}: {reason}"),
             Status::NotRun { reason, install } => eprintln!("SKIPPED: {name} was not run: {reason}; install {install}"),
         }
     }

@@ -8,6 +8,7 @@ mod edited;
 mod fit;
 mod hostile;
 mod pareto;
+mod proof;
 mod resume;
 
 use std::path::{Path, PathBuf};
