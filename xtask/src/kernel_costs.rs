@@ -67,7 +67,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         if check {
             let written = CoreCosts::from_toml(&text()?).map_err(|e| format!("{}: {e}", path.display()))?;
             if written.compiler != version {
-                eprintln!("SKIPPED: {name} was measured with `{}`, and here is `{version}`", written.compiler);
+                eprintln!(
+                    "SKIPPED: the costs of {name} cannot be run here: they are of `{}`, and here is `{version}`",
+                    written.compiler
+                );
                 continue;
             }
         }
