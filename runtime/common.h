@@ -9,6 +9,13 @@
 #define BITESIZE_INLINE static inline
 #endif
 
+/* Unsigned numbers wrap in these functions, and are meant to; a sanitizer that stops at that is told so. */
+#if defined(__clang__)
+#define BITESIZE_WRAPS __attribute__((no_sanitize("integer")))
+#else
+#define BITESIZE_WRAPS
+#endif
+
 /* C leaves these two to the compiler; the arithmetic here needs the usual answers. */
 typedef char bitesize_right_shift_keeps_the_sign[((-3) >> 1) == -2 ? 1 : -1];
 typedef char bitesize_conversion_wraps[(int32_t)0xFFFFFFFEu == -2 ? 1 : -1];
@@ -27,8 +34,8 @@ BITESIZE_INLINE int32_t bitesize_code(const uint8_t *byte, uint32_t shift, uint3
     return bits == 8u ? (int32_t)*byte : (int32_t)(((uint32_t)*byte >> shift) & ((1u << bits) - 1u));
 }
 
-/* The weight level whose code starts at bit `shift` of a byte. */
-BITESIZE_INLINE int32_t bitesize_level(const uint8_t *byte, uint32_t shift, uint32_t bits)
+/* The weight level whose code starts at bit `shift` of a byte. What lies above a code of 4 bits is shifted out. */
+BITESIZE_WRAPS BITESIZE_INLINE int32_t bitesize_level(const uint8_t *byte, uint32_t shift, uint32_t bits)
 {
     if (bits == 8u) {
         return *(const int8_t *)byte;
@@ -166,25 +173,14 @@ BITESIZE_INLINE int32_t bitesize_requantize(int32_t acc, int32_t multiplier, int
     return bitesize_clamp_code(range.zero + (((high >> below) + 1) >> 1), range.lowest, range.highest);
 }
 
-/* The taps `first..end` of a window that fall into the image along one axis. */
+/* The indices `first..end`. */
 typedef struct {
     uint32_t first;
     uint32_t end;
 } bitesize_span;
 
-BITESIZE_INLINE bitesize_span bitesize_clip(int32_t start, uint32_t taps, uint32_t dilation,
-    uint32_t size)
+/* Whether the coordinate start + offset is one of an image of `size`; one below 0 wraps to a large number. */
+BITESIZE_WRAPS BITESIZE_INLINE int bitesize_inside(int32_t start, uint32_t offset, uint32_t size)
 {
-    bitesize_span span;
-    span.first = 0;
-    while (span.first < taps && start < 0) {
-        start += (int32_t)dilation;
-        span.first++;
-    }
-    span.end = span.first;
-    while (span.end < taps && start < (int32_t)size) {
-        start += (int32_t)dilation;
-        span.end++;
-    }
-    return span;
+    return (uint32_t)start + offset < size;
 }

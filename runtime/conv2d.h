@@ -10,11 +10,12 @@ BITESIZE_INLINE void bitesize_gather(const bitesize_conv2d_layer *layer, const u
     uint32_t tap_x;
     uint32_t c;
     for (tap_y = 0; tap_y < window->kernel_h; tap_y++) {
-        const uint32_t y = (uint32_t)top + tap_y * window->dilation_h;
+        const uint32_t down = tap_y * window->dilation_h;
         for (tap_x = 0; tap_x < window->kernel_w; tap_x++) {
-            const uint32_t x = (uint32_t)left + tap_x * window->dilation_w;
-            /* A coordinate left of or above the image wraps to a large one. */
-            if (y < window->in_h && x < window->in_w) {
+            const uint32_t right = tap_x * window->dilation_w;
+            if (bitesize_inside(top, down, window->in_h) && bitesize_inside(left, right, window->in_w)) {
+                const uint32_t y = (uint32_t)(top + (int32_t)down);
+                const uint32_t x = (uint32_t)(left + (int32_t)right);
                 const uint8_t *const row = input + (y * window->in_w + x) * row_bytes;
                 bitesize_reader reader = bitesize_reader_at(row, first, input_bits);
                 for (c = channels; c != 0u; c--) {

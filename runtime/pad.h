@@ -12,8 +12,8 @@ BITESIZE_INLINE void bitesize_pad(const bitesize_pad_layer *layer, uint8_t *aren
         for (x = 0; x < out_w; x++) {
             bitesize_reader reader = bitesize_reader_at(input, 0, bits);
             bitesize_writer writer = bitesize_writer_at(output, 0, bits);
-            /* A pixel left of or above the image wraps to a large coordinate. */
-            const int inside = y - layer->top < layer->in_h && x - layer->left < layer->in_w;
+            const int inside = bitesize_inside(-(int32_t)layer->top, y, layer->in_h)
+                && bitesize_inside(-(int32_t)layer->left, x, layer->in_w);
             uint32_t c;
             for (c = channels; c != 0u; c--) {
                 bitesize_write(&writer, inside ? bitesize_read(&reader, bits) : zero, bits);

@@ -130,6 +130,6 @@ BITESIZE_INLINE void bitesize_rows(const bitesize_weights *weights, const bitesi
             bitesize_write(writer, bitesize_rescale(weights, c, sums.b), output_bits);
             c++;
         }
-        row += 2u * row_bytes;
+        row = partner + row_bytes;
     }
 }

@@ -1,5 +1,31 @@
 /* Windows whose channels are computed one by one: pools and depthwise convolution. */
 
+/*
+ * The taps of a window that fall into the image along one axis, and the coordinate that the first of them reads: 0
+ * where none does, so that no address is formed outside the image.
+ */
+typedef struct {
+    bitesize_span taps;
+    uint32_t start;
+} bitesize_axis;
+
+BITESIZE_INLINE bitesize_axis bitesize_clip(int32_t start, uint32_t taps, uint32_t dilation, uint32_t size)
+{
+    bitesize_axis axis;
+    axis.taps.first = 0;
+    while (axis.taps.first < taps && start < 0) {
+        start += (int32_t)dilation;
+        axis.taps.first++;
+    }
+    axis.taps.end = axis.taps.first;
+    axis.start = axis.taps.first < taps && start < (int32_t)size ? (uint32_t)start : 0u;
+    while (axis.taps.end < taps && start < (int32_t)size) {
+        start += (int32_t)dilation;
+        axis.taps.end++;
+    }
+    return axis;
+}
+
 /* The taps of one window that fall into the image, and where the first of them reads. */
 typedef struct {
     const uint8_t *input;
@@ -14,14 +40,12 @@ BITESIZE_INLINE bitesize_patch bitesize_patch_at(const bitesize_window *window, 
 {
     const int32_t top = (int32_t)(y * window->stride_h) - window->pad_top;
     const int32_t left = (int32_t)(x * window->stride_w) - window->pad_left;
+    const bitesize_axis rows = bitesize_clip(top, window->kernel_h, window->dilation_h, window->in_h);
+    const bitesize_axis columns = bitesize_clip(left, window->kernel_w, window->dilation_w, window->in_w);
     bitesize_patch patch;
-    uint32_t first_y;
-    uint32_t first_x;
-    patch.rows = bitesize_clip(top, window->kernel_h, window->dilation_h, window->in_h);
-    patch.columns = bitesize_clip(left, window->kernel_w, window->dilation_w, window->in_w);
-    first_y = (uint32_t)top + patch.rows.first * window->dilation_h;
-    first_x = (uint32_t)left + patch.columns.first * window->dilation_w;
-    patch.input = input + (first_y * window->in_w + first_x) * pixel_bytes;
+    patch.rows = rows.taps;
+    patch.columns = columns.taps;
+    patch.input = input + (rows.start * window->in_w + columns.start) * pixel_bytes;
     patch.row_step = (uint32_t)window->dilation_h * window->in_w * pixel_bytes;
     patch.column_step = window->dilation_w * pixel_bytes;
     return patch;

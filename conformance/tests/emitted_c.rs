@@ -3,10 +3,12 @@
 use bitesize_integer::{IntNetwork, IntOp};
 use bitesize_ir::target::CoreCosts;
 use bitesize_verify::{
-    Cases, Job, Mismatch, PackageFolder, Runner, RunnerResult, Status, VerifySettings, boards, verify,
+    Cases, Job, Mismatch, PackageFolder, Runner, RunnerResult, Status, Tools, VerifySettings, boards, verify,
 };
 use conformance::batch::Batch;
 use conformance::{Case, cases};
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 fn core(runner: Runner) -> CoreCosts {
@@ -16,6 +18,18 @@ fn core(runner: Runner) -> CoreCosts {
 /// Runs `package` on `runners` and compares with what the interpreter says of `cases`, which are the same cases where
 /// nothing is damaged.
 fn run(package: &[Case], cases: &[Case], runners: &[Runner]) -> Vec<RunnerResult> {
+    run_as(package, cases, &|samples| runners.iter().map(|runner| job(*runner, samples)).collect(), Tools::default())
+}
+
+fn job(runner: Runner, samples: usize) -> Job {
+    match runner {
+        Runner::Host => Job::host(samples),
+        Runner::Emulated(_) => Job::emulated(runner, samples, &core(runner), None),
+    }
+}
+
+/// As [`run`], with the jobs that `jobs` makes for a number of samples.
+fn run_as(package: &[Case], cases: &[Case], jobs: &dyn Fn(usize) -> Vec<Job>, tools: Tools) -> Vec<RunnerResult> {
     let (emitted, batch) = (Batch::of(package, &core(Runner::Host)), Batch::of(cases, &core(Runner::Host)));
     let folder = tempfile::tempdir().unwrap();
     for (path, text) in &emitted.files {
@@ -24,12 +38,8 @@ fn run(package: &[Case], cases: &[Case], runners: &[Runner]) -> Vec<RunnerResult
     let inputs = batch.inputs();
     let checked = Cases::with_answers(&inputs, batch.input_bytes, 0, |input| batch.answer(input)).unwrap();
     let package = PackageFolder { folder: folder.path().into(), prefix: "batch".into() };
-    let job = |&runner: &Runner| match runner {
-        Runner::Host => Job::host(inputs.len()),
-        Runner::Emulated(_) => Job::emulated(runner, inputs.len(), &core(runner), None),
-    };
-    let jobs: Vec<Job> = runners.iter().map(job).collect();
-    verify(&package, &checked, &jobs, &VerifySettings::default()).unwrap()
+    let settings = VerifySettings { tools, ..VerifySettings::default() };
+    verify(&package, &checked, &jobs(inputs.len()), &settings).unwrap()
 }
 
 /// The case that a mismatch is about, in words.
@@ -40,21 +50,57 @@ fn explain(cases: &[Case], mismatch: &Mismatch) -> String {
     case.map_or(mismatch.case.clone(), |case| format!("{}\n{}", case.name, case.int))
 }
 
-/// A runner whose tools are not installed cannot be tested, and says so.
+/// Fails unless the runner passed. One whose tools are not installed cannot be tested, and says so.
+fn expect_passed(cases: &[Case], result: &RunnerResult, how: &str) {
+    let name = format!("{}{how}", result.runner);
+    match &result.status {
+        Status::Passed => println!("{name}: {} cases in {:?}", cases.len(), result.elapsed),
+        Status::Mismatch(mismatch) => {
+            let text = explain(cases, mismatch);
+            panic!("{name}: {} inputs differ, the first at {mismatch:?}: {text}", result.mismatches);
+        }
+        Status::OverBound { reason } | Status::Failed { reason } => panic!("{name}: {reason}"),
+        Status::NotRun { reason, install } => println!("SKIPPED: {name} was not run: {reason}; install {install}"),
+    }
+}
+
 #[test]
 fn every_case_gives_the_interpreters_bytes_on_every_runner() {
     let cases = cases();
     for result in run(&cases, &cases, &Runner::all()) {
-        let name = result.runner;
-        match &result.status {
-            Status::Passed => println!("{name}: {} cases in {:?}", cases.len(), result.elapsed),
-            Status::Mismatch(mismatch) => {
-                let text = explain(&cases, mismatch);
-                panic!("{name}: {} inputs differ, the first at {mismatch:?}: {text}", result.mismatches);
-            }
-            Status::Failed { reason } => panic!("{name}: {reason}"),
-            Status::NotRun { reason, install } => eprintln!("SKIPPED: {name} was not run: {reason}; install {install}"),
-        }
+        expect_passed(&cases, &result, "");
+    }
+}
+
+/// Whether `compiler` makes programs with `flags` that run; says so where it does not.
+fn compiles(compiler: &str, flags: &[&str]) -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("empty.c"), "int main(void) { return 0; }\n").unwrap();
+    let run = |program: &Path, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).current_dir(folder.path()).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    let works = run(Path::new(compiler), &[flags, &["empty.c", "-o", "empty"]].concat())
+        && run(&folder.path().join("empty"), &[]);
+    if !works {
+        println!("SKIPPED: `{compiler}` is missing or cannot compile with {}; install clang and gcc", flags.join(" "));
+    }
+    works
+}
+
+/// Undefined behaviour and wrapping that is not meant stop the program. Wrapping that is meant says so in the kernels.
+#[test]
+fn every_case_runs_under_sanitizers() {
+    let checks: [(&str, &[&str]); 2] = [
+        ("cc", &["-O1", "-fsanitize=undefined,address", "-fno-sanitize-recover=all"]),
+        ("clang", &["-O1", "-fsanitize=undefined,address,integer,pointer-overflow", "-fno-sanitize-recover=all"]),
+    ];
+    let cases = cases();
+    for (compiler, flags) in checks.into_iter().filter(|(compiler, flags)| compiles(compiler, flags)) {
+        let flags_of_job: Vec<String> = flags.iter().map(ToString::to_string).collect();
+        let jobs = |samples| vec![Job { flags: flags_of_job.clone(), ..Job::host(samples) }];
+        let tools = Tools { host_compiler: compiler.into(), ..Tools::default() };
+        expect_passed(&cases, &run_as(&cases, &cases, &jobs, tools)[0], &format!(" by {compiler} {}", flags.join(" ")));
     }
 }
 
@@ -67,7 +113,7 @@ fn check_damage(name: &str, damage: impl Fn(&mut IntNetwork)) {
     damage(&mut case.int);
     match run(&damaged, &cases, &[Runner::Host]).remove(0).status {
         Status::Mismatch(mismatch) => assert!(explain(&cases, &mismatch).starts_with(name), "{mismatch:?}"),
-        Status::NotRun { reason, .. } => eprintln!("SKIPPED: {reason}"),
+        Status::NotRun { reason, .. } => println!("SKIPPED: {reason}"),
         other => panic!("{name}: {other:?}"),
     }
 }

@@ -5,6 +5,8 @@
 mod circles;
 #[path = "house_rules/modules.rs"]
 mod modules;
+#[path = "house_rules/skips.rs"]
+mod skips;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

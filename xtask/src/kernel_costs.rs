@@ -32,9 +32,11 @@ const CORES: [(&str, &[&str]); 4] = [
     ("cortex-m33", &["-mcpu=cortex-m33", "-mthumb", "-O2"]),
 ];
 
-/// What every package is compiled with on top of a core's flags.
-const COMMON_FLAGS: [&str; 7] =
-    ["-std=c99", "-ffunction-sections", "-fdata-sections", "-Wall", "-Wextra", "-Wconversion", "-Werror"];
+/// Flags of every core on top of its own. A kernel has a section of its own, so that the linker can leave it out, and the
+/// compiler addresses data that have sections of their own otherwise, which takes other code and other stack.
+const COMMON_FLAGS: [&str; 3] = ["-std=c99", "-ffunction-sections", "-fdata-sections"];
+
+const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wconversion", "-Werror"];
 
 /// Layers of the longest package on which calls are measured. Literal pools make cost per call uneven.
 const MOST_CALLS: usize = 160;
@@ -65,7 +67,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         if check {
             let written = CoreCosts::from_toml(&text()?).map_err(|e| format!("{}: {e}", path.display()))?;
             if written.compiler != version {
-                eprintln!("SKIPPED: {name} was measured with `{}`, and here is `{version}`", written.compiler);
+                eprintln!(
+                    "SKIPPED: the costs of {name} cannot be run here: they are of `{}`, and here is `{version}`",
+                    written.compiler
+                );
                 continue;
             }
         }
@@ -106,13 +111,14 @@ fn compiler_version(compiler: &str) -> Result<String, String> {
 /// A compiler for one core, in a folder of its own.
 struct Core<'a> {
     compiler: &'a str,
+    /// All of them but warnings.
     flags: &'a [&'a str],
     folder: PathBuf,
 }
 
 impl Core<'_> {
     fn compile(&self, files: &[(&str, &str)], source: &str) -> Result<Object, String> {
-        let mut flags: Vec<&str> = COMMON_FLAGS.to_vec();
+        let mut flags: Vec<&str> = WARNINGS.to_vec();
         flags.extend(self.flags);
         compile(self.compiler, &flags, files, source, &self.folder)
     }
@@ -120,7 +126,9 @@ impl Core<'_> {
 
 fn measured_costs(name: &str, compiler: &str, flags: &[&str]) -> Result<CoreCosts, String> {
     let folder = std::env::temp_dir().join(format!("bitesize-kernel-costs-{}-{name}", std::process::id()));
-    let core = Core { compiler, flags, folder };
+    let common = COMMON_FLAGS.iter().filter(|flag| !flags.contains(flag));
+    let flags: Vec<&str> = flags.iter().chain(common).copied().collect();
+    let core = Core { compiler, flags: &flags, folder };
     let kernels: Result<BTreeMap<String, KernelCost>, String> =
         KernelKey::all().into_par_iter().map(|key| Ok((key.name(), kernel(&core, key)?))).collect();
     let kernels = kernels?;

@@ -1,6 +1,7 @@
 //! Development commands: `cargo xtask <command>`.
 #![forbid(unsafe_code)]
 
+mod builds;
 mod kernel_costs;
 mod kernel_speed;
 mod objects;
@@ -20,6 +21,7 @@ const COMMANDS: &[Row] = &[
         "measure the kernels and write targets/cores/*.toml; with --check, compare only",
         kernel_costs::run,
     ),
+    ("builds", "build packages with every compiler and for every core, run them, and print a table", builds::run),
     ("results", "run fit on the reference networks and write the tables of docs/results.md", results::run),
     #[cfg(unix)]
     (

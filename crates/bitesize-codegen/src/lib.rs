@@ -81,7 +81,7 @@ pub fn emit(network: &IntNetwork, plan: &MemoryPlan, options: &EmitOptions) -> R
     if options.shared_kernels.is_none() {
         files.extend(instances(&kernel_keys(network), names.prefix()));
     }
-    files.extend(build::files(&names, options.shared_kernels.is_none()));
+    files.extend(build::files(&names, options.shared_kernels.is_none(), options.figures.as_ref()));
     Ok(PackageFiles::of(files))
 }
 

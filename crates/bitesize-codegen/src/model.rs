@@ -59,8 +59,14 @@ fn introduction(network: &IntNetwork, figures: Option<&Figures>, names: &Package
     );
     if let Some(figures) = figures {
         text += &format!(
-            "\nOn {} with {}: {} bytes of FLASH; {} bytes of RAM, of which the stack takes at most {}.\n",
-            figures.core, figures.compiler, figures.flash_bytes, figures.ram_bytes, figures.stack_bytes
+            "\nOn {core}: {flash} bytes of FLASH; {ram} bytes of RAM, of which the stack takes at most {stack}. This holds \
+             where the package is compiled by {compiler} with {flags}, and may not with others.\n",
+            core = figures.core,
+            flash = figures.flash_bytes,
+            ram = figures.ram_bytes,
+            stack = figures.stack_bytes,
+            compiler = figures.compiler,
+            flags = figures.flags.join(" "),
         );
     }
     text.trim_end().to_owned()

@@ -25,8 +25,10 @@ impl Default for EmitOptions {
 pub struct Figures {
     /// The core that they hold for, as `cortex-m4`.
     pub core: String,
-    /// The compiler that they hold for, with its flags.
+    /// The compiler that they hold for, as it names itself.
     pub compiler: String,
+    /// All the flags that they hold with. Those of code generation (`-f...`) are in `CMakeLists.txt` too.
+    pub flags: Vec<String>,
     /// Bytes of FLASH.
     pub flash_bytes: u64,
     /// Bytes of RAM, arena and stack.

@@ -2,9 +2,10 @@
 
 mod common;
 
+use bitesize_codegen::{EmitOptions, Figures, emit};
 use bitesize_ir::memory::{flash, ram};
 use bitesize_ir::target::CoreCosts;
-use common::compiler::{Folder, WARNINGS, installed, run, write_package};
+use common::compiler::{Folder, WARNINGS, installed, run};
 use common::networks::{Drawn, drawn};
 use object::{Object, ObjectSection, SectionFlags, elf};
 use std::collections::BTreeMap;
@@ -25,6 +26,8 @@ struct Bytes {
     code: u64,
     constants: u64,
     variables: BTreeMap<String, u64>,
+    /// The largest stack frame.
+    frame: u64,
 }
 
 fn bytes(path: &Path) -> Bytes {
@@ -47,25 +50,54 @@ fn bytes(path: &Path) -> Bytes {
     bytes
 }
 
-fn compile(folder: &Folder, core: &CoreCosts, source: &str) -> Bytes {
-    let mut arguments: Vec<&str> = WARNINGS.to_vec();
-    arguments.extend(core.flags.iter().map(String::as_str));
+/// The compiler and the flags with which `model.h` says that its figures hold.
+fn told_by_header(folder: &Folder) -> (String, Vec<String>) {
+    let header = std::fs::read_to_string(folder.0.join("package/model.h")).expect("a header was written");
+    let words = header.split_whitespace().filter(|word| *word != "*").collect::<Vec<_>>().join(" ");
+    let (_, told) = words.split_once("is compiled by ").expect("it names the compiler");
+    let (compiler, told) = told.split_once(" with -").expect("it names flags");
+    let (flags, _) = told.split_once(", and may not").expect("the flags end");
+    (compiler.into(), format!("-{flags}").split(' ').map(String::from).collect())
+}
+
+/// Compiles with `flags` and what changes no code.
+fn compile(folder: &Folder, flags: &[String], source: &str) -> Bytes {
+    let warnings = WARNINGS.iter().filter(|flag| !flag.starts_with("-std"));
+    let mut arguments: Vec<&str> = warnings.copied().chain(["-fstack-usage"]).collect();
+    arguments.extend(flags.iter().map(String::as_str));
     let output = format!("{source}.o");
     let source = format!("package/{source}");
-    arguments.extend(["-ffunction-sections", "-fdata-sections", "-c", &source, "-o", &output]);
+    arguments.extend(["-c", &source, "-o", &output]);
     run(&folder.0, COMPILER, &arguments);
-    bytes(&folder.0.join(&output))
+    let usage = std::fs::read_to_string(folder.0.join(&output).with_extension("su")).expect("the compiler wrote it");
+    let frames = usage.lines().map(|line| line.split('\t').nth(1).and_then(|n| n.parse().ok()).expect("bytes"));
+    Bytes { frame: frames.max().unwrap_or(0), ..bytes(&folder.0.join(&output)) }
 }
 
 /// FLASH is never under-stated and over-stated by at most 3 %; weights, quantization constants and descriptors are
-/// exact; the arena is the only variable and exactly as large as planned.
+/// exact; the arena is the only variable and exactly as large as planned; stack is at
+/// most the bound. All of it with what the header says of the compiler, and nothing more.
 fn check(name: &str, drawn: &Drawn, core: &CoreCosts) {
-    let flash = flash(&drawn.network, &drawn.widths, core);
-    let plan = ram(&drawn.network, &drawn.widths, core).plan;
-    let folder = write_package(&format!("{name}-{}", core.name), &drawn.integer, &plan, 1);
-    let [model, weights, kernels] =
-        ["model.c", "weights.c", "bitesize_kernels.c"].map(|source| compile(&folder, core, source));
+    let (flash, ram) = (flash(&drawn.network, &drawn.widths, core), ram(&drawn.network, &drawn.widths, core));
+    let plan = &ram.plan;
+    let figures = Figures {
+        core: core.name.clone(),
+        compiler: core.compiler.clone(),
+        flags: core.flags.clone(),
+        flash_bytes: flash.total,
+        ram_bytes: ram.total,
+        stack_bytes: ram.stack,
+    };
+    let options = EmitOptions { figures: Some(figures), ..EmitOptions::default() };
+    let folder = Folder::new(&format!("{name}-{}", core.name));
+    folder.write("package", &emit(&drawn.integer, plan, &options).expect("a drawn network can be emitted"));
     let context = format!("{name} on {}", core.name);
+    let (compiler, flags) = told_by_header(&folder);
+    assert_eq!(compiler, core.compiler, "{context}");
+    let [model, weights, kernels] =
+        ["model.c", "weights.c", "bitesize_kernels.c"].map(|source| compile(&folder, &flags, source));
+    let stack = model.frame + kernels.frame;
+    assert!(stack <= ram.stack, "{context}: {stack} bytes of stack where {} is the bound", ram.stack);
     assert_eq!(weights.constants, flash.weights + flash.quantization, "{context}: weights.c");
     let keys = drawn.network.nodes.iter().enumerate();
     let keys = keys.flat_map(|(i, node)| bitesize_ir::memory::kernel_keys(node, i, &drawn.widths));

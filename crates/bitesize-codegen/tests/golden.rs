@@ -102,8 +102,9 @@ fn check_builds(folder: &Folder, expected: u8) {
 fn a_tiny_package_is_as_it_was_and_runs() {
     let drawn = tiny();
     let plan = ram(&drawn.network, &drawn.widths, &common::costs()).plan;
-    let (core, compiler) = ("cortex-m4".into(), "gcc 12.2 -O2".into());
-    let figures = Figures { core, compiler, flash_bytes: 12345, ram_bytes: 678, stack_bytes: 90 };
+    let (core, compiler) = ("cortex-m4".into(), "gcc 12.2".into());
+    let flags = ["-mcpu=cortex-m4", "-O2", "-ffunction-sections"].map(String::from).into();
+    let figures = Figures { core, compiler, flags, flash_bytes: 12345, ram_bytes: 678, stack_bytes: 90 };
     let options = EmitOptions { figures: Some(figures), ..EmitOptions::default() };
     let interpreter = Interpreter::new(&drawn.integer);
     let images = images(&drawn.integer, 3, 1);

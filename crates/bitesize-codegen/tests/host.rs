@@ -99,6 +99,120 @@ fn requantization_by_the_high_word_is_the_rule() {
     }
 }
 
+/// Sums of 2-bit weight codes at the most inputs that validation lets through, all of them as large as they can be; and
+/// windows of every geometry, whose first address must lie in the image, also where they see only padding.
+const EDGES: &str = r#"
+#include <stdint.h>
+#include "layers.h"
+#include "common.h"
+#include "rows.h"
+#include "window.h"
+
+#define LARGEST 5u
+#define PIXEL_BYTES 3u
+
+static uint8_t codes[MOST];
+static uint8_t weights[(MOST + 3) / 4];
+static const uint8_t image[LARGEST * LARGEST * PIXEL_BYTES];
+
+static int dot(uint8_t weight, int32_t level)
+{
+    bitesize_vector vector;
+    bitesize_pair sums;
+    uint32_t i;
+    for (i = 0; i < MOST; i++) {
+        codes[i] = 255;
+    }
+    for (i = 0; i < sizeof weights; i++) {
+        weights[i] = weight;
+    }
+    vector.codes = codes;
+    vector.length = MOST;
+    vector.sum = bitesize_vector_sum(codes, MOST, 2);
+    sums = bitesize_dot(&vector, weights, weights, 2);
+    return sums.a == level * 255 * (int32_t)MOST && sums.b == sums.a;
+}
+
+/* Whether every tap along an axis reads the pixel that it should, counted from the first. */
+static int axis(int32_t start, uint32_t taps, uint32_t dilation, uint32_t size)
+{
+    const bitesize_axis found = bitesize_clip(start, taps, dilation, size);
+    uint32_t tap;
+    uint32_t inside = 0;
+    for (tap = 0; tap < taps; tap++) {
+        const int32_t at = start + (int32_t)(tap * dilation);
+        if (at >= 0 && at < (int32_t)size) {
+            if (tap != found.taps.first + inside || (uint32_t)at != found.start + inside * dilation) {
+                return 0;
+            }
+            inside++;
+        }
+    }
+    return found.taps.end - found.taps.first == inside && found.start < size;
+}
+
+static int window(uint16_t size, uint16_t taps, uint16_t dilation, uint16_t pad)
+{
+    bitesize_window window = {0};
+    uint32_t y;
+    uint32_t x;
+    window.in_h = size;
+    window.in_w = (uint16_t)(LARGEST + 1u - size);
+    window.kernel_h = taps;
+    window.kernel_w = taps;
+    window.stride_h = 1;
+    window.stride_w = 2;
+    window.dilation_h = dilation;
+    window.dilation_w = dilation;
+    window.pad_top = pad;
+    window.pad_left = pad;
+    for (y = 0; y < size + 2u * pad; y++) {
+        for (x = 0; x < size + 2u * pad; x++) {
+            const bitesize_patch patch = bitesize_patch_at(&window, image, y, x, PIXEL_BYTES);
+            const uintptr_t offset = (uintptr_t)patch.input - (uintptr_t)image;
+            if (offset >= (uintptr_t)window.in_h * window.in_w * PIXEL_BYTES) {
+                return 0;
+            }
+            if (!axis((int32_t)y - pad, taps, dilation, window.in_h)) {
+                return 0;
+            }
+        }
+    }
+    return 1;
+}
+
+int main(void)
+{
+    uint16_t size;
+    uint16_t taps;
+    uint16_t dilation;
+    uint16_t pad;
+    for (size = 1; size <= LARGEST; size++) {
+        for (taps = 1; taps < 5; taps++) {
+            for (dilation = 1; dilation < 7; dilation++) {
+                for (pad = 0; pad < 10; pad++) {
+                    if (!window(size, taps, dilation, pad)) {
+                        return 1;
+                    }
+                }
+            }
+        }
+    }
+    return dot(0xFF, 1) && dot(0xAA, 0) && dot(0, -2) ? 0 : 2;
+}
+"#;
+
+#[test]
+fn kernels_keep_to_the_image_and_to_32_bits_at_the_edges() {
+    let folder = common::compiler::Folder::new("edges");
+    std::fs::write(folder.0.join("test.c"), EDGES).expect("the temporary folder can be written");
+    let runtime = concat!("-I", env!("CARGO_MANIFEST_DIR"), "/../../runtime");
+    let most = format!("-DMOST={}u", bitesize_ir::requantize::most_summed_by_code(255));
+    let flags = [&SANITIZED[..], &[&most, runtime, "-o", "test", "test.c"]].concat();
+    common::compiler::run(&folder.0, "cc", &flags);
+    common::compiler::run(&folder.0, "./test", &[]);
+}
+
 /// Writes a slice of every start and length into a row of ones.
 const SLICES: &str = r#"
 #include <stdint.h>

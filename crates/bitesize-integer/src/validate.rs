@@ -3,7 +3,7 @@
 use crate::network::{IntNetwork, IntNode, IntOp, IntTensor, IntWeights, Rescale};
 use bitesize_ir::grid::{BitWidth, WeightGrid};
 use bitesize_ir::output_shape::Geometry;
-use bitesize_ir::requantize::{AddIntegers, Multiplier};
+use bitesize_ir::requantize::{AddIntegers, Multiplier, most_summed_by_code};
 use bitesize_ir::{NodeId, Shape, TensorId};
 use std::collections::HashSet;
 
@@ -37,7 +37,8 @@ impl IntNetwork {
     ///    one for each, and a code of the input; only layers with weights read a pixel input;
     /// 7. a multiplier is 0 with n = 1, or `|m|` is in `2^30..2^31` and n in 1..=62; the accumulator shift is 0..=15;
     /// 8. no accumulator leaves 32 bits, whatever the input codes: neither the sum of any part of the products, nor
-    ///    that sum shifted, nor with the bias;
+    ///    that sum shifted, nor with the bias; nor the sum of products with the codes of 2-bit weights, which kernels of
+    ///    convolutions and fully connected layers form ([`most_summed_by_code`]);
     /// 9. an addition has factors of at least 0 with `(2^ba - 1) * ma + (2^bb - 1) * mb < 2^30` and n in 1..=30;
     /// 10. an average pool has exactly the divisors that occur, ascending;
     /// 11. `lo <= hi`, both codes of the output;
@@ -122,13 +123,17 @@ impl IntNetwork {
             IntOp::Conv2d { weights, rescale, padding, .. } => {
                 padded(padding)?;
                 let per_channel = weights.levels.len() / output.shape.c;
+                check_code_sums(weights, input.bits, per_channel)?;
                 layer(weights, rescale, &|index| index / per_channel)
             }
             IntOp::DepthwiseConv2d { weights, rescale, padding, .. } => {
                 padded(padding)?;
                 layer(weights, rescale, &|index| index % output.shape.c)
             }
-            IntOp::FullyConnected { weights, rescale } => layer(weights, rescale, &|index| index / input.shape.c),
+            IntOp::FullyConnected { weights, rescale } => {
+                check_code_sums(weights, input.bits, input.shape.c)?;
+                layer(weights, rescale, &|index| index / input.shape.c)
+            }
             IntOp::Add { integers, lo, hi } => {
                 bounds(*lo, *hi)?;
                 check_add(integers, input.bits, self.tensor(node.inputs[1]).bits)
@@ -224,6 +229,13 @@ fn check_accumulators(
         })?;
     }
     Ok(())
+}
+
+fn check_code_sums(weights: &IntWeights, input: BitWidth, per_channel: usize) -> Rule {
+    let most = most_summed_by_code(input.max_code());
+    rule(weights.bits != BitWidth::B2 || per_channel <= most, || {
+        format!("its sum of {per_channel} products with 2-bit weight codes can leave 32 bits; {most} cannot")
+    })
 }
 
 fn check_add(integers: &AddIntegers, a: BitWidth, b: BitWidth) -> Rule {

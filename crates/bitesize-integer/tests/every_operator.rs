@@ -1,9 +1,11 @@
 //! One small network with every operator: its text form, the rules that it keeps and that damage breaks, batches.
 
-use bitesize_integer::{IntNetwork, IntOp, Interpreter, LayerCache, lower, lower_with, top1};
+use bitesize_integer::{
+    IntNetwork, IntNode, IntOp, IntTensor, IntWeights, Interpreter, LayerCache, Rescale, lower, lower_with, top1,
+};
 use bitesize_ir::network::Tensor;
 use bitesize_ir::op::{AveragePool, Clamp, Conv2d, DepthwiseConv2d, FullyConnected};
-use bitesize_ir::requantize::{Multiplier, WeightLayout};
+use bitesize_ir::requantize::{Multiplier, WeightLayout, most_summed_by_code};
 use bitesize_ir::shape::{Pads, Window};
 use bitesize_ir::{
     ActivationQuant, BitWidth, InputEncoding, Network, Node, Op, Policy, PolicySpace, QuantizedModel, Shape, TensorId,
@@ -117,7 +119,7 @@ fn check_rule(damage: impl FnOnce(&mut IntNetwork), place: &str, words: &str) {
     assert!(error.problem.contains(words), "{error}");
 }
 
-fn rescale(network: &mut IntNetwork, node: usize) -> &mut bitesize_integer::Rescale {
+fn rescale(network: &mut IntNetwork, node: usize) -> &mut Rescale {
     match &mut network.nodes[node].op {
         IntOp::Conv2d { rescale, .. }
         | IntOp::DepthwiseConv2d { rescale, .. }
@@ -299,4 +301,40 @@ fn the_class_is_the_lowest_index_of_the_highest_code() {
     for (output, expected) in [(&[3, 9, 1, 9][..], 1), (&[0, 0], 0), (&[255], 0), (&[], 0), (&[1, 2, 3], 2)] {
         assert_eq!(top1(output), expected, "{output:?}");
     }
+}
+
+/// A fully connected layer of 2-bit weights on as many inputs of 8 bits as kernels may sum by code, and on one more.
+#[test]
+fn the_sum_of_codes_of_2_bit_weights_stays_in_32_bits() {
+    let most = most_summed_by_code(255);
+    let problem = |inputs: usize, bits| {
+        let tensor =
+            |name: &str, c| IntTensor { name: name.into(), shape: Shape::vector(c), bits: BitWidth::B8, zero: 0 };
+        let rescale = Rescale { acc_shift: 0, bias: vec![0], multipliers: vec![Multiplier::ZERO], lo: 0, hi: 255 };
+        let weights = IntWeights { bits, levels: vec![0; inputs].into() };
+        let network = IntNetwork {
+            name: "wide".into(),
+            tensors: vec![tensor("image", inputs), tensor("logits", 1)],
+            nodes: vec![IntNode {
+                name: "dense".into(),
+                op: IntOp::FullyConnected { weights, rescale },
+                inputs: vec![TensorId(0)],
+                output: TensorId(1),
+            }],
+            input: TensorId(0),
+            output: TensorId(1),
+            input_scale: Multiplier::ZERO,
+            output_scale: Multiplier::ZERO,
+            input_is_pixels: false,
+            softmax_dropped: false,
+        };
+        network.validate().err().map(|error| error.to_string())
+    };
+    assert_eq!(problem(most, BitWidth::B2), None);
+    let told = problem(most + 1, BitWidth::B2).unwrap();
+    assert!(
+        told.contains("`dense`") && told.contains("2-bit weight codes") && told.contains(&most.to_string()),
+        "{told}"
+    );
+    assert_eq!(problem(most + 1, BitWidth::B4), None);
 }

@@ -1,7 +1,7 @@
 //! From scales to integers: multipliers, accumulator shifts and integer biases. The formulas are those of
 //! `docs/numerics.md`; lowering and the fake-quantized model both take their constants from here.
 
-use crate::grid::WeightGrid;
+use crate::grid::{BitWidth, WeightGrid};
 use crate::network::{InputEncoding, Network, Node, TensorId};
 use crate::op::Op;
 use crate::quantized::{ActivationQuant, WeightQuant};
@@ -72,6 +72,26 @@ pub enum Unrepresentable {
         /// Sum of the absolute weight levels.
         sum: i64,
     },
+    /// The sum of a layer's products with 2-bit weight codes can leave 32 bits.
+    #[error(
+        "each of its outputs sums {inputs} products with codes of 2-bit weights, and from {most} on that can overflow 32 \
+         bits: give its weights 4 or 8 bits"
+    )]
+    CodeSum {
+        /// Weights of one output channel.
+        inputs: usize,
+        /// The most of them that cannot overflow.
+        most: usize,
+    },
+}
+
+/// The most weights that one output channel of a convolution or fully connected layer may have at 2 bits, whatever they
+/// are, where it reads codes of at most `max_code`.
+///
+/// Kernels sum `code * (level - lowest)` there, whose second factor is a code of 0..=3, and subtract `-lowest` times the
+/// sum of codes at the end. Both sums stay within 32 bits where `3 * max_code * weights < 2^31`.
+pub fn most_summed_by_code(max_code: u8) -> usize {
+    i32::MAX as usize / (usize::from(BitWidth::B2.max_code()) * usize::from(max_code))
 }
 
 /// What a layer with weights reads, for one input channel: `real = scale * (q - zero(channel))`.
@@ -214,6 +234,12 @@ impl LayerIntegers {
         let mut sums = vec![0i64; channels];
         for (i, level) in weights.levels.iter().enumerate() {
             sums[layout.out_channel(i)] += i64::from(level.unsigned_abs());
+        }
+        if let (BitWidth::B2, WeightLayout::ChannelMajor { per_channel: inputs, .. }) = (weights.bits, layout) {
+            let most = most_summed_by_code(u8::MAX);
+            if inputs > most {
+                return Err(Unrepresentable::CodeSum { inputs, most });
+            }
         }
         let fits = |sum: i64, f: u8| (1i64 << 30) + ((255 * sum) << f) < 1i64 << 31;
         if let Some(channel) = (0..channels).find(|&c| !fits(sums[c], 0)) {
@@ -403,6 +429,21 @@ mod tests {
                 prop_assert!(255 * (i64::from(add.ma) + i64::from(add.mb)) < 1 << 30);
             }
         }
+    }
+
+    #[test]
+    fn sums_of_2_bit_codes_are_bounded_by_their_number() {
+        let most = 2_807_168;
+        assert_eq!(most_summed_by_code(255), most);
+        let derive = |bits, inputs: usize, level: i8| {
+            let layout = WeightLayout::ChannelMajor { out_c: 1, per_channel: inputs, in_c: inputs, out_per_group: 1 };
+            let weights = WeightQuant { bits, levels: vec![level; inputs].into(), scales: vec![1e-6], bias: vec![0.5] };
+            LayerIntegers::derive(layout, &weights, &LayerInput { scale: 0.05, zeros: vec![3.0] }, 1.0).map(drop)
+        };
+        assert_eq!(derive(BitWidth::B2, most, 1), Ok(()));
+        // Levels of 0 are codes of 2: their sum of levels would never say so.
+        assert_eq!(derive(BitWidth::B2, most + 1, 0), Err(Unrepresentable::CodeSum { inputs: most + 1, most }));
+        assert_eq!(derive(BitWidth::B4, most + 1, 0), Ok(()));
     }
 
     #[test]

@@ -206,7 +206,7 @@ pub struct CoreCosts {
     pub name: String,
     /// The compiler that was measured, as it names itself.
     pub compiler: String,
-    /// Its flags for this core.
+    /// Every flag that the figures depend on: core, optimization, language, sections. Warnings alone are not among them.
     pub flags: Vec<String>,
     /// Bytes that every package has whatever its layers: entry points.
     pub base_code_bytes: u64,
@@ -268,6 +268,11 @@ impl CoreCosts {
             text += &format!("{kernel} {code_bytes} {stack_bytes}\n");
         }
         text
+    }
+
+    /// What FLASH and stack hold for, as headers and reports name it: the compiler with its version, then every flag.
+    pub fn compiler_and_flags(&self) -> String {
+        std::iter::once(&self.compiler).chain(&self.flags).map(String::as_str).collect::<Vec<_>>().join(" ")
     }
 
     /// The cost of a kernel. [`Self::from_toml`] has checked that it is there.

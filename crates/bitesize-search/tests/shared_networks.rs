@@ -24,7 +24,7 @@ fn networks() -> Vec<(String, Network)> {
     let shared = std::env::var_os("BITESIZE_SHARED")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
     let Ok(entries) = std::fs::read_dir(shared.join("models")) else {
-        eprintln!("SKIPPED: no folder {}/models", shared.display());
+        eprintln!("SKIPPED: no folder {}/models; BITESIZE_SHARED names the folder that holds it", shared.display());
         return Vec::new();
     };
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("a folder's entry").path()).collect();

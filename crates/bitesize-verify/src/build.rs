@@ -12,8 +12,11 @@ use std::time::Duration;
 
 /// What the emitted C has to be free of, on every compiler.
 #[rustfmt::skip]
-const WARNINGS: [&str; 8] =
-    ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wundef", "-Werror"];
+const WARNINGS: [&str; 7] =
+    ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wundef", "-Werror"];
+
+/// The language of packages, and optimization. On a core the core's file says all of it.
+const HOST_FLAGS: [&str; 2] = ["-std=c99", "-O2"];
 
 /// An emitted package on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,13 +155,12 @@ impl Builder<'_> {
     ) -> Result<(), Failure> {
         let mut arguments: Vec<String> = WARNINGS.map(String::from).to_vec();
         match runner {
-            Runner::Host => arguments.push("-O2".into()),
+            Runner::Host => arguments.extend(HOST_FLAGS.map(String::from)),
             Runner::Emulated(machine) => {
-                arguments.extend(["-ffunction-sections", "-fdata-sections"].map(String::from));
-                arguments.extend(flags.iter().cloned());
                 arguments.extend(machine.traps_unaligned.then(|| "-DTRAP_UNALIGNED".into()));
             }
         }
+        arguments.extend(flags.iter().cloned());
         let path = |path: &Path| path.display().to_string();
         arguments.extend(["-I.".into(), format!("-I{}", path(include)), "-c".into(), path(source)]);
         arguments.extend(["-o".into(), object.into()]);
@@ -167,8 +169,8 @@ impl Builder<'_> {
 
     fn link(&self, runner: Runner, flags: &[String], objects: Vec<String>) -> Result<(), Failure> {
         let mut arguments = objects;
+        arguments.extend(flags.iter().cloned());
         if let Runner::Emulated(_) = runner {
-            arguments.extend(flags.iter().cloned());
             arguments.extend(["-nostartfiles", "-Wl,--gc-sections", "-T", "link.ld"].map(String::from));
         }
         arguments.extend(["-o".into(), IMAGE.into()]);
@@ -205,7 +207,7 @@ impl Builder<'_> {
         let ran = match runner {
             Runner::Host => {
                 let program = self.place.folder.join(image.file).display().to_string();
-                self.place.run(&program, &[], limit, watch).map_err(failure_of_host)
+                self.place.run(&program, &[], limit, watch).map_err(failure_of_image)
             }
             Runner::Emulated(machine) => self.emulate(machine, image, limit, watch),
         };
@@ -228,6 +230,14 @@ const IMAGE: &str = "image.elf";
 
 fn failure_of_host(error: ProcessError) -> Failure {
     failure(error, "gcc libc6-dev")
+}
+
+/// The image was just linked: it is no tool that could be missing.
+fn failure_of_image(error: ProcessError) -> Failure {
+    match error {
+        ProcessError::NotFound(program) => Failure::Failed(format!("the linker succeeded and left no `{program}`")),
+        other => failure_of_host(other),
+    }
 }
 
 fn failure_of_arm(error: ProcessError) -> Failure {

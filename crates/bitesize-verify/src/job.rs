@@ -21,7 +21,7 @@ pub struct Job {
     pub runner: Runner,
     /// How many of the samples to run at most; patterns are always run.
     pub samples: usize,
-    /// Compiler flags for the core, optimization included; not used on the host.
+    /// All compiler flags for the core but those of warnings; on the host, flags on top of `-std=c99 -O2`.
     pub flags: Vec<String>,
     /// What to compare the sizes with.
     pub prediction: Option<Prediction>,
@@ -59,6 +59,12 @@ pub(crate) fn prove(
     let inputs: Vec<u8> = cases.iter().flat_map(|case| case.input.iter().copied()).collect();
     fs::write(folder.join("inputs"), inputs).map_err(|e| failed("write `inputs`", e))?;
     let report = run(&builder, &image, job.runner, cases, settings)?;
+    if let Some(MachineReport::StackOverflowed) = report {
+        let reason = format!("the package used more than {STACK_BYTES} bytes of stack");
+        let is_bound = job.prediction.as_ref().is_some_and(|p| p.compiler == image.compiler);
+        result.status = if is_bound { Status::OverBound { reason } } else { Status::Failed { reason } };
+        return Ok(());
+    }
     let outputs = fs::read(folder.join("outputs")).map_err(|e| failed("read `outputs`", e))?;
     result.samples = cases.len() - PATTERNS;
     compare(cases, &outputs, result)?;
@@ -70,7 +76,8 @@ pub(crate) fn prove(
     }
 }
 
-/// Runs the image on the cases in `inputs`; what the machine reports, `None` on the host.
+/// Runs the image on the cases in `inputs`; what the machine reports of a run that ended or took too much stack, `None` on
+/// the host.
 fn run(
     builder: &Builder<'_>,
     image: &Image,
@@ -89,6 +96,7 @@ fn run(
     let Runner::Emulated(_) = runner else { return ran.map(|()| None) };
     match (ran, read_report(folder)) {
         // The machine's own word says more than the emulator's exit status.
+        (Err(Failure::Failed(_)), Ok(MachineReport::StackOverflowed)) => Ok(Some(MachineReport::StackOverflowed)),
         (Err(Failure::Failed(status)), report) => {
             Err(Failure::Failed(report.ok().and_then(|report| report.failure()).unwrap_or(status)))
         }
@@ -129,11 +137,10 @@ impl MachineReport {
     /// What went wrong on the machine, if anything did.
     fn failure(&self) -> Option<String> {
         match self {
-            Self::Finished { .. } => None,
+            Self::Finished { .. } | Self::StackOverflowed => None,
             Self::Faulted { vector, program_counter, status } => Some(format!(
                 "the package faulted (exception {vector}, program counter {program_counter:#x}, fault status {status:#x})"
             )),
-            Self::StackOverflowed => Some(format!("the package used more than {STACK_BYTES} bytes of stack")),
         }
     }
 }
@@ -172,26 +179,35 @@ fn judge_memory(
     result.ram_bytes = Some(sizes.ram_bytes + prediction.map_or(stack_bytes, |p| p.stack_bytes));
     let Some(prediction) = prediction else { return Ok(()) };
 
-    let mut wrong = Vec::new();
-    if sizes.ram_bytes != prediction.arena_bytes {
-        wrong
-            .push(format!("RAM without stack: predicted {} bytes, linked {}", prediction.arena_bytes, sizes.ram_bytes));
+    let ram = format!("RAM without stack: predicted {} bytes, linked {}", prediction.arena_bytes, sizes.ram_bytes);
+    let stack = format!("stack: bound {} bytes, used {stack_bytes}", prediction.stack_bytes);
+    let flash = format!("FLASH: predicted {} bytes, linked {}", prediction.flash_bytes, sizes.flash_bytes);
+    let mut over = Vec::new();
+    if sizes.ram_bytes > prediction.arena_bytes {
+        over.push(ram.clone());
     }
     if stack_bytes > prediction.stack_bytes {
-        wrong.push(format!("stack: bound {} bytes, used {stack_bytes}", prediction.stack_bytes));
+        over.push(stack);
     }
-    let flash = format!("FLASH: predicted {} bytes, linked {}", prediction.flash_bytes, sizes.flash_bytes);
-    if image.compiler != prediction.compiler {
-        result.notes.push(format!("{flash}, but with `{}` instead of `{}`", image.compiler, prediction.compiler));
-    } else if sizes.flash_bytes > prediction.flash_bytes {
-        wrong.push(flash);
+    let is_named = image.compiler == prediction.compiler;
+    if sizes.flash_bytes > prediction.flash_bytes || !is_named {
+        over.push(flash);
     } else if prediction.flash_bytes - sizes.flash_bytes > sizes.flash_bytes / FLASH_SLACK {
         result.notes.push(flash);
     }
-    // A mismatch says more than a wrong size, and stays the status.
-    if wrong.is_empty() || result.status != Status::Passed {
-        result.notes.extend(wrong);
-        return Ok(());
+    if !is_named {
+        // The bounds are not this compiler's.
+        let over = over.join("; ");
+        result.notes.push(format!("{over}, but with `{}` instead of `{}`", image.compiler, prediction.compiler));
+    } else if !over.is_empty() && result.status == Status::Passed {
+        result.status = Status::OverBound { reason: over.join("; ") };
+    } else {
+        // A mismatch says more than a wrong size, and stays the status.
+        result.notes.extend(over);
     }
-    Err(Failure::Failed(format!("the memory model is wrong for this package: {}", wrong.join("; "))))
+    // No compiler makes an array smaller.
+    if sizes.ram_bytes < prediction.arena_bytes && result.status == Status::Passed {
+        return Err(Failure::Failed(format!("this is not the package that was emitted: {ram}")));
+    }
+    Ok(())
 }

@@ -19,7 +19,10 @@ pub(crate) enum ProcessError {
     #[error("`{0}` is not installed")]
     NotFound(String),
     /// It was killed at its limit.
-    #[error("`{program}` did not end within {seconds} s and was stopped")]
+    #[error(
+        "`{program}` did not end within {seconds} s and was stopped; where the machine is busy or slow, run it again when it \
+         is less so, or with fewer samples"
+    )]
     TimedOut {
         /// What ran.
         program: String,

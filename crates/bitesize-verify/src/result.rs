@@ -34,11 +34,16 @@ impl Prediction {
 /// How a runner ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// All bytes equal, all sizes as predicted.
+    /// All bytes equal, all sizes within their bounds.
     Passed,
     /// Some answer differs.
     Mismatch(Mismatch),
-    /// It did not compile, crashed, took too long, or needs more memory than predicted.
+    /// It needs more memory than a bound that was made for the compiler in use.
+    OverBound {
+        /// What, the bound and what was found.
+        reason: String,
+    },
+    /// It did not compile, crashed or took too long; or it is not the package that was predicted.
     Failed {
         /// What and why.
         reason: String,
@@ -94,18 +99,25 @@ pub struct RunnerResult {
 }
 
 impl Status {
+    /// The word of [`Self::Passed`].
+    pub const PASSED: &'static str = "passed";
     /// The word of [`Self::Mismatch`].
     pub const MISMATCH: &'static str = "mismatch";
+    /// The word of [`Self::OverBound`].
+    pub const OVER_BOUND: &'static str = "over bound";
     /// The word of [`Self::Failed`].
     pub const FAILED: &'static str = "failed";
+    /// The word of [`Self::NotRun`].
+    pub const NOT_RUN: &'static str = "not run";
 
-    /// One word for tables: `passed`, `mismatch`, `failed`, `not run`.
+    /// What a table says: `passed`, `mismatch`, `over bound`, `failed`, `not run`.
     pub fn word(&self) -> &'static str {
         match self {
-            Self::Passed => "passed",
+            Self::Passed => Self::PASSED,
             Self::Mismatch(_) => Self::MISMATCH,
+            Self::OverBound { .. } => Self::OVER_BOUND,
             Self::Failed { .. } => Self::FAILED,
-            Self::NotRun { .. } => "not run",
+            Self::NotRun { .. } => Self::NOT_RUN,
         }
     }
 }
@@ -119,7 +131,7 @@ impl fmt::Display for Status {
             Self::Mismatch(Mismatch { case, byte, expected, found }) => {
                 write!(f, ": {case}, output byte {byte}: the interpreter says {expected}, the package {found}")
             }
-            Self::Failed { reason } => write!(f, ": {reason}"),
+            Self::OverBound { reason } | Self::Failed { reason } => write!(f, ": {reason}"),
             Self::NotRun { reason, install } => write!(f, ": {reason}; on Debian or Ubuntu: apt install {install}"),
         }
     }

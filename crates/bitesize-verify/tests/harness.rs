@@ -43,7 +43,8 @@ fn package(edit: impl Fn(&str) -> String) -> (TempDir, PackageFolder) {
 }
 
 fn flags(core: &str) -> Vec<String> {
-    ["-O2".into(), "-mthumb".into(), format!("-mcpu={core}")].into()
+    let common = ["-O2", "-std=c99", "-mthumb", "-ffunction-sections", "-fdata-sections"];
+    common.into_iter().map(String::from).chain([format!("-mcpu={core}")]).collect()
 }
 
 fn job(runner: &str) -> Job {
@@ -181,6 +182,48 @@ fn what_does_not_compile_or_run_fails() {
     check_fails("qemu-m4", overflow, &settings, "bytes of stack");
 }
 
+/// What a tool does when the machine has no room or no time for it is no word about the package.
+#[test]
+fn tools_that_fail_or_do_nothing_refute_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        path.display().to_string()
+    };
+    let host = |text: &str| Tools { host_compiler: script("host", text), ..Tools::default() };
+    let arm = |text: &str| Tools { arm_compiler: script("arm", text), ..Tools::default() };
+    let emulator = |text: &str| Tools { emulator: script("emulator", text), ..Tools::default() };
+    let check = |runner: &str, tools: Tools, expected: &str| {
+        let settings = VerifySettings { tools, run_limit: Duration::from_secs(2), ..VerifySettings::default() };
+        check_fails(runner, "", &settings, expected);
+    };
+    check("host-c", host("echo no memory left; exit 1"), "no memory left");
+    check("host-c", host("exit 0"), "left no");
+    check("host-c", host("kill -9 $$"), "signal: 9");
+    check("qemu-m4", arm("case $1 in -print*) echo /libc.a;; -W*) echo no room left; exit 1;; esac"), "no room left");
+    check("qemu-m4", emulator("ulimit -v 200000; exec qemu-system-arm \"$@\""), "failed");
+    check("qemu-m4", emulator("sleep 60"), "did not end within 2 s");
+    check("qemu-m4", emulator("exit 0"), "left no report");
+}
+
+/// A stack that leaves the harness's is over any bound that holds for the compiler.
+#[test]
+fn a_stack_without_end_is_over_the_bound() {
+    let deep =
+        "volatile uint8_t frame[100000]; for (uint32_t i = 100000; i > 0; i--) { frame[i - 1u] = 1; } (void)frame;";
+    let plain = run_edited("qemu-m4", str::to_string, &VerifySettings::default());
+    let (_folder, package) = package(|c| c.replace(MARK, deep));
+    let status = |compiler: String| {
+        let prediction = Prediction { flash_bytes: 1000, arena_bytes: 64, stack_bytes: 100, compiler };
+        let job = Job { prediction: Some(prediction), ..job("qemu-m4") };
+        run(&package, &[job], &VerifySettings::default()).remove(0).status
+    };
+    assert!(matches!(status(plain.compiler.unwrap()), Status::OverBound { .. }));
+    assert!(matches!(status("another".into()), Status::Failed { .. }));
+}
+
 #[test]
 fn sizes_are_held_against_the_prediction() {
     let (_folder, package) = package(str::to_string);
@@ -196,7 +239,7 @@ fn sizes_are_held_against_the_prediction() {
         run(&package, &[job], &VerifySettings::default()).remove(0)
     };
     let reason = |result: RunnerResult| match result.status {
-        Status::Failed { reason } => reason,
+        Status::OverBound { reason } => reason,
         other => panic!("{other:?}"),
     };
     let passed = judge(exact.clone());
@@ -214,8 +257,13 @@ fn sizes_are_held_against_the_prediction() {
     assert!(reason(judge(less(0, 0, 4))).contains("stack: bound"));
     let over = judge(Prediction { flash_bytes: exact.flash_bytes * 2, ..exact.clone() });
     assert_eq!((over.status, over.notes.len()), (Status::Passed, 1));
-    let other = judge(Prediction { compiler: "another".into(), ..less(1, 0, 0) });
+    // Bounds are those of the compiler that is named; the arena is an array, and no compiler makes it smaller.
+    let other = judge(Prediction { compiler: "another".into(), ..less(1, 4, 4) });
     assert_eq!((other.status, other.notes.len()), (Status::Passed, 1));
+    for compiler in ["another", &exact.compiler] {
+        let smaller = Prediction { arena_bytes: 68, compiler: compiler.into(), ..exact.clone() };
+        assert!(matches!(judge(smaller).status, Status::Failed { .. }), "{compiler}");
+    }
 }
 
 #[test]

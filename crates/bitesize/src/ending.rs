@@ -7,10 +7,10 @@ pub enum Ending {
     Done,
     /// The network does not fit. Exit code 3.
     DoesNotFit,
-    /// The package does not compute what the host says. Exit code 4.
+    /// The package does not compute what the host says, or needs more than a bound that holds for the compiler. Exit code 4.
     Mismatch,
-    /// The package could not be built for verification, which says nothing about what it computes. Exit code 1.
-    NotBuilt,
+    /// Verification failed without an answer: a build, an emulator. That says nothing about the package. Exit code 1.
+    Unproven,
 }
 
 impl Ending {

@@ -41,4 +41,4 @@ pub mod target;
 
 pub use ending::{Ending, Usage, usage};
 pub use finished::finished;
-pub use fit::{Until, Walked, walk};
+pub use fit::{Until, Walked, prove_rest, walk};

@@ -1,6 +1,8 @@
 //! The terminal: notes, warnings and progress on stderr, data on stdout, and the signals that stop a run.
 
+use bitesize::Ending;
 use bitesize::observe::{Gauge, Observer};
+use bitesize::report::Report;
 use bitesize_ir::shown::{lines, visible};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::cell::Cell;
@@ -36,6 +38,14 @@ macro_rules! err_line {
 }
 
 pub(crate) use {err_line, out_line};
+
+/// Tells what verification leaves to be desired, `--quiet` or not.
+pub(crate) fn tell_shortcoming(report: &Report) {
+    if let Some(shortcoming) = report.shortcoming() {
+        let kind = if report.ending() == Ending::Done { "warning" } else { "error" };
+        err_line!("{kind}: {shortcoming}");
+    }
+}
 
 /// How much is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

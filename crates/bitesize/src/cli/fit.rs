@@ -1,7 +1,7 @@
 //! `bitesize fit`.
 
 use crate::args::{CalibrationArgs, PreprocessArgs, TargetArgs, absolute, at_least_one, package_name};
-use crate::console::{err_line, print};
+use crate::console::{err_line, print, tell_shortcoming};
 use crate::open::{config_of, keep_if_resumable, read_config};
 use crate::search_args::SearchArgs;
 use anyhow::bail;
@@ -80,6 +80,13 @@ impl FitArgs {
         }
         let opened = Opened { config: &config, inputs: &inputs, folder: &folder, monitor };
         if let Some(report) = bitesize::finished(&opened, Until::Proven)? {
+            if report.has_open_runners() {
+                let report = bitesize::prove_rest(&opened, report)?;
+                print(format_args!("{}", report.summary()));
+                tell_shortcoming(&report);
+                return Ok(report.ending());
+            }
+            tell_shortcoming(&report);
             monitor.note(format_args!("the run in `{}` is finished: nothing to do", self.output.display()));
             return Ok(report.ending());
         }
@@ -90,6 +97,7 @@ impl FitArgs {
             Some(misfit) => err_line!("{misfit}"),
             None => print(format_args!("{}", report.summary())),
         }
+        tell_shortcoming(&report);
         Ok(report.ending())
     }
 

@@ -66,7 +66,7 @@ fn main() -> ExitCode {
 fn exit_code(ending: Ending) -> ExitCode {
     ExitCode::from(match ending {
         Ending::Done => 0,
-        Ending::NotBuilt => 1,
+        Ending::Unproven => 1,
         Ending::DoesNotFit => 3,
         Ending::Mismatch => 4,
     })

@@ -1,7 +1,7 @@
 //! `bitesize verify`.
 
 use crate::args::at_least_one;
-use crate::console::out_line;
+use crate::console::{out_line, tell_shortcoming};
 use crate::open::config_of;
 use anyhow::bail;
 use bitesize::Ending;
@@ -10,7 +10,7 @@ use bitesize::deliver::{Calibrated, Chosen, Delivered, Emitted, Misfit, Proven};
 use bitesize::observe::Monitor;
 use bitesize::report::{self, Report};
 use bitesize::run::{RunFolder, Stage};
-use bitesize_verify::{PATTERNS, RunnerResult};
+use bitesize_verify::{PATTERNS, Runner, RunnerResult};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -66,8 +66,9 @@ impl VerifyArgs {
         let has_report = earlier.is_some();
         let mut report = earlier.unwrap_or_else(|| Report::new(&opened, &platform));
         report.fits = Misfit::of_given(&opened.problem(&platform)?, delivered.policy(), monitor)?.is_none();
-        let proven = Proven::of(&opened, &delivered, &platform, &samples)?;
-        report.add_verification(&proven.results);
+        let proven = Proven::of(&opened, &delivered, &Runner::usual(&platform.core.name), &samples)?;
+        report.verification = None;
+        report.update_verification(&proven.results);
         proven.results.iter().for_each(tell);
         if has_report && is_own {
             let mut commit = folder.begin()?;
@@ -77,6 +78,7 @@ impl VerifyArgs {
         if !proven.anything_ran() {
             bail!("nothing is proven: no runner could be started, for the reasons above");
         }
+        tell_shortcoming(&report);
         Ok(report.ending())
     }
 }

@@ -32,7 +32,8 @@ impl Emitted {
         let Delivered { candidate, flash, ram } = delivered;
         let figures = Figures {
             core: core.name.clone(),
-            compiler: format!("{} {}", core.compiler, core.flags.join(" ")),
+            compiler: core.compiler.clone(),
+            flags: core.flags.clone(),
             flash_bytes: flash.total,
             ram_bytes: ram.total,
             stack_bytes: ram.stack,

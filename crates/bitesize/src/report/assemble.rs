@@ -2,7 +2,7 @@
 
 use super::schema::{
     AccuracyReport, BaselineReport, DiagnosisReport, FlashReport, LayerReport, ModelReport, RamReport, Report, SCHEMA,
-    SearchReport, TargetReport, TensorReport, VerificationReport,
+    SearchReport, TargetReport, TensorReport,
 };
 use crate::deliver::accuracy::Accuracies;
 use crate::deliver::contest::{SearchSummary, Winner};
@@ -15,7 +15,6 @@ use crate::target::Platform;
 use bitesize_ir::Policy;
 use bitesize_search::Verdict;
 use bitesize_search::problem::Problem;
-use bitesize_verify::RunnerResult;
 
 impl Report {
     /// A report of a network, its data and a target, everything else still to come.
@@ -40,7 +39,7 @@ impl Report {
                 core: target.core.clone(),
                 flash_bytes: target.flash_bytes,
                 ram_bytes: target.ram_bytes,
-                compiler: format!("{} {}", platform.core.compiler, platform.core.flags.join(" ")),
+                compiler: platform.core.compiler_and_flags(),
             },
             package: config.package.clone(),
             constraints: config.constraints(),
@@ -141,23 +140,6 @@ impl Report {
     /// Adds accuracies of float and of what is delivered.
     pub fn set_accuracy(&mut self, samples: usize, float: f64, integer: Option<f64>) {
         self.accuracy = Some(AccuracyReport { metric: "top1".into(), samples, float, integer });
-    }
-
-    /// Adds what the runners found.
-    pub fn add_verification(&mut self, results: &[RunnerResult]) {
-        let row = |r: &RunnerResult| VerificationReport {
-            runner: r.runner.into(),
-            status: r.status.word().into(),
-            detail: std::iter::once(r.status.to_string()).chain(r.notes.iter().cloned()).collect::<Vec<_>>().join("; "),
-            samples: r.samples,
-            mismatches: r.mismatches,
-            instructions: r.instructions,
-            stack_bytes: r.stack_bytes,
-            flash_bytes: r.flash_bytes,
-            ram_bytes: r.ram_bytes,
-            compiler: r.compiler.clone(),
-        };
-        self.verification = Some(results.iter().map(row).collect());
     }
 
     /// Adds each tensor's quality at 8 bits.

@@ -147,7 +147,9 @@ impl Report {
                 writeln!(out, "    {}", lines(line))?;
             }
         }
-        writeln!(out)
+        writeln!(out)?;
+        let Some(shortcoming) = self.shortcoming() else { return Ok(()) };
+        writeln!(out, "**{}.**\n", shortcoming.lines().next().unwrap_or_default())
     }
 
     fn write_diagnosis(&self, out: &mut String) -> std::fmt::Result {

@@ -1,6 +1,6 @@
 //! What a run tells at its end: `report.json` for programs, `report.md` for people; the same facts.
 //!
-//! In reading order: [`schema`], [`assemble`], `markdown`, [`files`] (in the run folder), [`pareto`] (a sweep's table and
+//! In reading order: [`schema`], [`assemble`], `proof` (what verification came to), `markdown`, [`files`] (in the run folder), [`pareto`] (a sweep's table and
 //! chart), [`chart`].
 
 pub mod assemble;
@@ -8,6 +8,7 @@ pub mod chart;
 pub mod files;
 mod markdown;
 pub mod pareto;
+mod proof;
 pub mod schema;
 
 pub use schema::Report;

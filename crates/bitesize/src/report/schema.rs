@@ -1,10 +1,8 @@
 //! The schema of `report.json`.
 
 use crate::deliver::sweep::PointReport;
-use crate::ending::Ending;
 use crate::run::config::PackageConfig;
 use bitesize_search::Constraints;
-use bitesize_verify::Status;
 use serde::{Deserialize, Serialize};
 
 /// The number of the schema of `report.json`.
@@ -179,7 +177,7 @@ pub struct BaselineReport {
 #[allow(missing_docs, reason = "the names are the schema's, which docs/formats.md explains")]
 pub struct VerificationReport {
     pub runner: String,
-    /// `passed`, `mismatch`, `failed` or `not run`.
+    /// `passed`, `mismatch`, `over bound`, `failed` or `not run`.
     pub status: String,
     /// What there is to say about it.
     pub detail: String,
@@ -246,22 +244,5 @@ impl Report {
         let mut text = serde_json::to_string_pretty(self).expect("a report holds texts and finite numbers");
         text.push('\n');
         text
-    }
-
-    /// How the run ended that made it.
-    pub fn ending(&self) -> Ending {
-        let rows = || self.verification.iter().flatten();
-        // Without a compiler's name it was not even built: that says nothing about what it computes.
-        let refuted =
-            |v: &VerificationReport| v.status == Status::MISMATCH || v.status == Status::FAILED && v.compiler.is_some();
-        if !self.fits {
-            Ending::of_fit(false)
-        } else if rows().any(refuted) {
-            Ending::Mismatch
-        } else if rows().any(|v| v.status == Status::FAILED) {
-            Ending::NotBuilt
-        } else {
-            Ending::Done
-        }
     }
 }

@@ -212,7 +212,7 @@ fn a_folder_without_write_permission() {
     fs::create_dir(&out).unwrap();
     fs::set_permissions(&out, fs::Permissions::from_mode(0o555)).unwrap();
     if fs::write(Path::new(&out).join("probe"), "").is_ok() {
-        eprintln!("SKIPPED: this user may write everywhere");
+        eprintln!("SKIPPED: cannot be run here: this user may write everywhere");
         return;
     }
     let example = Example::new();

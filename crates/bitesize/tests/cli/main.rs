@@ -9,6 +9,7 @@ mod fit;
 mod hostile;
 mod nasty_names;
 mod pareto;
+mod proof;
 mod resume;
 
 use std::path::{Path, PathBuf};

@@ -11,8 +11,9 @@
  * Use: fill model_input(arena), call model_run(arena), read model_output(arena). Both lie in the
  * arena, and model_run overwrites the input. Calls at the same time need an arena each.
  *
- * On cortex-m4 with gcc 12.2 -O2: 12345 bytes of FLASH; 678 bytes of RAM, of which the stack
- * takes at most 90.
+ * On cortex-m4: 12345 bytes of FLASH; 678 bytes of RAM, of which the stack takes at most 90.
+ * This holds where the package is compiled by gcc 12.2 with -mcpu=cortex-m4 -O2
+ * -ffunction-sections, and may not with others.
  */
 #ifndef MODEL_H
 #define MODEL_H
