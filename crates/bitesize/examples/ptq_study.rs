@@ -5,7 +5,8 @@
 //! package `dataset-fashion-mnist` puts them. Calibration uses training images without their labels; accuracy is on the
 //! whole test set, by the fake-quantized model.
 //!
-//! `IMAGES` (512) is the number of calibration images, `POLICIES` a comma-separated choice of rows; `FAST=1` also
+//! `IMAGES` (512) is the number of calibration images, `POLICIES` a comma-separated choice of rows, `RANGES` a
+//! method as `--ranges` takes it; `FAST=1` also
 //! measures the models that a search sees; the other settings are named in `settings`.
 
 use bitesize::deliver::candidate::samples;
@@ -14,8 +15,8 @@ use bitesize::input::{Batch, Dataset, Model, Preprocess, PreprocessFile, Request
 use bitesize::observe::Monitor;
 use bitesize_ir::{BitWidth, Network, Op, Policy, PolicySpace, QuantizedModel};
 use bitesize_train::{
-    CalibrationSettings, FakeQuantModel, FloatModel, PrepareRequest, Ptq, PtqSettings, Rounding, Samples, accuracy,
-    calibrate,
+    CalibrationSettings, FakeQuantModel, FloatModel, PrepareRequest, Ptq, PtqSettings, RangeMethod, Rounding, Samples,
+    accuracy, calibrate,
 };
 use std::error::Error;
 use std::ops::ControlFlow;
@@ -117,7 +118,8 @@ fn study(name: &str, network: &Network, images: &Samples<'_>, test: &Batch) -> R
     println!("{name}: float {top1:.2} ({seconds:.1} s, {speed:.0} GMAC/s)");
 
     let start = Instant::now();
-    let calibration = calibrate(network, images, &CalibrationSettings::default(), go)?;
+    let method = range_method()?;
+    let calibration = calibrate(network, images, &CalibrationSettings { method, ..Default::default() }, go)?;
     let calibrated = start.elapsed().as_secs_f64();
     let settings = settings()?;
     let nearest = PtqSettings { rounding: Rounding::Nearest, ..settings.clone() };
@@ -144,6 +146,16 @@ fn study(name: &str, network: &Network, images: &Samples<'_>, test: &Batch) -> R
         println!();
     }
     Ok(())
+}
+
+fn range_method() -> Result<RangeMethod, Box<dyn Error>> {
+    let Some(text) = setting("RANGES") else { return Ok(RangeMethod::default()) };
+    Ok(match text.split_once(':') {
+        Some(("percentile", share)) => RangeMethod::Percentile(share.parse::<f64>()? / 100.0),
+        None if text == "min-max" => RangeMethod::MinMax,
+        None if text == "min-error" => RangeMethod::MinError,
+        _ => return Err(format!("RANGES is `{text}`").into()),
+    })
 }
 
 fn settings() -> Result<PtqSettings, Box<dyn Error>> {
