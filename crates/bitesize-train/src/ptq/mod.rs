@@ -9,6 +9,7 @@ mod rounding;
 mod sequential;
 mod settings;
 mod statistics;
+mod tiles;
 
 pub use nearest::quantize_nearest;
 pub use prepare::{PrepareRequest, PreparedLayer, Ptq};

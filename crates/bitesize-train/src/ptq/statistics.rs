@@ -63,6 +63,27 @@ fn lanes(blocks: &[Option<Blocks>]) -> usize {
     (STATISTICS_BYTES / bytes.max(1)).clamp(1, 8)
 }
 
+/// What to find out in each run of the network, so that the moments of no run take more than [`STATISTICS_BYTES`], unless
+/// those of one layer do. The first finds all means that are wanted without moments; there is no run for nothing.
+pub(super) fn runs(network: &Network, wanted: &[Wanted]) -> Vec<Vec<Wanted>> {
+    let blocks: Vec<Option<Blocks>> = network.nodes.iter().map(|node| Blocks::of(&node.op)).collect();
+    let lanes = lanes(&blocks);
+    let mut runs: Vec<Vec<Wanted>> = Vec::new();
+    let mut bytes = 0;
+    for (i, (blocks, wanted)) in blocks.iter().zip(wanted).enumerate() {
+        let (Some(blocks), Wanted::Means | Wanted::Moments) = (blocks, wanted) else { continue };
+        let needed = if *wanted == Wanted::Moments { lanes * blocks.moment_bytes() } else { 0 };
+        if runs.is_empty() || (needed > 0 && bytes > 0 && bytes + needed > STATISTICS_BYTES) {
+            runs.push(vec![Wanted::Nothing; network.nodes.len()]);
+            bytes = 0;
+        }
+        bytes += needed;
+        let run = if needed > 0 { runs.len() - 1 } else { 0 };
+        runs[run][i] = *wanted;
+    }
+    runs
+}
+
 /// Runs the float network on `samples`; what is found about node `i` is what `wanted[i]` asks for, and does not depend
 /// on what is asked for about others. Nodes without weights have no statistics. No image is looked at where nothing is
 /// wanted.
