@@ -6,7 +6,7 @@
 //! whole test set, by the fake-quantized model.
 //!
 //! `IMAGES` (512) is the number of calibration images, `POLICIES` a comma-separated choice of rows, `RANGES` a
-//! method as `--ranges` takes it; `FAST=1` also
+//! method as `--ranges` takes it; `REACH=1` only tells how far the farthest sample reaches; `FAST=1` also
 //! measures the models that a search sees; the other settings are named in `settings`.
 
 use bitesize::deliver::candidate::samples;
@@ -118,6 +118,9 @@ fn study(name: &str, network: &Network, images: &Samples<'_>, test: &Batch) -> R
     println!("{name}: float {top1:.2} ({seconds:.1} s, {speed:.0} GMAC/s)");
 
     let start = Instant::now();
+    if setting("REACH").is_some() {
+        return reach(network, images);
+    }
     let method = range_method()?;
     let calibration = calibrate(network, images, &CalibrationSettings { method, ..Default::default() }, go)?;
     let calibrated = start.elapsed().as_secs_f64();
@@ -144,6 +147,28 @@ fn study(name: &str, network: &Network, images: &Samples<'_>, test: &Batch) -> R
             print!("  {method} {:.2} ({seconds:.1} s)", evaluate(&model, &test_images, &test.labels)?);
         }
         println!();
+    }
+    Ok(())
+}
+
+/// How many times as far as those of nine in ten samples the values of the farthest reach, in each tensor: the three largest.
+fn reach(network: &Network, images: &Samples<'_>) -> Result<(), Box<dyn Error>> {
+    let mut extents = vec![Vec::new(); network.tensors.len()];
+    for i in 0..images.len() {
+        let tensors = FloatModel::new(network).forward_tensors(&images.range(i..i + 1))?;
+        for (extents, values) in extents.iter_mut().zip(tensors) {
+            let (lo, hi) = values.iter().fold((0f32, 0f32), |(lo, hi), x| (lo.min(*x), hi.max(*x)));
+            extents.push(hi - lo);
+        }
+    }
+    let mut reached: Vec<(f32, usize)> = Vec::new();
+    for (tensor, extents) in extents.iter_mut().enumerate() {
+        extents.sort_by(f32::total_cmp);
+        reached.push((extents[extents.len() - 1] / extents[(extents.len() - 1) * 9 / 10], tensor));
+    }
+    reached.sort_by(|a, b| b.0.total_cmp(&a.0));
+    for (factor, tensor) in reached.iter().take(3) {
+        println!("  the farthest sample reaches {factor:.2} times as far in `{}`", network.tensors[*tensor].name);
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Post-training quantization: weight levels, scales and corrected biases for any policy.
 
+mod bias;
 mod checks;
 mod layer;
 mod moments;

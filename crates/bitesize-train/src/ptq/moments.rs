@@ -194,3 +194,20 @@ impl Moments {
         (0..count * length).map(|i| self.mean(i / length, i % length)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bitesize_ir::op::{Clamp, FullyConnected};
+
+    #[test]
+    fn no_number_of_inputs_takes_more_than_the_limit() {
+        for (inputs, outputs) in [(10, 3), (2304, 2), (2305, 2), (9216, 2), (40_000, 1), (3_000_000, 1)] {
+            let (weights, bias) = (vec![0.0; inputs * outputs], vec![0.0; outputs]);
+            let blocks = Blocks::of(&Op::FullyConnected(FullyConnected { weights, bias, clamp: Clamp::NONE })).unwrap();
+            let entries = blocks.moment_bytes() / size_of::<f64>() - inputs;
+            assert!(entries <= COVARIANCE_ENTRIES.max(inputs), "{inputs} inputs: {entries} products");
+            assert_eq!(entries == inputs * inputs, inputs <= 2304, "{inputs} inputs are looked at together");
+        }
+    }
+}

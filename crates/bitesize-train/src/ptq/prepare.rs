@@ -1,12 +1,13 @@
 //! Layers quantized under float inputs, each at the widths that are wanted, and models assembled from them.
 
+use super::bias::FloatGroups;
 use super::checks::check;
 use super::layer::LayerQuantizer;
 use super::settings::PtqSettings;
 use super::statistics::{LayerStatistics, Wanted, float_statistics, runs};
 use crate::{Calibration, Progress, Samples, TrainError};
 use bitesize_ir::{BitWidth, Network, Node, NodeId, Op, Policy, PolicySpace, QuantizedModel, WeightQuant};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A layer under the inputs that the float network gives it.
 ///
@@ -123,6 +124,8 @@ pub struct Ptq<'a> {
     pub(super) settings: PtqSettings,
     /// One for each node with weights.
     pub(super) layers: Vec<Option<PreparedLayer>>,
+    /// What layers sum up to in the float network, by group of samples: found when the first model needs it.
+    pub(super) float_groups: OnceLock<Arc<FloatGroups>>,
 }
 
 impl<'a> Ptq<'a> {
@@ -160,7 +163,15 @@ impl<'a> Ptq<'a> {
         }
         let space = PolicySpace::of(network);
         let shared = Arc::new(network.clone());
-        Ok(Self { network, shared, space, calibration, settings: request.settings, layers })
+        Ok(Self {
+            network,
+            shared,
+            space,
+            calibration,
+            settings: request.settings,
+            layers,
+            float_groups: OnceLock::new(),
+        })
     }
 
     /// The encodings of activations that models are built with.

@@ -144,3 +144,57 @@ fn add_channel_sums(values: &[f32], totals: &mut [f64]) {
         totals.iter_mut().zip(pixel).for_each(|(total, x)| *total += f64::from(*x));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bitesize_ir::network::{InputEncoding, Node, Tensor};
+    use bitesize_ir::op::{Clamp, FullyConnected, Op};
+    use bitesize_ir::{Shape, TensorId};
+
+    /// A chain of `layers` of `size` inputs and outputs.
+    fn chain(layers: usize, size: usize) -> Network {
+        let tensor = |i: usize| Tensor { name: format!("t{i}"), shape: Shape::vector(size) };
+        let layer = |i: usize| Node {
+            name: format!("n{i}"),
+            op: Op::FullyConnected(FullyConnected {
+                weights: vec![0.0; size * size],
+                bias: vec![0.0; size],
+                clamp: Clamp::NONE,
+            }),
+            inputs: vec![TensorId(i)],
+            output: TensorId(i + 1),
+        };
+        Network {
+            name: "chain".into(),
+            tensors: (0..=layers).map(tensor).collect(),
+            nodes: (0..layers).map(layer).collect(),
+            input: TensorId(0),
+            output: TensorId(layers),
+            input_encoding: InputEncoding::Real,
+            softmax_dropped: false,
+        }
+    }
+
+    #[test]
+    fn each_layer_is_looked_at_once_and_no_run_takes_more_than_its_share() {
+        for (layers, size, expected) in [(3, 16, 1), (20, 1500, 1), (40, 1500, 2), (90, 1500, 4)] {
+            let network = chain(layers, size);
+            let blocks = Blocks::of(&network.nodes[0].op).unwrap();
+            let mut wanted = vec![Wanted::Moments; layers];
+            wanted[1] = Wanted::Means;
+            wanted[2] = Wanted::Nothing;
+            let runs = runs(&network, &wanted);
+            assert_eq!(runs.len(), expected, "{layers} layers of {size}");
+            for run in &runs {
+                let moments = run.iter().filter(|wanted| **wanted == Wanted::Moments).count();
+                assert!(moments * blocks.moment_bytes() <= STATISTICS_BYTES, "{moments} layers of {size} in one run");
+            }
+            for (i, wanted) in wanted.into_iter().enumerate() {
+                let found: Vec<Wanted> = runs.iter().map(|run| run[i]).filter(|w| *w != Wanted::Nothing).collect();
+                assert_eq!(found, if wanted == Wanted::Nothing { vec![] } else { vec![wanted] }, "layer {i}");
+            }
+        }
+        assert!(runs(&chain(2, 4), &[Wanted::Nothing; 2]).is_empty());
+    }
+}

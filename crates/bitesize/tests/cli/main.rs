@@ -7,6 +7,7 @@ mod data;
 mod edited;
 mod fit;
 mod hostile;
+mod outlier;
 mod pareto;
 mod resume;
 
