@@ -6,7 +6,8 @@
 //! whole test set, by the fake-quantized model.
 //!
 //! `IMAGES` (512) is the number of calibration images, `POLICIES` a comma-separated choice of rows, `RANGES` a
-//! method as `--ranges` takes it; `REACH=1` only tells how far the farthest sample reaches; `FAST=1` also
+//! method as `--ranges` takes it; `REACH=1` only tells how far the farthest sample reaches;
+//! `STRETCHES=N` has the covariance of the layer of most inputs in N stretches, and those of others as large at most; `FAST=1` also
 //! measures the models that a search sees; the other settings are named in `settings`.
 
 use bitesize::deliver::candidate::samples;
@@ -124,7 +125,7 @@ fn study(name: &str, network: &Network, images: &Samples<'_>, test: &Batch) -> R
     let method = range_method()?;
     let calibration = calibrate(network, images, &CalibrationSettings { method, ..Default::default() }, go)?;
     let calibrated = start.elapsed().as_secs_f64();
-    let settings = settings()?;
+    let settings = settings(network)?;
     let nearest = PtqSettings { rounding: Rounding::Nearest, ..settings.clone() };
     let compensated =
         Ptq::prepare(network, images, calibration.clone(), PrepareRequest::everything(network, settings), go)?;
@@ -183,7 +184,7 @@ fn range_method() -> Result<RangeMethod, Box<dyn Error>> {
     })
 }
 
-fn settings() -> Result<PtqSettings, Box<dyn Error>> {
+fn settings(network: &Network) -> Result<PtqSettings, Box<dyn Error>> {
     let mut settings = PtqSettings::default();
     let number = |name: &str| setting(name).map(|v| v.parse::<f64>()).transpose();
     if let Some(value) = number("DAMPING")? {
@@ -197,6 +198,12 @@ fn settings() -> Result<PtqSettings, Box<dyn Error>> {
     }
     if let Some(value) = number("SCALES")? {
         settings.compensated_candidates = value as usize;
+    }
+    if let Some(stretches) = number("STRETCHES")? {
+        // Of the layer whose inputs are the most, the covariance in so many stretches.
+        let most = network.nodes.iter().filter_map(|node| node.op.parameters().map(|p| p.weights.len() / p.bias.len()));
+        let most = most.max().unwrap_or(1) as f64;
+        settings.covariance_entries = (most * most / stretches).ceil() as usize;
     }
     Ok(settings)
 }

@@ -3,7 +3,7 @@
 //! Samples are dealt out to groups, and each group says which bias would keep the mean of each channel for it. A group that
 //! is far from the others in most channels is not heard: its samples leave the ranges where the others do not, and a bias
 //! that makes up for what was cut off is wrong for all others. What is learned from one half of those heard is tried on the
-//! other half: where it leaves a larger error than the float network's biases, these stay.
+//! other half: where it leaves a markedly larger error than the float network's biases, these stay.
 
 use crate::forward::{self, Event};
 use crate::{Progress, Samples, TrainError};
@@ -126,9 +126,14 @@ fn float_group_sums(
     Ok(all)
 }
 
-/// How far from the others, in their own spread, a group's wishes may be in half of the channels. Of normally distributed
-/// ones one in 10^9 is so far in a single channel.
+/// How far from the others, in their own spread, a group's wishes may be in half of the channels. On MobileNetV1 and V2 at 8
+/// and 4 bits none is farther than 3; in layers of MNasNet a few in a hundred are at 10 and beyond.
 const FARTHEST: f64 = 6.0;
+
+/// By what share a correction learned from half of the samples may enlarge the error of the other half. Halves differ by
+/// chance, most where there is nothing to correct: up to 0.38 on MobileNetV1 and V2 with compensated rounding, where
+/// accuracy is the same with and without such corrections; from 0.7 to 1.9 in layers of MNasNet where they cost 0.3 points.
+const MARKED: f64 = 0.5;
 
 /// Groups without which nothing can be told of the others.
 const LEAST_GROUPS: usize = 10;
@@ -155,15 +160,16 @@ pub(super) fn checked(corrected: Vec<f64>, float_biases: &[f32], float: &GroupSu
     if teaching.is_empty() || held_out.is_empty() {
         return corrected;
     }
-    let mut gain = 0.0;
+    let (mut corrected_error, mut float_error) = (0.0, 0.0);
     for (channel, float_bias) in float_biases.iter().enumerate() {
         let learned = bias(&teaching, channel);
         for group in &held_out {
             let wish = wish(*group, channel);
-            gain += (wish - f64::from(*float_bias)).powi(2) - (wish - learned).powi(2);
+            corrected_error += (wish - learned).powi(2);
+            float_error += (wish - f64::from(*float_bias)).powi(2);
         }
     }
-    if gain < 0.0 {
+    if corrected_error > (1.0 + MARKED) * float_error {
         float_biases.iter().map(|bias| f64::from(*bias)).collect()
     } else if heard.len() == groups.len() {
         corrected
@@ -236,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_help_other_samples_is_not_done() {
+    fn what_harms_other_samples_is_not_done() {
         let half = |sample: usize| if sample % 2 == 0 { 0.5 } else { -0.4 };
         assert_eq!(biases(|sample, channel| half(sample) + 0.1 * noise(sample, channel)), [1.0; CHANNELS]);
     }

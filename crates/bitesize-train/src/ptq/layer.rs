@@ -16,7 +16,7 @@ pub(super) struct LayerQuantizer<'a> {
 
 impl<'a> LayerQuantizer<'a> {
     pub(super) fn new(op: &'a Op, moments: &Moments, images: usize, settings: &'a PtqSettings) -> Self {
-        let blocks = Blocks::of(op).expect("the caller passes a layer with weights");
+        let blocks = Blocks::of(op, settings).expect("the caller passes a layer with weights");
         let damping = Damping { of_mean: settings.damping, shrinkage: shrinkage(blocks, moments, images, settings) };
         let curvature = |block| Curvature::new(&moments.covariances(block), blocks.tiles(), damping);
         let curvatures = (0..blocks.count).into_par_iter().map(curvature).collect();

@@ -1,5 +1,6 @@
 //! What a layer's inputs look like, as its weights see them: how often, their mean, their second moments.
 
+use super::settings::PtqSettings;
 use super::tiles::Tiles;
 use crate::operators::{Image, Linear, for_each_tap, vectorized};
 use bitesize_ir::requantize::WeightLayout;
@@ -18,18 +19,21 @@ pub(crate) struct Blocks {
     pub(crate) length: usize,
     /// Whether weights lie `[taps][channels]` instead of one output channel after the other.
     channel_minor: bool,
+    /// Entries that the covariances of all blocks may have together.
+    covariance_entries: usize,
 }
 
 impl Blocks {
     /// The blocks of `op`, `None` where it has no weights.
-    pub(crate) fn of(op: &Op) -> Option<Self> {
+    pub(crate) fn of(op: &Op, settings: &PtqSettings) -> Option<Self> {
         let weights = op.parameters()?.weights.len();
+        let covariance_entries = settings.covariance_entries;
         Some(match WeightLayout::of(op)? {
-            WeightLayout::ChannelMajor { out_c, per_channel, out_per_group, .. } => {
-                Self { count: out_c / out_per_group, rows: out_per_group, length: per_channel, channel_minor: false }
+            WeightLayout::ChannelMajor { out_c, per_channel: length, out_per_group: rows, .. } => {
+                Self { count: out_c / rows, rows, length, channel_minor: false, covariance_entries }
             }
-            WeightLayout::ChannelMinor { channels } => {
-                Self { count: channels, rows: 1, length: weights / channels, channel_minor: true }
+            WeightLayout::ChannelMinor { channels: count } => {
+                Self { count, rows: 1, length: weights / count, channel_minor: true, covariance_entries }
             }
         })
     }
@@ -45,9 +49,9 @@ impl Blocks {
     }
 
     /// The stretches of inputs within which products are summed: all inputs of a block together where the layer's
-    /// covariances have at most [`COVARIANCE_ENTRIES`] entries so, else stretches as long as that allows.
+    /// covariances may have so many entries, else stretches as long as they may.
     pub(crate) fn tiles(self) -> Tiles {
-        Tiles::new(self.length, COVARIANCE_ENTRIES / (self.count * self.length).max(1))
+        Tiles::new(self.length, self.covariance_entries / (self.count * self.length).max(1))
     }
 
     /// Bytes of the [`Moments`] of such a layer.
@@ -55,10 +59,6 @@ impl Blocks {
         self.count * (self.length + self.tiles().entries()) * size_of::<f64>()
     }
 }
-
-/// Entries that the covariances of a layer may have together: those of one block of 2,304 inputs, a 3x3 convolution of
-/// 256 channels. Ten copies of them (one for each lane of the sums, and their total) are 425 MB.
-const COVARIANCE_ENTRIES: usize = 2304 * 2304;
 
 /// Sums over output pixels of the inputs that weights meet, and of their products, block by block.
 #[derive(Clone, Debug)]
@@ -202,11 +202,13 @@ mod tests {
 
     #[test]
     fn no_number_of_inputs_takes_more_than_the_limit() {
+        let settings = PtqSettings::default();
         for (inputs, outputs) in [(10, 3), (2304, 2), (2305, 2), (9216, 2), (40_000, 1), (3_000_000, 1)] {
             let (weights, bias) = (vec![0.0; inputs * outputs], vec![0.0; outputs]);
-            let blocks = Blocks::of(&Op::FullyConnected(FullyConnected { weights, bias, clamp: Clamp::NONE })).unwrap();
+            let op = Op::FullyConnected(FullyConnected { weights, bias, clamp: Clamp::NONE });
+            let blocks = Blocks::of(&op, &settings).unwrap();
             let entries = blocks.moment_bytes() / size_of::<f64>() - inputs;
-            assert!(entries <= COVARIANCE_ENTRIES.max(inputs), "{inputs} inputs: {entries} products");
+            assert!(entries <= settings.covariance_entries.max(inputs), "{inputs} inputs: {entries} products");
             assert_eq!(entries == inputs * inputs, inputs <= 2304, "{inputs} inputs are looked at together");
         }
     }

@@ -149,12 +149,12 @@ impl<'a> Ptq<'a> {
         check(network, samples, &calibration)?;
         request.check(network)?;
         let wanted: Vec<Wanted> = (0..network.nodes.len()).map(|i| request.statistics(i)).collect();
-        let runs = runs(network, &wanted);
+        let runs = runs(network, &wanted, &request.settings);
         let mut layers = request.known.clone();
         for (done, run) in runs.iter().enumerate() {
             let (before, total) = (done * samples.len(), runs.len() * samples.len());
             let mut of_all = |images, _| progress(before + images, total);
-            let statistics = float_statistics(network, samples, run, &mut of_all)?;
+            let statistics = float_statistics(network, samples, (run, &request.settings), &mut of_all)?;
             for (i, statistics) in statistics.into_iter().enumerate() {
                 if let Some(statistics) = statistics {
                     layers[i] = Some(prepare_layer(&network.nodes[i], i, &request, &statistics, samples.len()));

@@ -142,7 +142,7 @@ impl Ptq<'_> {
         let network = self.network;
         let node = network.node(id);
         let input = node.inputs[0];
-        let blocks = Blocks::of(&node.op).expect("the caller passes a layer with weights");
+        let blocks = Blocks::of(&node.op, &self.settings).expect("the caller passes a layer with weights");
         let centre = centre(network, input, activations);
         let scale = activations[input.0].scale;
         let size = network.shape(input).elements();
@@ -170,7 +170,7 @@ impl Ptq<'_> {
         let node = self.network.node(id);
         let input = node.inputs[0];
         let seen = LayerInput::of(self.network, input, &activations[input.0]);
-        let blocks = Blocks::of(&node.op).expect("the caller passes a layer with weights");
+        let blocks = Blocks::of(&node.op, &self.settings).expect("the caller passes a layer with weights");
         let layout = bitesize_ir::requantize::WeightLayout::of(&node.op).expect("so it has a layout");
         let mut means = moments.means();
         if centre.len() > 1 {

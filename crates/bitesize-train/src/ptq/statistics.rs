@@ -1,6 +1,7 @@
 //! What every layer with weights meets and makes in the float network.
 
 use super::moments::{Blocks, Moments};
+use super::settings::PtqSettings;
 use crate::forward::{self, Event};
 use crate::operators::{Image, Linear};
 use crate::{Progress, Samples, TrainError};
@@ -65,8 +66,8 @@ fn lanes(blocks: &[Option<Blocks>]) -> usize {
 
 /// What to find out in each run of the network, so that the moments of no run take more than [`STATISTICS_BYTES`], unless
 /// those of one layer do. The first finds all means that are wanted without moments; there is no run for nothing.
-pub(super) fn runs(network: &Network, wanted: &[Wanted]) -> Vec<Vec<Wanted>> {
-    let blocks: Vec<Option<Blocks>> = network.nodes.iter().map(|node| Blocks::of(&node.op)).collect();
+pub(super) fn runs(network: &Network, wanted: &[Wanted], settings: &PtqSettings) -> Vec<Vec<Wanted>> {
+    let blocks: Vec<Option<Blocks>> = network.nodes.iter().map(|node| Blocks::of(&node.op, settings)).collect();
     let lanes = lanes(&blocks);
     let mut runs: Vec<Vec<Wanted>> = Vec::new();
     let mut bytes = 0;
@@ -90,10 +91,10 @@ pub(super) fn runs(network: &Network, wanted: &[Wanted]) -> Vec<Vec<Wanted>> {
 pub(super) fn float_statistics(
     network: &Network,
     samples: &Samples<'_>,
-    wanted: &[Wanted],
+    (wanted, settings): (&[Wanted], &PtqSettings),
     progress: Progress<'_>,
 ) -> Result<Vec<Option<LayerStatistics>>, TrainError> {
-    let blocks: Vec<Option<Blocks>> = network.nodes.iter().map(|node| Blocks::of(&node.op)).collect();
+    let blocks: Vec<Option<Blocks>> = network.nodes.iter().map(|node| Blocks::of(&node.op, settings)).collect();
     let start: Vec<Option<LayerStatistics>> =
         blocks.iter().zip(wanted).map(|(blocks, wanted)| LayerStatistics::new((*blocks)?, *wanted)).collect();
     if start.iter().all(Option::is_none) {
@@ -178,13 +179,14 @@ mod tests {
 
     #[test]
     fn each_layer_is_looked_at_once_and_no_run_takes_more_than_its_share() {
+        let settings = PtqSettings::default();
         for (layers, size, expected) in [(3, 16, 1), (20, 1500, 1), (40, 1500, 2), (90, 1500, 4)] {
             let network = chain(layers, size);
-            let blocks = Blocks::of(&network.nodes[0].op).unwrap();
+            let blocks = Blocks::of(&network.nodes[0].op, &settings).unwrap();
             let mut wanted = vec![Wanted::Moments; layers];
             wanted[1] = Wanted::Means;
             wanted[2] = Wanted::Nothing;
-            let runs = runs(&network, &wanted);
+            let runs = runs(&network, &wanted, &settings);
             assert_eq!(runs.len(), expected, "{layers} layers of {size}");
             for run in &runs {
                 let moments = run.iter().filter(|wanted| **wanted == Wanted::Moments).count();
@@ -195,6 +197,6 @@ mod tests {
                 assert_eq!(found, if wanted == Wanted::Nothing { vec![] } else { vec![wanted] }, "layer {i}");
             }
         }
-        assert!(runs(&chain(2, 4), &[Wanted::Nothing; 2]).is_empty());
+        assert!(runs(&chain(2, 4), &[Wanted::Nothing; 2], &settings).is_empty());
     }
 }
