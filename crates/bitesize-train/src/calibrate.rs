@@ -1,11 +1,16 @@
 //! Ranges of activations, and from them an encoding of each tensor at each width.
 //!
-//! Two streaming passes of the float network: least and greatest value of each tensor, then a histogram between them.
+//! Two streaming passes of the float network: least and greatest value of each tensor, then a histogram between them. Samples
+//! that would rule a range by themselves are left out of both ([`outliers`]).
 //! Tensors that share an encoding (max-pool, clamp and pad pass theirs on) are calibrated together, on the values that
 //! some operator reads as numbers: what a clamp cuts off does not count.
 
+mod bounds;
+mod outliers;
+
+pub use outliers::LeftOut;
+
 use crate::forward::{self, Event};
-use crate::operators;
 use crate::{Progress, Samples, TrainError};
 use bitesize_ir::policy::{Policy, PolicySpace};
 use bitesize_ir::{ActivationQuant, BitWidth, InputEncoding, Network, TensorId};
@@ -46,9 +51,9 @@ impl Default for CalibrationSettings {
 pub struct TensorRange {
     /// The tensor's name.
     pub name: String,
-    /// Least real value seen.
+    /// Least real value seen in samples that were not left out.
     pub lo: f64,
-    /// Greatest real value seen.
+    /// Greatest real value seen there.
     pub hi: f64,
     /// At 2, 4 and 8 bits. Tensors that share an encoding hold the same.
     pub encodings: [ActivationQuant; 3],
@@ -59,6 +64,10 @@ pub struct TensorRange {
 pub struct Calibration {
     /// One for each tensor.
     pub tensors: Vec<TensorRange>,
+    /// Samples that ranges were not made from, in rising order. Whatever else learns from the samples should leave them
+    /// out too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
 }
 
 impl Calibration {
@@ -74,7 +83,8 @@ impl Calibration {
     }
 }
 
-/// Finds ranges on `samples` and encodings for every tensor of a rewritten `network`. Labels are not needed.
+/// Finds ranges on `samples` and encodings for every tensor of a rewritten `network`. Labels are not needed. Samples with
+/// values far beyond those of nearly all others are left out, which [`Calibration::left_out`] tells.
 ///
 /// `progress` counts images, each twice.
 ///
@@ -92,8 +102,12 @@ pub fn calibrate(
         return Err(TrainError::NoSamples);
     }
     let total = 2 * samples.len();
-    let bounds = find_bounds(network, samples, &mut |done, _| progress(done, total))?;
-    let histograms = find_histograms(network, samples, &bounds, &mut |done, half| progress(half + done, total))?;
+    let of_samples = bounds::of_samples(network, samples, &mut |done, _| progress(done, total))?;
+    let left_out = outliers::find(network, &of_samples);
+    let is_kept = |sample: usize| left_out.binary_search_by_key(&sample, |left_out| left_out.sample).is_err();
+    let bounds: Vec<(f32, f32)> = of_samples.iter().map(|bounds| bounds::of_all(bounds, is_kept)).collect();
+    let mut of_both = |done, half| progress(half + done, total);
+    let histograms = find_histograms(network, samples, &bounds, &is_kept, &mut of_both)?;
 
     let roots: Vec<usize> = (0..bounds.len()).map(|t| network.encoding_root(TensorId(t)).0).collect();
     let output_root = network.encoding_root(network.output).0;
@@ -119,7 +133,7 @@ pub fn calibrate(
         hi: f64::from(bounds[t].1),
         encodings: encodings[roots[t]],
     });
-    Ok(Calibration { tensors: tensors.collect() })
+    Ok(Calibration { tensors: tensors.collect(), left_out })
 }
 
 /// Whether the tensor is the output or read by an operator that makes a new encoding.
@@ -128,48 +142,6 @@ fn is_read_as_numbers(network: &Network, tensor: TensorId) -> bool {
 }
 
 const LANES: usize = 8;
-
-/// Least and greatest value of each tensor.
-fn find_bounds(
-    network: &Network,
-    samples: &Samples<'_>,
-    progress: Progress<'_>,
-) -> Result<Vec<(f32, f32)>, TrainError> {
-    let start = vec![(f32::INFINITY, f32::NEG_INFINITY, true); network.tensors.len()];
-    let lanes = forward::fold_chunks(
-        samples.len(),
-        forward::chunk_images(network),
-        vec![start; LANES],
-        progress,
-        |lane, range| {
-            let count = range.len();
-            forward::run(network, samples.range(range).to_real(network), count, &mut |event| {
-                if let Event::Tensor { id, values } = event {
-                    let (lo, hi, finite) = &mut lane[id.0];
-                    operators::vectorized(
-                        #[inline(always)]
-                        || {
-                            for value in values {
-                                *lo = if value < lo { *value } else { *lo };
-                                *hi = if value > hi { *value } else { *hi };
-                                *finite &= value.is_finite();
-                            }
-                        },
-                    );
-                }
-            });
-        },
-    )?;
-    (0..network.tensors.len())
-        .map(|t| {
-            if lanes.iter().any(|lane| !lane[t].2) {
-                return Err(TrainError::NotFinite { tensor: network.tensors[t].name.clone() });
-            }
-            let fold = |(lo, hi): (f32, f32), lane: &Vec<(f32, f32, bool)>| (lo.min(lane[t].0), hi.max(lane[t].1));
-            Ok(lanes.iter().fold((f32::INFINITY, f32::NEG_INFINITY), fold))
-        })
-        .collect()
-}
 
 const BINS: usize = 2048;
 
@@ -213,6 +185,7 @@ fn find_histograms(
     network: &Network,
     samples: &Samples<'_>,
     bounds: &[(f32, f32)],
+    is_kept: &(dyn Fn(usize) -> bool + Sync),
     progress: Progress<'_>,
 ) -> Result<Vec<Histogram>, TrainError> {
     let start: Vec<Histogram> = bounds.iter().map(|b| Histogram::new(*b)).collect();
@@ -222,10 +195,11 @@ fn find_histograms(
         vec![start; LANES],
         progress,
         |lane, range| {
-            let count = range.len();
-            forward::run(network, samples.range(range).to_real(network), count, &mut |event| {
+            let kept: Vec<bool> = range.clone().map(is_kept).collect();
+            forward::run(network, samples.range(range).to_real(network), kept.len(), &mut |event| {
                 if let Event::Tensor { id, values } = event {
-                    lane[id.0].add(values);
+                    let images = values.chunks_exact(network.shape(id).elements());
+                    images.zip(&kept).filter(|(_, kept)| **kept).for_each(|(image, _)| lane[id.0].add(image));
                 }
             });
         },

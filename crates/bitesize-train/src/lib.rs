@@ -38,7 +38,7 @@ mod operators;
 mod ptq;
 mod samples;
 
-pub use calibrate::{Calibration, CalibrationSettings, RangeMethod, TensorRange, calibrate};
+pub use calibrate::{Calibration, CalibrationSettings, LeftOut, RangeMethod, TensorRange, calibrate};
 pub use fake_quant::{FakeQuantModel, fake_quant_forward};
 pub use float::FloatModel;
 pub use ptq::{PrepareRequest, PreparedLayer, Ptq, PtqSettings, Rounding, quantize_nearest};
@@ -66,10 +66,15 @@ pub enum TrainError {
     #[error("calibration needs at least one image, there is none")]
     NoSamples,
     /// A float activation is infinite or NaN.
-    #[error("the float network gives infinite or undefined values in tensor `{tensor}`; it cannot be quantized")]
+    #[error(
+        "the float network gives infinite or undefined values in tensor `{tensor}` on calibration sample {sample}; it cannot \
+         be quantized: leave out the sample if its values are wrong, or train the network to bear them"
+    )]
     NotFinite {
         /// The first such tensor.
         tensor: String,
+        /// The first such sample, counted from 0.
+        sample: usize,
     },
     /// The network still holds an operator that the rewrites remove.
     #[error("`{node}` is a {op}, which has no quantized form; rewrite the network first")]

@@ -5,8 +5,11 @@ use bitesize_ir::shape::{Pads, Shape, Window};
 use faer::{Accum, MatMut, MatRef, Par};
 use std::ops::Range;
 
-/// Rows gathered at once for a convolution that is not a plain matrix product, in elements.
+/// Rows gathered at once for a convolution that is not a plain matrix product, in elements: of whole images, ...
 const GATHER_ELEMENTS: usize = 1 << 18;
+
+/// ... or of a part of one image, where its rows take more than this.
+const PART_ELEMENTS: usize = 1 << 22;
 
 /// Runs loops compiled for the widest vectors that the CPU has. Additions keep their order: results do not change.
 #[inline(always)]
@@ -23,13 +26,6 @@ pub(crate) struct Image<'a> {
     pub(crate) count: usize,
     /// `count * shape.elements()`.
     pub(crate) values: &'a [f32],
-}
-
-impl<'a> Image<'a> {
-    fn images(&self, range: Range<usize>) -> Image<'a> {
-        let size = self.shape.elements();
-        Image { shape: self.shape, count: range.len(), values: &self.values[range.start * size..range.end * size] }
-    }
 }
 
 /// The linear part of a layer with weights, as a matrix product or a depthwise sum.
@@ -75,10 +71,9 @@ impl<'a> Linear<'a> {
             Self::Dense { groups, .. } => {
                 let out_c = bias.len();
                 let (per_group, length) = (out_c / groups, weights.len() / out_c);
-                self.for_each_rows(input, output, |group, rows, range| {
-                    let size = output.elements();
-                    let count = range.len() * output.pixels();
-                    let target = &mut sums[range.start * size..range.end * size];
+                self.for_each_rows(input, output, |group, rows, pixels| {
+                    let count = pixels.len();
+                    let target = &mut sums[pixels.start * out_c..pixels.end * out_c];
                     let target = MatMut::from_row_major_slice_mut(target, count, out_c);
                     let weights = &weights[group * per_group * length..(group + 1) * per_group * length];
                     let weights = MatRef::from_row_major_slice(weights, per_group, length).transpose();
@@ -91,8 +86,9 @@ impl<'a> Linear<'a> {
         sums
     }
 
-    /// For a dense layer: calls `visit(group, rows, images)` with the matrix whose rows are the inputs of one output
-    /// pixel of one group (`kh * kw * in_c / groups` long, zeros in the padding), a few images at a time.
+    /// For a dense layer: calls `visit(group, rows, pixels)` with the matrix whose rows are the inputs of one output
+    /// pixel of one group (`kh * kw * in_c / groups` long, zeros in the padding), a few images or a part of one at a time.
+    /// `pixels` are output pixels, those of one image after those of the other.
     pub(crate) fn for_each_rows(
         self,
         input: &Image<'_>,
@@ -100,45 +96,58 @@ impl<'a> Linear<'a> {
         mut visit: impl FnMut(usize, &[f32], Range<usize>),
     ) {
         let Self::Dense { window, groups } = self else { return };
+        let pixels = output.pixels();
         if window.is_pointwise() && groups == 1 {
-            return visit(0, input.values, 0..input.count);
+            return visit(0, input.values, 0..input.count * pixels);
         }
         let channels = input.shape.c / groups;
         let row = window.area() * channels;
-        let step = (GATHER_ELEMENTS / (row * output.pixels())).clamp(1, input.count.max(1));
+        let step = if row * pixels <= PART_ELEMENTS {
+            (GATHER_ELEMENTS / (row * pixels)).clamp(1, input.count.max(1)) * pixels
+        } else {
+            (PART_ELEMENTS / row).max(1)
+        };
         let mut rows = Vec::new();
-        for start in (0..input.count).step_by(step) {
-            let range = start..(start + step).min(input.count);
+        let mut start = 0;
+        while start < input.count * pixels {
+            // A part never reaches from one image into the next.
+            let most = if step < pixels { start / pixels * pixels + pixels } else { input.count * pixels };
+            let range = start..(start + step).min(most);
             for group in 0..groups {
                 let channels = group * channels..(group + 1) * channels;
-                gather_rows(&input.images(range.clone()), output, window, channels, &mut rows);
+                gather_rows(input, output, window, channels, range.clone(), &mut rows);
                 visit(group, &rows, range.clone());
             }
+            start = range.end;
         }
     }
 }
 
-/// Fills `rows` with the window of each output pixel over some input channels, zeros in the padding.
-fn gather_rows(input: &Image<'_>, output: Shape, window: &Window, channels: Range<usize>, rows: &mut Vec<f32>) {
+/// Fills `rows` with the windows of the output pixels `pixels` over some input channels, zeros in the padding.
+fn gather_rows(
+    input: &Image<'_>,
+    output: Shape,
+    window: &Window,
+    channels: Range<usize>,
+    pixels: Range<usize>,
+    rows: &mut Vec<f32>,
+) {
     let Shape { h, w, c } = input.shape;
     let [kh, kw] = window.kernel;
     let span = channels.len();
     rows.clear();
-    rows.resize(input.count * output.pixels() * kh * kw * span, 0.0);
-    let mut row = rows.chunks_exact_mut(kh * kw * span);
-    for image in input.values.chunks_exact(input.shape.elements()) {
-        for oy in 0..output.h {
-            for ox in 0..output.w {
-                let row = row.next().expect("rows has one row for each output pixel");
-                for ky in 0..kh {
-                    let Some(y) = window.source(0, oy, ky, h) else { continue };
-                    for kx in 0..kw {
-                        let Some(x) = window.source(1, ox, kx, w) else { continue };
-                        let from = (y * w + x) * c + channels.start;
-                        let to = (ky * kw + kx) * span;
-                        row[to..to + span].copy_from_slice(&image[from..from + span]);
-                    }
-                }
+    rows.resize(pixels.len() * kh * kw * span, 0.0);
+    for (pixel, row) in pixels.zip(rows.chunks_exact_mut(kh * kw * span)) {
+        let (image, pixel) = (pixel / output.pixels(), pixel % output.pixels());
+        let image = &input.values[image * input.shape.elements()..][..input.shape.elements()];
+        let (oy, ox) = (pixel / output.w, pixel % output.w);
+        for ky in 0..kh {
+            let Some(y) = window.source(0, oy, ky, h) else { continue };
+            for kx in 0..kw {
+                let Some(x) = window.source(1, ox, kx, w) else { continue };
+                let from = (y * w + x) * c + channels.start;
+                let to = (ky * kw + kx) * span;
+                row[to..to + span].copy_from_slice(&image[from..from + span]);
             }
         }
     }

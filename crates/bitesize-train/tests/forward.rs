@@ -57,6 +57,9 @@ fn every_operator_equals_the_plain_loops() {
         b.conv(x, window([1, 1], [2, 3], [1, 1], [0; 4]), 1, 3, Clamp::NONE);
     });
     one("convolution, whole image", Shape::new(5, 4, 3), |b| _ = b.conv(x, Window::of([5, 4]), 1, 6, Clamp::NONE));
+    // Windows of one image that are gathered in parts.
+    one("convolution, large", Shape::new(65, 65, 128), |b| _ = b.conv(x, three(), 1, 2, Clamp::NONE));
+    one("convolution, large and grouped", Shape::new(70, 70, 192), |b| _ = b.conv(x, three(), 2, 2, Clamp::NONE));
     one("depthwise", Shape::new(7, 6, 5), |b| _ = b.depthwise(x, odd, Clamp::RELU));
     one("fully connected", Shape::vector(9), |b| _ = b.fully_connected(x, 4));
     one("average", Shape::new(6, 5, 3), |b| _ = b.average(x, window([3, 3], [2, 2], [1, 1], [1, 1, 1, 1]), false));

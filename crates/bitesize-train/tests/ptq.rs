@@ -192,7 +192,7 @@ fn what_cannot_be_quantized_is_refused() {
         Ptq::prepare(network, samples, calibration, everything(network), &mut go()).map(|_| ())
     };
     assert_eq!(prepare(&network, &samples.range(0..0), calibration.clone()), Err(TrainError::NoSamples));
-    let short = Calibration { tensors: calibration.tensors[1..].to_vec() };
+    let short = Calibration { tensors: calibration.tensors[1..].to_vec(), left_out: Vec::new() };
     assert!(matches!(prepare(&network, &samples, short), Err(TrainError::Mismatch { .. })));
 
     let mut builder = Builder::new(Shape::new(2, 2, 3), InputEncoding::Real, 1);
@@ -257,6 +257,36 @@ fn a_layer_at_a_width_does_not_depend_on_its_company() {
 
     let (again, images) = prepare(vec![BitWidth::ALL.to_vec(); nodes], known);
     assert_eq!((again, images), (all, 0), "nothing was missing");
+}
+
+#[test]
+fn layers_of_many_inputs_are_quantized_well() {
+    let mut builder = Builder::new(Shape::new(20, 20, 30), InputEncoding::Real, 9);
+    builder.conv(TensorId(0), Window::of([20, 20]), 1, 3, Clamp::NONE);
+    let network = builder.network;
+    let mut numbers = Numbers::new(4);
+    let mut sample = || {
+        let common = numbers.next();
+        numbers.many(12_000, 0.7).into_iter().map(move |own| common + own)
+    };
+    let values: Vec<f32> = (0..24).flat_map(|_| sample()).collect();
+    let samples = Samples::real(network.shape(network.input), &values);
+    let wanted = vec![vec![BitWidth::B8, BitWidth::B4]];
+    let request = PrepareRequest { wanted, ..everything(&network) };
+    let ptq = Ptq::prepare(&network, &samples, calibration(&network, &samples), request, &mut go()).unwrap();
+    let space = PolicySpace::of(&network);
+    for (bits, limit) in [(BitWidth::B8, 1e-3), (BitWidth::B4, 0.02)] {
+        let policy = Policy::uniform(&space, bits, BitWidth::B8);
+        for model in
+            [ptq.quantize_fast(&policy).unwrap(), ptq.quantize_sequential(&policy, &samples, &mut go()).unwrap()]
+        {
+            let input = model.activations[network.input.0];
+            let codes: Vec<u8> = values.iter().map(|v| input.quantize(f64::from(*v))).collect();
+            let error = relative_error(&model, &samples, &codes);
+            println!("{bits} bits: {error}");
+            assert!(error <= limit, "{bits} bits: {error}");
+        }
+    }
 }
 
 #[test]

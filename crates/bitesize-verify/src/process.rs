@@ -75,6 +75,8 @@ impl Place<'_> {
         let mut child = Command::new(program)
             .args(arguments)
             .current_dir(self.folder)
+            // So that what a compiler leaves behind when it is killed goes with the folder.
+            .env("TMPDIR", ".")
             .stdin(Stdio::null())
             .stdout(file.try_clone().map_err(io)?)
             .stderr(file)

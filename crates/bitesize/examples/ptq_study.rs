@@ -5,7 +5,9 @@
 //! package `dataset-fashion-mnist` puts them. Calibration uses training images without their labels; accuracy is on the
 //! whole test set, by the fake-quantized model.
 //!
-//! `IMAGES` (512) is the number of calibration images, `POLICIES` a comma-separated choice of rows; `FAST=1` also
+//! `IMAGES` (512) is the number of calibration images, `POLICIES` a comma-separated choice of rows, `RANGES` a
+//! method as `--ranges` takes it; `REACH=1` only tells how far the farthest sample reaches;
+//! `STRETCHES=N` has the covariance of the layer of most inputs in N stretches, and those of others as large at most; `FAST=1` also
 //! measures the models that a search sees; the other settings are named in `settings`.
 
 use bitesize::deliver::candidate::samples;
@@ -14,8 +16,8 @@ use bitesize::input::{Batch, Dataset, Model, Preprocess, PreprocessFile, Request
 use bitesize::observe::Monitor;
 use bitesize_ir::{BitWidth, Network, Op, Policy, PolicySpace, QuantizedModel};
 use bitesize_train::{
-    CalibrationSettings, FakeQuantModel, FloatModel, PrepareRequest, Ptq, PtqSettings, Rounding, Samples, accuracy,
-    calibrate,
+    CalibrationSettings, FakeQuantModel, FloatModel, PrepareRequest, Ptq, PtqSettings, RangeMethod, Rounding, Samples,
+    accuracy, calibrate,
 };
 use std::error::Error;
 use std::ops::ControlFlow;
@@ -117,9 +119,13 @@ fn study(name: &str, network: &Network, images: &Samples<'_>, test: &Batch) -> R
     println!("{name}: float {top1:.2} ({seconds:.1} s, {speed:.0} GMAC/s)");
 
     let start = Instant::now();
-    let calibration = calibrate(network, images, &CalibrationSettings::default(), go)?;
+    if setting("REACH").is_some() {
+        return reach(network, images);
+    }
+    let method = range_method()?;
+    let calibration = calibrate(network, images, &CalibrationSettings { method, ..Default::default() }, go)?;
     let calibrated = start.elapsed().as_secs_f64();
-    let settings = settings()?;
+    let settings = settings(network)?;
     let nearest = PtqSettings { rounding: Rounding::Nearest, ..settings.clone() };
     let compensated =
         Ptq::prepare(network, images, calibration.clone(), PrepareRequest::everything(network, settings), go)?;
@@ -146,7 +152,39 @@ fn study(name: &str, network: &Network, images: &Samples<'_>, test: &Batch) -> R
     Ok(())
 }
 
-fn settings() -> Result<PtqSettings, Box<dyn Error>> {
+/// How many times as far as those of nine in ten samples the values of the farthest reach, in each tensor: the three largest.
+fn reach(network: &Network, images: &Samples<'_>) -> Result<(), Box<dyn Error>> {
+    let mut extents = vec![Vec::new(); network.tensors.len()];
+    for i in 0..images.len() {
+        let tensors = FloatModel::new(network).forward_tensors(&images.range(i..i + 1))?;
+        for (extents, values) in extents.iter_mut().zip(tensors) {
+            let (lo, hi) = values.iter().fold((0f32, 0f32), |(lo, hi), x| (lo.min(*x), hi.max(*x)));
+            extents.push(hi - lo);
+        }
+    }
+    let mut reached: Vec<(f32, usize)> = Vec::new();
+    for (tensor, extents) in extents.iter_mut().enumerate() {
+        extents.sort_by(f32::total_cmp);
+        reached.push((extents[extents.len() - 1] / extents[(extents.len() - 1) * 9 / 10], tensor));
+    }
+    reached.sort_by(|a, b| b.0.total_cmp(&a.0));
+    for (factor, tensor) in reached.iter().take(3) {
+        println!("  the farthest sample reaches {factor:.2} times as far in `{}`", network.tensors[*tensor].name);
+    }
+    Ok(())
+}
+
+fn range_method() -> Result<RangeMethod, Box<dyn Error>> {
+    let Some(text) = setting("RANGES") else { return Ok(RangeMethod::default()) };
+    Ok(match text.split_once(':') {
+        Some(("percentile", share)) => RangeMethod::Percentile(share.parse::<f64>()? / 100.0),
+        None if text == "min-max" => RangeMethod::MinMax,
+        None if text == "min-error" => RangeMethod::MinError,
+        _ => return Err(format!("RANGES is `{text}`").into()),
+    })
+}
+
+fn settings(network: &Network) -> Result<PtqSettings, Box<dyn Error>> {
     let mut settings = PtqSettings::default();
     let number = |name: &str| setting(name).map(|v| v.parse::<f64>()).transpose();
     if let Some(value) = number("DAMPING")? {
@@ -160,6 +198,12 @@ fn settings() -> Result<PtqSettings, Box<dyn Error>> {
     }
     if let Some(value) = number("SCALES")? {
         settings.compensated_candidates = value as usize;
+    }
+    if let Some(stretches) = number("STRETCHES")? {
+        // Of the layer whose inputs are the most, the covariance in so many stretches.
+        let most = network.nodes.iter().filter_map(|node| node.op.parameters().map(|p| p.weights.len() / p.bias.len()));
+        let most = most.max().unwrap_or(1) as f64;
+        settings.covariance_entries = (most * most / stretches).ceil() as usize;
     }
     Ok(settings)
 }

@@ -103,7 +103,7 @@ fn what_cannot_be_calibrated_is_refused() {
     let network = chain(Shape::vector(1), vec![]);
     assert_eq!(ranges(&network, &[], RangeMethod::MinMax), Err(TrainError::NoSamples));
     let overflow = ranges(&network, &[f32::MAX], RangeMethod::MinMax);
-    assert_eq!(overflow, Err(TrainError::NotFinite { tensor: "t1".into() }));
+    assert_eq!(overflow, Err(TrainError::NotFinite { tensor: "t1".into(), sample: 0 }));
     let stopped =
         calibrate(&network, &Samples::real(Shape::vector(1), &[1.0]), &CalibrationSettings::default(), &mut |_, _| {
             ControlFlow::Break(())
@@ -116,4 +116,32 @@ fn a_tensor_that_is_always_zero_has_an_encoding() {
     let network = chain(Shape::vector(2), vec![Op::Add(Clamp::NONE)]);
     let found = ranges(&network, &[0.0, 0.0], RangeMethod::MinError).unwrap();
     assert_eq!(found.encoding(TensorId(1), BitWidth::B2), ActivationQuant { bits: BitWidth::B2, scale: 1.0, zero: 0 });
+}
+
+#[test]
+fn a_sample_far_beyond_the_others_changes_nothing() {
+    let network = chain(Shape::vector(8), vec![Op::Add(Clamp::NONE)]);
+    let usual = |i: usize| ((i * 37 % 101) as f32 / 50.0 - 1.0) * 1.3;
+    let values: Vec<f32> = (0..8 * 60).map(usual).collect();
+    for bad in [[30.0; 8], [-500.0; 8], [1e20; 8], [0.0, 0.0, 40.0, 0.0, 0.0, 0.0, 0.0, 0.0]] {
+        let mut with = values.clone();
+        with.splice(8 * 17..8 * 17, bad);
+        for method in [RangeMethod::MinError, RangeMethod::MinMax, RangeMethod::Percentile(0.999)] {
+            let (clean, found) = (ranges(&network, &values, method).unwrap(), ranges(&network, &with, method).unwrap());
+            assert_eq!(found.tensors, clean.tensors, "{method:?} with {bad:?}");
+            assert_eq!(clean.left_out, []);
+            let [left_out] = &found.left_out[..] else { panic!("{:?}", found.left_out) };
+            assert_eq!((left_out.sample, left_out.tensor.as_str()), (17, "t0"));
+            assert!(left_out.factor > 10.0, "{left_out:?}");
+        }
+    }
+}
+
+#[test]
+fn a_sample_that_overflows_is_told() {
+    let network = chain(Shape::vector(2), vec![]);
+    let mut values = [0.5; 40];
+    values[2 * 13] = f32::MAX;
+    let overflow = ranges(&network, &values, RangeMethod::MinError);
+    assert_eq!(overflow, Err(TrainError::NotFinite { tensor: "t1".into(), sample: 13 }));
 }

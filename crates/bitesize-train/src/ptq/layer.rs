@@ -16,9 +16,9 @@ pub(super) struct LayerQuantizer<'a> {
 
 impl<'a> LayerQuantizer<'a> {
     pub(super) fn new(op: &'a Op, moments: &Moments, images: usize, settings: &'a PtqSettings) -> Self {
-        let blocks = Blocks::of(op).expect("the caller passes a layer with weights");
+        let blocks = Blocks::of(op, settings).expect("the caller passes a layer with weights");
         let damping = Damping { of_mean: settings.damping, shrinkage: shrinkage(blocks, moments, images, settings) };
-        let curvature = |block| Curvature::new(&moments.covariance(block), blocks.length, damping);
+        let curvature = |block| Curvature::new(&moments.covariances(block), blocks.tiles(), damping);
         let curvatures = (0..blocks.count).into_par_iter().map(curvature).collect();
         Self { op, blocks, curvatures, settings }
     }
@@ -63,6 +63,6 @@ const INDEPENDENT_PIXELS: f64 = 16.0;
 /// The share of a covariance's off-diagonal entries that cannot be trusted.
 fn shrinkage(blocks: Blocks, moments: &Moments, images: usize, settings: &PtqSettings) -> f64 {
     let rows = moments.rows_seen.min(images as f64 * INDEPENDENT_PIXELS);
-    let needed = blocks.length as f64 * settings.caution;
+    let needed = blocks.tiles().longest() as f64 * settings.caution;
     if needed + rows > 0.0 { needed / (needed + rows) } else { 0.0 }
 }

@@ -1,5 +1,6 @@
 //! Post-training quantization: weight levels, scales and corrected biases for any policy.
 
+mod bias;
 mod checks;
 mod layer;
 mod moments;
@@ -9,6 +10,7 @@ mod rounding;
 mod sequential;
 mod settings;
 mod statistics;
+mod tiles;
 
 pub use nearest::quantize_nearest;
 pub use prepare::{PrepareRequest, PreparedLayer, Ptq};

@@ -1,5 +1,7 @@
 //! What a layer's inputs look like, as its weights see them: how often, their mean, their second moments.
 
+use super::settings::PtqSettings;
+use super::tiles::Tiles;
 use crate::operators::{Image, Linear, for_each_tap, vectorized};
 use bitesize_ir::requantize::WeightLayout;
 use bitesize_ir::{Op, Shape};
@@ -17,18 +19,21 @@ pub(crate) struct Blocks {
     pub(crate) length: usize,
     /// Whether weights lie `[taps][channels]` instead of one output channel after the other.
     channel_minor: bool,
+    /// Entries that the covariances of all blocks may have together.
+    covariance_entries: usize,
 }
 
 impl Blocks {
     /// The blocks of `op`, `None` where it has no weights.
-    pub(crate) fn of(op: &Op) -> Option<Self> {
+    pub(crate) fn of(op: &Op, settings: &PtqSettings) -> Option<Self> {
         let weights = op.parameters()?.weights.len();
+        let covariance_entries = settings.covariance_entries;
         Some(match WeightLayout::of(op)? {
-            WeightLayout::ChannelMajor { out_c, per_channel, out_per_group, .. } => {
-                Self { count: out_c / out_per_group, rows: out_per_group, length: per_channel, channel_minor: false }
+            WeightLayout::ChannelMajor { out_c, per_channel: length, out_per_group: rows, .. } => {
+                Self { count: out_c / rows, rows, length, channel_minor: false, covariance_entries }
             }
-            WeightLayout::ChannelMinor { channels } => {
-                Self { count: channels, rows: 1, length: weights / channels, channel_minor: true }
+            WeightLayout::ChannelMinor { channels: count } => {
+                Self { count, rows: 1, length: weights / count, channel_minor: true, covariance_entries }
             }
         })
     }
@@ -43,9 +48,15 @@ impl Blocks {
         if self.channel_minor { k * self.count + channel } else { channel * self.length + k }
     }
 
+    /// The stretches of inputs within which products are summed: all inputs of a block together where the layer's
+    /// covariances may have so many entries, else stretches as long as they may.
+    pub(crate) fn tiles(self) -> Tiles {
+        Tiles::new(self.length, self.covariance_entries / (self.count * self.length).max(1))
+    }
+
     /// Bytes of the [`Moments`] of such a layer.
     pub(crate) fn moment_bytes(self) -> usize {
-        self.count * self.length * (self.length + 1) * size_of::<f64>()
+        self.count * (self.length + self.tiles().entries()) * size_of::<f64>()
     }
 }
 
@@ -57,14 +68,14 @@ pub(crate) struct Moments {
     pub(crate) rows_seen: f64,
     /// `[block][k]`; for depthwise layers `[k][block]`.
     sums: Vec<f64>,
-    /// `[block][k][k]`; for depthwise layers `[k][k][block]`, of which only the upper half is filled.
+    /// `[block][tile][k][k]`; for depthwise layers `[tile][k][k][block]`, of which only the upper half is filled.
     products: Vec<f64>,
 }
 
 impl Moments {
     pub(crate) fn new(blocks: Blocks) -> Self {
-        let sums = blocks.count * blocks.length;
-        Self { blocks, rows_seen: 0.0, sums: vec![0.0; sums], products: vec![0.0; sums * blocks.length] }
+        let products = blocks.count * blocks.tiles().entries();
+        Self { blocks, rows_seen: 0.0, sums: vec![0.0; blocks.count * blocks.length], products: vec![0.0; products] }
     }
 
     /// Adds what the layer `linear` meets in `input`.
@@ -81,17 +92,23 @@ impl Moments {
 
     fn add_dense(&mut self, linear: Linear<'_>, input: &Image<'_>, output: Shape) {
         let length = self.blocks.length;
-        let mut products = vec![0f32; length * length];
+        let tiles = self.blocks.tiles();
+        let mut products = vec![0f32; tiles.longest() * tiles.longest()];
         linear.for_each_rows(input, output, |group, rows, _| {
             let matrix = MatRef::from_row_major_slice(rows, rows.len() / length, length);
-            let target = MatMut::from_row_major_slice_mut(&mut products, length, length);
-            faer::linalg::matmul::matmul(target, Accum::Replace, matrix.transpose(), matrix, 1.0, Par::Seq);
             let sums = &mut self.sums[group * length..][..length];
             for row in rows.chunks_exact(length) {
                 sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
             }
-            let totals = &mut self.products[group * length * length..][..length * length];
-            totals.iter_mut().zip(&products).for_each(|(total, x)| *total += f64::from(*x));
+            for inputs in tiles.ranges() {
+                let size = inputs.len();
+                let products = &mut products[..size * size];
+                let target = MatMut::from_row_major_slice_mut(products, size, size);
+                let part = matrix.subcols(inputs.start, size);
+                faer::linalg::matmul::matmul(target, Accum::Replace, part.transpose(), part, 1.0, Par::Seq);
+                let totals = &mut self.products[group * tiles.entries() + tiles.offset(inputs.start)..][..size * size];
+                totals.iter_mut().zip(&*products).for_each(|(total, x)| *total += f64::from(*x));
+            }
         });
     }
 
@@ -106,8 +123,9 @@ impl Moments {
         let c = input.shape.c;
         let mut inside: Vec<Vec<(usize, usize)>> = vec![Vec::new(); output.pixels()];
         taps_of(&mut |to, tap, from| inside[to].push((tap, from)));
+        let tiles = self.blocks.tiles();
         let mut sums = vec![0f32; taps * c];
-        let mut products = vec![0f32; taps * taps * c];
+        let mut products = vec![0f32; tiles.entries() * c];
         vectorized(
             #[inline(always)]
             || {
@@ -116,9 +134,11 @@ impl Moments {
                         for (i, (tap, from)) in inside.iter().enumerate() {
                             let values = &image[from * c..][..c];
                             sums[tap * c..][..c].iter_mut().zip(values).for_each(|(sum, x)| *sum += x);
-                            for (other, other_from) in &inside[i..] {
+                            let (tile, row) = tiles.row(*tap);
+                            let in_tile = inside[i..].iter().take_while(|(other, _)| *other < tile.end);
+                            for (other, other_from) in in_tile {
                                 let others = &image[other_from * c..][..c];
-                                let products = &mut products[(tap * taps + other) * c..][..c];
+                                let products = &mut products[(row + other - tile.start) * c..][..c];
                                 for ((product, x), y) in products.iter_mut().zip(values).zip(others) {
                                     *product += x * y;
                                 }
@@ -146,29 +166,50 @@ impl Moments {
         self.sums[index] / self.rows_seen.max(1.0)
     }
 
-    /// The covariance of the inputs of `block`, `[k][k]`.
-    pub(crate) fn covariance(&self, block: usize) -> Vec<f64> {
-        let Blocks { count, length, channel_minor, .. } = self.blocks;
+    /// The covariances of the inputs of `block`, laid out as [`Tiles`] say.
+    pub(crate) fn covariances(&self, block: usize) -> Vec<f64> {
+        let Blocks { count, channel_minor, .. } = self.blocks;
+        let tiles = self.blocks.tiles();
         let rows = self.rows_seen.max(1.0);
-        let mut covariance = vec![0.0; length * length];
-        for i in 0..length {
-            for j in i..length {
-                let at = i * length + j;
-                let product =
-                    self.products[if channel_minor { at * count + block } else { block * length * length + at }];
-                let value = product / rows - self.mean(block, i) * self.mean(block, j);
-                covariance[i * length + j] = value;
-                covariance[j * length + i] = value;
+        let mut covariances = vec![0.0; tiles.entries()];
+        for tile in tiles.ranges() {
+            let (first, size) = (tiles.offset(tile.start), tile.len());
+            for i in 0..size {
+                for j in i..size {
+                    let at = first + i * size + j;
+                    let product =
+                        self.products[if channel_minor { at * count + block } else { block * tiles.entries() + at }];
+                    let value = product / rows - self.mean(block, tile.start + i) * self.mean(block, tile.start + j);
+                    covariances[at] = value;
+                    covariances[first + j * size + i] = value;
+                }
             }
         }
-        covariance
+        covariances
     }
-}
 
-impl Moments {
     /// The means of all inputs, `[block][k]`.
     pub(crate) fn means(&self) -> Vec<f64> {
         let Blocks { count, length, .. } = self.blocks;
         (0..count * length).map(|i| self.mean(i / length, i % length)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bitesize_ir::op::{Clamp, FullyConnected};
+
+    #[test]
+    fn no_number_of_inputs_takes_more_than_the_limit() {
+        let settings = PtqSettings::default();
+        for (inputs, outputs) in [(10, 3), (2304, 2), (2305, 2), (9216, 2), (40_000, 1), (3_000_000, 1)] {
+            let (weights, bias) = (vec![0.0; inputs * outputs], vec![0.0; outputs]);
+            let op = Op::FullyConnected(FullyConnected { weights, bias, clamp: Clamp::NONE });
+            let blocks = Blocks::of(&op, &settings).unwrap();
+            let entries = blocks.moment_bytes() / size_of::<f64>() - inputs;
+            assert!(entries <= settings.covariance_entries.max(inputs), "{inputs} inputs: {entries} products");
+            assert_eq!(entries == inputs * inputs, inputs <= 2304, "{inputs} inputs are looked at together");
+        }
     }
 }

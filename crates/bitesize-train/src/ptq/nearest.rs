@@ -23,7 +23,7 @@ pub fn quantize_nearest(
     let settings = PtqSettings { rounding: Rounding::Nearest, bias_correction: false, ..PtqSettings::default() };
     let weights = network.iter().map(|(id, node)| {
         let bits = policy.weight_bits(&space, id)?;
-        let moments = Moments::new(Blocks::of(&node.op)?);
+        let moments = Moments::new(Blocks::of(&node.op, &settings)?);
         let quantizer = LayerQuantizer::new(&node.op, &moments, 0, &settings);
         Some(quantizer.quantize(bits, &moments.means(), &[]))
     });

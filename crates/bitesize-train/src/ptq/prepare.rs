@@ -1,13 +1,13 @@
 //! Layers quantized under float inputs, each at the widths that are wanted, and models assembled from them.
 
+use super::bias::FloatGroups;
 use super::checks::check;
 use super::layer::LayerQuantizer;
-use super::moments::Blocks;
 use super::settings::PtqSettings;
-use super::statistics::{LayerStatistics, Wanted, float_statistics};
+use super::statistics::{LayerStatistics, Wanted, float_statistics, runs};
 use crate::{Calibration, Progress, Samples, TrainError};
 use bitesize_ir::{BitWidth, Network, Node, NodeId, Op, Policy, PolicySpace, QuantizedModel, WeightQuant};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A layer under the inputs that the float network gives it.
 ///
@@ -124,13 +124,17 @@ pub struct Ptq<'a> {
     pub(super) settings: PtqSettings,
     /// One for each node with weights.
     pub(super) layers: Vec<Option<PreparedLayer>>,
+    /// What layers sum up to in the float network, by group of samples: found when the first model needs it.
+    pub(super) float_groups: OnceLock<Arc<FloatGroups>>,
 }
 
 impl<'a> Ptq<'a> {
     /// Has every layer ready at the widths that `request` wants: takes what it knows, and finds the rest by running the
     /// float network on `samples` (no labels needed). Where nothing is missing no image is looked at.
     ///
-    /// A layer at a width is the same, byte for byte, whatever else is wanted or known. `progress` counts images.
+    /// A layer at a width is the same, byte for byte, whatever else is wanted or known. `progress` counts images,
+    /// each as often as the network is run on it: once, or more often where the covariances of all layers would take more
+    /// than half a gibibyte at once.
     ///
     /// # Errors
     /// [`TrainError::NoSamples`], [`TrainError::Samples`], [`TrainError::NotRewritten`],
@@ -145,13 +149,29 @@ impl<'a> Ptq<'a> {
         check(network, samples, &calibration)?;
         request.check(network)?;
         let wanted: Vec<Wanted> = (0..network.nodes.len()).map(|i| request.statistics(i)).collect();
-        let statistics = float_statistics(network, samples, &wanted, progress)?;
-        let layers = network.nodes.iter().enumerate().zip(statistics);
-        let layers =
-            layers.map(|((i, node), statistics)| prepare_layer(node, i, &request, statistics, samples.len())).collect();
+        let runs = runs(network, &wanted, &request.settings);
+        let mut layers = request.known.clone();
+        for (done, run) in runs.iter().enumerate() {
+            let (before, total) = (done * samples.len(), runs.len() * samples.len());
+            let mut of_all = |images, _| progress(before + images, total);
+            let statistics = float_statistics(network, samples, (run, &request.settings), &mut of_all)?;
+            for (i, statistics) in statistics.into_iter().enumerate() {
+                if let Some(statistics) = statistics {
+                    layers[i] = Some(prepare_layer(&network.nodes[i], i, &request, &statistics, samples.len()));
+                }
+            }
+        }
         let space = PolicySpace::of(network);
         let shared = Arc::new(network.clone());
-        Ok(Self { network, shared, space, calibration, settings: request.settings, layers })
+        Ok(Self {
+            network,
+            shared,
+            space,
+            calibration,
+            settings: request.settings,
+            layers,
+            float_groups: OnceLock::new(),
+        })
     }
 
     /// The encodings of activations that models are built with.
@@ -189,19 +209,16 @@ impl<'a> Ptq<'a> {
     }
 }
 
-/// What is known of node `i`, with what was missing.
+/// What is known of node `i`, which has weights, with what was missing.
 fn prepare_layer(
     node: &Node,
     i: usize,
     request: &PrepareRequest,
-    statistics: Option<LayerStatistics>,
+    statistics: &LayerStatistics,
     images: usize,
-) -> Option<PreparedLayer> {
-    Blocks::of(&node.op)?;
-    let known = request.known[i].clone();
-    let Some(statistics) = statistics else { return known };
+) -> PreparedLayer {
     let float_means = statistics.mean_sums();
-    let mut layer = known.unwrap_or(PreparedLayer { float_means, quants: [None, None, None] });
+    let mut layer = request.known[i].clone().unwrap_or(PreparedLayer { float_means, quants: [None, None, None] });
     if let Some(moments) = &statistics.moments {
         let quantizer = LayerQuantizer::new(&node.op, moments, images, &request.settings);
         let input_means = moments.means();
@@ -209,5 +226,5 @@ fn prepare_layer(
             layer.quants[bits.index()] = Some(quantizer.quantize(bits, &input_means, &layer.float_means));
         }
     }
-    Some(layer)
+    layer
 }

@@ -3,6 +3,7 @@
 //! All of it minimises `e' H e` for each output channel, where `e` is the error of its weights and `H` the covariance
 //! of their inputs: the variance of the output's error. (Its mean is the business of the bias.)
 
+use super::tiles::Tiles;
 use crate::operators::vectorized;
 use bitesize_ir::BitWidth;
 use bitesize_ir::grid::WeightGrid;
@@ -29,14 +30,18 @@ impl Levels {
     }
 }
 
-/// The quadratic form `H` of one block, damped, in the order of rising diagonal, with its Cholesky factor.
+/// The quadratic form `H` of one block, damped, with its Cholesky factor. It has no entries across [`Tiles`]; the
+/// positions of a tile are its inputs in the order of rising diagonal.
 #[derive(Clone, Debug)]
 pub(crate) struct Curvature {
+    tiles: Tiles,
     /// `order[p]` is the weight at position `p`.
     order: Vec<usize>,
-    /// `[p][p]`.
+    /// Each position's entry with itself.
+    diagonal: Vec<f64>,
+    /// `[tile][p][p]`.
     form: Vec<f64>,
-    /// Row `p` holds column `p` of the lower factor: `factor[p][i]` for `i >= p`.
+    /// Row `p` holds column `p` of the tile's lower factor: `factor[p][i]` for `i >= p`.
     factor: Vec<f64>,
 }
 
@@ -50,64 +55,53 @@ pub(crate) struct Damping {
 }
 
 impl Curvature {
-    /// From the covariance `[k][k]` of `length` inputs. Inputs that never vary get the damping alone; where none
-    /// does, all weights count alike.
-    pub(crate) fn new(covariance: &[f64], length: usize, damping: Damping) -> Self {
-        let diagonal = |k: usize| covariance[k * length + k].max(0.0);
-        let mean = (0..length).map(diagonal).sum::<f64>() / length as f64;
-        let mut order: Vec<usize> = (0..length).collect();
-        order.sort_by(|a, b| diagonal(*a).total_cmp(&diagonal(*b)).then(b.cmp(a)));
-        let mut damp = damping.of_mean;
-        loop {
-            let entry = |p: usize, q: usize| {
-                if !(mean > 0.0 && mean.is_finite()) {
-                    return if p == q { 1.0 } else { 0.0 };
-                }
-                let (i, j) = (order[p], order[q]);
-                if p == q {
-                    diagonal(i) / mean + damp
-                } else {
-                    (1.0 - damping.shrinkage) * covariance[i * length + j] / mean
-                }
-            };
-            let form = Mat::from_fn(length, length, entry);
-            // Rounding can make the covariance indefinite; more damping always cures that.
-            if let Ok(decomposition) = form.llt(faer::Side::Lower) {
-                let lower = decomposition.L();
-                return Self {
-                    form: (0..length * length).map(|i| form[(i / length, i % length)]).collect(),
-                    factor: (0..length * length).map(|i| lower[(i % length, i / length)]).collect(),
-                    order,
-                };
-            }
-            damp = (10.0 * damp).max(1e-6);
+    /// From covariances in the layout of `tiles`. Inputs that never vary get the damping alone; where none does, all
+    /// weights count alike.
+    pub(crate) fn new(covariances: &[f64], tiles: Tiles, damping: Damping) -> Self {
+        let variance = |k: usize| {
+            let (tile, row) = tiles.row(k);
+            covariances[row + k - tile.start].max(0.0)
+        };
+        let length = tiles.ranges().next_back().map_or(0, |last| last.end);
+        let mean = (0..length).map(variance).sum::<f64>() / length as f64;
+        let entries = tiles.entries();
+        let (mut form, mut factor) = (Vec::with_capacity(entries), Vec::with_capacity(entries));
+        let mut order = Vec::with_capacity(length);
+        for tile in tiles.ranges() {
+            let covariance = &covariances[tiles.offset(tile.start)..];
+            order.extend(tile.clone());
+            let order = &mut order[tile.clone()];
+            order.sort_by(|a, b| variance(*a).total_cmp(&variance(*b)).then(b.cmp(a)));
+            let positions: Vec<usize> = order.iter().map(|k| k - tile.start).collect();
+            add_factored(&covariance[..tile.len() * tile.len()], &positions, mean, damping, &mut form, &mut factor);
         }
+        let entry = |p: usize| {
+            let (tile, row) = tiles.row(p);
+            form[row + p - tile.start]
+        };
+        Self { tiles, order, diagonal: (0..length).map(entry).collect(), form, factor }
     }
 
-    fn length(&self) -> usize {
-        self.order.len()
-    }
-
-    fn diagonal(&self, p: usize) -> f64 {
-        self.form[p * self.length() + p]
-    }
-
-    /// Rounds from the last position to the first, each weight shifted by what the errors so far ask of it. Returns
-    /// the levels and `e' H e`.
+    /// Rounds from the last position of each tile to the first, each weight shifted by what the errors so far ask of it.
+    /// Returns the levels and `e' H e`.
     #[inline(always)]
     fn compensate(&self, weights: &[f64], scale: f64, levels: Levels) -> (Vec<f64>, f64) {
-        let length = self.length();
-        let mut errors = vec![0.0; length];
-        let mut rounded = vec![0.0; length];
+        let mut errors = vec![0.0; weights.len()];
+        let mut rounded = vec![0.0; weights.len()];
         let mut total = 0.0;
-        for p in (0..length).rev() {
-            let row = &self.factor[p * length + p..(p + 1) * length];
-            let pull = dot(&row[1..], &errors[p + 1..]);
-            let target = weights[p] + pull / row[0];
-            rounded[p] = levels.nearest(target / scale);
-            errors[p] = weights[p] - scale * rounded[p];
-            let part = row[0] * (target - scale * rounded[p]);
-            total += part * part;
+        for tile in self.tiles.ranges().rev() {
+            let factor = &self.factor[self.tiles.offset(tile.start)..];
+            let length = tile.len();
+            for p in (0..length).rev() {
+                let at = tile.start + p;
+                let row = &factor[p * length + p..(p + 1) * length];
+                let pull = dot(&row[1..], &errors[at + 1..tile.end]);
+                let target = weights[at] + pull / row[0];
+                rounded[at] = levels.nearest(target / scale);
+                errors[at] = weights[at] - scale * rounded[at];
+                let part = row[0] * (target - scale * rounded[at]);
+                total += part * part;
+            }
         }
         (rounded, total)
     }
@@ -115,7 +109,47 @@ impl Curvature {
     /// `H v`.
     #[inline(always)]
     fn times(&self, v: &[f64]) -> Vec<f64> {
-        self.form.chunks_exact(self.length()).map(|row| dot(row, v)).collect()
+        let mut product = Vec::with_capacity(v.len());
+        for tile in self.tiles.ranges() {
+            let form = &self.form[self.tiles.offset(tile.start)..][..tile.len() * tile.len()];
+            product.extend(form.chunks_exact(tile.len()).map(|row| dot(row, &v[tile.clone()])));
+        }
+        product
+    }
+}
+
+/// Appends the damped form of one tile, whose inputs stand in `order`, in units of `mean`, and its factor.
+fn add_factored(
+    covariance: &[f64],
+    order: &[usize],
+    mean: f64,
+    damping: Damping,
+    forms: &mut Vec<f64>,
+    factors: &mut Vec<f64>,
+) {
+    let length = order.len();
+    let mut damp = damping.of_mean;
+    loop {
+        let entry = |p: usize, q: usize| {
+            if !(mean > 0.0 && mean.is_finite()) {
+                return if p == q { 1.0 } else { 0.0 };
+            }
+            let (i, j) = (order[p], order[q]);
+            if p == q {
+                covariance[i * length + i].max(0.0) / mean + damp
+            } else {
+                (1.0 - damping.shrinkage) * covariance[i * length + j] / mean
+            }
+        };
+        let form = Mat::from_fn(length, length, entry);
+        // Rounding can make the covariance indefinite; more damping always cures that.
+        if let Ok(decomposition) = form.llt(faer::Side::Lower) {
+            let lower = decomposition.L();
+            forms.extend((0..length * length).map(|i| form[(i / length, i % length)]));
+            factors.extend((0..length * length).map(|i| lower[(i % length, i / length)]));
+            return;
+        }
+        damp = (10.0 * damp).max(1e-6);
     }
 }
 
@@ -218,7 +252,7 @@ fn diagonal_scale(curvature: &Curvature, weights: &[f64], levels: Levels, candid
         let inverse = 1.0 / scale;
         let part = |(p, w): (usize, &f64)| {
             let e = w - scale * levels.nearest(w * inverse);
-            curvature.diagonal(p) * e * e
+            curvature.diagonal[p] * e * e
         };
         weights.iter().enumerate().map(part).sum()
     };
@@ -240,7 +274,6 @@ fn refine(curvature: &Curvature, weights: &[f64], levels: Levels, rounds: usize,
     if rounds == 0 {
         return;
     }
-    let length = weights.len();
     let of_weights = curvature.times(weights);
     let mut of_levels = curvature.times(rounded);
     for _ in 0..rounds {
@@ -249,16 +282,20 @@ fn refine(curvature: &Curvature, weights: &[f64], levels: Levels, rounds: usize,
             *scale = fit;
         }
         let mut changed = false;
-        for p in (0..length).rev() {
-            let slope = of_weights[p] - *scale * of_levels[p];
-            let target = rounded[p] + slope / (curvature.diagonal(p) * *scale);
-            let level = levels.nearest(target);
-            let change = level - rounded[p];
-            if change != 0.0 {
-                rounded[p] = level;
-                let row = &curvature.form[p * length..(p + 1) * length];
-                of_levels.iter_mut().zip(row).for_each(|(sum, h)| *sum += change * h);
-                changed = true;
+        for tile in curvature.tiles.ranges().rev() {
+            let form = &curvature.form[curvature.tiles.offset(tile.start)..];
+            let of_levels = &mut of_levels[tile.clone()];
+            for (p, at) in tile.clone().enumerate().rev() {
+                let row = &form[p * tile.len()..(p + 1) * tile.len()];
+                let slope = of_weights[at] - *scale * of_levels[p];
+                let target = rounded[at] + slope / (row[p] * *scale);
+                let level = levels.nearest(target);
+                let change = level - rounded[at];
+                if change != 0.0 {
+                    rounded[at] = level;
+                    of_levels.iter_mut().zip(row).for_each(|(sum, h)| *sum += change * h);
+                    changed = true;
+                }
             }
         }
         if !changed {

@@ -1,5 +1,6 @@
 //! Layer after layer, each under what the quantized layers before it hand on.
 
+use super::bias::{self, FloatGroups, GroupSums, Groups};
 use super::checks::check;
 use super::layer::LayerQuantizer;
 use super::moments::{Blocks, Moments};
@@ -8,6 +9,7 @@ use super::statistics::add_layer;
 use crate::fake_quant::{CodeImage, NodeRunner, centre, centred, input_codes};
 use crate::float::for_each_in_order;
 use crate::forward;
+use crate::operators::{Image, Linear};
 use crate::{Progress, Samples, TrainError};
 use bitesize_ir::memory::last_uses;
 use bitesize_ir::requantize::LayerInput;
@@ -38,6 +40,7 @@ impl Ptq<'_> {
         let activations = self.calibration.activations(network, &self.space, policy);
         let last_uses = last_uses(network);
         let count = samples.len();
+        let float_groups = self.float_groups(samples, progress)?;
         let mut tensors: Vec<Vec<u8>> = vec![Vec::new(); network.tensors.len()];
         tensors[network.input.0] = input_codes(network, &activations, samples);
         let mut weights = vec![None; network.nodes.len()];
@@ -47,7 +50,14 @@ impl Ptq<'_> {
                 let (moments, input_means) = self.quantized_moments(id, &activations, codes, count);
                 let quantizer = LayerQuantizer::new(&node.op, &moments, count, &self.settings);
                 let layer = self.layers[id.0].as_ref().expect("every layer with weights has float means");
-                weights[id.0] = Some(quantizer.quantize(bits, &input_means, &layer.float_means));
+                let mut quant = quantizer.quantize(bits, &input_means, &layer.float_means);
+                if let Some(FloatGroups { groups, layers, .. }) = float_groups.as_deref()
+                    && let (Some(float), Some(parameters)) = (&layers[id.0], node.op.parameters())
+                {
+                    let sums = self.quantized_group_sums(id, &activations, &quant, codes, *groups);
+                    quant.bias = bias::checked(quant.bias, parameters.bias, float, &sums);
+                }
+                weights[id.0] = Some(quant);
             }
             tensors[node.output.0] = self.run_node(id, &activations, weights[id.0].as_ref(), &tensors, count)?;
             for tensor in &last_uses[id.0] {
@@ -58,6 +68,67 @@ impl Ptq<'_> {
             }
         }
         Ok(QuantizedModel { network: Arc::clone(&self.shared), policy: policy.clone(), activations, weights })
+    }
+
+    /// What layers sum up to in the float network, where biases are corrected.
+    fn float_groups(
+        &self,
+        samples: &Samples<'_>,
+        progress: Progress<'_>,
+    ) -> Result<Option<Arc<FloatGroups>>, TrainError> {
+        if !self.settings.bias_correction {
+            return Ok(None);
+        }
+        if let Some(known) = self.float_groups.get().filter(|known| known.images == samples.len()) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let mut still = |_, _| progress(0, self.network.nodes.len());
+        let found = Arc::new(FloatGroups::of(self.network, samples, &mut still)?);
+        // Samples of another number than the first ones had are run each time.
+        let _ = self.float_groups.set(Arc::clone(&found));
+        Ok(Some(found))
+    }
+
+    /// What the quantized weights sum up to on the centred input codes, in real units and without a bias.
+    fn quantized_group_sums(
+        &self,
+        id: NodeId,
+        activations: &[ActivationQuant],
+        weights: &WeightQuant,
+        codes: &[u8],
+        groups: Groups,
+    ) -> GroupSums {
+        let network = self.network;
+        let node = network.node(id);
+        let input = node.inputs[0];
+        let (shape, output) = (network.shape(input), network.shape(node.output));
+        let linear = Linear::of(&node.op).expect("the caller passes a layer with weights");
+        let centre = centre(network, input, activations);
+        let factors: Vec<f32> =
+            weights.scales.iter().map(|scale| (activations[input.0].scale * scale) as f32).collect();
+        let levels: Vec<f32> = weights.levels.iter().map(|level| f32::from(*level)).collect();
+        let zeros = vec![0.0; factors.len()];
+        let chunk = forward::chunk_images(network);
+        let count = codes.len() / shape.elements();
+        let lanes = 8;
+        let of_lane = |lane: usize| {
+            let mut totals = GroupSums::new(groups, factors.len());
+            for start in (lane * chunk..count).step_by(chunk * lanes) {
+                let end = (start + chunk).min(count);
+                let values = centred(&codes[start * shape.elements()..end * shape.elements()], &centre);
+                let image = Image { shape, count: end - start, values: &values };
+                let mut sums = linear.sums(&image, output, &levels, &zeros);
+                for pixel in sums.chunks_exact_mut(factors.len()) {
+                    pixel.iter_mut().zip(&factors).for_each(|(sum, factor)| *sum *= factor);
+                }
+                totals.add(start, &sums, output.pixels());
+            }
+            totals
+        };
+        let parts: Vec<GroupSums> = (0..lanes).into_par_iter().map(of_lane).collect();
+        let mut all = GroupSums::new(groups, factors.len());
+        parts.iter().for_each(|part| all.merge(part));
+        all
     }
 
     /// The moments of a layer's centred input codes in real units, and the means of its real inputs.
@@ -71,7 +142,7 @@ impl Ptq<'_> {
         let network = self.network;
         let node = network.node(id);
         let input = node.inputs[0];
-        let blocks = Blocks::of(&node.op).expect("the caller passes a layer with weights");
+        let blocks = Blocks::of(&node.op, &self.settings).expect("the caller passes a layer with weights");
         let centre = centre(network, input, activations);
         let scale = activations[input.0].scale;
         let size = network.shape(input).elements();
@@ -99,7 +170,7 @@ impl Ptq<'_> {
         let node = self.network.node(id);
         let input = node.inputs[0];
         let seen = LayerInput::of(self.network, input, &activations[input.0]);
-        let blocks = Blocks::of(&node.op).expect("the caller passes a layer with weights");
+        let blocks = Blocks::of(&node.op, &self.settings).expect("the caller passes a layer with weights");
         let layout = bitesize_ir::requantize::WeightLayout::of(&node.op).expect("so it has a layout");
         let mut means = moments.means();
         if centre.len() > 1 {

@@ -32,6 +32,9 @@ pub struct PtqSettings {
     /// Samples a weight needs: the covariance of `k` inputs seen by `n` independent rows loses the share
     /// `k * caution / (k * caution + n)` of its off-diagonal entries. 0 trusts it as it is.
     pub caution: f64,
+    /// Entries that the covariances of one layer may have together; a layer with more keeps them for stretches of inputs
+    /// only, each input alone at worst. Ten copies of so many numbers of 64 bits are held at once.
+    pub covariance_entries: usize,
 }
 
 impl Default for PtqSettings {
@@ -44,6 +47,8 @@ impl Default for PtqSettings {
             compensated_candidates: 5,
             refinement_rounds: 10,
             caution: 1.0,
+            // One block of 2,304 inputs, a 3x3 convolution of 256 channels; ten copies are 425 MB.
+            covariance_entries: 2304 * 2304,
         }
     }
 }

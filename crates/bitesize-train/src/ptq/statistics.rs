@@ -1,6 +1,7 @@
 //! What every layer with weights meets and makes in the float network.
 
 use super::moments::{Blocks, Moments};
+use super::settings::PtqSettings;
 use crate::forward::{self, Event};
 use crate::operators::{Image, Linear};
 use crate::{Progress, Samples, TrainError};
@@ -63,16 +64,37 @@ fn lanes(blocks: &[Option<Blocks>]) -> usize {
     (STATISTICS_BYTES / bytes.max(1)).clamp(1, 8)
 }
 
+/// What to find out in each run of the network, so that the moments of no run take more than [`STATISTICS_BYTES`], unless
+/// those of one layer do. The first finds all means that are wanted without moments; there is no run for nothing.
+pub(super) fn runs(network: &Network, wanted: &[Wanted], settings: &PtqSettings) -> Vec<Vec<Wanted>> {
+    let blocks: Vec<Option<Blocks>> = network.nodes.iter().map(|node| Blocks::of(&node.op, settings)).collect();
+    let lanes = lanes(&blocks);
+    let mut runs: Vec<Vec<Wanted>> = Vec::new();
+    let mut bytes = 0;
+    for (i, (blocks, wanted)) in blocks.iter().zip(wanted).enumerate() {
+        let (Some(blocks), Wanted::Means | Wanted::Moments) = (blocks, wanted) else { continue };
+        let needed = if *wanted == Wanted::Moments { lanes * blocks.moment_bytes() } else { 0 };
+        if runs.is_empty() || (needed > 0 && bytes > 0 && bytes + needed > STATISTICS_BYTES) {
+            runs.push(vec![Wanted::Nothing; network.nodes.len()]);
+            bytes = 0;
+        }
+        bytes += needed;
+        let run = if needed > 0 { runs.len() - 1 } else { 0 };
+        runs[run][i] = *wanted;
+    }
+    runs
+}
+
 /// Runs the float network on `samples`; what is found about node `i` is what `wanted[i]` asks for, and does not depend
 /// on what is asked for about others. Nodes without weights have no statistics. No image is looked at where nothing is
 /// wanted.
 pub(super) fn float_statistics(
     network: &Network,
     samples: &Samples<'_>,
-    wanted: &[Wanted],
+    (wanted, settings): (&[Wanted], &PtqSettings),
     progress: Progress<'_>,
 ) -> Result<Vec<Option<LayerStatistics>>, TrainError> {
-    let blocks: Vec<Option<Blocks>> = network.nodes.iter().map(|node| Blocks::of(&node.op)).collect();
+    let blocks: Vec<Option<Blocks>> = network.nodes.iter().map(|node| Blocks::of(&node.op, settings)).collect();
     let start: Vec<Option<LayerStatistics>> =
         blocks.iter().zip(wanted).map(|(blocks, wanted)| LayerStatistics::new((*blocks)?, *wanted)).collect();
     if start.iter().all(Option::is_none) {
@@ -121,5 +143,60 @@ pub(super) fn add_layer(network: &Network, id: NodeId, count: usize, input: &[f3
 fn add_channel_sums(values: &[f32], totals: &mut [f64]) {
     for pixel in values.chunks_exact(totals.len()) {
         totals.iter_mut().zip(pixel).for_each(|(total, x)| *total += f64::from(*x));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bitesize_ir::network::{InputEncoding, Node, Tensor};
+    use bitesize_ir::op::{Clamp, FullyConnected, Op};
+    use bitesize_ir::{Shape, TensorId};
+
+    /// A chain of `layers` of `size` inputs and outputs.
+    fn chain(layers: usize, size: usize) -> Network {
+        let tensor = |i: usize| Tensor { name: format!("t{i}"), shape: Shape::vector(size) };
+        let layer = |i: usize| Node {
+            name: format!("n{i}"),
+            op: Op::FullyConnected(FullyConnected {
+                weights: vec![0.0; size * size],
+                bias: vec![0.0; size],
+                clamp: Clamp::NONE,
+            }),
+            inputs: vec![TensorId(i)],
+            output: TensorId(i + 1),
+        };
+        Network {
+            name: "chain".into(),
+            tensors: (0..=layers).map(tensor).collect(),
+            nodes: (0..layers).map(layer).collect(),
+            input: TensorId(0),
+            output: TensorId(layers),
+            input_encoding: InputEncoding::Real,
+            softmax_dropped: false,
+        }
+    }
+
+    #[test]
+    fn each_layer_is_looked_at_once_and_no_run_takes_more_than_its_share() {
+        let settings = PtqSettings::default();
+        for (layers, size, expected) in [(3, 16, 1), (20, 1500, 1), (40, 1500, 2), (90, 1500, 4)] {
+            let network = chain(layers, size);
+            let blocks = Blocks::of(&network.nodes[0].op, &settings).unwrap();
+            let mut wanted = vec![Wanted::Moments; layers];
+            wanted[1] = Wanted::Means;
+            wanted[2] = Wanted::Nothing;
+            let runs = runs(&network, &wanted, &settings);
+            assert_eq!(runs.len(), expected, "{layers} layers of {size}");
+            for run in &runs {
+                let moments = run.iter().filter(|wanted| **wanted == Wanted::Moments).count();
+                assert!(moments * blocks.moment_bytes() <= STATISTICS_BYTES, "{moments} layers of {size} in one run");
+            }
+            for (i, wanted) in wanted.into_iter().enumerate() {
+                let found: Vec<Wanted> = runs.iter().map(|run| run[i]).filter(|w| *w != Wanted::Nothing).collect();
+                assert_eq!(found, if wanted == Wanted::Nothing { vec![] } else { vec![wanted] }, "layer {i}");
+            }
+        }
+        assert!(runs(&chain(2, 4), &[Wanted::Nothing; 2], &settings).is_empty());
     }
 }

@@ -10,13 +10,14 @@ use crate::observe::Monitor;
 use crate::run::names::CALIBRATION;
 use crate::run::{Commit, Provenance, Stage};
 use bitesize_ir::Network;
-use bitesize_train::{Calibration, CalibrationSettings};
+use bitesize_train::{Calibration, CalibrationSettings, LeftOut, TrainError};
 
 /// Ranges, and the samples that they were found on.
 pub struct Calibrated<'a> {
     /// What it was made from.
     pub opened: Opened<'a>,
-    /// For ranges, rounding and bias correction; known answers and verification take theirs from here.
+    /// For ranges, rounding and bias correction, less those that calibration left out; known answers and verification take
+    /// theirs from here.
     pub samples: Batch,
     /// Ranges and encodings.
     pub calibration: Calibration,
@@ -53,8 +54,10 @@ impl<'a> Calibrated<'a> {
         let calibration = match kept {
             Some(text) => serde_json::from_slice(&text)
                 .map_err(|e| anyhow::anyhow!("`{}` is damaged: {e}; {REMEDY}", folder.join(CALIBRATION).display()))?,
-            None => calibrate(&inputs.model.network, &samples, &config.calibration.ranges, monitor)?,
+            None => calibrate(&inputs.model.network, &samples, &config.calibration.ranges, monitor)
+                .map_err(|error| naming_sample(error, &opened))?,
         };
+        let samples = warn_of_left_out(&calibration, samples, &opened)?;
         Ok(Self { opened, samples, calibration, is_kept })
     }
 
@@ -85,6 +88,46 @@ impl<'a> Calibrated<'a> {
         commit.finish()?;
         Ok(Self { is_kept: true, ..self })
     }
+}
+
+/// What a user knows a calibration sample by, given its place among those that were loaded.
+fn sample_name(sample: usize, opened: &Opened) -> anyhow::Result<String> {
+    let train = opened.train()?;
+    let loaded = train.loaded(&opened.split()?.calibration);
+    Ok(loaded.get(sample).map_or_else(|| format!("calibration sample {sample}"), |index| train.name_of(*index)))
+}
+
+/// An error of calibration, with the name of the sample that it is about.
+fn naming_sample(error: anyhow::Error, opened: &Opened) -> anyhow::Error {
+    let Some(TrainError::NotFinite { sample, .. }) = error.downcast_ref() else { return error };
+    match sample_name(*sample, opened) {
+        Ok(name) => error.context(format!("{name} cannot be used to calibrate")),
+        Err(other) => other,
+    }
+}
+
+/// Samples that are named one by one where more were left out.
+const NAMED: usize = 5;
+
+/// Says which samples calibration left out and why, and gives the others.
+fn warn_of_left_out(calibration: &Calibration, samples: Batch, opened: &Opened) -> anyhow::Result<Batch> {
+    let left_out = &calibration.left_out;
+    for LeftOut { sample, tensor, factor } in left_out.iter().take(NAMED) {
+        opened.monitor.warn(format_args!(
+            "{} is left out of calibration: in tensor `{tensor}` its values reach {factor:.0} times as far as those of nine in \
+             ten samples, and would rule the range by themselves. Check it; if the device will meet such values, have more \
+             samples like it in --train",
+            sample_name(*sample, opened)?
+        ));
+    }
+    if left_out.len() > NAMED {
+        opened.monitor.warn(format_args!(
+            "{} more samples are left out of calibration for the same reason ({CALIBRATION} lists them by their place)",
+            left_out.len() - NAMED
+        ));
+    }
+    let is_left_out = |sample| left_out.binary_search_by_key(&sample, |left_out| left_out.sample).is_ok();
+    Ok(if left_out.is_empty() { samples } else { samples.without(is_left_out) })
 }
 
 /// Ranges and encodings of every tensor of `network` on `batch`.

@@ -19,7 +19,7 @@ use crate::run::names::{DIARY, PARETO_POINTS, PROBES};
 use crate::run::{Journal, Provenance, Stage};
 use crate::target::Platform;
 use anyhow::Context as _;
-use bitesize_ir::Policy;
+use bitesize_ir::{BitWidth, Policy};
 use bitesize_search::problem::Problem;
 use bitesize_search::{DdpgSettings, Fitting, RewardKind, Score, SearchSettings, Strategy};
 use std::time::Duration;
@@ -106,7 +106,14 @@ impl<'a> Chosen<'a> {
             Aim::Search(fitting) => Self::by_search((prepared, held_out), platform, problem, fitting)?,
         };
         let score = held_out.score(chosen.winner.candidate()?, None, opened.monitor)?;
-        guessing::warn_of_delivered(score.accuracy, held_out.float_accuracy(), &opened);
+        guessing::warn_of_delivered(score.accuracy, held_out.float_accuracy(), &opened, || {
+            let widest = problem.uniform(BitWidth::B8);
+            if chosen.winner.candidate()?.model.policy == widest {
+                return Ok(Some(score.accuracy));
+            }
+            let Ok(candidate) = prepared.quantizer.fast(&widest) else { return Ok(None) };
+            Ok(Some(held_out.score(&candidate, None, opened.monitor)?.accuracy))
+        })?;
         Ok(chosen)
     }
 

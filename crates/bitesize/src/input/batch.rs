@@ -42,4 +42,15 @@ impl Batch {
         };
         Self { values, labels: self.labels[range].to_vec(), shape: self.shape }
     }
+
+    /// All but the samples of which `is_left_out` says so.
+    pub fn without(&self, is_left_out: impl Fn(usize) -> bool) -> Self {
+        let n = self.shape.elements();
+        let kept: Vec<usize> = (0..self.len()).filter(|sample| !is_left_out(*sample)).collect();
+        let values = match &self.values {
+            Values::Pixels(v) => Values::Pixels(kept.iter().flat_map(|i| &v[i * n..(i + 1) * n]).copied().collect()),
+            Values::Reals(v) => Values::Reals(kept.iter().flat_map(|i| &v[i * n..(i + 1) * n]).copied().collect()),
+        };
+        Self { values, labels: kept.iter().map(|i| self.labels[*i]).collect(), shape: self.shape }
+    }
 }

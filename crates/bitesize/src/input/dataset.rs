@@ -89,6 +89,24 @@ impl Dataset {
         skipped.iter().map(|(path, reason)| (path.clone(), reason.clone())).collect()
     }
 
+    /// What a user knows the sample `index` by: its file, or its number in the file of all.
+    pub fn name_of(&self, index: usize) -> String {
+        match &self.source {
+            Source::Files(paths) => format!("`{}`", paths[index].display()),
+            _ => format!("sample {index} of `{}`", self.path.display()),
+        }
+    }
+
+    /// Which of the samples `indices`, once they were loaded, could be: those that the batch holds, in its order.
+    pub fn loaded(&self, indices: &[usize]) -> Vec<usize> {
+        let skipped = self.skipped.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let is_loaded = |index: &usize| match &self.source {
+            Source::Files(paths) => !skipped.contains_key(&paths[*index]),
+            _ => true,
+        };
+        indices.iter().copied().filter(is_loaded).collect()
+    }
+
     /// The SHA-256 of what is stored of the samples `indices`, in that order, and of their labels. Where it is stored does
     /// not count, nor how it is preprocessed. The same samples are read once.
     ///

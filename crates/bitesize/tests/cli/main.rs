@@ -8,6 +8,7 @@ mod edited;
 mod fit;
 mod hostile;
 mod nasty_names;
+mod outlier;
 mod pareto;
 mod proof;
 mod resume;

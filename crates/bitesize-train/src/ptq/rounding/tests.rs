@@ -32,7 +32,7 @@ proptest! {
         weights in prop::collection::vec(-1.0f64..1.0, 11),
         seed in prop::collection::vec(-1.0f64..1.0, 97),
     ) {
-        let curvature = Curvature::new(&covariance(11, 60, &seed), 11, DAMPING);
+        let curvature = Curvature::new(&covariance(11, 60, &seed), Tiles::new(11, 11), DAMPING);
         let ordered: Vec<f64> = curvature.order.iter().map(|k| weights[*k]).collect();
         for bits in BitWidth::ALL {
             let (levels, told) = curvature.compensate(&ordered, 0.1, Levels::of(bits));
@@ -47,7 +47,7 @@ proptest! {
         weights in prop::collection::vec(-1.0f64..1.0, 12),
         seed in prop::collection::vec(-1.0f64..1.0, 97),
     ) {
-        let curvature = Curvature::new(&covariance(12, 60, &seed), 12, DAMPING);
+        let curvature = Curvature::new(&covariance(12, 60, &seed), Tiles::new(12, 12), DAMPING);
         for bits in BitWidth::ALL {
             let quantize = |rounds| {
                 quantize_row(&curvature, &weights, Levels::of(bits), Effort { rounds, ..EFFORT })
@@ -64,7 +64,7 @@ proptest! {
         seed in prop::collection::vec(-1.0f64..1.0, 97),
     ) {
         let weights: Vec<f64> = weights.iter().map(|w| w * exponent.exp2()).collect();
-        let curvature = Curvature::new(&covariance(9, 20, &seed), 9, DAMPING);
+        let curvature = Curvature::new(&covariance(9, 20, &seed), Tiles::new(9, 9), DAMPING);
         for bits in BitWidth::ALL {
             let row = quantize_row(&curvature, &weights, Levels::of(bits), EFFORT);
             prop_assert!(WeightGrid::of(bits).takes_scale(row.scale));
@@ -87,18 +87,19 @@ fn nearest_agrees_with_the_shared_grid() {
 #[test]
 fn weights_that_lie_on_a_grid_are_kept_exactly() {
     let weights: Vec<f64> = (0..15).map(|i| f64::from(i - 7) * 0.03).collect();
-    let curvature = Curvature::new(&covariance(15, 60, &[0.3, -0.9, 0.5, 0.1, -0.2, 0.8, -0.4]), 15, DAMPING);
+    let curvature =
+        Curvature::new(&covariance(15, 60, &[0.3, -0.9, 0.5, 0.1, -0.2, 0.8, -0.4]), Tiles::new(15, 15), DAMPING);
     let row = quantize_row(&curvature, &weights, Levels::of(BitWidth::B4), EFFORT);
     assert!(error(&curvature, &weights, &row) < 1e-12, "{row:?}");
 }
 
 #[test]
 fn dead_inputs_and_dead_channels_divide_nothing_by_zero() {
-    let dead_inputs = Curvature::new(&[0.0; 16], 4, DAMPING);
+    let dead_inputs = Curvature::new(&[0.0; 16], Tiles::new(4, 4), DAMPING);
     let one_input = {
         let mut covariance = [0.0; 16];
         covariance[5] = 1e-60;
-        Curvature::new(&covariance, 4, DAMPING)
+        Curvature::new(&covariance, Tiles::new(4, 4), DAMPING)
     };
     for curvature in [dead_inputs, one_input] {
         for weights in [[0.0; 4], [1e-38, -3e-38, 0.0, 2e-38], [1e-30; 4], [3e20, 1.0, -1e-20, 0.0]] {

@@ -1,0 +1,65 @@
+//! Least and greatest value of each tensor, sample by sample.
+
+use super::LANES;
+use crate::forward::{self, Event};
+use crate::operators;
+use crate::{Progress, Samples, TrainError};
+use bitesize_ir::Network;
+
+/// For each tensor the least and the greatest value of each sample.
+pub(super) fn of_samples(
+    network: &Network,
+    samples: &Samples<'_>,
+    progress: Progress<'_>,
+) -> Result<Vec<Vec<(f32, f32)>>, TrainError> {
+    let tensors = network.tensors.len();
+    // Of the samples that a lane saw, in its order: tensor by tensor, and whether all values are finite.
+    let start: Vec<Vec<(usize, (f32, f32), bool)>> = vec![Vec::new(); tensors];
+    let lanes = forward::fold_chunks(
+        samples.len(),
+        forward::chunk_images(network),
+        vec![start; LANES],
+        progress,
+        |lane, range| {
+            let count = range.len();
+            forward::run(network, samples.range(range.clone()).to_real(network), count, &mut |event| {
+                if let Event::Tensor { id, values } = event {
+                    for (sample, image) in range.clone().zip(values.chunks_exact(network.shape(id).elements())) {
+                        let (bounds, finite) = of_values(image);
+                        lane[id.0].push((sample, bounds, finite));
+                    }
+                }
+            });
+        },
+    )?;
+    let mut all = vec![vec![(0.0, 0.0); samples.len()]; tensors];
+    for (t, all) in all.iter_mut().enumerate() {
+        let seen = || lanes.iter().flat_map(|lane| &lane[t]);
+        if let Some(sample) = seen().filter(|(_, _, finite)| !finite).map(|(sample, _, _)| *sample).min() {
+            return Err(TrainError::NotFinite { tensor: network.tensors[t].name.clone(), sample });
+        }
+        seen().for_each(|(sample, bounds, _)| all[*sample] = *bounds);
+    }
+    Ok(all)
+}
+
+fn of_values(values: &[f32]) -> ((f32, f32), bool) {
+    let (mut lo, mut hi, mut finite) = (f32::INFINITY, f32::NEG_INFINITY, true);
+    operators::vectorized(
+        #[inline(always)]
+        || {
+            for value in values {
+                lo = if *value < lo { *value } else { lo };
+                hi = if *value > hi { *value } else { hi };
+                finite &= value.is_finite();
+            }
+        },
+    );
+    ((lo, hi), finite)
+}
+
+/// The least and the greatest value of the samples that are kept.
+pub(super) fn of_all(of_samples: &[(f32, f32)], is_kept: impl Fn(usize) -> bool) -> (f32, f32) {
+    let kept = of_samples.iter().enumerate().filter(|(sample, _)| is_kept(*sample)).map(|(_, bounds)| bounds);
+    kept.fold((f32::INFINITY, f32::NEG_INFINITY), |(lo, hi), of_one| (lo.min(of_one.0), hi.max(of_one.1)))
+}
