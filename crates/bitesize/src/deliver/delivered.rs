@@ -121,7 +121,7 @@ pub struct WrittenPolicy {
 /// None there, or widths of another network.
 pub fn written_policy(opened: &Opened) -> anyhow::Result<WrittenPolicy> {
     let path = opened.folder.join(POLICY);
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let text = crate::files::read_text(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
     let policy = Policy::from_toml(&text, &opened.inputs.model.space)
         .with_context(|| format!("cannot use `{}`", path.display()))?;
     Ok(WrittenPolicy { text, policy })
@@ -133,7 +133,7 @@ pub fn written_policy(opened: &Opened) -> anyhow::Result<WrittenPolicy> {
 /// Widths that are not what the run wrote, or that cannot be read.
 pub fn refuse_edited_policy(opened: &Opened) -> anyhow::Result<()> {
     let path = opened.folder.join(POLICY);
-    let written = match std::fs::read(&path) {
+    let written = match crate::files::read(&path) {
         Ok(bytes) => crate::hash::sha256(&bytes),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.display())),

@@ -9,6 +9,7 @@ mod fit;
 mod hostile;
 mod pareto;
 mod resume;
+mod sizes;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
