@@ -1,5 +1,6 @@
 //! The network under construction.
 
+use crate::budget::Budget;
 use crate::constant::Constant;
 use crate::error::{Reason, Refusal};
 use crate::layout::Layout;
@@ -45,13 +46,15 @@ pub(crate) struct Builder {
     pub(crate) softmax: Option<DroppedSoftmax>,
     /// What was found wrong without its keeping the walk from going on.
     pub(crate) refusals: Vec<Refusal>,
+    /// What may still be made.
+    pub(crate) budget: Budget,
     tensor_names: HashMap<String, usize>,
     node_names: HashMap<String, usize>,
 }
 
 impl Builder {
     /// A network of nothing but its input.
-    pub(crate) fn new(name: &str, input: &str, shape: Shape) -> Self {
+    pub(crate) fn new(name: &str, input: &str, shape: Shape, budget: Budget) -> Self {
         let mut builder = Self {
             network: Network {
                 name: name.into(),
@@ -64,6 +67,7 @@ impl Builder {
             },
             softmax: None,
             refusals: Vec::new(),
+            budget,
             tensor_names: HashMap::new(),
             node_names: HashMap::new(),
         };

@@ -1,13 +1,13 @@
 //! Constant tensors of a model: weights, and the numbers that shape arithmetic is made of.
 
+use crate::budget::Budget;
 use crate::error::Reason;
+use crate::external::ExternalFiles;
 use crate::proto::{TensorProto, data_type};
-use bitesize_ir::shown::name;
-use std::collections::HashMap;
-use std::io;
+use std::rc::Rc;
 
-/// The largest constant, in elements, that folding may make.
-pub(crate) const MAX_FOLDED: usize = 1 << 24;
+/// The most axes of a constant: more than any operator gives a meaning to.
+pub(crate) const MAX_AXES: usize = 16;
 
 /// A constant tensor, row-major.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,14 +16,35 @@ pub(crate) struct Constant {
     pub(crate) data: Data,
 }
 
-/// Its elements. Narrower floats and integers are widened, booleans are 0 and 1, double precision is rounded.
+/// Its elements, shared by all constants that hold the same. Narrower floats and integers are widened, booleans are 0
+/// and 1, double precision is rounded.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Data {
-    Float(Vec<f32>),
-    Int(Vec<i64>),
+    Float(Rc<Vec<f32>>),
+    Int(Rc<Vec<i64>>),
+}
+
+impl From<Vec<f32>> for Data {
+    fn from(values: Vec<f32>) -> Self {
+        Self::Float(Rc::new(values))
+    }
+}
+
+impl From<Vec<i64>> for Data {
+    fn from(values: Vec<i64>) -> Self {
+        Self::Int(Rc::new(values))
+    }
 }
 
 impl Data {
+    /// How many bytes an element takes.
+    pub(crate) fn width(&self) -> usize {
+        match self {
+            Self::Float(_) => 4,
+            Self::Int(_) => 8,
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Float(values) => values.len(),
@@ -35,12 +56,12 @@ impl Data {
 impl Constant {
     /// A vector of integers.
     pub(crate) fn ints(values: Vec<i64>) -> Self {
-        Self { dims: vec![values.len()], data: Data::Int(values) }
+        Self { dims: vec![values.len()], data: values.into() }
     }
 
     /// A vector of floats.
     pub(crate) fn floats(values: Vec<f32>) -> Self {
-        Self { dims: vec![values.len()], data: Data::Float(values) }
+        Self { dims: vec![values.len()], data: values.into() }
     }
 
     /// The same value without dimensions.
@@ -50,13 +71,22 @@ impl Constant {
     }
 
     /// The same numbers as floats, or as integers (rounded towards zero).
-    pub(crate) fn converted(&self, to_float: bool) -> Self {
+    ///
+    /// # Errors
+    /// The budget does not allow for them.
+    pub(crate) fn converted(&self, to_float: bool, budget: &Budget) -> Result<Self, Reason> {
         let data = match (&self.data, to_float) {
-            (Data::Int(values), true) => Data::Float(values.iter().map(|v| *v as f32).collect()),
-            (Data::Float(values), false) => Data::Int(values.iter().map(|v| *v as i64).collect()),
+            (Data::Int(values), true) => {
+                budget.spend(values.len(), 4)?;
+                values.iter().map(|v| *v as f32).collect::<Vec<_>>().into()
+            }
+            (Data::Float(values), false) => {
+                budget.spend(values.len(), 8)?;
+                values.iter().map(|v| *v as i64).collect::<Vec<_>>().into()
+            }
             (data, _) => data.clone(),
         };
-        Self { dims: self.dims.clone(), data }
+        Ok(Self { dims: self.dims.clone(), data })
     }
 
     /// The elements as floats.
@@ -82,82 +112,45 @@ pub(crate) fn elements(dims: &[usize]) -> Option<usize> {
     Some(if dims.contains(&0) { 0 } else { product })
 }
 
-/// Where the weights that a model keeps outside its file come from: the location as the model writes it (relative to
-/// the model's folder) to the file's bytes.
-pub(crate) struct ExternalFiles<'a> {
-    read: &'a dyn Fn(&str) -> io::Result<Vec<u8>>,
-    files: HashMap<String, Vec<u8>>,
-}
-
-impl<'a> ExternalFiles<'a> {
-    pub(crate) fn new(read: &'a dyn Fn(&str) -> io::Result<Vec<u8>>) -> Self {
-        Self { read, files: HashMap::new() }
-    }
-
-    /// The bytes that `tensor` points to; a file is read once.
-    fn bytes(&mut self, tensor: &TensorProto) -> Result<&[u8], Reason> {
-        let value = |key: &str| tensor.external_data.iter().find(|e| e.key == key).map(|e| e.value.as_str());
-        let location = value("location").unwrap_or_default();
-        let number = |key: &str| match value(key) {
-            None => Ok(None),
-            Some(text) => text
-                .parse::<usize>()
-                .map(Some)
-                .map_err(|_| Reason::new(format!("its external data has the {key} `{text}`"))),
-        };
-        let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?);
-        if !is_inside(location) {
-            return Err(Reason::new(format!("its data lies in `{}`, outside the model's folder", name(location)))
-                .hint("save the model with its weights inside the file"));
-        }
-        if !self.files.contains_key(location) {
-            let bytes = (self.read)(location).map_err(|error| {
-                Reason::new(format!(
-                    "its data should be in the file `{}`, which cannot be read: {error}",
-                    name(location)
-                ))
-                .hint("put that file beside the model, or save the model with its weights inside")
-            })?;
-            self.files.insert(location.into(), bytes);
-        }
-        let file = &self.files[location];
-        let end = match length {
-            Some(length) => offset.checked_add(length),
-            None => Some(file.len()),
-        };
-        end.and_then(|end| file.get(offset..end)).ok_or_else(|| {
-            Reason::new(format!("the file `{}` has {} bytes, too few for it", name(location), file.len()))
-                .hint("the file is not the one that belongs to the model, or is damaged")
-        })
-    }
-}
-
-/// Whether a location stays inside the folder it is relative to.
-fn is_inside(location: &str) -> bool {
-    let absolute = location.starts_with(['/', '\\']) || location.contains(':');
-    !location.is_empty() && !absolute && !location.split(['/', '\\']).any(|part| part == "..")
-}
-
 /// Reads a tensor of a model.
 ///
-/// Its size is checked against the bytes that are there before anything is allocated.
-pub(crate) fn read_tensor(tensor: &TensorProto, external: &mut ExternalFiles) -> Result<Constant, Reason> {
+/// Its size is checked against the bytes that are there, and against the budget, before anything is made.
+pub(crate) fn read_tensor(
+    tensor: &TensorProto,
+    external: &mut ExternalFiles,
+    budget: &Budget,
+) -> Result<Constant, Reason> {
+    if tensor.dims.len() > MAX_AXES {
+        return Err(Reason::new(format!("it has {} axes; at most {MAX_AXES} are read", tensor.dims.len())));
+    }
     let dims: Option<Vec<usize>> = tensor.dims.iter().map(|d| usize::try_from(*d).ok()).collect();
     let count = dims.as_deref().and_then(elements);
     let (Some(dims), Some(count)) = (dims, count) else {
         return Err(Reason::new(format!("its dimensions {:?} are impossible", tensor.dims)));
     };
+    let type_of = ElementType::of(tensor.data_type)?;
     let data = if tensor.data_location == 1 {
-        from_bytes(tensor.data_type, external.bytes(tensor)?, count)?
+        let bytes = external.bytes(tensor, count, type_of.bytes, budget)?;
+        budget.spend(count, type_of.widened())?;
+        type_of.read(&bytes)
     } else if !tensor.raw_data.is_empty() {
-        from_bytes(tensor.data_type, &tensor.raw_data, count)?
+        if count.checked_mul(type_of.bytes) != Some(tensor.raw_data.len()) {
+            return Err(wrong_length(tensor.raw_data.len(), count, type_of.bytes));
+        }
+        budget.spend(count, type_of.widened())?;
+        type_of.read(&tensor.raw_data)
     } else {
-        from_typed_fields(tensor)?
+        from_typed_fields(tensor, type_of, budget)?
     };
     if data.len() != count {
         return Err(Reason::new(format!("it holds {} values, its dimensions {dims:?} ask for {count}", data.len())));
     }
     Ok(Constant { dims, data })
+}
+
+/// A tensor has `bytes` of data where its dimensions ask for `count` elements of `width`.
+pub(crate) fn wrong_length(bytes: usize, count: usize, width: usize) -> Reason {
+    Reason::new(format!("it has {bytes} bytes of data, its dimensions ask for {count} x {width}"))
 }
 
 fn unsupported_type(code: i32) -> Reason {
@@ -168,32 +161,46 @@ fn unsupported_type(code: i32) -> Reason {
     Reason::new(format!("its element type is {}", data_type::name(code))).hint(hint)
 }
 
-/// The elements in little-endian bytes, `count` of them.
-fn from_bytes(code: i32, bytes: &[u8], count: usize) -> Result<Data, Reason> {
-    use data_type::*;
-    let width = match code {
-        UINT8 | INT8 | BOOL => 1,
-        UINT16 | INT16 => 2,
-        FLOAT | INT32 => 4,
-        INT64 | DOUBLE => 8,
-        _ => return Err(unsupported_type(code)),
-    };
-    if count.checked_mul(width) != Some(bytes.len()) {
-        return Err(Reason::new(format!(
-            "it has {} bytes of data, its dimensions ask for {count} x {width}",
-            bytes.len()
-        )));
+/// An element type that is understood.
+#[derive(Clone, Copy)]
+struct ElementType {
+    code: i32,
+    /// How many bytes an element has in the file.
+    bytes: usize,
+}
+
+impl ElementType {
+    fn of(code: i32) -> Result<Self, Reason> {
+        use data_type::*;
+        let bytes = match code {
+            UINT8 | INT8 | BOOL => 1,
+            UINT16 | INT16 => 2,
+            FLOAT | INT32 => 4,
+            INT64 | DOUBLE => 8,
+            _ => return Err(unsupported_type(code)),
+        };
+        Ok(Self { code, bytes })
     }
-    Ok(match code {
-        FLOAT => Data::Float(words(bytes, f32::from_le_bytes)),
-        DOUBLE => Data::Float(words(bytes, |b| f64::from_le_bytes(b) as f32)),
-        UINT8 | BOOL => Data::Int(bytes.iter().map(|b| i64::from(*b)).collect()),
-        INT8 => Data::Int(words(bytes, |b| i64::from(i8::from_le_bytes(b)))),
-        UINT16 => Data::Int(words(bytes, |b| i64::from(u16::from_le_bytes(b)))),
-        INT16 => Data::Int(words(bytes, |b| i64::from(i16::from_le_bytes(b)))),
-        INT32 => Data::Int(words(bytes, |b| i64::from(i32::from_le_bytes(b)))),
-        _ => Data::Int(words(bytes, i64::from_le_bytes)),
-    })
+
+    /// How many bytes an element takes as it is kept.
+    fn widened(self) -> usize {
+        if [data_type::FLOAT, data_type::DOUBLE].contains(&self.code) { 4 } else { 8 }
+    }
+
+    /// The elements in little-endian bytes.
+    fn read(self, bytes: &[u8]) -> Data {
+        use data_type::*;
+        match self.code {
+            FLOAT => words(bytes, f32::from_le_bytes).into(),
+            DOUBLE => words(bytes, |b| f64::from_le_bytes(b) as f32).into(),
+            UINT8 | BOOL => words(bytes, |[byte]| i64::from(byte)).into(),
+            INT8 => words(bytes, |b| i64::from(i8::from_le_bytes(b))).into(),
+            UINT16 => words(bytes, |b| i64::from(u16::from_le_bytes(b))).into(),
+            INT16 => words(bytes, |b| i64::from(i16::from_le_bytes(b))).into(),
+            INT32 => words(bytes, |b| i64::from(i32::from_le_bytes(b))).into(),
+            _ => words(bytes, i64::from_le_bytes).into(),
+        }
+    }
 }
 
 fn words<const N: usize, T>(bytes: &[u8], read: impl Fn([u8; N]) -> T) -> Vec<T> {
@@ -201,15 +208,19 @@ fn words<const N: usize, T>(bytes: &[u8], read: impl Fn([u8; N]) -> T) -> Vec<T>
     words.iter().map(|word| read(*word)).collect()
 }
 
-fn from_typed_fields(tensor: &TensorProto) -> Result<Data, Reason> {
+fn from_typed_fields(tensor: &TensorProto, type_of: ElementType, budget: &Budget) -> Result<Data, Reason> {
     use data_type::*;
+    let count = match tensor.data_type {
+        FLOAT => tensor.float_data.len(),
+        DOUBLE => tensor.double_data.len(),
+        INT64 => tensor.int64_data.len(),
+        _ => tensor.int32_data.len(),
+    };
+    budget.spend(count, type_of.widened())?;
     Ok(match tensor.data_type {
-        FLOAT => Data::Float(tensor.float_data.clone()),
-        DOUBLE => Data::Float(tensor.double_data.iter().map(|v| *v as f32).collect()),
-        UINT8 | INT8 | UINT16 | INT16 | INT32 | BOOL => {
-            Data::Int(tensor.int32_data.iter().map(|v| i64::from(*v)).collect())
-        }
-        INT64 => Data::Int(tensor.int64_data.clone()),
-        other => return Err(unsupported_type(other)),
+        FLOAT => tensor.float_data.clone().into(),
+        DOUBLE => tensor.double_data.iter().map(|v| *v as f32).collect::<Vec<_>>().into(),
+        INT64 => tensor.int64_data.clone().into(),
+        _ => tensor.int32_data.iter().map(|v| i64::from(*v)).collect::<Vec<_>>().into(),
     })
 }

@@ -6,7 +6,7 @@ use crate::error::ImportError;
 use crate::names;
 use crate::proto::{DimensionProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, data_type};
 use prost::Message;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 /// The operator sets that are understood.
 pub(crate) const OPSETS: std::ops::RangeInclusive<i64> = 7..=22;
@@ -23,6 +23,10 @@ pub(crate) struct Graph {
     pub(crate) nodes: Vec<NodeProto>,
     /// The constants that those nodes read, by name.
     pub(crate) initializers: HashMap<String, TensorProto>,
+    /// How often each tensor is read: by those nodes, and as the output.
+    pub(crate) reads: HashMap<String, usize>,
+    /// Size of the file.
+    pub(crate) bytes: usize,
 }
 
 /// The input as the file declares it, the batch set to 1.
@@ -36,6 +40,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Graph, ImportError> {
     if bytes.is_empty() {
         return Err(ImportError::NotOnnx("the file is empty".into()));
     }
+    crate::wire::check(bytes).map_err(ImportError::NotOnnx)?;
     let model = ModelProto::decode(bytes).map_err(|e| ImportError::NotOnnx(e.to_string()))?;
     let opset = opset_of(&model);
     let mut graph = model.graph.ok_or_else(|| ImportError::NotOnnx("it contains no graph".into()))?;
@@ -50,9 +55,17 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Graph, ImportError> {
     let input = the_input(&input, &initializers)?;
     let output = the_output(&output)?;
     let nodes = needed_in_order(node, &output, &input.name, &initializers)?;
-    let read: HashSet<&String> = nodes.iter().flat_map(|n| &n.input).collect();
-    initializers.retain(|name, _| read.contains(name));
-    Ok(Graph { opset, input, output, nodes, initializers })
+    let mut reads: HashMap<String, usize> = HashMap::from([(output.clone(), 1)]);
+    for name in nodes.iter().flat_map(|n| &n.input).filter(|name| !name.is_empty()) {
+        match reads.get_mut(name) {
+            Some(count) => *count += 1,
+            None => {
+                reads.insert(name.clone(), 1);
+            }
+        }
+    }
+    initializers.retain(|name, _| reads.contains_key(name));
+    Ok(Graph { opset, input, output, nodes, initializers, reads, bytes: bytes.len() })
 }
 
 fn opset_of(model: &ModelProto) -> Result<i64, ImportError> {

@@ -1,8 +1,10 @@
 //! The walk over a graph: each node's inputs become values, each operator makes a value of them.
 
+use crate::budget::Budget;
 use crate::builder::{Activation, Builder, Value};
-use crate::constant::{ExternalFiles, read_tensor};
+use crate::constant::read_tensor;
 use crate::error::{ImportError, Reason, Refusal};
+use crate::external::{ExternalFiles, Read};
 use crate::graph::Graph;
 use crate::imported::{Imported, ImportedTensor};
 use crate::layout::{Axis, Layout};
@@ -11,20 +13,16 @@ use crate::ops::{self, OPERATORS};
 use crate::proto::NodeProto;
 use bitesize_ir::{Shape, TensorId, shown};
 use std::collections::HashMap;
-use std::io;
 use std::rc::Rc;
 
 /// Imports `graph`, taking its input in the way under which everything is supported; if there is none, reports the
 /// obstacles of the way that leads furthest.
-pub(crate) fn import(
-    graph: &Graph,
-    external: &dyn Fn(&str) -> io::Result<Vec<u8>>,
-    name: &str,
-) -> Result<Imported, ImportError> {
-    let (constants, mut refusals) = read_constants(graph, external);
+pub(crate) fn import(mut graph: Graph, external: &Read, name: &str) -> Result<Imported, ImportError> {
+    let budget = Budget::of(graph.bytes);
+    let (constants, mut refusals) = read_constants(&mut graph, external, &budget);
     let mut furthest: Option<Refused> = None;
-    for (shape, layout) in readings(graph, &constants) {
-        match (Walk { graph, values: constants.clone() }).run(name, shape, layout) {
+    for (shape, layout) in readings(&graph, &constants) {
+        match Walk::new(&graph, &constants).run(name, shape, layout, budget.clone()) {
             Ok(imported) if refusals.is_empty() => return Ok(imported),
             Ok(_) => {}
             Err(refused) if furthest.as_ref().is_none_or(|f| refused.understood > f.understood) => {
@@ -36,6 +34,9 @@ pub(crate) fn import(
     refusals.extend(furthest.into_iter().flat_map(|f| f.refusals));
     Err(ImportError::Unsupported(refusals))
 }
+
+/// The most ways of reading the input that are tried: each is a walk over all nodes.
+const MAX_READINGS: usize = 9;
 
 /// The ways of reading the input, the likeliest first: an image of 1 or 3 channels has them where that number
 /// stands, and a vector that is reshaped to an image is that image.
@@ -53,6 +54,7 @@ fn readings(graph: &Graph, constants: &Values) -> Vec<(Shape, Layout)> {
                 readings.push(reading(a, b, c, &[&[], &[H, W, C]]));
             }
             readings.retain(|(shape, _)| shape.elements() == features);
+            readings.truncate(MAX_READINGS);
             readings
         }
         [_, a, b] => vec![
@@ -83,20 +85,27 @@ fn images_of_the_input(graph: &Graph, constants: &Values) -> Vec<[usize; 3]> {
         let size = |dim: i64| usize::try_from(dim).ok().filter(|d| (1..=1 << 16).contains(d));
         Some([size(a)?, size(b)?, size(c)?])
     };
-    reshapes.filter_map(image).collect()
+    let mut images: Vec<[usize; 3]> = Vec::new();
+    for image in reshapes.filter_map(image) {
+        if !images.contains(&image) && images.len() < MAX_READINGS {
+            images.push(image);
+        }
+    }
+    images
 }
 
 /// What a name stands for; `None` where its node or constant was refused.
 type Values = HashMap<String, Option<Value>>;
 
-fn read_constants(graph: &Graph, external: &dyn Fn(&str) -> io::Result<Vec<u8>>) -> (Values, Vec<Refusal>) {
+/// Takes the constants out of `graph`: each leaves it when it is read, so that there are no two of it for long.
+fn read_constants(graph: &mut Graph, external: &Read, budget: &Budget) -> (Values, Vec<Refusal>) {
     let mut files = ExternalFiles::new(external);
     let mut values = Values::new();
     let mut refusals = Vec::new();
-    let mut tensors: Vec<_> = graph.initializers.values().collect();
+    let mut tensors: Vec<_> = std::mem::take(&mut graph.initializers).into_values().collect();
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
     for tensor in tensors {
-        let constant = read_tensor(tensor, &mut files);
+        let constant = read_tensor(&tensor, &mut files, budget);
         let value = constant.map(|c| Value::Constant(Rc::new(c)));
         values.insert(tensor.name.clone(), value.map_err(|e| refusals.push(e.at(&tensor.name, "constant"))).ok());
     }
@@ -114,12 +123,19 @@ struct Refused {
 struct Walk<'a> {
     graph: &'a Graph,
     values: Values,
+    /// How often each tensor will still be read.
+    reads: HashMap<&'a str, usize>,
 }
 
-impl Walk<'_> {
-    fn run(mut self, name: &str, shape: Shape, layout: Layout) -> Result<Imported, Refused> {
+impl<'a> Walk<'a> {
+    fn new(graph: &'a Graph, constants: &Values) -> Self {
+        let reads = graph.reads.iter().map(|(name, count)| (name.as_str(), *count)).collect();
+        Self { graph, values: constants.clone(), reads }
+    }
+
+    fn run(mut self, name: &str, shape: Shape, layout: Layout, budget: Budget) -> Result<Imported, Refused> {
         let graph = self.graph;
-        let mut builder = Builder::new(&shown::name(name), &graph.input.name, shape);
+        let mut builder = Builder::new(&shown::name(name), &graph.input.name, shape, budget);
         let input = Activation { tensor: TensorId(0), layout };
         self.values.insert(graph.input.name.clone(), Some(Value::Activation(input.clone())));
         let mut refusals = Vec::new();
@@ -141,6 +157,7 @@ impl Walk<'_> {
             if let Some(output) = node.output.first() {
                 self.values.insert(output.clone(), value);
             }
+            self.forget(node);
         }
         refusals.append(&mut builder.refusals);
         self.finish(builder, input, refusals).map_err(|refusals| Refused { refusals, understood })
@@ -179,6 +196,18 @@ impl Walk<'_> {
         }
     }
 
+    /// Drops the values that `node` was the last to read.
+    fn forget(&mut self, node: &NodeProto) {
+        for name in &node.input {
+            if let Some(left) = self.reads.get_mut(name.as_str()) {
+                *left -= 1;
+                if *left == 0 {
+                    self.values.remove(name);
+                }
+            }
+        }
+    }
+
     /// How the input is read, where that is not the usual order.
     fn reading_note(&self, builder: &Builder, layout: &Layout) -> Vec<String> {
         let shape = builder.shape(builder.network.input);
@@ -209,8 +238,7 @@ impl Walk<'_> {
     }
 
     fn is_read(&self, name: &str) -> bool {
-        !name.is_empty()
-            && (name == self.graph.output || self.graph.nodes.iter().any(|n| n.input.iter().any(|i| i == name)))
+        self.graph.reads.contains_key(name)
     }
 
     fn finish(

@@ -2,8 +2,8 @@
 //!
 //! ```no_run
 //! let bytes = std::fs::read("model.onnx")?;
-//! let beside_the_model = |location: &str| std::fs::read(location);
-//! let imported = bitesize_import::import_onnx(&bytes, &beside_the_model, "model")?;
+//! let no_other_files = |_: &str, _: u64, _: usize| Err(std::io::ErrorKind::NotFound.into());
+//! let imported = bitesize_import::import_onnx(&bytes, &no_other_files, "model")?;
 //! println!("{}", imported.network);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -16,17 +16,20 @@
 //!   Squeeze and Unsqueeze leave no nodes: what they do to the order is tracked ([`Layout`]) and ends up in the order
 //!   of weights. A Gemm after a Flatten of `CxHxW` becomes a convolution with an `HxW` kernel.
 //! - Names can be shown anywhere: what cannot be seen in them is written as its number ([`bitesize_ir::shown::name`]).
-//! - The file is not trusted: no input makes it panic, or allocate more than the file's own size warrants.
+//! - The file is not trusted: no input makes it panic. What decoding takes is counted before (`wire`), and all numbers
+//!   that are made are paid for from one budget that grows with the file (`budget`).
 //!
 //! The network is as the file has it: batch-norms and clamps are separate nodes. `bitesize_ir::rewrite` joins them.
 //!
-//! In reading order: `proto` (the schema), `names` (how they are shown), `graph` (what holds a graph together), `layout`, `import` (the walk over
-//! the nodes), `ops` (one row for each operator), `constant`.
+//! In reading order: `proto` (the schema), `wire`, `budget`, `names` (how they are shown), `graph` (what holds a graph together),
+//! `layout`, `import` (the walk over the nodes), `ops` (one row for each operator), `constant`, `external`.
 #![forbid(unsafe_code)] // The file is untrusted.
 
+mod budget;
 mod builder;
 mod constant;
 mod error;
+mod external;
 mod graph;
 mod import;
 mod imported;
@@ -37,26 +40,23 @@ mod ops;
 mod proto;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 pub use error::{ImportError, Refusal};
+pub use external::Read;
 pub use imported::{Imported, ImportedTensor};
 pub use layout::{Axis, Layout};
 
-use std::io;
-
 /// Reads an ONNX model of opset 7 to 22.
 ///
-/// `external` gives the bytes of a file that holds weights beside the model; it gets the location as the model writes
-/// it, a relative path that stays inside the model's folder. `name` becomes the network's name.
+/// `external` gives bytes of a file that holds weights beside the model: it is asked for those of one tensor at a time,
+/// by the location as the model writes it (a relative path that stays inside the model's folder), the offset, and the most
+/// bytes that are wanted. `name` becomes the network's name.
 ///
 /// # Errors
 /// [`ImportError`]. None of its texts names the file: the caller knows it.
-pub fn import_onnx(
-    bytes: &[u8],
-    external: &dyn Fn(&str) -> io::Result<Vec<u8>>,
-    name: &str,
-) -> Result<Imported, ImportError> {
-    import::import(&graph::read(bytes)?, external, name)
+pub fn import_onnx(bytes: &[u8], external: &Read, name: &str) -> Result<Imported, ImportError> {
+    import::import(graph::read(bytes)?, external, name)
 }
 
 /// The names of the ONNX operators that are understood, sorted.

@@ -1,9 +1,11 @@
 //! What an operator's import sees: the node's inputs as values, its attributes by name and type, and the network
 //! under construction.
 
+use crate::budget::Budget;
 use crate::builder::{Activation, Builder, Value, is_finite};
-use crate::constant::{Constant, ExternalFiles, read_tensor};
+use crate::constant::{Constant, MAX_AXES, read_tensor};
 use crate::error::Reason;
+use crate::external::ExternalFiles;
 use crate::layout::Layout;
 use crate::proto::{AttributeProto, NodeProto, attribute_kind};
 use bitesize_ir::shown;
@@ -26,6 +28,11 @@ impl NodeContext<'_> {
     /// The node's name, or its output's where it has none.
     pub(crate) fn place(&self) -> String {
         place(self.proto)
+    }
+
+    /// What may still be made.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.builder.budget
     }
 
     /// The input's value, `None` where it is left out.
@@ -114,8 +121,9 @@ impl NodeContext<'_> {
             return Ok(None);
         };
         let tensor = attribute.t.as_ref().ok_or_else(|| Reason::new(format!("its attribute `{name}` is empty")))?;
-        let no_files = |_: &str| Err(std::io::Error::other("a constant of a node lies inside the model"));
-        read_tensor(tensor, &mut ExternalFiles::new(&no_files)).map(Some)
+        let no_files =
+            |_: &str, _: u64, _: usize| Err(std::io::Error::other("a constant of a node lies inside the model"));
+        read_tensor(tensor, &mut ExternalFiles::new(&no_files), self.budget()).map(Some)
     }
 
     /// An attribute of small counts.
@@ -123,16 +131,28 @@ impl NodeContext<'_> {
         let Some(values) = self.ints(name)? else { return Ok(None) };
         let count = |v: &i64| usize::try_from(*v).ok().filter(|_| *v <= MAX_COUNT);
         let counts: Option<Vec<usize>> = values.iter().map(count).collect();
-        counts.map(Some).ok_or_else(|| Reason::new(format!("its attribute `{name}` is {values:?}")))
+        let short = counts.filter(|counts| counts.len() <= MAX_AXES);
+        short.map(Some).ok_or_else(|| {
+            let shown = &values[..values.len().min(MAX_AXES)];
+            Reason::new(format!("its attribute `{name}` of {} numbers is {shown:?}", values.len()))
+        })
+    }
+
+    /// A constant input that holds something for each axis.
+    pub(crate) fn short_ints(&self, index: usize, what: &str) -> Result<Option<Vec<i64>>, Reason> {
+        let Some(constant) = self.optional_constant(index, what)? else { return Ok(None) };
+        match constant.as_ints()? {
+            values if values.len() <= 2 * MAX_AXES => Ok(Some(values.to_vec())),
+            values => Err(Reason::new(format!("its {what} (input {index}) are {} numbers", values.len()))),
+        }
     }
 
     /// Axes given as attribute `axes`, or from opset `since` on as input `index`; made positive below `rank`.
     pub(crate) fn axes(&self, since: i64, index: usize, rank: usize) -> Result<Option<Vec<usize>>, Reason> {
-        let axes = if self.opset < since {
-            self.ints("axes")?
-        } else {
-            self.optional_constant(index, "axes")?.map(|c| c.as_ints().map(<[i64]>::to_vec)).transpose()?
-        };
+        let axes = if self.opset < since { self.ints("axes")? } else { self.short_ints(index, "axes")? };
+        if let Some(many) = axes.as_ref().map(Vec::len).filter(|count| *count > MAX_AXES) {
+            return Err(Reason::new(format!("it names {many} axes")));
+        }
         axes.map(|axes| axes.iter().map(|axis| positive_axis(*axis, rank)).collect()).transpose()
     }
 

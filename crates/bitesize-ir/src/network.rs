@@ -127,11 +127,11 @@ impl Network {
     /// encoding on (max-pool, clamp, pad) made it from.
     pub fn encoding_root(&self, tensor: TensorId) -> TensorId {
         let mut at = tensor;
-        while let Some(node) = self.producer(at).map(|id| self.node(id)) {
-            if !node.op.passes_encoding_on() {
-                break;
+        // A tensor is written before it is read, so one pass from the end meets every producer in turn.
+        for node in self.nodes.iter().rev().filter(|node| node.op.passes_encoding_on()) {
+            if node.output == at {
+                at = node.inputs[0];
             }
-            at = node.inputs[0];
         }
         at
     }
@@ -217,18 +217,18 @@ impl Network {
 
     /// Drops tensors that nothing names any more and nodes whose output nobody reads, keeping order.
     pub fn compact(&mut self) {
-        loop {
-            let mut read = vec![false; self.tensors.len()];
-            read[self.output.0] = true;
-            for input in self.nodes.iter().flat_map(|node| &node.inputs) {
-                read[input.0] = true;
-            }
-            let before = self.nodes.len();
-            self.nodes.retain(|node| read[node.output.0]);
-            if self.nodes.len() == before {
-                break;
+        // From the end: whoever reads a tensor comes after the node that writes it.
+        let mut read = vec![false; self.tensors.len()];
+        read[self.output.0] = true;
+        let mut kept = vec![true; self.nodes.len()];
+        for (node, kept) in self.nodes.iter().zip(&mut kept).rev() {
+            *kept = read[node.output.0];
+            if *kept {
+                node.inputs.iter().for_each(|input| read[input.0] = true);
             }
         }
+        let mut kept = kept.into_iter();
+        self.nodes.retain(|_| kept.next().is_none_or(|kept| kept));
         let mut used = vec![false; self.tensors.len()];
         used[self.input.0] = true;
         for node in &self.nodes {

@@ -230,6 +230,20 @@ impl Op {
         }
     }
 
+    /// Whether the operator can carry a clamp.
+    pub fn can_clamp(&self) -> bool {
+        match self {
+            Self::Conv2d(_)
+            | Self::DepthwiseConv2d(_)
+            | Self::FullyConnected(_)
+            | Self::Add(_)
+            | Self::Clamp(_)
+            | Self::AveragePool(_)
+            | Self::ChannelAffine(_) => true,
+            Self::Concat | Self::MaxPool(_) | Self::Pad(_) => false,
+        }
+    }
+
     /// The clamp for changing in place, where the operator can carry one.
     pub fn clamp_mut(&mut self) -> Option<&mut Clamp> {
         match self {

@@ -33,7 +33,7 @@ fn networks() -> Vec<(String, Network)> {
     let read = |path: PathBuf| {
         let name = path.file_stem().expect("a file").to_string_lossy().into_owned();
         let bytes = std::fs::read(&path).expect("a readable file");
-        let none = |_: &str| Err(std::io::ErrorKind::NotFound.into());
+        let none = |_: &str, _: u64, _: usize| Err(std::io::ErrorKind::NotFound.into());
         let imported = bitesize_import::import_onnx(&bytes, &none, &name).expect("a supported network");
         (name, rewrite(imported.network).expect("a legal network").0)
     };

@@ -51,7 +51,7 @@ pub fn finished(opened: &Opened, until: Until) -> anyhow::Result<Option<Report>>
 /// more; whether it is there.
 fn refuse_altered_journal(opened: &Opened, name: &str, made_from: &str, lines: usize) -> anyhow::Result<bool> {
     let path = opened.folder.join(name);
-    let text = match std::fs::read(&path) {
+    let text = match crate::files::read(&path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(lines == 0),
         Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.display())),

@@ -25,11 +25,12 @@
 //!
 //! In reading order: [`walk()`] (the whole road on a page), [`deliver`] (its stages), [`input`] (network and data),
 //! [`target`], [`run`] (the run folder), [`report`], [`finished()`] (whether there is anything left to do), [`observe`]
-//! (whom the library tells, and who stops it), [`hash`]. The command line is the program `cli/main.rs`.
+//! (whom the library tells, and who stops it), [`files`], [`hash`]. The command line is the program `cli/main.rs`.
 #![forbid(unsafe_code)]
 
 pub mod deliver;
 mod ending;
+pub mod files;
 mod finished;
 mod fit;
 pub mod hash;

@@ -58,6 +58,7 @@ pub(super) fn div(node: &mut NodeContext) -> Result<Value, Reason> {
 
 pub(super) fn neg(node: &mut NodeContext) -> Result<Value, Reason> {
     let input = node.activation(0)?;
+    node.budget().spend(node.builder.shape(input.tensor).c, 8)?;
     let zeros = vec![0.0; node.builder.shape(input.tensor).c];
     let constant = PerChannel { values: zeros, layout: input.layout.clone() };
     affine(node, &input, constant, |_| (-1.0, 0.0))
@@ -115,6 +116,8 @@ fn per_channel(node: &NodeContext, input: &Activation, constant: &Constant) -> R
         }
         varies = true;
     }
+    // These, and the scales and shifts that come of them.
+    node.budget().spend(shape.c, 8)?;
     let values = (0..shape.c).map(|c| f64::from(values[if varies { c } else { 0 }])).collect();
     Ok(PerChannel { values, layout })
 }
@@ -156,6 +159,7 @@ pub(super) fn batch_normalization(node: &mut NodeContext) -> Result<Value, Reaso
     };
     let (gamma, beta) = (parameter(1, "scale")?, parameter(2, "bias")?);
     let (mean, variance) = (parameter(3, "mean")?, parameter(4, "variance")?);
+    node.budget().spend(shape.c, 8)?;
     let epsilon = f64::from(node.float("epsilon", 1e-5)?);
     let scale: Vec<f64> = gamma.iter().zip(&variance).map(|(g, v)| g / (v + epsilon).sqrt()).collect();
     let shift = (0..shape.c).map(|c| (beta[c] - mean[c] * scale[c]) as f32).collect();
@@ -172,7 +176,7 @@ pub(super) fn identity(node: &mut NodeContext) -> Result<Value, Reason> {
 /// The type of an activation is float, so a constant cast to it becomes floats.
 pub(super) fn cast_like(node: &mut NodeContext) -> Result<Value, Reason> {
     match node.input(0) {
-        Some(Value::Constant(constant)) => Ok(Value::Constant(Rc::new(constant.converted(true)))),
+        Some(Value::Constant(constant)) => Ok(Value::Constant(Rc::new(constant.converted(true, node.budget())?))),
         _ => identity(node),
     }
 }

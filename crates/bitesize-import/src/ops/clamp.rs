@@ -25,7 +25,7 @@ pub(super) fn clip_bounds(node: &NodeContext) -> Result<Clamp, Reason> {
         (node.float("min", f32::MIN)?, node.float("max", f32::MAX)?)
     } else {
         let bound = |index, what, default| match node.optional_constant(index, what)? {
-            Some(constant) => single(&constant, what),
+            Some(constant) => single(node, &constant, what),
             None => Ok(default),
         };
         (bound(1, "lower bound", f32::MIN)?, bound(2, "upper bound", f32::MAX)?)
@@ -47,7 +47,9 @@ fn bounds(lo: f32, hi: f32) -> Result<Clamp, Reason> {
 }
 
 /// The value that all elements of a constant have.
-fn single(constant: &Constant, what: &str) -> Result<f32, Reason> {
+fn single(node: &NodeContext, constant: &Constant, what: &str) -> Result<f32, Reason> {
+    // Nothing is made, but looking at them takes its time.
+    node.budget().spend(constant.data.len(), 4)?;
     let values = constant.as_floats()?;
     match values {
         [first, rest @ ..] if rest.iter().all(|v| v == first) => Ok(*first),
@@ -72,7 +74,7 @@ fn with_constant(node: &mut NodeContext, clamp: impl Fn(f32) -> Result<Clamp, Re
                 .hint("only clamping between constants is supported"));
         }
     };
-    let clamp = clamp(single(&constant, "constant")?)?;
+    let clamp = clamp(single(node, &constant, "constant")?)?;
     if constant.dims.len() > input.layout.rank() {
         return Err(Reason::new("its constant has more axes than its input"));
     }

@@ -31,6 +31,9 @@ pub(super) fn conv(node: &mut NodeContext) -> Result<Value, Reason> {
             shape.c
         )));
     }
+    let window = window::read(node, kernel, shape, rank)?;
+    // With no 0 among its dimensions, the weight has at least as many elements as there are outputs.
+    node.budget().spend(weights.data.len() + out_c, 4)?;
     let bias = match node.optional_constant(2, "bias")? {
         None => vec![0.0; out_c],
         Some(bias) if bias.data.len() == out_c => bias.as_floats()?.to_vec(),
@@ -38,7 +41,6 @@ pub(super) fn conv(node: &mut NodeContext) -> Result<Value, Reason> {
             return Err(Reason::new(format!("its bias has {} values for {out_c} channels", bias.data.len())));
         }
     };
-    let window = window::read(node, kernel, shape, rank)?;
     let taps = kernel[0] * kernel[1];
     let source = weights.as_floats()?;
     let clamp = Clamp::NONE;

@@ -8,6 +8,7 @@ use crate::node::NodeContext;
 use bitesize_ir::op::{Clamp, Conv2d, FullyConnected};
 use bitesize_ir::shape::Window;
 use bitesize_ir::{Op, Shape};
+use std::rc::Rc;
 
 /// `alpha * A' * B' + beta * C`.
 pub(super) fn gemm(node: &mut NodeContext) -> Result<Value, Reason> {
@@ -18,7 +19,7 @@ pub(super) fn gemm(node: &mut NodeContext) -> Result<Value, Reason> {
     if node.int("transA", 0)? != 0 {
         input.layout = input.layout.permuted(&[1, 0]);
     }
-    let weights = Matrix::read(&*node.constant(1, "weight")?, node.int("transB", 0)? != 0, node.float("alpha", 1.0)?)?;
+    let weights = Matrix::read(node.constant(1, "weight")?, node.int("transB", 0)? != 0, node.float("alpha", 1.0)?)?;
     let beta = node.float("beta", 1.0)?;
     let bias = match node.optional_constant(2, "bias")? {
         Some(bias) => read_bias(&bias, weights.columns, beta)?,
@@ -33,7 +34,7 @@ pub(super) fn mat_mul(node: &mut NodeContext) -> Result<Value, Reason> {
         Reason::new("its first factor is a constant").hint("only activations times constant weights are supported")
     })?;
     let weights = node.constant(1, "weight")?;
-    let weights = Matrix::read(&weights, false, 1.0)?;
+    let weights = Matrix::read(weights, false, 1.0)?;
     let bias = vec![0.0; weights.columns];
     dense(node, &input, &weights, bias)
 }
@@ -42,25 +43,35 @@ pub(super) fn mat_mul(node: &mut NodeContext) -> Result<Value, Reason> {
 struct Matrix {
     rows: usize,
     columns: usize,
-    values: Vec<f32>,
+    constant: Rc<Constant>,
+    factor: f32,
     transposed: bool,
 }
 
 impl Matrix {
-    fn read(constant: &Constant, transposed: bool, factor: f32) -> Result<Self, Reason> {
+    fn read(constant: Rc<Constant>, transposed: bool, factor: f32) -> Result<Self, Reason> {
         let [rows, columns] = constant.dims[..] else {
             return Err(Reason::new(format!("its weight has the dimensions {:?} instead of two", constant.dims)));
         };
         if rows == 0 || columns == 0 {
             return Err(Reason::new("its weight is empty"));
         }
-        let values = constant.as_floats()?.iter().map(|v| v * factor).collect();
+        constant.as_floats()?;
         let (rows, columns) = if transposed { (columns, rows) } else { (rows, columns) };
-        Ok(Self { rows, columns, values, transposed })
+        Ok(Self { rows, columns, constant, factor, transposed })
     }
 
-    fn at(&self, row: usize, column: usize) -> f32 {
-        if self.transposed { self.values[column * self.rows + row] } else { self.values[row * self.columns + column] }
+    /// The columns one after the other, the rows of each at `places`.
+    fn columns_at(&self, places: &[usize]) -> Result<Vec<f32>, Reason> {
+        let values = self.constant.as_floats()?;
+        let mut ordered = vec![0.0; self.rows * self.columns];
+        for (column, ordered) in ordered.chunks_exact_mut(self.rows).enumerate() {
+            for (row, place) in places.iter().enumerate() {
+                let at = if self.transposed { column * self.rows + row } else { row * self.columns + column };
+                ordered[*place] = values[at] * self.factor;
+            }
+        }
+        Ok(ordered)
     }
 }
 
@@ -97,12 +108,8 @@ fn dense(node: &mut NodeContext, input: &Activation, weights: &Matrix, bias: Vec
     let kernel = Shape::new(if has(Axis::H) { shape.h } else { 1 }, if has(Axis::W) { shape.w } else { 1 }, shape.c);
     // Where each row of the matrix goes in the kernel's [kh][kw][c].
     let places = crate::layout::Layout::new(&[&summed], kernel).nhwc_indices(kernel);
-    let mut ordered = vec![0.0; weights.rows * weights.columns];
-    for (column, kernel) in ordered.chunks_exact_mut(weights.rows).enumerate() {
-        for (row, place) in places.iter().enumerate() {
-            kernel[*place] = weights.at(row, column);
-        }
-    }
+    node.budget().spend(weights.rows * weights.columns + weights.columns, 4)?;
+    let ordered = weights.columns_at(&places)?;
     let clamp = Clamp::NONE;
     let op = if shape.pixels() == 1 {
         Op::FullyConnected(FullyConnected { weights: ordered, bias, clamp })

@@ -1,8 +1,11 @@
 //! Operators where every input is a constant: weights written as expressions, and shape arithmetic.
+//!
+//! Whatever is made is paid for from the import's budget before it is made.
 
+use super::walk::{Indices, row_major_strides};
 use super::{clamp, reshape};
 use crate::builder::Value;
-use crate::constant::{Constant, Data, MAX_FOLDED, elements};
+use crate::constant::{Constant, Data, MAX_AXES, elements};
 use crate::error::Reason;
 use crate::node::{NodeContext, positive_axis};
 use crate::proto::data_type;
@@ -17,53 +20,49 @@ fn input<'a>(node: &'a NodeContext, index: usize) -> Result<&'a Constant, Reason
 
 /// `data` under `dims`, if they agree.
 fn with_dims(dims: Vec<usize>, data: Data) -> Result<Constant, Reason> {
+    if dims.len() > MAX_AXES {
+        return Err(Reason::new(format!("a constant would have {} axes", dims.len())));
+    }
     if elements(&dims) != Some(data.len()) {
         return Err(Reason::new(format!("{} constant values cannot have the shape {dims:?}", data.len())));
     }
     Ok(Constant { dims, data })
 }
 
+/// Pays for a constant of `dims` whose elements take `width` bytes; gives their number.
+fn paid(node: &NodeContext, dims: &[usize], width: usize) -> Result<usize, Reason> {
+    if dims.len() > MAX_AXES {
+        return Err(Reason::new(format!("a constant would have {} axes", dims.len())));
+    }
+    let count = elements(dims).ok_or_else(|| Reason::new(format!("a constant of {dims:?} is too large")))?;
+    node.budget().spend(count, width)?;
+    Ok(count)
+}
+
 /// The elements at `indices`, under `dims`.
-fn picked(constant: &Constant, dims: Vec<usize>, indices: &[usize]) -> Result<Constant, Reason> {
+fn picked(
+    node: &NodeContext,
+    constant: &Constant,
+    dims: Vec<usize>,
+    indices: impl Iterator<Item = usize>,
+) -> Result<Constant, Reason> {
+    paid(node, &dims, constant.data.width())?;
     let data = match &constant.data {
-        Data::Float(values) => Data::Float(indices.iter().filter_map(|i| values.get(*i).copied()).collect()),
-        Data::Int(values) => Data::Int(indices.iter().filter_map(|i| values.get(*i).copied()).collect()),
+        Data::Float(values) => indices.filter_map(|i| values.get(i).copied()).collect::<Vec<_>>().into(),
+        Data::Int(values) => indices.filter_map(|i| values.get(i).copied()).collect::<Vec<_>>().into(),
     };
     with_dims(dims, data)
 }
 
-fn checked_size(dims: &[usize]) -> Result<usize, Reason> {
-    elements(dims)
-        .filter(|n| *n <= MAX_FOLDED)
-        .ok_or_else(|| Reason::new(format!("a constant of {dims:?} is too large")))
-}
-
-fn row_major_strides(dims: &[usize]) -> Vec<usize> {
-    let mut strides = vec![1; dims.len()];
-    for axis in (1..dims.len()).rev() {
-        strides[axis - 1] = strides[axis] * dims[axis];
-    }
-    strides
-}
-
-/// The indices that walking `dims` with `strides` from `start` visits, in row-major order.
-fn walk(start: usize, dims: &[usize], strides: &[isize]) -> Vec<usize> {
-    let mut indices = vec![start as isize];
-    for (dim, stride) in dims.iter().zip(strides) {
-        indices = indices.iter().flat_map(|at| (0..*dim as isize).map(move |i| at + i * stride)).collect();
-    }
-    indices.into_iter().map(|i| i as usize).collect()
-}
-
 /// The indices of `constant` that broadcasting it to `dims` reads.
-fn broadcast_indices(constant: &Constant, dims: &[usize]) -> Vec<usize> {
+fn broadcast_indices(constant: &Constant, dims: &[usize]) -> Indices {
     let missing = dims.len() - constant.dims.len();
     let own = row_major_strides(&constant.dims);
     let stride = |axis: usize| match axis.checked_sub(missing) {
         Some(axis) if constant.dims[axis] != 1 => own[axis] as isize,
         _ => 0,
     };
-    walk(0, dims, &(0..dims.len()).map(stride).collect::<Vec<_>>())
+    Indices::new(0, dims.to_vec(), (0..dims.len()).map(stride).collect())
 }
 
 /// The dimensions that two shapes broadcast to.
@@ -77,9 +76,7 @@ fn broadcast_dims(a: &[usize], b: &[usize]) -> Result<Vec<usize>, Reason> {
         _ => None,
     };
     let dims: Option<Vec<usize>> = (0..rank).map(joined).collect();
-    let dims = dims.ok_or_else(|| Reason::new(format!("constants of {a:?} and {b:?} do not fit")))?;
-    checked_size(&dims)?;
-    Ok(dims)
+    dims.ok_or_else(|| Reason::new(format!("constants of {a:?} and {b:?} do not fit")))
 }
 
 fn binary(
@@ -92,12 +89,13 @@ fn binary(
     }
     let (a, b) = (input(node, 0)?, input(node, 1)?);
     let dims = broadcast_dims(&a.dims, &b.dims)?;
-    let pairs = broadcast_indices(a, &dims).into_iter().zip(broadcast_indices(b, &dims));
+    paid(node, &dims, a.data.width())?;
+    let pairs = broadcast_indices(a, &dims).zip(broadcast_indices(b, &dims));
     let data = match (&a.data, &b.data) {
-        (Data::Float(a), Data::Float(b)) => Data::Float(pairs.map(|(i, j)| float(a[i], b[j])).collect()),
+        (Data::Float(a), Data::Float(b)) => pairs.map(|(i, j)| float(a[i], b[j])).collect::<Vec<_>>().into(),
         (Data::Int(a), Data::Int(b)) => {
             let values: Option<Vec<i64>> = pairs.map(|(i, j)| int(a[i], b[j])).collect();
-            Data::Int(values.ok_or_else(|| Reason::new("its integer arithmetic overflows or divides by 0"))?)
+            values.ok_or_else(|| Reason::new("its integer arithmetic overflows or divides by 0"))?.into()
         }
         _ => return Err(Reason::new("it mixes integers and floats")),
     };
@@ -106,11 +104,12 @@ fn binary(
 
 fn unary(node: &NodeContext, float: impl Fn(f32) -> f32, int: impl Fn(i64) -> Option<i64>) -> Result<Constant, Reason> {
     let constant = input(node, 0)?;
+    paid(node, &constant.dims, constant.data.width())?;
     let data = match &constant.data {
-        Data::Float(values) => Data::Float(values.iter().map(|v| float(*v)).collect()),
+        Data::Float(values) => values.iter().map(|v| float(*v)).collect::<Vec<_>>().into(),
         Data::Int(values) => {
             let values: Option<Vec<i64>> = values.iter().map(|v| int(*v)).collect();
-            Data::Int(values.ok_or_else(|| Reason::new("its integer arithmetic overflows"))?)
+            values.ok_or_else(|| Reason::new("its integer arithmetic overflows"))?.into()
         }
     };
     with_dims(constant.dims.clone(), data)
@@ -165,8 +164,10 @@ pub(super) fn constant(node: &NodeContext) -> Result<Constant, Reason> {
     if let Some(tensor) = node.tensor("value")? {
         Ok(tensor)
     } else if let Some(values) = node.floats("value_floats")? {
+        node.budget().spend(values.len(), 4)?;
         Ok(Constant::floats(values))
     } else if let Some(values) = node.ints("value_ints")? {
+        node.budget().spend(values.len(), 8)?;
         Ok(Constant::ints(values))
     } else if node.has("value_float") {
         Ok(Constant::floats(vec![node.float("value_float", 0.0)?]).scalar())
@@ -178,19 +179,22 @@ pub(super) fn constant(node: &NodeContext) -> Result<Constant, Reason> {
 }
 
 fn asked_dims(constant: &Constant) -> Result<Vec<usize>, Reason> {
-    let dims: Result<Vec<usize>, _> = constant.as_ints()?.iter().map(|d| usize::try_from(*d)).collect();
-    let dims = dims.map_err(|_| Reason::new("it asks for a negative dimension"))?;
-    checked_size(&dims)?;
-    Ok(dims)
+    let asked = constant.as_ints()?;
+    if asked.len() > MAX_AXES {
+        return Err(Reason::new(format!("it asks for {} axes", asked.len())));
+    }
+    let dims: Result<Vec<usize>, _> = asked.iter().map(|d| usize::try_from(*d)).collect();
+    dims.map_err(|_| Reason::new("it asks for a negative dimension"))
 }
 
 pub(super) fn constant_of_shape(node: &NodeContext) -> Result<Constant, Reason> {
     let dims = asked_dims(input(node, 0)?)?;
-    let count = checked_size(&dims)?;
-    let data = match node.tensor("value")?.map(|c| c.data) {
-        None => Data::Float(vec![0.0; count]),
-        Some(Data::Float(value)) if value.len() == 1 => Data::Float(vec![value[0]; count]),
-        Some(Data::Int(value)) if value.len() == 1 => Data::Int(vec![value[0]; count]),
+    let value = node.tensor("value")?.map(|c| c.data);
+    let count = paid(node, &dims, value.as_ref().map_or(4, Data::width))?;
+    let data = match value {
+        None => vec![0.0; count].into(),
+        Some(Data::Float(value)) if value.len() == 1 => vec![value[0]; count].into(),
+        Some(Data::Int(value)) if value.len() == 1 => vec![value[0]; count].into(),
         Some(_) => return Err(Reason::new("its value is not one number")),
     };
     with_dims(dims, data)
@@ -200,7 +204,7 @@ pub(super) fn expand(node: &NodeContext) -> Result<Constant, Reason> {
     let constant = input(node, 0)?;
     let dims = broadcast_dims(&constant.dims, &asked_dims(input(node, 1)?)?)?;
     let indices = broadcast_indices(constant, &dims);
-    picked(constant, dims, &indices)
+    picked(node, constant, dims, indices)
 }
 
 pub(super) fn cast(node: &NodeContext) -> Result<Constant, Reason> {
@@ -211,7 +215,7 @@ pub(super) fn cast(node: &NodeContext) -> Result<Constant, Reason> {
         INT32 | INT64 => false,
         other => return Err(Reason::new(format!("it turns a constant into {}", data_type::name(other)))),
     };
-    Ok(input(node, 0)?.converted(float))
+    input(node, 0)?.converted(float, node.budget())
 }
 
 pub(super) fn cast_like(node: &NodeContext) -> Result<Constant, Reason> {
@@ -219,7 +223,7 @@ pub(super) fn cast_like(node: &NodeContext) -> Result<Constant, Reason> {
         Some(Value::Constant(like)) => matches!(like.data, Data::Float(_)),
         _ => true,
     };
-    Ok(input(node, 0)?.converted(float))
+    input(node, 0)?.converted(float, node.budget())
 }
 
 pub(super) fn shape(node: &NodeContext) -> Result<Constant, Reason> {
@@ -256,8 +260,7 @@ pub(super) fn transpose(node: &NodeContext) -> Result<Constant, Reason> {
     let strides = row_major_strides(&constant.dims);
     let dims: Vec<usize> = order.iter().map(|axis| constant.dims[*axis]).collect();
     let strides: Vec<isize> = order.iter().map(|axis| strides[*axis] as isize).collect();
-    let indices = walk(0, &dims, &strides);
-    picked(constant, dims, &indices)
+    picked(node, constant, dims.clone(), Indices::new(0, dims, strides))
 }
 
 /// The number of elements before, along and after `axis`.
@@ -270,16 +273,14 @@ pub(super) fn gather(node: &NodeContext) -> Result<Constant, Reason> {
     let axis = positive_axis(node.int("axis", 0)?, constant.dims.len())?;
     let (before, along, after) = around(&constant.dims, axis);
     let dims = [&constant.dims[..axis], &wanted.dims[..], &constant.dims[axis + 1..]].concat();
-    checked_size(&dims)?;
+    // What is wanted may be far more than it is worth looking at.
+    paid(node, &dims, wanted.data.width())?;
     let wanted: Vec<usize> = wanted.as_ints()?.iter().map(|i| positive_axis(*i, along)).collect::<Result<_, _>>()?;
-    let mut indices = Vec::new();
-    for block in 0..before {
-        for i in &wanted {
-            let first = (block * along + i) * after;
-            indices.extend(first..first + after);
-        }
-    }
-    picked(constant, dims, &indices)
+    // Without elements there is nothing to walk, however large the other dimensions are.
+    let before = if dims.contains(&0) { 0 } else { before };
+    let wanted = &wanted;
+    let first = (0..before).flat_map(|block| wanted.iter().map(move |i| (block * along + i) * after));
+    picked(node, constant, dims, first.flat_map(|first| first..first + after))
 }
 
 pub(super) fn concat(node: &NodeContext) -> Result<Constant, Reason> {
@@ -294,31 +295,31 @@ pub(super) fn concat(node: &NodeContext) -> Result<Constant, Reason> {
         return Err(Reason::new("the constants that it joins have different shapes"));
     }
     let mut dims = first.dims.clone();
-    dims[axis] = parts.iter().map(|p| p.dims[axis]).sum();
-    checked_size(&dims)?;
-    let before: usize = dims[..axis].iter().product();
-    let blocks = |part: &Constant, block: usize| {
-        let size = part.data.len() / before.max(1);
-        block * size..(block + 1) * size
-    };
+    let along = parts.iter().try_fold(0usize, |sum, part| sum.checked_add(part.dims[axis]));
+    dims[axis] = along.ok_or_else(|| Reason::new("the constants that it joins are too large"))?;
+    let count = paid(node, &dims, first.data.width())?;
+    // Without elements there is nothing to walk, however large the other dimensions are.
+    let before = if count == 0 { 0 } else { dims[..axis].iter().product() };
     let data = if parts.iter().all(|p| matches!(p.data, Data::Float(_))) {
-        let mut all = Vec::new();
-        for block in 0..before {
-            for part in &parts {
-                all.extend_from_slice(&part.as_floats()?[blocks(part, block)]);
-            }
-        }
-        Data::Float(all)
+        let parts: Vec<&[f32]> = parts.iter().map(|part| part.as_floats()).collect::<Result<_, _>>()?;
+        joined(&parts, before).into()
     } else {
-        let mut all = Vec::new();
-        for block in 0..before {
-            for part in &parts {
-                all.extend_from_slice(&part.as_ints()?[blocks(part, block)]);
-            }
-        }
-        Data::Int(all)
+        let parts: Vec<&[i64]> = parts.iter().map(|part| part.as_ints()).collect::<Result<_, _>>()?;
+        joined(&parts, before).into()
     };
     with_dims(dims, data)
+}
+
+/// The first of `blocks` equal blocks of each part, then the second of each, and so on.
+fn joined<T: Copy>(parts: &[&[T]], blocks: usize) -> Vec<T> {
+    let mut all = Vec::new();
+    for block in 0..blocks {
+        for part in parts {
+            let size = part.len() / blocks;
+            all.extend_from_slice(&part[block * size..(block + 1) * size]);
+        }
+    }
+    all
 }
 
 pub(super) fn reduce_prod(node: &NodeContext) -> Result<Constant, Reason> {
@@ -329,11 +330,13 @@ pub(super) fn reduce_prod(node: &NodeContext) -> Result<Constant, Reason> {
         return Err(Reason::new("it reduces only some axes of a constant"));
     }
     let dims = if node.int("keepdims", 1)? == 0 { vec![] } else { vec![1; rank] };
+    // One number is made, but looking at all takes its time.
+    node.budget().spend(constant.data.len(), 4)?;
     let data = match &constant.data {
-        Data::Float(values) => Data::Float(vec![values.iter().product()]),
+        Data::Float(values) => vec![values.iter().product::<f32>()].into(),
         Data::Int(values) => {
             let product = values.iter().try_fold(1i64, |product, v| product.checked_mul(*v));
-            Data::Int(vec![product.ok_or_else(|| Reason::new("its product overflows"))?])
+            vec![product.ok_or_else(|| Reason::new("its product overflows"))?].into()
         }
     };
     with_dims(dims, data)
@@ -346,7 +349,7 @@ pub(super) fn slice(node: &NodeContext) -> Result<Constant, Reason> {
         if node.opset < 10 {
             return node.ints(name);
         }
-        node.optional_constant(index, name)?.map(|c| c.as_ints().map(<[i64]>::to_vec)).transpose()
+        node.short_ints(index, name)
     };
     let missing = |what: &str| Reason::new(format!("its {what} are missing"));
     let starts = list("starts", 1)?.ok_or_else(|| missing("starts"))?;
@@ -373,8 +376,7 @@ pub(super) fn slice(node: &NodeContext) -> Result<Constant, Reason> {
         // With two indices or more the step is smaller than the axis.
         strides[axis] = if count > 1 { strides[axis] * steps[i] as isize } else { 0 };
     }
-    let indices = walk(start, &dims, &strides);
-    picked(constant, dims, &indices)
+    picked(node, constant, dims.clone(), Indices::new(start, dims, strides))
 }
 
 /// The first index and the number of indices that `start..end` by `step` takes of `size`.

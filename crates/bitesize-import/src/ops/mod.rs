@@ -8,6 +8,7 @@ mod fold;
 mod pool;
 mod reshape;
 mod softmax;
+mod walk;
 mod window;
 
 use crate::builder::Value;

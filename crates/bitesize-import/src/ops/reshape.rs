@@ -1,7 +1,7 @@
 //! Changes of layout, which leave no nodes, and Concat and Pad, which do.
 
 use crate::builder::{Activation, Value};
-use crate::constant::Constant;
+use crate::constant::{Constant, MAX_AXES};
 use crate::error::Reason;
 use crate::layout::{Axis, Layout};
 use crate::node::{NodeContext, positive_axis};
@@ -35,6 +35,9 @@ pub(super) fn reshape(node: &mut NodeContext) -> Result<Value, Reason> {
 pub(super) fn reshape_target(node: &NodeContext, from: &[usize]) -> Result<Vec<usize>, Reason> {
     let constant = node.constant(1, "shape")?;
     let asked = constant.as_ints()?;
+    if asked.len() > MAX_AXES {
+        return Err(Reason::new(format!("it asks for {} axes", asked.len())));
+    }
     let impossible = || Reason::new(format!("a tensor of shape {from:?} cannot become {asked:?}"));
     let allow_zero = node.int("allowzero", 0)? != 0;
     let mut dims = Vec::new();
@@ -216,7 +219,7 @@ fn pad_amounts(node: &NodeContext, rank: usize) -> Result<Vec<(usize, usize)>, R
     let pads = if node.opset < 11 {
         node.ints("pads")?.ok_or_else(|| Reason::new("its attribute `pads` is missing"))?
     } else {
-        node.constant(1, "pads")?.as_ints()?.to_vec()
+        node.short_ints(1, "pads")?.ok_or_else(|| Reason::new("its pads (input 1) are missing"))?
     };
     let axes = if node.opset < 18 { None } else { node.axes(18, 3, rank)? };
     let axes = axes.unwrap_or_else(|| (0..rank).collect());

@@ -10,7 +10,10 @@ use std::path::Path;
 pub(crate) fn import(path: &Path) -> Result<Imported, String> {
     let bytes = fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
     let folder = path.parent().unwrap().to_owned();
-    let external = move |location: &str| fs::read(folder.join(location));
+    let external = move |location: &str, offset: u64, length: usize| {
+        let bytes = fs::read(folder.join(location))?;
+        Ok(bytes.into_iter().skip(offset as usize).take(length).collect())
+    };
     let name = path.file_stem().unwrap().to_string_lossy().into_owned();
     import_onnx(&bytes, &external, &name).map_err(|e| format!("{}: {e}", path.file_name().unwrap().to_string_lossy()))
 }

@@ -12,7 +12,7 @@ pub(super) fn at(network: &mut Network, id: NodeId) -> Outcome {
     let node = network.node(id);
     let what = match &node.op {
         Op::Clamp(clamp) => {
-            let range = ranges::of(network)[node.inputs[0].0];
+            let range = ranges::before(network, id)[node.inputs[0].0];
             if range.lo < clamp.lo || range.hi > clamp.hi {
                 return Outcome::NoMatch;
             }

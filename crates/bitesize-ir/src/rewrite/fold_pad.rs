@@ -27,7 +27,7 @@ pub(super) fn at(network: &mut Network, id: NodeId) -> Outcome {
         }
         Op::AveragePool(op) => into_average(*op, added, network.shape(source)),
         Op::MaxPool(window) => {
-            let lowest = ranges::of(network)[source.0].lo;
+            let lowest = ranges::before(network, id)[source.0].lo;
             into_max(*window, added, lowest, network.shape(source)).map(Op::MaxPool)
         }
         op => Err(format!("{} has no padding to put `{name}` into", op.name())),

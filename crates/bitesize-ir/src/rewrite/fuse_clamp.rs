@@ -30,7 +30,7 @@ fn target(network: &Network, id: NodeId, clamp: Clamp) -> Result<NodeId, String>
             Op::MaxPool(_) => {}
             Op::Pad(_) if clamp.apply(0.0) == 0.0 => {}
             Op::Pad(_) => return Err(format!("it would change the zeros that `{}` pads with", node.name)),
-            op if op.clone().clamp_mut().is_some() => return Ok(at),
+            op if op.can_clamp() => return Ok(at),
             op => return Err(format!("`{}` before it is {}, which has no clamp", node.name, op.name())),
         }
     }

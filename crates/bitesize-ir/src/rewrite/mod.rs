@@ -14,6 +14,7 @@ mod drop_identity;
 mod edit;
 mod fold_pad;
 mod fuse_clamp;
+mod log;
 mod merge_affines;
 mod normalization;
 mod ranges;
@@ -21,11 +22,12 @@ mod rule;
 #[cfg(test)]
 mod tests;
 
+pub use log::{LogEntry, RewriteLog};
 pub use normalization::{Normalization, NormalizationError, fold_normalization};
 pub use rule::{Outcome, Rewrite};
 
 use crate::network::{InvalidNetwork, Network, NodeId};
-use std::fmt;
+use log::Events;
 
 /// Every rewrite, in the order of preference.
 #[rustfmt::skip]
@@ -38,50 +40,6 @@ pub const REWRITES: &[Rewrite] = &[
     Rewrite { name: "fold_affine_forward",  at: affine_into_consumer::at },
     Rewrite { name: "affine_to_depthwise",  at: affine_to_depthwise::at },
 ];
-
-/// A rewrite at a node: what was done, or why nothing was.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogEntry {
-    /// The rewrite's name.
-    pub rewrite: &'static str,
-    /// The node's name.
-    pub node: String,
-    /// Whether the network was changed.
-    pub applied: bool,
-    /// What was done, or why not.
-    pub detail: String,
-}
-
-/// What the rewrites did, in order, and where they could not.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RewriteLog {
-    /// In the order of events. Of the refusals of one rewrite at one node only the latest reason is kept, and none
-    /// where it succeeded later.
-    pub entries: Vec<LogEntry>,
-}
-
-impl RewriteLog {
-    fn record(&mut self, rewrite: &'static str, node: String, applied: bool, detail: String) {
-        let entry = LogEntry { rewrite, node, applied, detail };
-        self.entries.retain(|e| e.applied || e.rewrite != rewrite || e.node != entry.node || *e == entry);
-        if applied || !self.entries.contains(&entry) {
-            self.entries.push(entry);
-        }
-    }
-}
-
-/// One line an entry: `fold_batch_norm at bn1: into conv1`, `fold_pad did not fire at pad1 because ...`.
-impl fmt::Display for RewriteLog {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, entry) in self.entries.iter().enumerate() {
-            let end = if i + 1 == self.entries.len() { "" } else { "\n" };
-            let verb = if entry.applied { "at" } else { "did not fire at" };
-            let join = if entry.applied { ": " } else { " because " };
-            write!(f, "{} {verb} `{}`{join}{}{end}", entry.rewrite, entry.node, entry.detail)?;
-        }
-        Ok(())
-    }
-}
 
 /// Applies [`REWRITES`] until none changes anything. The result holds no [`crate::Op::ChannelAffine`].
 ///
@@ -96,29 +54,29 @@ pub fn rewrite(network: Network) -> Result<(Network, RewriteLog), InvalidNetwork
 /// # Errors
 /// As [`rewrite`].
 pub fn rewrite_with(mut network: Network, rewrites: &[Rewrite]) -> Result<(Network, RewriteLog), InvalidNetwork> {
-    let mut log = RewriteLog::default();
+    let mut events = Events::default();
     network.compact();
     network.validate()?;
-    while let Some(changed_by) = rewrites.iter().find(|rewrite| sweep(&mut network, rewrite, &mut log)) {
+    while let Some(changed_by) = rewrites.iter().find(|rewrite| sweep(&mut network, rewrite, &mut events)) {
         network.validate().map_err(|error| InvalidNetwork {
             problem: format!("after the rewrite {}: {}", changed_by.name, error.problem),
             ..error
         })?;
     }
-    Ok((network, log))
+    Ok((network, events.into_log()))
 }
 
 /// Tries `rewrite` at every node in order; whether anything changed.
-fn sweep(network: &mut Network, rewrite: &Rewrite, log: &mut RewriteLog) -> bool {
+fn sweep(network: &mut Network, rewrite: &Rewrite, events: &mut Events) -> bool {
     let mut changed = false;
     let mut at = 0;
     while at < network.nodes.len() {
         let name = network.nodes[at].name.clone();
         match (rewrite.at)(network, NodeId(at)) {
             Outcome::NoMatch => {}
-            Outcome::Refused(reason) => log.record(rewrite.name, name, false, reason),
+            Outcome::Refused(reason) => events.record(rewrite.name, name, false, reason),
             Outcome::Applied(what) => {
-                log.record(rewrite.name, name, true, what);
+                events.record(rewrite.name, name, true, what);
                 network.compact();
                 changed = true;
             }

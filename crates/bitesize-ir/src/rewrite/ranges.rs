@@ -1,10 +1,10 @@
 //! Bounds on the values of every tensor that follow from the operators alone.
 
-use crate::network::{InputEncoding, Network};
+use crate::network::{InputEncoding, Network, NodeId};
 use crate::op::{Clamp, Op};
 
-/// For each tensor the bounds that hold for every input. An average in single precision may pass them by a rounding.
-pub(super) fn of(network: &Network) -> Vec<Clamp> {
+/// For each tensor that is written before `id` the bounds that hold for every input. An average in single precision may pass them by a rounding.
+pub(super) fn before(network: &Network, id: NodeId) -> Vec<Clamp> {
     let mut ranges = vec![Clamp::NONE; network.tensors.len()];
     if let InputEncoding::Pixels { offset } = &network.input_encoding {
         let bound = |pixel: f64, pick: fn(f64, f64) -> f64| offset.iter().map(|o| pixel - o).reduce(pick);
@@ -13,33 +13,33 @@ pub(super) fn of(network: &Network) -> Vec<Clamp> {
             ranges[network.input.0] = Clamp { lo: lo as f32 - 1.0, hi: hi as f32 + 1.0 };
         }
     }
-    let mut inputs: Vec<Clamp> = Vec::new();
-    for node in &network.nodes {
-        inputs.clear();
-        inputs.extend(node.inputs.iter().map(|id| ranges[id.0]));
-        ranges[node.output.0] = after(&node.op, &inputs);
+    for node in &network.nodes[..id.0] {
+        let first = ranges[node.inputs[0].0];
+        let inputs = node.inputs.iter().map(|id| ranges[id.0]);
+        ranges[node.output.0] = after(&node.op, first, inputs);
     }
     ranges
 }
 
-fn after(op: &Op, inputs: &[Clamp]) -> Clamp {
+/// The bounds after `op` over `inputs`, of which `first` is the first.
+fn after(op: &Op, first: Clamp, inputs: impl Iterator<Item = Clamp>) -> Clamp {
     let with_zero = |range: Clamp| Clamp { lo: range.lo.min(0.0), hi: range.hi.max(0.0) };
     match op {
         Op::Conv2d(_) | Op::DepthwiseConv2d(_) | Op::FullyConnected(_) | Op::ChannelAffine(_) => op.clamp(),
         Op::Add(clamp) => {
-            let sum = inputs.iter().fold(Clamp { lo: 0.0, hi: 0.0 }, |s, r| Clamp { lo: s.lo + r.lo, hi: s.hi + r.hi });
+            let sum = inputs.fold(Clamp { lo: 0.0, hi: 0.0 }, |s, r| Clamp { lo: s.lo + r.lo, hi: s.hi + r.hi });
             sum.then(*clamp)
         }
         Op::Concat => {
             let none = Clamp { lo: f32::INFINITY, hi: f32::NEG_INFINITY };
-            inputs.iter().fold(none, |u, r| Clamp { lo: u.lo.min(r.lo), hi: u.hi.max(r.hi) })
+            inputs.fold(none, |u, r| Clamp { lo: u.lo.min(r.lo), hi: u.hi.max(r.hi) })
         }
-        Op::MaxPool(_) => inputs[0],
+        Op::MaxPool(_) => first,
         Op::AveragePool(op) => {
-            let mean = if op.count_include_pad { with_zero(inputs[0]) } else { inputs[0] };
+            let mean = if op.count_include_pad { with_zero(first) } else { first };
             mean.then(op.clamp)
         }
-        Op::Clamp(clamp) => inputs[0].then(*clamp),
-        Op::Pad(_) => with_zero(inputs[0]),
+        Op::Clamp(clamp) => first.then(*clamp),
+        Op::Pad(_) => with_zero(first),
     }
 }

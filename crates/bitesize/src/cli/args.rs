@@ -74,7 +74,7 @@ impl PreprocessArgs {
     pub(crate) fn read(&self) -> anyhow::Result<PreprocessFile> {
         let file = match &self.preprocess {
             Some(path) => {
-                let text = std::fs::read_to_string(path)
+                let text = bitesize::files::read_text(path)
                     .with_context(|| format!("cannot read the preprocessing file `{}`", path.display()))?;
                 PreprocessFile::from_toml(&text).with_context(|| format!("`{}`", path.display()))?
             }

@@ -9,7 +9,7 @@ use std::path::Path;
 /// Reads the settings of a run.
 pub(crate) fn read_config(path: &Path) -> anyhow::Result<RunConfig> {
     let text =
-        std::fs::read_to_string(path).with_context(|| format!("cannot read the settings `{}`", path.display()))?;
+        bitesize::files::read_text(path).with_context(|| format!("cannot read the settings `{}`", path.display()))?;
     RunConfig::from_toml(&text).map_err(|e| anyhow::anyhow!("the settings `{}`: {e}", path.display()))
 }
 

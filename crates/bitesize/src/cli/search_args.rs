@@ -87,8 +87,9 @@ impl SearchArgs {
 /// A policy file, or `W/A`.
 fn read_policy(text: &str, space: &PolicySpace) -> anyhow::Result<Policy> {
     let path = Path::new(text);
-    if path.is_file() {
-        let file = std::fs::read_to_string(path).with_context(|| format!("cannot read the policy `{text}`"))?;
+    // A folder may be called `8/8`.
+    if path.metadata().is_ok_and(|metadata| !metadata.is_dir()) {
+        let file = bitesize::files::read_text(path).with_context(|| format!("cannot read the policy `{text}`"))?;
         return Policy::from_toml(&file, space).with_context(|| format!("cannot use the policy `{text}`"));
     }
     match parse_uniform(text) {

@@ -121,7 +121,7 @@ pub struct WrittenPolicy {
 /// None there, or widths of another network.
 pub fn written_policy(opened: &Opened) -> anyhow::Result<WrittenPolicy> {
     let path = opened.folder.join(POLICY);
-    let text = match std::fs::read_to_string(&path) {
+    let text = match crate::files::read_text(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!(
             "there is no `{}`: put back the file, or have it written again with `bitesize fit --resume -o {}`",
             path.display(),
@@ -140,7 +140,7 @@ pub fn written_policy(opened: &Opened) -> anyhow::Result<WrittenPolicy> {
 /// Widths that are not what the run wrote, or that cannot be read.
 pub fn refuse_edited_policy(opened: &Opened) -> anyhow::Result<()> {
     let path = opened.folder.join(POLICY);
-    let written = match std::fs::read(&path) {
+    let written = match crate::files::read(&path) {
         Ok(bytes) => crate::hash::sha256(&bytes),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.display())),

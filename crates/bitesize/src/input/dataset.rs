@@ -1,11 +1,13 @@
 //! Labelled samples of one shape, whatever they are stored as.
 
 use super::batch::{Batch, Values};
+use super::decode::{self, Decoding, Fault};
 use super::error::DataError;
 use super::formats;
 use super::formats::raw::{Raw, Request, Role, Source};
 use super::pixels;
 use super::preprocess::Preprocess;
+use crate::files;
 use crate::hash::{Hasher, sha256};
 use bitesize_ir::Shape;
 use rayon::prelude::*;
@@ -22,6 +24,7 @@ pub struct Dataset {
     class_count: usize,
     shape: Shape,
     preprocess: Preprocess,
+    decoding: Decoding,
     skipped: Mutex<BTreeMap<PathBuf, String>>,
     /// By the samples that were asked for.
     hashes: Mutex<BTreeMap<Vec<usize>, String>>,
@@ -53,6 +56,7 @@ impl Dataset {
             class_count: raw.class_count,
             shape: request.shape,
             preprocess: request.preprocess.clone(),
+            decoding: Decoding::default(),
             skipped: Mutex::default(),
             hashes: Mutex::default(),
         })
@@ -139,9 +143,8 @@ impl Dataset {
                 }
             }
             Source::Files(paths) => {
-                let hash = |i: &usize| {
-                    std::fs::read(&paths[*i]).map(|bytes| sha256(&bytes)).map_err(DataError::io(&paths[*i]))
-                };
+                let hash =
+                    |i: &usize| files::read(&paths[*i]).map(|bytes| sha256(&bytes)).map_err(DataError::io(&paths[*i]));
                 let hashes: Vec<String> = indices.par_iter().map(hash).collect::<Result<_, _>>()?;
                 hashes.iter().for_each(|hash| hasher.add(hash.as_bytes()));
             }
@@ -200,12 +203,14 @@ impl Dataset {
 
     /// The pixels of an image file, `None` where it cannot be decoded (which is noted).
     fn decode(&self, path: &Path) -> Result<Option<Vec<u8>>, DataError> {
-        let bytes = std::fs::read(path).map_err(DataError::io(path))?;
-        match pixels::decode(&bytes) {
-            Ok((pixels, shape)) => pixels::transform(&pixels, shape, self.shape, &self.preprocess)
-                .map(Some)
-                .map_err(|problem| DataError::unusable(path, problem)),
-            Err(reason) => {
+        let bytes = files::read(path).map_err(DataError::io(path))?;
+        let decoded = self
+            .decoding
+            .decode(&bytes, |pixels, shape| pixels::transform(&pixels, shape, self.shape, &self.preprocess));
+        match decoded {
+            Ok(pixels) => Ok(Some(pixels)),
+            Err(Fault::Unsuitable(problem)) => Err(DataError::unusable(path, problem)),
+            Err(Fault::Undecodable(reason)) => {
                 let mut skipped = self.skipped.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 skipped.insert(path.to_owned(), reason);
                 Ok(None)
@@ -277,8 +282,9 @@ fn byte_range(pixels: &[u8]) -> String {
 /// Refuses the first image file whose size does not become the network's; those without a header are skipped later.
 fn check_sizes(files: &[PathBuf], preprocess: &Preprocess) -> Result<(), DataError> {
     let wrong = |path: &PathBuf| {
-        let [h, w] = pixels::dimensions(path).filter(|sides| !sides.contains(&0))?;
-        let problem = preprocess.check_stored(Shape::new(h, w, 3)).err()?;
+        let header = decode::measure(path).filter(|header| header.height > 0 && header.width > 0)?;
+        let stored = Shape::new(header.height, header.width, 3);
+        let problem = header.check().and_then(|()| preprocess.check_stored(stored)).err()?;
         Some(DataError::unusable(path, problem))
     };
     files.par_iter().find_map_first(wrong).map_or(Ok(()), Err)

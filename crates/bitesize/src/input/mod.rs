@@ -1,11 +1,12 @@
 //! What a run is made from: the network, the data, and how stored values become the network's.
 //!
 //! In reading order: [`inputs`] (everything, opened and checked against each other), [`model`], [`dataset`] (labelled
-//! samples, whatever they are stored as) with [`batch`], [`preprocess`], [`pixels`], [`split`] (which samples serve what).
+//! samples, whatever they are stored as) with [`batch`], [`preprocess`], [`pixels`], `decode`, [`split`] (which samples serve what).
 //! [`formats`] finds out what a path holds; a file of it for each.
 
 pub mod batch;
 pub mod dataset;
+mod decode;
 pub mod error;
 pub mod formats;
 pub mod inputs;

@@ -1,6 +1,7 @@
 //! The network as the rest of a run sees it: imported, checked, rewritten.
 
 use super::preprocess::Preprocess;
+use crate::files;
 use crate::hash::sha256;
 use crate::observe::Monitor;
 use anyhow::Context as _;
@@ -27,7 +28,7 @@ impl Model {
     /// # Errors
     /// A file that cannot be read or imported.
     pub fn load(path: &Path, monitor: &Monitor) -> anyhow::Result<Self> {
-        let bytes = std::fs::read(path).with_context(|| format!("cannot read the model `{}`", path.display()))?;
+        let bytes = files::read(path).with_context(|| format!("cannot read the model `{}`", path.display()))?;
         let sha256 = sha256(&bytes);
         let imported = import(path, &bytes)?;
         for note in &imported.notes {
@@ -73,6 +74,7 @@ impl Model {
 fn import(path: &Path, bytes: &[u8]) -> anyhow::Result<bitesize_import::Imported> {
     let name = path.file_stem().map_or_else(|| "network".into(), |s| s.to_string_lossy());
     let folder = path.parent().unwrap_or(Path::new("."));
-    let external = |location: &str| std::fs::read(folder.join(location));
+    let external =
+        |location: &str, offset: u64, length: usize| files::read_part(&folder.join(location), offset, length);
     bitesize_import::import_onnx(bytes, &external, &name).with_context(|| format!("cannot import `{}`", path.display()))
 }

@@ -1,54 +1,8 @@
-//! Decoding, cropping and resizing of images.
+//! Cropping and resizing of decoded images.
 
 use super::preprocess::{Channels, Preprocess};
 use bitesize_ir::Shape;
 use fast_image_resize as resize;
-
-/// Decodes a jpg or png to RGB (3 channels) or gray (1 channel), as it is stored.
-///
-/// # Errors
-/// Why it cannot be decoded.
-pub(super) fn decode(bytes: &[u8]) -> Result<(Vec<u8>, Shape), String> {
-    if bytes.starts_with(&[0xff, 0xd8]) && !jpeg_is_whole(bytes) {
-        return Err("the JPEG is cut off: its end marker is missing".into());
-    }
-    let image = image::load_from_memory(bytes).map_err(|e| e.to_string())?;
-    let (h, w) = (image.height() as usize, image.width() as usize);
-    if h == 0 || w == 0 {
-        return Err("the image has no pixels".into());
-    }
-    let gray = !image.color().has_color();
-    Ok(if gray {
-        (image.into_luma8().into_raw(), Shape::new(h, w, 1))
-    } else {
-        (image.into_rgb8().into_raw(), Shape::new(h, w, 3))
-    })
-}
-
-/// Whether a JPEG has an end marker behind its pixels: decoders fill what is missing with gray.
-fn jpeg_is_whole(bytes: &[u8]) -> bool {
-    let mut at = 2;
-    while let Some(&[0xff, marker, high, low]) = bytes.get(at..at + 4) {
-        if marker == 0xff {
-            // A fill byte.
-            at += 1;
-            continue;
-        }
-        at += 2 + usize::from(u16::from_be_bytes([high, low]));
-        // In the pixels behind the start of the scan, 0xff is followed by 0 or by a marker.
-        if marker == 0xda {
-            return bytes.get(at..).is_some_and(|rest| rest.windows(2).any(|pair| pair == [0xff, 0xd9]));
-        }
-    }
-    false
-}
-
-/// Height and width of an image file by its header; `None` where it has none that can be read.
-pub(super) fn dimensions(path: &std::path::Path) -> Option<[usize; 2]> {
-    let reader = image::ImageReader::open(path).ok()?.with_guessed_format().ok()?;
-    let (w, h) = reader.into_dimensions().ok()?;
-    Some([h as usize, w as usize])
-}
 
 /// Brings an image of shape `stored` (HWC; 3 channels are RGB) to the network's `shape`: channels first, then the centre
 /// square, the centre crop and the resize that `preprocess` asks for.

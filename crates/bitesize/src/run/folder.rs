@@ -8,6 +8,7 @@ use super::ledger::{Ledger, Stage};
 use super::lock::{LOCK, Lock};
 use super::moves;
 use super::names::{CALIBRATION, CONFIG, LEDGER, POLICY, PREPARED, REPORT_JSON, WEIGHTS};
+use crate::files;
 use crate::hash::sha256;
 use anyhow::{Context as _, bail};
 use std::collections::BTreeSet;
@@ -55,7 +56,7 @@ impl Contents {
             Err(e) => return Err(e).with_context(what),
         };
         // Nothing is taken for a run because a file of it is called so: others have a config.toml too.
-        let config = || fs::read_to_string(path.join(CONFIG)).is_ok_and(|text| RunConfig::from_toml(&text).is_ok());
+        let config = || files::read_text(&path.join(CONFIG)).is_ok_and(|text| RunConfig::from_toml(&text).is_ok());
         if path.join(LEDGER).is_file() || moves::is_cut_off(path) || config() {
             return Ok(Self::Run);
         }
@@ -198,7 +199,7 @@ impl RunFolder {
 
     fn read_ledger(&mut self) -> anyhow::Result<()> {
         let path = self.join(LEDGER);
-        let text = match fs::read_to_string(&path) {
+        let text = match files::read_text(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return self.refuse_files_without_ledger(),
             Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.display())),
@@ -258,7 +259,7 @@ impl RunFolder {
     /// Other bytes than were written, or a file of which nothing is known.
     pub fn read(&self, stage: Stage, name: &str, remedy: &str) -> anyhow::Result<Option<Vec<u8>>> {
         let path = self.join(name);
-        let bytes = match fs::read(&path) {
+        let bytes = match files::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.display())),
@@ -286,7 +287,7 @@ impl RunFolder {
         let mut altered = Vec::new();
         for (name, hash) in files {
             let path = self.join(&name);
-            match fs::read(&path) {
+            match files::read(&path) {
                 Ok(bytes) if sha256(&bytes) == hash => {}
                 Ok(_) => altered.push(name),
                 Err(error) if error.kind() == ErrorKind::NotFound => altered.push(name),

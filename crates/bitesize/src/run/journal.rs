@@ -5,9 +5,10 @@
 //! seen, wherever the journal was cut off.
 
 use super::folder::RunFolder;
+use crate::files;
 use crate::hash::Hasher;
 use anyhow::{Context as _, bail};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 
@@ -68,7 +69,7 @@ impl Journal {
     pub fn open(folder: &RunFolder, name: &str, made_from: &str) -> anyhow::Result<(Self, Vec<String>)> {
         let path = folder.join(name);
         let shown = path.display();
-        let text = match fs::read(&path) {
+        let text = match files::read(&path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
             Err(error) => return Err(error).with_context(|| format!("cannot read `{shown}`")),
@@ -108,6 +109,7 @@ impl Journal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_journal_goes_on_after_its_last_whole_line_and_sees_what_was_altered() {

@@ -83,8 +83,9 @@ impl<'a> Tensors<'a> {
         let name = format!("activation.{tensor}");
         let wrong = || format!("`{name}` is not scale, zero point and bits");
         let [scale, zero, bits] = self.doubles(&name)?[..] else { return Err(wrong()) };
-        let bits = BitWidth::try_from(bits as u8).map_err(|_| wrong())?;
-        let zero_fits = (0.0..=f64::from(bits.max_code())).contains(&zero) && zero.fract() == 0.0;
+        let whole = |value: f64| Some(value as u8).filter(|whole| f64::from(*whole) == value);
+        let bits = whole(bits).and_then(|bits| BitWidth::try_from(bits).ok()).ok_or_else(wrong)?;
+        let zero_fits = whole(zero).is_some_and(|zero| zero <= bits.max_code());
         if scale.is_finite() && scale > 0.0 && zero_fits {
             Ok(ActivationQuant { bits, scale, zero: zero as u8 })
         } else {
@@ -115,5 +116,33 @@ impl<'a> Tensors<'a> {
         } else {
             Err(format!("the weights of `{name}` do not suit the network or their width"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn encodings_are_whole_numbers_of_their_width() {
+        let check = |values: &[f64], expected: bool| {
+            let mut writer = Writer::default();
+            writer.doubles("activation.t".into(), values);
+            let bytes = writer.finish(None).unwrap();
+            assert_eq!(Tensors::read(&bytes).unwrap().activation("t").is_ok(), expected, "{values:?}");
+        };
+        check(&[0.5, 128.0, 8.0], true);
+        check(&[0.5, 0.0, 2.0], true);
+        for zero in [127.5, -0.5, -1.0, 256.0, 1e300, f64::NAN, f64::INFINITY] {
+            check(&[0.5, zero, 8.0], false);
+        }
+        check(&[0.5, 16.0, 4.0], false);
+        for bits in [0.0, 3.0, 4.5, 260.0, f64::NAN] {
+            check(&[0.5, 0.0, bits], false);
+        }
+        for scale in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            check(&[scale, 0.0, 8.0], false);
+        }
+        check(&[0.5, 0.0], false);
     }
 }

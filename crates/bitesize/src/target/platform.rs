@@ -100,7 +100,7 @@ fn find_board(board: &str) -> anyhow::Result<Target> {
     }
     let path = Path::new(board);
     if path.is_file() {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the board file `{board}`"))?;
+        let text = crate::files::read_text(path).with_context(|| format!("cannot read the board file `{board}`"))?;
         let wrong = |problem: String| anyhow::anyhow!("the board file `{board}`: {}", problem.trim_end());
         let target = Target::from_toml(&text).map_err(|e| wrong(e.to_string()))?;
         // A wrong file, and not wrong usage.

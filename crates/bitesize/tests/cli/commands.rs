@@ -63,7 +63,7 @@ fn a_search_anew_forgets_what_the_last_one_told() {
 
     // The same by way of --resume with another budget, where there is no diary yet.
     let calibration = fs::read(file("calibration.json")).unwrap();
-    fs::write(file("calibration.json"), "{").unwrap();
+    fs::write(file("calibration.json"), [0xff]).unwrap();
     run(&["search", &out, "--resume", "--flash", "44KiB", "--ram", "9KiB"]).expect(1, &["damaged"]);
     fs::write(file("calibration.json"), calibration).unwrap();
     run(&["search", &out, "--resume", "--flash", "44KiB", "--ram", "9KiB"]).expect(0, &[]);

@@ -12,6 +12,7 @@ mod outlier;
 mod pareto;
 mod proof;
 mod resume;
+mod sizes;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

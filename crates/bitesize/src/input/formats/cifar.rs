@@ -1,8 +1,11 @@
 //! CIFAR-10's binary format: records of a label byte and 1024 red, 1024 green and 1024 blue bytes.
 
 use super::raw::{Raw, Role, Source};
+use super::unpacked::check_samples;
+use crate::files;
 use crate::input::error::DataError;
 use bitesize_ir::Shape;
+use std::io::{BufReader, Read as _};
 use std::path::PathBuf;
 
 const PLANE: usize = 32 * 32;
@@ -22,29 +25,27 @@ pub(super) fn find(entries: &[PathBuf], role: Role) -> Vec<PathBuf> {
     }
 }
 
-pub(super) fn read(files: &[PathBuf]) -> Result<Raw, DataError> {
+pub(super) fn read(batches: &[PathBuf]) -> Result<Raw, DataError> {
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-    for file in files {
-        let bytes = std::fs::read(file).map_err(DataError::io(file))?;
-        if bytes.is_empty() || !bytes.len().is_multiple_of(RECORD) {
+    for path in batches {
+        let (file, size) = files::open(path).map_err(DataError::io(path))?;
+        if size == 0 || !size.is_multiple_of(RECORD as u64) {
             let problem = format!(
-                "{} bytes are not a whole number of CIFAR-10 records of {RECORD} bytes (label, 1024 red, 1024 green, \
-                 1024 blue)",
-                bytes.len()
+                "{size} bytes are not a whole number of CIFAR-10 records of {RECORD} bytes (label, 1024 red, 1024 green, \
+                 1024 blue)"
             );
-            return Err(DataError::unusable(file, problem));
+            return Err(DataError::unusable(path, problem));
         }
-        pixels.reserve(bytes.len());
-        for record in bytes.chunks_exact(RECORD) {
-            labels.push(i64::from(record[0]));
-            let planes = &record[1..];
-            let (red, rest) = planes.split_at(PLANE);
-            let (green, blue) = rest.split_at(PLANE);
-            let start = pixels.len();
-            pixels.resize(start + 3 * PLANE, 0);
-            for (i, pixel) in pixels[start..].chunks_exact_mut(3).enumerate() {
-                pixel.copy_from_slice(&[red[i], green[i], blue[i]]);
-            }
+        let records = size as usize / RECORD;
+        check_samples(labels.len() + records).map_err(|problem| DataError::unusable(path, problem))?;
+        pixels.reserve_exact(records * 3 * PLANE);
+        let mut file = BufReader::new(file);
+        let mut record = [0; RECORD];
+        for _ in 0..records {
+            file.read_exact(&mut record).map_err(DataError::io(path))?;
+            let [label, planes @ ..] = &record;
+            labels.push(i64::from(*label));
+            pixels.extend((0..PLANE).flat_map(|i| [planes[i], planes[PLANE + i], planes[2 * PLANE + i]]));
         }
     }
     let shape = Shape::new(32, 32, 3);

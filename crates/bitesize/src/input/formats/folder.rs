@@ -1,6 +1,7 @@
 //! Class folders: `data/<class>/**/*.{jpg,jpeg,png}`.
 
 use super::raw::{Raw, Source};
+use crate::files;
 use crate::input::error::DataError;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -33,7 +34,7 @@ fn classes_file(path: &Path) -> Result<Option<Vec<String>>, DataError> {
     for folder in [Some(absolute.as_path()), absolute.parent()].into_iter().flatten() {
         let file = folder.join("classes.txt");
         if file.is_file() {
-            let text = std::fs::read_to_string(&file).map_err(DataError::io(&file))?;
+            let text = files::read_text(&file).map_err(DataError::io(&file))?;
             let lines: Vec<String> = text.lines().map(|l| l.trim().to_owned()).filter(|l| !l.is_empty()).collect();
             let distinct: BTreeSet<&String> = lines.iter().collect();
             if distinct.len() != lines.len() {
@@ -86,28 +87,58 @@ pub(super) fn read(path: &Path, classes: Option<&[String]>) -> Result<Raw, DataE
         }
     };
     let index: HashMap<&str, usize> = classes.iter().enumerate().map(|(i, c)| (c.as_str(), i)).collect();
-    let (mut files, mut labels) = (Vec::new(), Vec::new());
+    let mut found = Images::default();
+    found.enter(path)?;
+    let mut labels = Vec::new();
     for folder in sorted_entries(path)?.into_iter().filter(|e| e.is_dir()) {
         let Some(&label) = index.get(name(&folder).as_str()) else {
             return Err(DataError::unusable(&folder, "the folder's name is not a line of classes.txt"));
         };
-        let before = files.len();
-        collect_images(&folder, &mut files)?;
-        labels.extend(std::iter::repeat_n(label as i64, files.len() - before));
+        found.collect(&folder)?;
+        labels.resize(found.files.len(), label as i64);
     }
+    let files = found.files;
     if files.is_empty() {
         return Err(DataError::unusable(path, "its class folders hold no jpg or png files"));
     }
     Ok(Raw { format: "class folders", source: Source::Files(files), labels, class_count: classes.len() })
 }
 
-fn collect_images(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), DataError> {
-    for entry in sorted_entries(folder)? {
-        if entry.is_dir() {
-            collect_images(&entry, files)?;
-        } else if is_image(&entry) {
-            files.push(entry);
+/// The image files found so far.
+#[derive(Default)]
+struct Images {
+    files: Vec<PathBuf>,
+    /// The folders that were entered: where each really lies, and the path by which it was reached.
+    entered: HashMap<PathBuf, PathBuf>,
+}
+
+impl Images {
+    /// Notes that a folder is read; one that links reach twice would give its images twice, or never end.
+    fn enter(&mut self, folder: &Path) -> Result<(), DataError> {
+        let real = std::fs::canonicalize(folder).map_err(DataError::io(folder))?;
+        match self.entered.insert(real, folder.to_owned()) {
+            None => Ok(()),
+            Some(first) => {
+                let problem = format!(
+                    "a link leads to this folder, or out of it, so that it is read twice: it is also `{}`; remove the link",
+                    first.display()
+                );
+                Err(DataError::unusable(folder, problem))
+            }
         }
     }
-    Ok(())
+
+    fn collect(&mut self, folder: &Path) -> Result<(), DataError> {
+        self.enter(folder)?;
+        for entry in sorted_entries(folder)? {
+            if entry.is_dir() {
+                self.collect(&entry)?;
+            } else if is_image(&entry) {
+                let metadata = std::fs::metadata(&entry).map_err(DataError::io(&entry))?;
+                files::check_regular(&metadata).map_err(DataError::io(&entry))?;
+                self.files.push(entry);
+            }
+        }
+        Ok(())
+    }
 }

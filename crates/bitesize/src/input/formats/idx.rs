@@ -1,9 +1,12 @@
 //! IDX, MNIST's format, plain or gzipped: one file of images, one of labels.
 
 use super::raw::{Raw, Role, Source};
+use super::unpacked::{check_samples, check_unpacked};
+use crate::files;
 use crate::input::error::DataError;
 use bitesize_ir::Shape;
-use std::io::Read as _;
+use flate2::read::MultiGzDecoder;
+use std::io::{BufRead as _, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 /// An images file with its labels file.
@@ -34,32 +37,56 @@ pub(super) fn find(entries: &[PathBuf], role: Role) -> Option<Pair> {
     Some(Pair { images: pick(of("images"))?, labels: pick(of("labels"))? })
 }
 
-/// Bytes and sizes of an IDX file of unsigned bytes with `dimensions` axes.
+/// Sizes and bytes of an IDX file of unsigned bytes with `dimensions` axes. The header is checked before what follows it
+/// is read, and no more is unpacked than it announces.
 fn read_file(path: &Path, dimensions: u8) -> Result<(Vec<usize>, Vec<u8>), DataError> {
-    let mut bytes = std::fs::read(path).map_err(DataError::io(path))?;
-    if bytes.starts_with(&[0x1f, 0x8b]) {
-        let mut plain = Vec::new();
-        let mut decoder = flate2::read::MultiGzDecoder::new(bytes.as_slice());
-        decoder
-            .read_to_end(&mut plain)
-            .map_err(|e| DataError::unusable(path, format!("the gzip data is damaged: {e}")))?;
-        bytes = plain;
+    let (file, size) = files::open(path).map_err(DataError::io(path))?;
+    let mut file = BufReader::with_capacity(1 << 16, file.take(size));
+    let is_packed = file.fill_buf().map_err(DataError::io(path))?.starts_with(&[0x1f, 0x8b]);
+    let read = if is_packed {
+        of_stream(&mut MultiGzDecoder::new(file), dimensions, |announced, header| {
+            check_unpacked(announced.saturating_add(header), size)
+        })
+    } else {
+        of_stream(&mut file, dimensions, |announced, header| match size.checked_sub(header) {
+            Some(held) if held == announced => Ok(()),
+            held => Err(format!("the header announces {announced} bytes, the file holds {}", held.unwrap_or(0))),
+        })
+    };
+    read.map_err(|problem| DataError::unusable(path, problem))
+}
+
+/// As [`read_file`]; `check` refuses what a header of some bytes announces.
+fn of_stream(
+    bytes: &mut impl Read,
+    dimensions: u8,
+    check: impl Fn(u64, u64) -> Result<(), String>,
+) -> Result<(Vec<usize>, Vec<u8>), String> {
+    let damaged = |e: std::io::Error| match e.kind() {
+        ErrorKind::UnexpectedEof => "the file ends before what its header announces: it is cut off".to_owned(),
+        _ => format!("the gzip data is damaged: {e}"),
+    };
+    let mut header = vec![0; 4 + 4 * usize::from(dimensions)];
+    let not_idx =
+        || format!("not an IDX file of unsigned bytes with {dimensions} dimensions (magic 0 0 8 {dimensions})");
+    match bytes.read_exact(&mut header) {
+        Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Err(not_idx()),
+        read => read.map_err(damaged)?,
     }
-    let header = 4 + 4 * usize::from(dimensions);
-    if bytes.len() < header || bytes[..4] != [0, 0, 8, dimensions] {
-        let problem =
-            format!("not an IDX file of unsigned bytes with {dimensions} dimensions (magic 0 0 8 {dimensions})");
-        return Err(DataError::unusable(path, problem));
+    if header[..4] != [0, 0, 8, dimensions] {
+        return Err(not_idx());
     }
-    let axis = |i: usize| u32::from_be_bytes([bytes[i], bytes[i + 1], bytes[i + 2], bytes[i + 3]]) as usize;
-    let sizes: Vec<usize> = (0..usize::from(dimensions)).map(|d| axis(4 + 4 * d)).collect();
-    let expected = sizes.iter().try_fold(1usize, |n, s| n.checked_mul(*s));
-    bytes.drain(..header);
-    if expected != Some(bytes.len()) {
-        let problem = format!("the header announces {sizes:?} bytes, the file holds {}", bytes.len());
-        return Err(DataError::unusable(path, problem));
+    let sizes: Vec<usize> = header[4..].as_chunks().0.iter().map(|size| u32::from_be_bytes(*size) as usize).collect();
+    check_samples(sizes[0])?;
+    let announced = sizes.iter().try_fold(1u64, |n, size| n.checked_mul(*size as u64));
+    let announced = announced.ok_or_else(|| format!("the header announces {sizes:?} bytes"))?;
+    check(announced, header.len() as u64)?;
+    let mut held = vec![0; announced as usize];
+    bytes.read_exact(&mut held).map_err(damaged)?;
+    if bytes.read(&mut [0]).map_err(damaged)? > 0 {
+        return Err(format!("the header announces {sizes:?} bytes, the file holds more"));
     }
-    Ok((sizes, bytes))
+    Ok((sizes, held))
 }
 
 pub(super) fn read(pair: &Pair) -> Result<Raw, DataError> {

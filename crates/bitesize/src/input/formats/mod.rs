@@ -3,13 +3,17 @@
 mod cifar;
 mod folder;
 mod idx;
+mod npy;
 mod npz;
 pub(crate) mod raw;
+mod unpacked;
+mod zip;
 
 pub use folder::class_order;
 pub use raw::{Request, Role};
 
 use super::error::DataError;
+use crate::files;
 use raw::Raw;
 use std::path::Path;
 
@@ -17,7 +21,8 @@ use std::path::Path;
 pub(crate) fn read(path: &Path, role: Role, request: &Request) -> Result<Raw, DataError> {
     let meta = std::fs::metadata(path).map_err(DataError::io(path))?;
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-    if meta.is_file() {
+    if !meta.is_dir() {
+        files::check_regular(&meta).map_err(DataError::io(path))?;
         return match extension.as_str() {
             "npz" => npz::read(path, request),
             "bin" => cifar::read(&[path.to_owned()]),

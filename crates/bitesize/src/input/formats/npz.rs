@@ -1,116 +1,144 @@
 //! NumPy archives with `x` (N, H, W[, C]; u8 or float) and `y` (N integers).
+//!
+//! What the headers announce is checked against the archive before anything is allocated, and elements become what they
+//! are kept as while they are unpacked: the samples take memory once.
 
+use super::npy::{Element, Header};
 use super::raw::{Raw, Request, Source};
+use super::unpacked::{check_samples, check_unpacked};
+use super::zip::{Archive, Entry, Stream};
+use crate::files;
 use crate::input::error::DataError;
 use bitesize_ir::Shape;
-use ndarray::{ArrayD, IxDyn, OwnedRepr};
-use ndarray_npy::{NpzReader, ReadNpzError, ReadableElement};
-use std::fs::File;
 use std::path::Path;
 
-type Archive = NpzReader<File>;
+/// The entry that holds the array `name`.
+fn find(archive: &Archive, name: &str) -> Result<Entry, String> {
+    let base = |entry: &Entry| entry.name.strip_suffix(".npy").unwrap_or(&entry.name).to_owned();
+    archive.entries().iter().find(|entry| base(entry) == name).cloned().ok_or_else(|| {
+        const SHOWN: usize = 16;
+        let mut names: Vec<String> = archive.entries().iter().take(SHOWN).map(base).collect();
+        if archive.entries().len() > SHOWN {
+            names.push("...".into());
+        }
+        format!("no array `{name}`; it must hold x (N, H, W[, C]) and y (N), found {names:?}")
+    })
+}
 
-/// The array `name` with elements of `T`; `None` where it has another element type.
-fn typed<T: ReadableElement>(archive: &mut Archive, path: &Path, name: &str) -> Result<Option<ArrayD<T>>, DataError> {
-    let wrong_type = |e: &ReadNpzError| matches!(e, ReadNpzError::Npy(ndarray_npy::ReadNpyError::WrongDescriptor(_)));
-    match archive.by_name::<OwnedRepr<T>, IxDyn>(&format!("{name}.npy")) {
-        Ok(array) => Ok(Some(array)),
-        Err(e) if wrong_type(&e) => Ok(None),
-        Err(e) => Err(DataError::unusable(path, format!("array `{name}`: {e}"))),
+/// What `name`'s header announces, and the elements behind it.
+fn array<'a>(archive: &'a mut Archive, name: &str) -> Result<(Header, Stream<'a>), String> {
+    let of_array = |problem: String| format!("array `{name}`: {problem}");
+    let entry = find(archive, name)?;
+    check_unpacked(entry.unpacked, archive.size()).map_err(of_array)?;
+    let mut bytes = archive.stream(&entry).map_err(of_array)?;
+    let header = Header::read(&mut bytes, entry.unpacked).map_err(of_array)?;
+    Ok((header, bytes))
+}
+
+fn labels(archive: &mut Archive) -> Result<Vec<i64>, String> {
+    let (header, mut bytes) = array(archive, "y")?;
+    match header.shape[..] {
+        [samples] | [samples, 1] => check_samples(samples)?,
+        _ => return Err(format!("array `y` has shape {:?}, expected one label a sample", header.shape)),
     }
-}
-
-fn widened<T: Copy + Into<W>, W>(value: &T) -> W {
-    (*value).into()
-}
-
-/// The first of several element types that the array has, converted.
-macro_rules! first_of {
-    ($archive:expr, $path:expr, $name:expr, $into:expr, $($t:ty),+) => {{
-        let mut found = None;
-        $(if found.is_none() {
-            found = typed::<$t>($archive, $path, $name)?.map(|a| (a.shape().to_vec(), a.iter().map($into).collect()));
-        })+
-        found
-    }};
-}
-
-fn labels(archive: &mut Archive, path: &Path) -> Result<Vec<i64>, DataError> {
-    let found: Option<(Vec<usize>, Vec<i64>)> =
-        first_of!(archive, path, "y", widened::<_, i64>, i64, i32, u8, i8, i16, u16, u32);
-    let found = match found {
-        None => typed::<u64>(archive, path, "y")?.map(|y| {
-            // A label past what i64 holds is past every network's outputs, which is told where labels are checked.
-            (y.shape().to_vec(), y.iter().map(|label| i64::try_from(*label).unwrap_or(i64::MAX)).collect())
-        }),
-        found => found,
+    let mut labels = vec![0; header.count];
+    macro_rules! integers {
+        ($type:ty) => {
+            header.each(&mut bytes, |place, word| {
+                // A label past what i64 holds is past every network's outputs, which is told where labels are checked.
+                labels[place] = i64::try_from(<$type>::from_le_bytes(word)).unwrap_or(i64::MAX);
+                Ok(())
+            })
+        };
+    }
+    let read = match header.element {
+        Some(Element { kind: 'u', bytes: 1, .. }) => integers!(u8),
+        Some(Element { kind: 'u', bytes: 2, .. }) => integers!(u16),
+        Some(Element { kind: 'u', bytes: 4, .. }) => integers!(u32),
+        Some(Element { kind: 'u', bytes: 8, .. }) => integers!(u64),
+        Some(Element { kind: 'i', bytes: 1, .. }) => integers!(i8),
+        Some(Element { kind: 'i', bytes: 2, .. }) => integers!(i16),
+        Some(Element { kind: 'i', bytes: 4, .. }) => integers!(i32),
+        Some(Element { kind: 'i', bytes: 8, .. }) => integers!(i64),
+        _ => return Err("array `y` must hold integers".into()),
     };
-    let Some((shape, labels)) = found else {
-        return Err(DataError::unusable(path, "array `y` must hold integers"));
+    read.map(|()| labels).map_err(|problem| format!("array `y`: {problem}"))
+}
+
+/// The samples, and how many they are.
+fn samples(archive: &mut Archive, request: &Request) -> Result<(usize, Source), String> {
+    let (header, mut bytes) = array(archive, "x")?;
+    let (count, shape) = match header.shape[..] {
+        [n, h, w] => (n, Shape::new(h, w, 1)),
+        [n, h, w, c] => (n, Shape::new(h, w, c)),
+        _ => return Err(format!("array `x` has shape {:?}, expected (N, H, W[, C])", header.shape)),
     };
-    match shape.as_slice() {
-        [_] | [_, 1] => Ok(labels),
-        other => Err(DataError::unusable(path, format!("array `y` has shape {other:?}, expected one label a sample"))),
+    check_samples(count)?;
+    let source = match header.element {
+        Some(Element { kind: 'u', bytes: 1, .. }) => {
+            request.preprocess.check_stored(shape)?;
+            let mut pixels = vec![0; header.count];
+            header.each(&mut bytes, |place, [pixel]| {
+                pixels[place] = pixel;
+                Ok(())
+            })?;
+            Source::Images { shape, pixels }
+        }
+        Some(Element { kind: 'f', bytes: 4, .. }) => {
+            let mut values = Reals::of(&header, shape, request)?;
+            header.each(&mut bytes, |place, word| values.put(place, f32::from_le_bytes(word).into()))?;
+            Source::Reals(values.fed)
+        }
+        Some(Element { kind: 'f', bytes: 8, .. }) => {
+            let mut values = Reals::of(&header, shape, request)?;
+            header.each(&mut bytes, |place, word| values.put(place, f64::from_le_bytes(word)))?;
+            Source::Reals(values.fed)
+        }
+        _ => return Err("array `x` must hold u8, f32 or f64".into()),
+    };
+    Ok((count, source))
+}
+
+/// Preprocessed values; every one must be finite.
+struct Reals<'a> {
+    fed: Vec<f32>,
+    shape: Shape,
+    request: &'a Request<'a>,
+}
+
+impl<'a> Reals<'a> {
+    fn of(header: &Header, shape: Shape, request: &'a Request) -> Result<Self, String> {
+        if shape != request.shape {
+            let expected = request.shape;
+            return Err(format!(
+                "samples have shape {shape}, the network takes {expected}; float arrays are not resized"
+            ));
+        }
+        Ok(Self { fed: vec![0.0; header.count], shape, request })
+    }
+
+    fn put(&mut self, place: usize, value: f64) -> Result<(), String> {
+        let fed = self.request.preprocess.apply(value, place % self.shape.c) as f32;
+        self.fed[place] = fed;
+        if fed.is_finite() {
+            return Ok(());
+        }
+        let what = if value.is_finite() { "too large after preprocessing for a float of 32 bits" } else { "no number" };
+        Err(format!("sample {} of `x` holds {value}, which is {what}", place / self.shape.elements()))
     }
 }
 
 pub(super) fn read(path: &Path, request: &Request) -> Result<Raw, DataError> {
-    let file = File::open(path).map_err(DataError::io(path))?;
+    let (file, size) = files::open(path).map_err(DataError::io(path))?;
+    let unusable = |problem: String| DataError::unusable(path, problem);
     let mut archive =
-        NpzReader::new(file).map_err(|e| DataError::unusable(path, format!("not a NumPy .npz archive: {e}")))?;
-    let names: Vec<String> =
-        archive.names().map_err(|e| DataError::unusable(path, format!("not a NumPy .npz archive: {e}")))?;
-    for name in ["x", "y"] {
-        if !names.iter().any(|n| n.trim_end_matches(".npy") == name) {
-            let problem = format!("no array `{name}`; it must hold x (N, H, W[, C]) and y (N), found {names:?}");
-            return Err(DataError::unusable(path, problem));
-        }
-    }
-    let labels = labels(&mut archive, path)?;
-    let class_count = labels.iter().max().map_or(0, |m| usize::try_from(*m).map_or(0, |m| m.saturating_add(1)));
-    let (stored, source) = match typed::<u8>(&mut archive, path, "x")? {
-        Some(x) => {
-            let shape = sample_shape(path, x.shape())?;
-            (x.shape()[0], Source::Images { shape, pixels: x.iter().copied().collect() })
-        }
-        None => {
-            let found: Option<(Vec<usize>, Vec<f64>)> = first_of!(&mut archive, path, "x", widened::<_, f64>, f32, f64);
-            let Some((sizes, values)) = found else {
-                return Err(DataError::unusable(path, "array `x` must hold u8, f32 or f64"));
-            };
-            (sizes[0], Source::Reals(reals(path, sample_shape(path, &sizes)?, &values, request)?))
-        }
-    };
+        Archive::open(file, size).map_err(|problem| unusable(format!("not a NumPy .npz archive: {problem}")))?;
+    find(&archive, "x").map_err(unusable)?;
+    let labels = labels(&mut archive).map_err(unusable)?;
+    let (stored, source) = samples(&mut archive, request).map_err(unusable)?;
     if stored != labels.len() {
-        return Err(DataError::unusable(path, format!("x holds {stored} samples, y {} labels", labels.len())));
+        return Err(unusable(format!("x holds {stored} samples, y {} labels", labels.len())));
     }
+    let class_count = labels.iter().max().map_or(0, |m| usize::try_from(*m).map_or(0, |m| m.saturating_add(1)));
     Ok(Raw { format: "npz", source, labels, class_count })
-}
-
-fn sample_shape(path: &Path, sizes: &[usize]) -> Result<Shape, DataError> {
-    match sizes {
-        [_, h, w] => Ok(Shape::new(*h, *w, 1)),
-        [_, h, w, c] => Ok(Shape::new(*h, *w, *c)),
-        other => Err(DataError::unusable(path, format!("array `x` has shape {other:?}, expected (N, H, W[, C])"))),
-    }
-}
-
-/// Preprocessed values; every one must be finite.
-fn reals(path: &Path, shape: Shape, values: &[f64], request: &Request) -> Result<Vec<f32>, DataError> {
-    if shape != request.shape {
-        let expected = request.shape;
-        let problem = format!("samples have shape {shape}, the network takes {expected}; float arrays are not resized");
-        return Err(DataError::unusable(path, problem));
-    }
-    let fed: Vec<f32> =
-        values.iter().enumerate().map(|(i, v)| request.preprocess.apply(*v, i % shape.c) as f32).collect();
-    match fed.iter().position(|v| !v.is_finite()) {
-        None => Ok(fed),
-        Some(i) => {
-            let (sample, value) = (i / shape.elements(), values[i]);
-            let what =
-                if value.is_finite() { "too large after preprocessing for a float of 32 bits" } else { "no number" };
-            Err(DataError::unusable(path, format!("sample {sample} of `x` holds {value}, which is {what}")))
-        }
-    }
 }

@@ -1,0 +1,203 @@
+//! Decoding of image files, within a limit of memory.
+
+use bitesize_ir::Shape;
+use image::{DynamicImage, ImageDecoder, ImageReader};
+use std::io::{BufRead, BufReader, Cursor, Seek};
+use std::path::Path;
+use std::sync::{Condvar, Mutex, PoisonError};
+
+/// How many bytes all decodes under way may take together, and so each alone: one of a photograph of 50 megapixels.
+const MAX_BYTES: u64 = 640 << 20;
+
+/// Bytes for each pixel beside the decoder's own output, at most three for each of: the output turned to 8 bits, the
+/// network's channels, the part that is cut out. A progressive JPEG's coefficients take two for each value, before them.
+const BYTES_BESIDE: u64 = 9;
+
+/// What the header of an image says.
+pub(super) struct Measured {
+    pub(super) height: usize,
+    pub(super) width: usize,
+    /// What decoding it takes, in bytes.
+    bytes: u64,
+}
+
+impl Measured {
+    fn of(decoder: &impl ImageDecoder) -> Self {
+        let (w, h) = decoder.dimensions();
+        let pixels = u64::from(w) * u64::from(h);
+        let bytes = decoder.total_bytes().saturating_add(pixels.saturating_mul(BYTES_BESIDE));
+        Self { height: h as usize, width: w as usize, bytes }
+    }
+
+    /// Refuses an image that takes too much memory.
+    ///
+    /// # Errors
+    /// A sentence: its size, and what to do.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.bytes <= MAX_BYTES {
+            return Ok(());
+        }
+        Err(format!(
+            "the image is {}x{} (height x width): decoding it takes {} MiB, and at most {} are spent: make it smaller",
+            self.height,
+            self.width,
+            self.bytes >> 20,
+            MAX_BYTES >> 20
+        ))
+    }
+}
+
+fn decoder<'a, R: BufRead + Seek + 'a>(bytes: R) -> Result<impl ImageDecoder + 'a, String> {
+    let reader = ImageReader::new(bytes).with_guessed_format().map_err(|e| e.to_string())?;
+    reader.into_decoder().map_err(|e| e.to_string())
+}
+
+/// What the header of an image file says; `None` where it has none that can be read.
+pub(super) fn measure(path: &Path) -> Option<Measured> {
+    let (file, _) = crate::files::open(path).ok()?;
+    decoder(BufReader::new(file)).ok().map(|decoder| Measured::of(&decoder))
+}
+
+/// Why there is nothing of an image.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It is damaged: others may be whole.
+    Undecodable(String),
+    /// It does not suit, and others of its kind will not either.
+    Unsuitable(String),
+}
+
+/// Whoever decodes, and how much memory is free for it.
+pub(super) struct Decoding {
+    free: Mutex<u64>,
+    freed: Condvar,
+}
+
+impl Default for Decoding {
+    fn default() -> Self {
+        Self { free: Mutex::new(MAX_BYTES), freed: Condvar::new() }
+    }
+}
+
+/// Memory that a decode has taken, given back in the end.
+struct Taken<'a> {
+    from: &'a Decoding,
+    bytes: u64,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        *self.from.free.lock().unwrap_or_else(PoisonError::into_inner) += self.bytes;
+        self.from.freed.notify_all();
+    }
+}
+
+impl Decoding {
+    /// Waits until `bytes`, at most [`MAX_BYTES`], are free. Who holds some waits for nothing, so this ends.
+    fn take(&self, bytes: u64) -> Taken<'_> {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        while *free < bytes {
+            free = self.freed.wait(free).unwrap_or_else(PoisonError::into_inner);
+        }
+        *free -= bytes;
+        Taken { from: self, bytes }
+    }
+
+    /// Decodes a jpg or png to RGB (3 channels) or gray (1 channel), as it is stored, and gives it to `then`, whose
+    /// failure says that the image does not suit. Waits where others decode large images.
+    pub(super) fn decode<T>(
+        &self,
+        bytes: &[u8],
+        then: impl FnOnce(Vec<u8>, Shape) -> Result<T, String>,
+    ) -> Result<T, Fault> {
+        if bytes.starts_with(&[0xff, 0xd8]) && !jpeg_is_whole(bytes) {
+            return Err(Fault::Undecodable("the JPEG is cut off: its end marker is missing".into()));
+        }
+        let decoder = decoder(Cursor::new(bytes)).map_err(Fault::Undecodable)?;
+        let measured = Measured::of(&decoder);
+        let (h, w) = (measured.height, measured.width);
+        if h == 0 || w == 0 {
+            return Err(Fault::Undecodable("the image has no pixels".into()));
+        }
+        measured.check().map_err(Fault::Unsuitable)?;
+        let _taken = self.take(measured.bytes);
+        let image = DynamicImage::from_decoder(decoder).map_err(|e| Fault::Undecodable(e.to_string()))?;
+        let then = if image.color().has_color() {
+            then(image.into_rgb8().into_raw(), Shape::new(h, w, 3))
+        } else {
+            then(image.into_luma8().into_raw(), Shape::new(h, w, 1))
+        };
+        then.map_err(Fault::Unsuitable)
+    }
+}
+
+/// Whether a JPEG has an end marker behind its pixels: decoders fill what is missing with gray.
+fn jpeg_is_whole(bytes: &[u8]) -> bool {
+    let mut at = 2;
+    while let Some(&[0xff, marker, high, low]) = bytes.get(at..at + 4) {
+        if marker == 0xff {
+            // A fill byte.
+            at += 1;
+            continue;
+        }
+        at += 2 + usize::from(u16::from_be_bytes([high, low]));
+        // In the pixels behind the start of the scan, 0xff is followed by 0 or by a marker.
+        if marker == 0xda {
+            return bytes.get(at..).is_some_and(|rest| rest.windows(2).any(|pair| pair == [0xff, 0xd9]));
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::ImageEncoder as _;
+
+    fn png(width: u32, height: u32) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let pixels = vec![7; (width * height) as usize];
+        let encoder = image::codecs::png::PngEncoder::new(&mut bytes);
+        encoder.write_image(&pixels, width, height, image::ExtendedColorType::L8).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn an_image_of_many_pixels_is_refused_before_it_is_decoded() {
+        let mut bytes = png(2, 2);
+        let decode = |bytes: &[u8]| Decoding::default().decode(bytes, |pixels, shape| Ok((pixels, shape)));
+        assert_eq!(decode(&bytes), Ok((vec![7; 4], Shape::new(2, 2, 1))));
+        // The header's chunk: its length, its name, width, height, five bytes more, the checksum of all but the length.
+        bytes[16..20].copy_from_slice(&20_000u32.to_be_bytes());
+        bytes[20..24].copy_from_slice(&20_000u32.to_be_bytes());
+        let mut crc = flate2::Crc::new();
+        crc.update(&bytes[12..29]);
+        bytes[29..33].copy_from_slice(&crc.sum().to_be_bytes());
+        let Err(Fault::Unsuitable(problem)) = decode(&bytes) else { panic!("it is too large") };
+        assert!(problem.contains("20000x20000") && problem.contains("make it smaller"), "{problem}");
+    }
+
+    #[test]
+    fn decodes_wait_for_memory() {
+        let (decoding, most) = (Decoding::default(), Mutex::new((0u64, 0u64)));
+        std::thread::scope(|scope| {
+            for part in 1..=8 {
+                let (decoding, most) = (&decoding, &most);
+                scope.spawn(move || {
+                    for _ in 0..50 {
+                        let taken = decoding.take(MAX_BYTES / part);
+                        let mut now = most.lock().unwrap();
+                        now.0 += taken.bytes;
+                        now.1 = now.1.max(now.0);
+                        drop(now);
+                        std::thread::yield_now();
+                        most.lock().unwrap().0 -= taken.bytes;
+                    }
+                });
+            }
+        });
+        let (left, most) = *most.lock().unwrap();
+        assert!(left == 0 && most <= MAX_BYTES, "{left} {most}");
+        assert_eq!(*decoding.free.lock().unwrap(), MAX_BYTES);
+    }
+}
