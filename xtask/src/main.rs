@@ -1,6 +1,8 @@
 //! Development commands: `cargo xtask <command>`.
 #![forbid(unsafe_code)]
 
+#[cfg(unix)]
+mod fuzz;
 mod kernel_costs;
 mod kernel_speed;
 mod objects;
@@ -20,6 +22,8 @@ const COMMANDS: &[Row] = &[
         "measure the kernels and write targets/cores/*.toml; with --check, compare only",
         kernel_costs::run,
     ),
+    #[cfg(unix)]
+    ("fuzz", "hand mutated files to every reader for some minutes, and keep those at which one fails", fuzz::run),
     ("results", "run fit on the reference networks and write the tables of docs/results.md", results::run),
     #[cfg(unix)]
     (
