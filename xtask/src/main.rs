@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod builds;
+#[cfg(unix)]
+mod fuzz;
 mod kernel_costs;
 mod kernel_speed;
 mod objects;
@@ -22,6 +24,8 @@ const COMMANDS: &[Row] = &[
         kernel_costs::run,
     ),
     ("builds", "build packages with every compiler and for every core, run them, and print a table", builds::run),
+    #[cfg(unix)]
+    ("fuzz", "hand mutated files to every reader for some minutes, and keep those at which one fails", fuzz::run),
     ("results", "run fit on the reference networks and write the tables of docs/results.md", results::run),
     #[cfg(unix)]
     (

@@ -6,6 +6,9 @@ use crate::operators;
 use crate::{Progress, Samples, TrainError};
 use bitesize_ir::Network;
 
+/// What a lane saw of a tensor: sample, least and greatest value, whether all values are finite.
+type Seen = Vec<(usize, (f32, f32), bool)>;
+
 /// For each tensor the least and the greatest value of each sample.
 pub(super) fn of_samples(
     network: &Network,
@@ -13,8 +16,7 @@ pub(super) fn of_samples(
     progress: Progress<'_>,
 ) -> Result<Vec<Vec<(f32, f32)>>, TrainError> {
     let tensors = network.tensors.len();
-    // Of the samples that a lane saw, in its order: tensor by tensor, and whether all values are finite.
-    let start: Vec<Vec<(usize, (f32, f32), bool)>> = vec![Vec::new(); tensors];
+    let start: Vec<Seen> = vec![Vec::new(); tensors];
     let lanes = forward::fold_chunks(
         samples.len(),
         forward::chunk_images(network),
