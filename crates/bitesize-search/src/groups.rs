@@ -133,7 +133,7 @@ impl<'p> WeightGroups<'p> {
             Best::LeastFlash => uses.min_by_key(|(_, taken)| taken.0.packed + taken.0.code),
             Best::LeastStack => uses.min_by_key(|(_, taken)| taken.1),
             // The set of all widths comes last: each row's narrowest of it is the narrowest that it may have.
-            Best::Narrowest => uses.last(),
+            Best::Narrowest => uses.max_by_key(|(set, _)| *set),
         };
         group.best = best.map(|(set, (taken, _))| (set, taken)).unwrap_or_default();
     }
