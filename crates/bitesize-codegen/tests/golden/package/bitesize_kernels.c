@@ -12,6 +12,13 @@
 #define MODEL_INLINE static inline
 #endif
 
+/* Unsigned numbers wrap in these functions, and are meant to; a sanitizer that stops at that is told so. */
+#if defined(__clang__)
+#define MODEL_WRAPS __attribute__((no_sanitize("integer")))
+#else
+#define MODEL_WRAPS
+#endif
+
 /* C leaves these two to the compiler; the arithmetic here needs the usual answers. */
 typedef char model_right_shift_keeps_the_sign[((-3) >> 1) == -2 ? 1 : -1];
 typedef char model_conversion_wraps[(int32_t)0xFFFFFFFEu == -2 ? 1 : -1];
@@ -30,8 +37,8 @@ MODEL_INLINE int32_t model_code(const uint8_t *byte, uint32_t shift, uint32_t bi
     return bits == 8u ? (int32_t)*byte : (int32_t)(((uint32_t)*byte >> shift) & ((1u << bits) - 1u));
 }
 
-/* The weight level whose code starts at bit `shift` of a byte. */
-MODEL_INLINE int32_t model_level(const uint8_t *byte, uint32_t shift, uint32_t bits)
+/* The weight level whose code starts at bit `shift` of a byte. What lies above a code of 4 bits is shifted out. */
+MODEL_WRAPS MODEL_INLINE int32_t model_level(const uint8_t *byte, uint32_t shift, uint32_t bits)
 {
     if (bits == 8u) {
         return *(const int8_t *)byte;
@@ -169,27 +176,16 @@ MODEL_INLINE int32_t model_requantize(int32_t acc, int32_t multiplier, int32_t s
     return model_clamp_code(range.zero + (((high >> below) + 1) >> 1), range.lowest, range.highest);
 }
 
-/* The taps `first..end` of a window that fall into the image along one axis. */
+/* The indices `first..end`. */
 typedef struct {
     uint32_t first;
     uint32_t end;
 } model_span;
 
-MODEL_INLINE model_span model_clip(int32_t start, uint32_t taps, uint32_t dilation,
-    uint32_t size)
+/* Whether the coordinate start + offset is one of an image of `size`; one below 0 wraps to a large number. */
+MODEL_WRAPS MODEL_INLINE int model_inside(int32_t start, uint32_t offset, uint32_t size)
 {
-    model_span span;
-    span.first = 0;
-    while (span.first < taps && start < 0) {
-        start += (int32_t)dilation;
-        span.first++;
-    }
-    span.end = span.first;
-    while (span.end < taps && start < (int32_t)size) {
-        start += (int32_t)dilation;
-        span.end++;
-    }
-    return span;
+    return (uint32_t)start + offset < size;
 }
 
 /* The inner product that convolution and fully connected layers share. */
@@ -324,7 +320,7 @@ MODEL_INLINE void model_rows(const model_weights *weights, const model_vector *v
             model_write(writer, model_rescale(weights, c, sums.b), output_bits);
             c++;
         }
-        row += 2u * row_bytes;
+        row = partner + row_bytes;
     }
 }
 
@@ -340,11 +336,12 @@ MODEL_INLINE void model_gather(const model_conv2d_layer *layer, const uint8_t *i
     uint32_t tap_x;
     uint32_t c;
     for (tap_y = 0; tap_y < window->kernel_h; tap_y++) {
-        const uint32_t y = (uint32_t)top + tap_y * window->dilation_h;
+        const uint32_t down = tap_y * window->dilation_h;
         for (tap_x = 0; tap_x < window->kernel_w; tap_x++) {
-            const uint32_t x = (uint32_t)left + tap_x * window->dilation_w;
-            /* A coordinate left of or above the image wraps to a large one. */
-            if (y < window->in_h && x < window->in_w) {
+            const uint32_t right = tap_x * window->dilation_w;
+            if (model_inside(top, down, window->in_h) && model_inside(left, right, window->in_w)) {
+                const uint32_t y = (uint32_t)(top + (int32_t)down);
+                const uint32_t x = (uint32_t)(left + (int32_t)right);
                 const uint8_t *const row = input + (y * window->in_w + x) * row_bytes;
                 model_reader reader = model_reader_at(row, first, input_bits);
                 for (c = channels; c != 0u; c--) {
@@ -401,6 +398,32 @@ MODEL_INLINE void model_conv2d(const model_conv2d_layer *layer, uint8_t *arena, 
 
 /* Windows whose channels are computed one by one: pools and depthwise convolution. */
 
+/*
+ * The taps of a window that fall into the image along one axis, and the coordinate that the first of them reads: 0
+ * where none does, so that no address is formed outside the image.
+ */
+typedef struct {
+    model_span taps;
+    uint32_t start;
+} model_axis;
+
+MODEL_INLINE model_axis model_clip(int32_t start, uint32_t taps, uint32_t dilation, uint32_t size)
+{
+    model_axis axis;
+    axis.taps.first = 0;
+    while (axis.taps.first < taps && start < 0) {
+        start += (int32_t)dilation;
+        axis.taps.first++;
+    }
+    axis.taps.end = axis.taps.first;
+    axis.start = axis.taps.first < taps && start < (int32_t)size ? (uint32_t)start : 0u;
+    while (axis.taps.end < taps && start < (int32_t)size) {
+        start += (int32_t)dilation;
+        axis.taps.end++;
+    }
+    return axis;
+}
+
 /* The taps of one window that fall into the image, and where the first of them reads. */
 typedef struct {
     const uint8_t *input;
@@ -415,14 +438,12 @@ MODEL_INLINE model_patch model_patch_at(const model_window *window, const uint8_
 {
     const int32_t top = (int32_t)(y * window->stride_h) - window->pad_top;
     const int32_t left = (int32_t)(x * window->stride_w) - window->pad_left;
+    const model_axis rows = model_clip(top, window->kernel_h, window->dilation_h, window->in_h);
+    const model_axis columns = model_clip(left, window->kernel_w, window->dilation_w, window->in_w);
     model_patch patch;
-    uint32_t first_y;
-    uint32_t first_x;
-    patch.rows = model_clip(top, window->kernel_h, window->dilation_h, window->in_h);
-    patch.columns = model_clip(left, window->kernel_w, window->dilation_w, window->in_w);
-    first_y = (uint32_t)top + patch.rows.first * window->dilation_h;
-    first_x = (uint32_t)left + patch.columns.first * window->dilation_w;
-    patch.input = input + (first_y * window->in_w + first_x) * pixel_bytes;
+    patch.rows = rows.taps;
+    patch.columns = columns.taps;
+    patch.input = input + (rows.start * window->in_w + columns.start) * pixel_bytes;
     patch.row_step = (uint32_t)window->dilation_h * window->in_w * pixel_bytes;
     patch.column_step = window->dilation_w * pixel_bytes;
     return patch;
