@@ -2,7 +2,7 @@
 
 use crate::budget::Budget;
 use crate::error::Reason;
-use crate::external::ExternalFiles;
+use crate::external::{ExternalFiles, wrong_length};
 use crate::proto::{TensorProto, data_type};
 use std::rc::Rc;
 
@@ -146,11 +146,6 @@ pub(crate) fn read_tensor(
         return Err(Reason::new(format!("it holds {} values, its dimensions {dims:?} ask for {count}", data.len())));
     }
     Ok(Constant { dims, data })
-}
-
-/// A tensor has `bytes` of data where its dimensions ask for `count` elements of `width`.
-pub(crate) fn wrong_length(bytes: usize, count: usize, width: usize) -> Reason {
-    Reason::new(format!("it has {bytes} bytes of data, its dimensions ask for {count} x {width}"))
 }
 
 fn unsupported_type(code: i32) -> Reason {

@@ -1,7 +1,6 @@
 //! Weights that a model keeps outside its file.
 
 use crate::budget::Budget;
-use crate::constant::wrong_length;
 use crate::error::Reason;
 use crate::proto::TensorProto;
 use bitesize_ir::shown;
@@ -80,6 +79,11 @@ impl<'a> ExternalFiles<'a> {
         *end = reached.max(*end);
         Ok(bytes)
     }
+}
+
+/// A tensor has `bytes` of data where its dimensions ask for `count` elements of `width`.
+pub(crate) fn wrong_length(bytes: usize, count: usize, width: usize) -> Reason {
+    Reason::new(format!("it has {bytes} bytes of data, its dimensions ask for {count} x {width}"))
 }
 
 /// Whether a location stays inside the folder it is relative to.

@@ -1,8 +1,8 @@
 //! The process in which a reader reads.
 
 use super::mutate::Mutator;
-use super::reader::{READERS, Scratch};
-use std::io::Write as _;
+use super::reader::READERS;
+use super::scratch::{Scratch, overwrite};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -41,16 +41,6 @@ impl Done {
         let text = format!("{} {}", self.executions, self.findings);
         overwrite(&folder.join(DONE), text.as_bytes()).map_err(|e| format!("`{}`: {e}", folder.display()))
     }
-}
-
-/// Writes `bytes` to the file `path`. It is not emptied first: file systems then wait for the disk.
-///
-/// # Errors
-/// The operating system's.
-pub(super) fn overwrite(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = std::fs::File::options().write(true).create(true).truncate(false).open(path)?;
-    file.write_all(bytes)?;
-    file.set_len(bytes.len() as u64)
 }
 
 /// Keeps `input` and what went wrong with it.

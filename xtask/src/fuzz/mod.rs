@@ -8,6 +8,7 @@ mod child;
 mod mutate;
 mod pack;
 mod reader;
+mod scratch;
 mod seeds;
 mod wire;
 

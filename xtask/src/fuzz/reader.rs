@@ -1,16 +1,15 @@
 //! The readers, one row each.
 
-use super::child::overwrite;
 use super::mutate::Mutator;
+use super::scratch::{SHA256, SHAPE, Scratch};
 use super::{pack, seeds, wire};
 use bitesize::input::{Dataset, Model, Preprocess, PreprocessFile, Request, Role};
 use bitesize::observe::{Monitor, Unobserved};
 use bitesize::run::{Ledger, RunConfig, journal, prepared_layers, weights};
+use bitesize_ir::Policy;
 use bitesize_ir::target::{CoreCosts, Target};
-use bitesize_ir::{Policy, Shape};
 use std::fmt::Display;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Something that reads what it did not write.
 pub(super) struct Reader {
@@ -34,49 +33,18 @@ pub(super) const READERS: &[Reader] = &[
     Reader { name: "journals", seeds: seeds::journals, mutate: journal_input, read: read_journals },
 ];
 
-/// What readers need beside an input: places for files, and a network.
-pub(super) struct Scratch {
-    folder: PathBuf,
-    pub(super) model: Model,
-    preprocess: Preprocess,
-}
-
-/// What samples are brought to.
-pub(super) const SHAPE: Shape = Shape { h: 4, w: 5, c: 3 };
-
-/// The hash that weights are said to be made from.
-pub(super) const SHA256: &str = "00";
-
-impl Scratch {
-    pub(super) fn new(folder: &Path) -> io::Result<Self> {
-        for name in ["images/a", "idx"] {
-            std::fs::create_dir_all(folder.join(name))?;
-        }
-        let file = PreprocessFile { size: Some([SHAPE.h, SHAPE.w]), ..Default::default() };
-        let preprocess = Preprocess::checked(&file, SHAPE).map_err(io::Error::other)?;
-        let model = Model::load(&seeds::network(), &Monitor::new(&Unobserved)).map_err(io::Error::other)?;
-        Ok(Self { folder: folder.to_owned(), model, preprocess })
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        let path = self.folder.join(name);
-        overwrite(&path, bytes).expect("the folder can be written to");
-        path
-    }
-
-    /// Opens data and reads all of it.
-    fn load(&self, path: &Path) {
-        for preprocess in [&self.preprocess, &real_values()] {
-            let request = Request { shape: SHAPE, outputs: 10, preprocess, classes: None };
-            match Dataset::open(path, Role::Train, &request) {
-                Ok(data) => {
-                    let all: Vec<usize> = (0..data.len().min(8)).collect();
-                    told(data.load_kept(&all));
-                    told(data.describe());
-                    told(data.content_hash(&all));
-                }
-                Err(error) => said(&error),
+/// Opens data and reads all of it.
+fn load(scratch: &Scratch, path: &Path) {
+    for preprocess in [&scratch.preprocess, &real_values()] {
+        let request = Request { shape: SHAPE, outputs: 10, preprocess, classes: None };
+        match Dataset::open(path, Role::Train, &request) {
+            Ok(data) => {
+                let all: Vec<usize> = (0..data.len().min(8)).collect();
+                told(data.load_kept(&all));
+                told(data.describe());
+                told(data.content_hash(&all));
             }
+            Err(error) => said(&error),
         }
     }
 }
@@ -138,7 +106,7 @@ fn npz_input(mutator: &mut Mutator, seeds: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn read_npz(scratch: &Scratch, input: &[u8]) {
-    scratch.load(&scratch.write("data.npz", input));
+    load(scratch, &scratch.write("data.npz", input));
 }
 
 fn idx_input(mutator: &mut Mutator, seeds: &[Vec<u8>]) -> Vec<u8> {
@@ -159,7 +127,7 @@ fn read_idx(scratch: &Scratch, input: &[u8]) {
     let [images, labels] = ["idx/train-images-idx3-ubyte", "idx/train-labels-idx1-ubyte"];
     for (mutated, other, plain) in [(images, labels, seeds::idx_labels()), (labels, images, seeds::idx_images())] {
         scratch.write(mutated, input);
-        scratch.load(scratch.write(other, &plain).parent().expect("a folder"));
+        load(scratch, scratch.write(other, &plain).parent().expect("a folder"));
     }
 }
 
@@ -180,7 +148,7 @@ fn image_input(mutator: &mut Mutator, seeds: &[Vec<u8>]) -> Vec<u8> {
 fn read_images(scratch: &Scratch, input: &[u8]) {
     // What it is shows in its bytes, whatever its name.
     scratch.write("images/a/0.png", input);
-    scratch.load(&scratch.folder.join("images"));
+    load(scratch, &scratch.folder.join("images"));
 }
 
 fn text_input(mutator: &mut Mutator, seeds: &[Vec<u8>]) -> Vec<u8> {

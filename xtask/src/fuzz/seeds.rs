@@ -1,7 +1,7 @@
 //! Files that are right, from which mutated ones are made.
 
 use super::pack;
-use super::reader::{SHA256, SHAPE, Scratch};
+use super::scratch::{SHA256, SHAPE, Scratch};
 use bitesize::hash::Hasher;
 use bitesize_ir::{ActivationQuant, BitWidth, Node, Policy, QuantizedModel, WeightQuant};
 use bitesize_train::PreparedLayer;
@@ -25,11 +25,6 @@ fn files(folder: &str, extension: &str, longest: usize) -> Seeds {
     paths.sort();
     let read = paths.iter().map(std::fs::read).collect::<Result<Vec<_>, _>>();
     Ok(read.map_err(io)?.into_iter().filter(|bytes| bytes.len() <= longest).collect())
-}
-
-/// A small network with weights.
-pub(super) fn network() -> PathBuf {
-    root().join("conformance/onnx/conv_classifier.onnx")
 }
 
 pub(super) fn onnx(_: &Scratch) -> Seeds {

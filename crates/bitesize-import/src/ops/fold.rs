@@ -2,7 +2,7 @@
 //!
 //! Whatever is made is paid for from the import's budget before it is made.
 
-use super::walk::{Indices, row_major_strides};
+use super::walk::{Indices, row_major_strides, sliced};
 use super::{clamp, reshape};
 use crate::builder::Value;
 use crate::constant::{Constant, Data, MAX_AXES, elements};
@@ -377,26 +377,4 @@ pub(super) fn slice(node: &NodeContext) -> Result<Constant, Reason> {
         strides[axis] = if count > 1 { strides[axis] * steps[i] as isize } else { 0 };
     }
     picked(node, constant, dims.clone(), Indices::new(start, dims, strides))
-}
-
-/// The first index and the number of indices that `start..end` by `step` takes of `size`.
-fn sliced(size: usize, start: i64, end: i64, step: i64) -> Result<(usize, usize), Reason> {
-    let size = size as i64;
-    let from_front = |at: i64| if at < 0 { at.saturating_add(size) } else { at };
-    let (start, end) = (from_front(start), from_front(end));
-    let (start, distance) = match step {
-        _ if size == 0 => (0, 0),
-        0 => return Err(Reason::new("its step is 0")),
-        1.. => {
-            let start = start.clamp(0, size);
-            (start, end.clamp(0, size) - start)
-        }
-        _ => {
-            let start = start.clamp(0, size - 1);
-            (start, start - end.clamp(-1, size - 1))
-        }
-    };
-    let count = if distance <= 0 { 0 } else { distance.unsigned_abs().div_ceil(step.unsigned_abs()) as usize };
-    // A start behind the end of an empty slice is no index.
-    Ok((if count == 0 { 0 } else { start as usize }, count))
 }

@@ -1,5 +1,7 @@
 //! Indices into row-major constants.
 
+use crate::error::Reason;
+
 /// The distance in elements between neighbours along each axis.
 pub(super) fn row_major_strides(dims: &[usize]) -> Vec<usize> {
     let mut strides = vec![1; dims.len()];
@@ -45,6 +47,28 @@ impl Iterator for Indices {
         };
         Some(current as usize)
     }
+}
+
+/// The first index and the number of indices that `start..end` by `step` takes of `size`.
+pub(super) fn sliced(size: usize, start: i64, end: i64, step: i64) -> Result<(usize, usize), Reason> {
+    let size = size as i64;
+    let from_front = |at: i64| if at < 0 { at.saturating_add(size) } else { at };
+    let (start, end) = (from_front(start), from_front(end));
+    let (start, distance) = match step {
+        _ if size == 0 => (0, 0),
+        0 => return Err(Reason::new("its step is 0")),
+        1.. => {
+            let start = start.clamp(0, size);
+            (start, end.clamp(0, size) - start)
+        }
+        _ => {
+            let start = start.clamp(0, size - 1);
+            (start, start - end.clamp(-1, size - 1))
+        }
+    };
+    let count = if distance <= 0 { 0 } else { distance.unsigned_abs().div_ceil(step.unsigned_abs()) as usize };
+    // A start behind the end of an empty slice is no index.
+    Ok((if count == 0 { 0 } else { start as usize }, count))
 }
 
 #[cfg(test)]

@@ -251,7 +251,10 @@ impl Places {
 mod tests {
     use super::*;
 
-    fn parsed(text: &str) -> Result<(Option<(char, usize)>, Vec<usize>, bool), String> {
+    /// Kind and width of the elements, the shape, and whether the order is Fortran's.
+    type Parsed = (Option<(char, usize)>, Vec<usize>, bool);
+
+    fn parsed(text: &str) -> Result<Parsed, String> {
         let header = Header::parse(text)?;
         Ok((header.element.map(|e| (e.kind, e.bytes)), header.shape, header.is_fortran))
     }
