@@ -129,7 +129,7 @@ impl Swept {
 /// Each finished point goes into `journal`, which has `lines` already, and is taken from there.
 ///
 /// # Errors
-/// [`Interrupted`](crate::observe::Interrupted); points of another sweep, or that cannot be written; as
+/// [`Interrupted`]; points of another sweep, or that cannot be written; as
 /// [`Contest::hold`].
 pub fn sweep(sweep: &Sweep, shared: &mut Shared, mut journal: Journal, lines: &[String]) -> anyhow::Result<Swept> {
     let Contest { problem, judge, settings, .. } = sweep.contest;
