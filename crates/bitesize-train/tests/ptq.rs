@@ -261,18 +261,20 @@ fn a_layer_at_a_width_does_not_depend_on_its_company() {
 
 #[test]
 fn layers_of_many_inputs_are_quantized_well() {
-    let mut builder = Builder::new(Shape::new(20, 20, 30), InputEncoding::Real, 9);
-    builder.conv(TensorId(0), Window::of([20, 20]), 1, 3, Clamp::NONE);
+    let mut builder = Builder::new(Shape::new(10, 10, 30), InputEncoding::Real, 9);
+    builder.conv(TensorId(0), Window::of([10, 10]), 1, 3, Clamp::NONE);
     let network = builder.network;
     let mut numbers = Numbers::new(4);
     let mut sample = || {
         let common = numbers.next();
-        numbers.many(12_000, 0.7).into_iter().map(move |own| common + own)
+        numbers.many(3_000, 0.7).into_iter().map(move |own| common + own)
     };
     let values: Vec<f32> = (0..24).flat_map(|_| sample()).collect();
     let samples = Samples::real(network.shape(network.input), &values);
     let wanted = vec![vec![BitWidth::B8, BitWidth::B4]];
-    let request = PrepareRequest { wanted, ..everything(&network) };
+    // Stretches of 128 inputs.
+    let settings = PtqSettings { covariance_entries: 3_000 * 128, ..PtqSettings::default() };
+    let request = PrepareRequest { wanted, settings, known: vec![None] };
     let ptq = Ptq::prepare(&network, &samples, calibration(&network, &samples), request, &mut go()).unwrap();
     let space = PolicySpace::of(&network);
     for (bits, limit) in [(BitWidth::B8, 1e-3), (BitWidth::B4, 0.02)] {

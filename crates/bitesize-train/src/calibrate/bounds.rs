@@ -6,8 +6,14 @@ use crate::operators;
 use crate::{Progress, Samples, TrainError};
 use bitesize_ir::Network;
 
-/// What a lane saw of a tensor: sample, least and greatest value, whether all values are finite.
-type Seen = Vec<(usize, (f32, f32), bool)>;
+/// What a lane found of one sample in one tensor.
+#[derive(Clone, Copy)]
+struct Seen {
+    sample: usize,
+    bounds: (f32, f32),
+    /// Whether all values are.
+    finite: bool,
+}
 
 /// For each tensor the least and the greatest value of each sample.
 pub(super) fn of_samples(
@@ -16,7 +22,7 @@ pub(super) fn of_samples(
     progress: Progress<'_>,
 ) -> Result<Vec<Vec<(f32, f32)>>, TrainError> {
     let tensors = network.tensors.len();
-    let start: Vec<Seen> = vec![Vec::new(); tensors];
+    let start: Vec<Vec<Seen>> = vec![Vec::new(); tensors];
     let lanes = forward::fold_chunks(
         samples.len(),
         forward::chunk_images(network),
@@ -28,7 +34,7 @@ pub(super) fn of_samples(
                 if let Event::Tensor { id, values } = event {
                     for (sample, image) in range.clone().zip(values.chunks_exact(network.shape(id).elements())) {
                         let (bounds, finite) = of_values(image);
-                        lane[id.0].push((sample, bounds, finite));
+                        lane[id.0].push(Seen { sample, bounds, finite });
                     }
                 }
             });
@@ -37,10 +43,10 @@ pub(super) fn of_samples(
     let mut all = vec![vec![(0.0, 0.0); samples.len()]; tensors];
     for (t, all) in all.iter_mut().enumerate() {
         let seen = || lanes.iter().flat_map(|lane| &lane[t]);
-        if let Some(sample) = seen().filter(|(_, _, finite)| !finite).map(|(sample, _, _)| *sample).min() {
+        if let Some(sample) = seen().filter(|seen| !seen.finite).map(|seen| seen.sample).min() {
             return Err(TrainError::NotFinite { tensor: network.tensors[t].name.clone(), sample });
         }
-        seen().for_each(|(sample, bounds, _)| all[*sample] = *bounds);
+        seen().for_each(|seen| all[seen.sample] = seen.bounds);
     }
     Ok(all)
 }
