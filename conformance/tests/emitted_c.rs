@@ -89,19 +89,21 @@ fn compiles(compiler: &str, flags: &[&str]) -> bool {
 }
 
 /// Undefined behaviour and wrapping that is not meant stop the program. Wrapping that is meant says so in the kernels.
+/// Clang looks for more and compiles this in half of gcc's time; without optimization, which would take twice as long.
 #[test]
 fn every_case_runs_under_sanitizers() {
     let checks: [(&str, &[&str]); 2] = [
-        ("cc", &["-O1", "-fsanitize=undefined,address", "-fno-sanitize-recover=all"]),
-        ("clang", &["-O1", "-fsanitize=undefined,address,integer,pointer-overflow", "-fno-sanitize-recover=all"]),
+        ("clang", &["-O0", "-fsanitize=undefined,address,integer,pointer-overflow", "-fno-sanitize-recover=all"]),
+        ("cc", &["-O0", "-fsanitize=undefined,address", "-fno-sanitize-recover=all"]),
     ];
     let cases = cases();
-    for (compiler, flags) in checks.into_iter().filter(|(compiler, flags)| compiles(compiler, flags)) {
-        let flags_of_job: Vec<String> = flags.iter().map(ToString::to_string).collect();
-        let jobs = |samples| vec![Job { flags: flags_of_job.clone(), ..Job::host(samples) }];
-        let tools = Tools { host_compiler: compiler.into(), ..Tools::default() };
-        expect_passed(&cases, &run_as(&cases, &cases, &jobs, tools)[0], &format!(" by {compiler} {}", flags.join(" ")));
-    }
+    let Some((compiler, flags)) = checks.into_iter().find(|(compiler, flags)| compiles(compiler, flags)) else {
+        return;
+    };
+    let flags_of_job: Vec<String> = flags.iter().map(ToString::to_string).collect();
+    let jobs = |samples| vec![Job { flags: flags_of_job.clone(), ..Job::host(samples) }];
+    let tools = Tools { host_compiler: compiler.into(), ..Tools::default() };
+    expect_passed(&cases, &run_as(&cases, &cases, &jobs, tools)[0], &format!(" by {compiler} {}", flags.join(" ")));
 }
 
 /// Damages the network of one case among others and expects just that case to differ.

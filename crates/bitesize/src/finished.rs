@@ -1,13 +1,14 @@
-//! Whether a run has come to its end, and nothing has changed since.
+//! Whether a run has come to its end and nothing has changed since, and the rest of its proof.
 
-use crate::deliver::Chosen;
 use crate::deliver::delivered::refuse_edited_policy;
 use crate::deliver::opened::Opened;
+use crate::deliver::{Chosen, Delivered, Emitted, Proven};
 use crate::fit::{Until, refuse_other_inputs};
 use crate::report::{Report, files};
 use crate::run::names::{DIARY, PARETO_POINTS, PROBES};
 use crate::run::{Stage, journal};
 use anyhow::{Context as _, bail};
+use bitesize_verify::Runner;
 
 /// The stages whose files a run leaves, the settings left out.
 const STAGES: [Stage; 6] =
@@ -45,6 +46,28 @@ pub fn finished(opened: &Opened, until: Until) -> anyhow::Result<Option<Report>>
     }
     is_whole &= folder.refuse_altered(&STAGES)?;
     Ok(Some(report).filter(|_| is_whole))
+}
+
+/// Runs what was not run, or failed, when the package of the finished run of `opened` was verified, and puts it into
+/// `report`, which is the run's.
+///
+/// # Errors
+/// A package of other inputs, or none; files that cannot be read or written;
+/// [`Interrupted`](crate::observe::Interrupted).
+pub fn prove_rest(opened: &Opened, mut report: Report) -> anyhow::Result<Report> {
+    let Opened { config, folder, .. } = *opened;
+    let platform = opened.platform()?;
+    let made_from = Chosen::made_from(opened, &platform)?;
+    let delivered = Delivered::kept(opened, &made_from, &platform.core)?;
+    Emitted::refuse_missing(opened, &Emitted::made_from(opened, made_from))?;
+    let samples = opened.calibration_samples(config.verify.host_samples.max(config.verify.qemu_samples))?;
+    let mut runners = Runner::usual(&platform.core.name);
+    runners.retain(|runner| report.is_open(runner.name()));
+    report.update_verification(&Proven::of(opened, &delivered, &runners, &samples)?.results);
+    let mut commit = folder.begin()?;
+    files::put(&mut report, opened, None, &mut commit)?;
+    commit.finish()?;
+    Ok(report)
 }
 
 /// Refuses a journal `name` made from what has the hash `made_from` that is not as it was when it had `lines` lines or

@@ -101,28 +101,6 @@ pub fn walk(opened: Opened, until: Until) -> anyhow::Result<Walked> {
     Ok(Walked { report, policy: Some(delivered.policy().clone()), misfit: None })
 }
 
-/// Runs what was not run, or failed, when the package of the finished run of `opened` was verified, and puts it into
-/// `report`, which is the run's.
-///
-/// # Errors
-/// A package of other inputs, or none; files that cannot be read or written;
-/// [`Interrupted`](crate::observe::Interrupted).
-pub fn prove_rest(opened: &Opened, mut report: Report) -> anyhow::Result<Report> {
-    let Opened { config, folder, .. } = *opened;
-    let platform = opened.platform()?;
-    let made_from = Chosen::made_from(opened, &platform)?;
-    let delivered = Delivered::kept(opened, &made_from, &platform.core)?;
-    Emitted::refuse_missing(opened, &Emitted::made_from(opened, made_from))?;
-    let samples = opened.calibration_samples(config.verify.host_samples.max(config.verify.qemu_samples))?;
-    let mut runners = Runner::usual(&platform.core.name);
-    runners.retain(|runner| report.is_open(runner.name()));
-    report.update_verification(&Proven::of(opened, &delivered, &runners, &samples)?.results);
-    let mut commit = folder.begin()?;
-    report::files::put(&mut report, opened, None, &mut commit)?;
-    commit.finish()?;
-    Ok(report)
-}
-
 /// Refuses to go on in a folder whose stages were made from other inputs, before anything in it is touched.
 pub(crate) fn refuse_other_inputs(opened: &Opened, platform: &Platform) -> anyhow::Result<()> {
     if opened.folder.ledger().is_empty() {

@@ -41,5 +41,5 @@ pub mod run;
 pub mod target;
 
 pub use ending::{Ending, Usage, usage};
-pub use finished::finished;
-pub use fit::{Until, Walked, prove_rest, walk};
+pub use finished::{finished, prove_rest};
+pub use fit::{Until, Walked, walk};

@@ -1,7 +1,7 @@
 //! Builds for Cortex-M: warnings and stack by the compiler, answers and stack on an emulated machine where there is one.
 
 use super::packages::Package;
-use super::{Built, Row, WARNINGS};
+use super::row::{Built, Row, WARNINGS};
 use crate::objects::compile;
 use bitesize_ir::target::CoreCosts;
 use bitesize_verify::{

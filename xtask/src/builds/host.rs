@@ -1,7 +1,7 @@
 //! Builds for the host: the known-answer test of each package with each compiler.
 
 use super::packages::Package;
-use super::{Built, Row, WARNINGS};
+use super::row::{Built, Row, WARNINGS};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

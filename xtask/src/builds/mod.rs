@@ -7,37 +7,12 @@
 mod arm;
 mod host;
 mod packages;
+mod row;
 
 use packages::Package;
+use row::{Built, Row};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-
-/// What emitted C has to be free of.
-#[rustfmt::skip]
-const WARNINGS: [&str; 13] = [
-    "-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Wshadow", "-Wundef",
-    "-Wcast-qual", "-Wcast-align", "-Wstrict-prototypes", "-Wmissing-prototypes", "-Wdouble-promotion",
-];
-
-/// What became of one package built in one way.
-pub(crate) struct Built {
-    /// Lines that the compiler printed.
-    warnings: usize,
-    /// `None` where it passed or was not run; else what went wrong.
-    problem: Option<String>,
-    /// Whether it ran and gave the interpreter's answers.
-    ran: bool,
-    /// Bytes of stack measured, or by the compiler's count where it did not run, and the bound.
-    stack: Option<(u64, Option<u64>)>,
-}
-
-/// One row of the table.
-struct Row {
-    compiler: String,
-    target: String,
-    flags: String,
-    built: Vec<Built>,
-}
 
 /// Builds everything. `arguments`: the folder to work in (default `target/builds`); packages in it are taken from there.
 ///

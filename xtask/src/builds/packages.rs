@@ -99,12 +99,13 @@ fn make(bitesize: &Path, model: &Path, [h, w, c]: [usize; 3], folder: &Path, see
     run(fit.args(["--calibration-samples", &samples, "--eval-samples", &samples]))?;
     let policy = folder.join("policy.toml");
     let text = fs::read_to_string(&policy).map_err(|e| format!("{}: {e}", policy.display()))?;
-    let mut draw = |line: &str| {
-        let key = ["weights = ", "activations = "].into_iter().find(|key| line.starts_with(key));
-        key.map_or(line.to_owned(), |key| format!("{key}{}", [2, 4, 8][rng.random_range(0..3)]))
-    };
-    let text: String = text.lines().map(|line| draw(line) + "\n").collect();
-    fs::write(&policy, text).map_err(|e| format!("{}: {e}", policy.display()))?;
+    // Every width that the policy names, in its order.
+    let mut parts = text.split(" = 8");
+    let mut drawn = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        drawn += &format!(" = {}{part}", [2, 4, 8][rng.random_range(0..3)]);
+    }
+    fs::write(&policy, drawn).map_err(|e| format!("{}: {e}", policy.display()))?;
     run(command().arg("emit").arg(folder))
 }
 
