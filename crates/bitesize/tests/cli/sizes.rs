@@ -256,7 +256,7 @@ fn what_never_ends_is_not_read() {
         run(&["inspect", &e.model, "--board", &file]).expect(2, &["no board", &file]);
         run(&["eval", &e.model, "--val", &e.val, "--preprocess", &file]).expect(1, &[&file, what]);
         run(&["eval", &e.model, "--val", &file]).expect(1, &[&file, what]);
-        unproven(&fit_args(&out, &e, &["--policy", &file])).expect(1, &[&file, what]);
+        unproven(&fit_args(&out, &e, &["--board", "stm32f411", "--policy", &file])).expect(1, &[&file, what]);
         run(&["fit", "--config", &file, "-o", &out]).expect(1, &[&file, what]);
     }
 }
