@@ -141,8 +141,6 @@ fn is_read_as_numbers(network: &Network, tensor: TensorId) -> bool {
     tensor == network.output || network.consumers(tensor).iter().any(|id| !network.node(*id).op.passes_encoding_on())
 }
 
-const LANES: usize = 8;
-
 const BINS: usize = 2048;
 
 /// How many values fell into each of [`BINS`] equal parts of a range, and their sum.
@@ -192,7 +190,7 @@ fn find_histograms(
     let lanes = forward::fold_chunks(
         samples.len(),
         forward::chunk_images(network),
-        vec![start; LANES],
+        vec![start; bounds::LANES],
         progress,
         |lane, range| {
             let kept: Vec<bool> = range.clone().map(is_kept).collect();

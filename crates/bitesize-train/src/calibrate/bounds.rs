@@ -1,10 +1,12 @@
 //! Least and greatest value of each tensor, sample by sample.
 
-use super::LANES;
 use crate::forward::{self, Event};
 use crate::operators;
 use crate::{Progress, Samples, TrainError};
 use bitesize_ir::Network;
+
+/// Parts of the samples that are looked at in parallel at most. A constant, so that the machine decides nothing.
+pub(super) const LANES: usize = 8;
 
 /// What a lane found of one sample in one tensor.
 #[derive(Clone, Copy)]
