@@ -1,8 +1,10 @@
 //! `cargo xtask builds [FOLDER]`: builds five packages with every compiler, optimization and sanitizer of the host and for
 //! every core from Cortex-M0 to M55, runs them where there is a machine, and prints a markdown table.
 //!
-//! A row is one way to build. Its cells say, of all five packages: warnings, whether every answer is the interpreter's, and
-//! the largest share of the stack bound that was used. A row that cannot be built here says so and is left out.
+//! A row is one way to build. Its cells say, of all the packages: warnings, how many give the interpreter's answers, and for
+//! each the stack and its bound. Stack is what was painted over where there is a machine, else the compiler's count; the
+//! bound is the memory model's where the core's file holds for the flags, else the compiler's count. A row that cannot be
+//! built here says so and is left out.
 
 mod arm;
 mod host;

@@ -81,6 +81,10 @@ impl FitArgs {
         let opened = Opened { config: &config, inputs: &inputs, folder: &folder, monitor };
         if let Some(report) = bitesize::finished(&opened, Until::Proven)? {
             if report.has_open_runners() {
+                let path = self.output.display();
+                monitor.note(format_args!(
+                    "the run in `{path}` is finished but for its proof: what was not run is run now"
+                ));
                 let report = bitesize::prove_rest(&opened, report)?;
                 print(format_args!("{}", report.summary()));
                 tell_shortcoming(&report);
