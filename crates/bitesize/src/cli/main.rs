@@ -39,8 +39,8 @@ struct Cli {
     threads: Option<u16>,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done and fits, 1 failed, 2 wrong usage, 3 does not fit, 4 verification found a \
-                          mismatch, 130 interrupted (go on with --resume)";
+const EXIT_CODES: &str = "Exit codes: 0 done and fits, 1 failed, 2 wrong usage, 3 does not fit, 4 verification refuted the \
+                          package (bytes differ, or a bound was passed), 130 interrupted (go on with --resume)";
 
 fn main() -> ExitCode {
     let mut command = Cli::command();
