@@ -17,17 +17,24 @@ const TIMES: usize = 3;
 pub(crate) struct Budget {
     all: Cell<usize>,
     spent: Cell<usize>,
+    exceeded: Cell<bool>,
 }
 
 impl Budget {
     /// That of a model of `bytes`.
     pub(crate) fn of(bytes: usize) -> Self {
-        Self { all: Cell::new(bytes.saturating_mul(TIMES).saturating_add(ALLOWANCE)), spent: Cell::new(0) }
+        let all = bytes.saturating_mul(TIMES).saturating_add(ALLOWANCE);
+        Self { all: Cell::new(all), spent: Cell::new(0), exceeded: Cell::new(false) }
     }
 
     /// Adds what belongs to `bytes` more of the model.
     pub(crate) fn extend(&self, bytes: usize) {
         self.all.set(self.all.get().saturating_add(bytes.saturating_mul(TIMES)));
+    }
+
+    /// Whether more was asked for than there was. Whoever reads on would refuse all that is left for the same reason.
+    pub(crate) fn is_exceeded(&self) -> bool {
+        self.exceeded.get()
     }
 
     /// Pays for `count` numbers of `width` bytes.
@@ -41,12 +48,15 @@ impl Budget {
                 self.spent.set(spent);
                 Ok(())
             }
-            None => Err(Reason::new(format!(
-                "it takes {count} numbers more, and with them all constants and weights together more than {} MiB, which \
-                 is too much for a model of this size",
-                self.all.get() >> 20
-            ))
-            .hint("store weights in the file instead of computing them, and only as large as they have to be")),
+            None => {
+                self.exceeded.set(true);
+                Err(Reason::new(format!(
+                    "it takes {count} numbers more, and with them all constants and weights together more than {} MiB, \
+                     which is too much for a model of this size; nothing behind it was read",
+                    self.all.get() >> 20
+                ))
+                .hint("store weights in the file instead of computing them, and only as large as they have to be"))
+            }
         }
     }
 }
@@ -59,8 +69,8 @@ mod tests {
     fn the_allowance_is_for_all_together() {
         let budget = Budget::of(1 << 20);
         let all = ALLOWANCE + (3 << 20);
-        assert!(budget.spend(all / 8, 8).is_ok());
-        assert!(budget.spend(1, 4).is_err());
+        assert!(budget.spend(all / 8, 8).is_ok() && !budget.is_exceeded());
+        assert!(budget.spend(1, 4).is_err() && budget.is_exceeded());
         budget.extend(2);
         assert!(budget.spend(1, 4).is_ok() && budget.spend(1, 4).is_err() && budget.spend(2, 1).is_ok());
         assert!(Budget::of(usize::MAX).spend(usize::MAX, 2).is_err());

@@ -20,6 +20,9 @@ use std::rc::Rc;
 pub(crate) fn import(mut graph: Graph, external: &Read, name: &str) -> Result<Imported, ImportError> {
     let budget = Budget::of(graph.bytes);
     let (constants, mut refusals) = read_constants(&mut graph, external, &budget);
+    if budget.is_exceeded() {
+        return Err(ImportError::Unsupported(refusals));
+    }
     let mut furthest: Option<Refused> = None;
     for (shape, layout) in readings(&graph, &constants) {
         match Walk::new(&graph, &constants).run(name, shape, layout, budget.clone()) {
@@ -108,6 +111,9 @@ fn read_constants(graph: &mut Graph, external: &Read, budget: &Budget) -> (Value
         let constant = read_tensor(&tensor, &mut files, budget);
         let value = constant.map(|c| Value::Constant(Rc::new(c)));
         values.insert(tensor.name.clone(), value.map_err(|e| refusals.push(e.at(&tensor.name, "constant"))).ok());
+        if budget.is_exceeded() {
+            break;
+        }
     }
     (values, refusals)
 }
@@ -148,6 +154,9 @@ impl<'a> Walk<'a> {
                 }
                 Err(reason) => {
                     refusals.push(reason.at(&place(node), &node.op_type));
+                    if builder.budget.is_exceeded() {
+                        break;
+                    }
                     self.stand_in(node, &builder)
                 }
             };

@@ -1,7 +1,7 @@
 //! The process in which a reader reads.
 
+use super::find;
 use super::mutate::Mutator;
-use super::reader::READERS;
 use super::scratch::{Scratch, overwrite};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -16,9 +16,6 @@ pub(super) const COMMAND: &str = "--in-child";
 pub(super) const CURRENT: &str = "current";
 
 const DONE: &str = "done";
-
-/// How long a reader may take for one input.
-const LONGEST: Duration = Duration::from_secs(5);
 
 /// How much a child did.
 #[derive(Default)]
@@ -50,23 +47,27 @@ pub(super) fn keep(folder: &Path, how: &str, input: &[u8], problem: &str) -> std
     std::fs::write(folder.join(name), input)
 }
 
-/// Reads mutated inputs: `READER FOLDER SEED EXECUTIONS SECONDS`.
+/// Reads mutated inputs: `READER FOLDER SEED EXECUTIONS SECONDS LONGEST`, the last the seconds that one may take.
 ///
 /// # Errors
 /// Wrong arguments, or a folder that cannot be written to.
 pub(super) fn run(arguments: &[String]) -> Result<(), String> {
-    let [name, folder, seed, most, seconds] = arguments else { return Err("a child takes five arguments".into()) };
-    let reader = READERS.iter().find(|reader| reader.name == name).ok_or("no such reader")?;
+    let [name, folder, seed, most, seconds, longest] = arguments else {
+        return Err("a child takes six arguments".into());
+    };
+    let reader = find(name).ok_or("no such reader")?;
     let number = |text: &String| text.parse::<u64>().map_err(|e| e.to_string());
     let (seed, most) = (number(seed)?, number(most)?);
     let seconds: f64 = seconds.parse().map_err(|_| "no number of seconds")?;
+    let longest = longest.parse().ok().and_then(|longest| Duration::try_from_secs_f64(longest).ok());
+    let longest = longest.ok_or("no number of seconds")?;
     let folder = Path::new(folder);
     let io = |e: std::io::Error| format!("`{}`: {e}", folder.display());
     let scratch = Scratch::new(folder).map_err(io)?;
     let seeds = (reader.seeds)(&scratch)?;
     let mut mutator = Mutator::new(seed);
     let begun = Arc::new(AtomicU64::new(0));
-    watch(Arc::clone(&begun));
+    watch(Arc::clone(&begun), longest);
     std::panic::set_hook(Box::new(|_| {}));
     let start = Instant::now();
     let mut done = Done::default();
@@ -89,7 +90,7 @@ pub(super) fn run(arguments: &[String]) -> Result<(), String> {
 }
 
 /// Ends the process where one input takes too long.
-fn watch(begun: Arc<AtomicU64>) {
+fn watch(begun: Arc<AtomicU64>, longest: Duration) {
     std::thread::spawn(move || {
         let (mut seen, mut since) = (0, Instant::now());
         loop {
@@ -97,8 +98,8 @@ fn watch(begun: Arc<AtomicU64>) {
             let now = begun.load(Ordering::SeqCst);
             if now != seen {
                 (seen, since) = (now, Instant::now());
-            } else if now > 0 && since.elapsed() > LONGEST {
-                eprintln!("it took more than {LONGEST:?}");
+            } else if now > 0 && since.elapsed() > longest {
+                eprintln!("it took more than {longest:?}");
                 std::process::exit(3);
             }
         }

@@ -5,6 +5,7 @@
 //! panic is caught in the child, and an input that takes too long ends it. What a seed does is the same every time.
 
 mod child;
+mod faults;
 mod mutate;
 mod pack;
 mod reader;
@@ -12,12 +13,14 @@ mod scratch;
 mod seeds;
 mod wire;
 
-use reader::READERS;
+use faults::FAULTS;
+use reader::{READERS, Reader};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-const USAGE: &str = "arguments: [READER...] [--minutes N | --executions N] [--seed N] [--into FOLDER]";
+const USAGE: &str =
+    "arguments: [READER...] [--minutes N | --executions N] [--longest SECONDS] [--seed N] [--into FOLDER]";
 
 /// What a child's address space may take, in KiB: 1 GiB for the reader, the rest for the program and its threads.
 const MEMORY_KIB: u64 = (1024 + 256) << 10;
@@ -33,14 +36,26 @@ enum Extent {
 struct Asked {
     readers: Vec<&'static str>,
     extent: Extent,
+    /// How long a reader may take for one input.
+    longest: f64,
     seed: u64,
     into: PathBuf,
 }
 
+/// The reader or planted fault called `name`.
+fn find(name: &str) -> Option<&'static Reader> {
+    READERS.iter().chain(FAULTS).find(|reader| reader.name == name)
+}
+
 impl Asked {
     fn read(arguments: &[String]) -> Result<Self, String> {
-        let mut asked =
-            Self { readers: Vec::new(), extent: Extent::Minutes(1.0), seed: 0, into: PathBuf::from("target/fuzz") };
+        let mut asked = Self {
+            readers: Vec::new(),
+            extent: Extent::Minutes(1.0),
+            longest: 5.0,
+            seed: 0,
+            into: PathBuf::from("target/fuzz"),
+        };
         let mut left = arguments.iter();
         while let Some(word) = left.next() {
             let mut value = || left.next().ok_or_else(|| format!("`{word}` takes a value; {USAGE}"));
@@ -50,11 +65,12 @@ impl Asked {
             match word.as_str() {
                 "--minutes" => asked.extent = Extent::Minutes(number(value()?)?),
                 "--executions" => asked.extent = Extent::Executions(number(value()?)?),
+                "--longest" => asked.longest = number(value()?)?,
                 "--seed" => asked.seed = number(value()?)?,
                 "--into" => asked.into = value()?.into(),
                 name => {
-                    let known = READERS.iter().find(|reader| reader.name == name);
                     let names: Vec<&str> = READERS.iter().map(|reader| reader.name).collect();
+                    let known = find(name);
                     let known =
                         known.ok_or_else(|| format!("`{name}` is no reader of {}; {USAGE}", names.join(", ")))?;
                     asked.readers.push(known.name);
@@ -114,7 +130,8 @@ fn fuzz(name: &str, asked: &Asked) -> Result<u64, String> {
             .arg(&program)
             .args(["fuzz", child::COMMAND, name])
             .arg(&folder)
-            .args([asked.seed.wrapping_add(round << 32).to_string(), most.to_string(), seconds.to_string()])
+            .args([asked.seed.wrapping_add(round << 32).to_string(), most.to_string()])
+            .args([seconds.to_string(), asked.longest.to_string()])
             .env("MALLOC_ARENA_MAX", "1")
             .env("RAYON_NUM_THREADS", "2")
             .env("RUST_BACKTRACE", "0")
