@@ -5,7 +5,7 @@
 //! threads.
 
 use crate::operators;
-use crate::{Progress, TrainError};
+use crate::{Progress, Samples, TrainError};
 use bitesize_ir::memory::last_uses;
 use bitesize_ir::{Network, NodeId, TensorId};
 use rayon::prelude::*;
@@ -86,4 +86,45 @@ pub(crate) fn fold_chunks<A: Send>(
         }
     }
     Ok(accumulators)
+}
+
+/// What a layer with weights meets and makes on some of the samples.
+pub(crate) struct Met<'a> {
+    pub(crate) node: NodeId,
+    /// The samples.
+    pub(crate) range: Range<usize>,
+    pub(crate) input: &'a [f32],
+    /// The outputs, bias included, clamp not.
+    pub(crate) sums: &'a [f32],
+}
+
+/// Runs the network on `samples` and adds up what its layers meet and make, in `lanes` parts that are merged in order. `start`
+/// has the empty sums of each node, `None` where nothing is asked for; what comes back is in the same order.
+pub(crate) fn sum_layers<A: Clone + Send>(
+    network: &Network,
+    samples: &Samples<'_>,
+    (start, lanes): (Vec<Option<A>>, usize),
+    progress: Progress<'_>,
+    (add, merge): (impl Fn(&mut A, &Met<'_>) + Sync, impl Fn(&mut A, &A)),
+) -> Result<Vec<Option<A>>, TrainError> {
+    let parts = fold_chunks(samples.len(), chunk_images(network), vec![start; lanes], progress, |part, range| {
+        let values = samples.range(range.clone()).to_real(network);
+        run(network, values, range.len(), &mut |event| {
+            if let Event::Layer { node, input, sums } = event
+                && let Some(totals) = &mut part[node.0]
+            {
+                add(totals, &Met { node, range: range.clone(), input, sums });
+            }
+        });
+    })?;
+    let mut parts = parts.into_iter();
+    let mut all = parts.next().unwrap_or_default();
+    for part in parts {
+        for (total, part) in all.iter_mut().zip(&part) {
+            if let (Some(total), Some(part)) = (total, part) {
+                merge(total, part);
+            }
+        }
+    }
+    Ok(all)
 }

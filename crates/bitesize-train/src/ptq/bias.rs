@@ -5,7 +5,7 @@
 //! that makes up for what was cut off is wrong for all others. What is learned from one half of those heard is tried on the
 //! other half: where it leaves a markedly larger error than the float network's biases, these stay.
 
-use crate::forward::{self, Event};
+use crate::forward::{self, Met};
 use crate::{Progress, Samples, TrainError};
 use bitesize_ir::Network;
 
@@ -83,47 +83,15 @@ impl FloatGroups {
     /// Runs the float network on `samples`.
     pub(super) fn of(network: &Network, samples: &Samples<'_>, progress: Progress<'_>) -> Result<Self, TrainError> {
         let groups = Groups::of(network, samples.len());
-        let layers = float_group_sums(network, samples, groups, progress)?;
+        const LANES: usize = 8;
+        let sums_of = |node: &bitesize_ir::Node| Some(GroupSums::new(groups, node.op.parameters()?.bias.len()));
+        let start: Vec<Option<GroupSums>> = network.nodes.iter().map(sums_of).collect();
+        let add = |totals: &mut GroupSums, met: &Met<'_>| {
+            totals.add(met.range.start, met.sums, network.shape(network.node(met.node).output).pixels());
+        };
+        let layers = forward::sum_layers(network, samples, (start, LANES), progress, (add, GroupSums::merge))?;
         Ok(Self { groups, images: samples.len(), layers })
     }
-}
-
-fn float_group_sums(
-    network: &Network,
-    samples: &Samples<'_>,
-    groups: Groups,
-    progress: Progress<'_>,
-) -> Result<Vec<Option<GroupSums>>, TrainError> {
-    const LANES: usize = 8;
-    let sums_of = |node: &bitesize_ir::Node| Some(GroupSums::new(groups, node.op.parameters()?.bias.len()));
-    let start: Vec<Option<GroupSums>> = network.nodes.iter().map(sums_of).collect();
-    let lanes = forward::fold_chunks(
-        samples.len(),
-        forward::chunk_images(network),
-        vec![start; LANES],
-        progress,
-        |lane, range| {
-            let first = range.start;
-            let count = range.len();
-            forward::run(network, samples.range(range).to_real(network), count, &mut |event| {
-                if let Event::Layer { node, sums, .. } = event
-                    && let Some(totals) = &mut lane[node.0]
-                {
-                    totals.add(first, sums, network.shape(network.node(node).output).pixels());
-                }
-            });
-        },
-    )?;
-    let mut lanes = lanes.into_iter();
-    let mut all = lanes.next().unwrap_or_default();
-    for lane in lanes {
-        for (total, part) in all.iter_mut().zip(&lane) {
-            if let (Some(total), Some(part)) = (total, part) {
-                total.merge(part);
-            }
-        }
-    }
-    Ok(all)
 }
 
 /// How far from the others, in their own spread, a group's wishes may be in half of the channels. On MobileNetV1 and V2 at 8

@@ -2,7 +2,7 @@
 
 use super::moments::{Blocks, Moments};
 use super::settings::PtqSettings;
-use crate::forward::{self, Event};
+use crate::forward::{self, Met};
 use crate::operators::{Image, Linear};
 use crate::{Progress, Samples, TrainError};
 use bitesize_ir::{Network, NodeId};
@@ -100,36 +100,15 @@ pub(super) fn float_statistics(
     if start.iter().all(Option::is_none) {
         return Ok(start);
     }
-    let lanes = forward::fold_chunks(
-        samples.len(),
-        forward::chunk_images(network),
-        vec![start; lanes(&blocks)],
-        progress,
-        |lane, range| {
-            let count = range.len();
-            forward::run(network, samples.range(range).to_real(network), count, &mut |event| {
-                if let Event::Layer { node, input, sums } = event
-                    && let Some(statistics) = &mut lane[node.0]
-                {
-                    statistics.rows_seen += (count * network.shape(network.node(node).output).pixels()) as f64;
-                    add_channel_sums(sums, &mut statistics.output_sums);
-                    if let Some(moments) = &mut statistics.moments {
-                        add_layer(network, node, count, input, moments);
-                    }
-                }
-            });
-        },
-    )?;
-    let mut lanes = lanes.into_iter();
-    let mut all = lanes.next().unwrap_or_default();
-    for lane in lanes {
-        for (total, part) in all.iter_mut().zip(&lane) {
-            if let (Some(total), Some(part)) = (total, part) {
-                total.merge(part);
-            }
+    let add = |totals: &mut LayerStatistics, met: &Met<'_>| {
+        let count = met.range.len();
+        totals.rows_seen += (count * network.shape(network.node(met.node).output).pixels()) as f64;
+        add_channel_sums(met.sums, &mut totals.output_sums);
+        if let Some(moments) = &mut totals.moments {
+            add_layer(network, met.node, count, met.input, moments);
         }
-    }
-    Ok(all)
+    };
+    forward::sum_layers(network, samples, (start, lanes(&blocks)), progress, (add, LayerStatistics::merge))
 }
 
 /// Adds what layer `id` meets in `count` images of its input.

@@ -6,6 +6,7 @@ use crate::open::{config_of, keep_if_resumable, read_config};
 use crate::search_args::SearchArgs;
 use anyhow::bail;
 use bitesize::deliver::opened::{Opened, inputs_of};
+use bitesize::files;
 use bitesize::input::{Inputs, Sources};
 use bitesize::observe::{Interrupted, Monitor};
 use bitesize::run::config::{DataConfig, ModelConfig, PackageConfig, VerifyConfig};
@@ -160,7 +161,9 @@ impl FitArgs {
 /// A failure after a search of more than one episode, or of several budgets, or after probes, keeps what resuming needs: it
 /// may have taken hours. One episode takes no time, and a failure then leaves nothing, as an earlier one does.
 fn keep_search(error: anyhow::Error, folder: &mut RunFolder) -> anyhow::Error {
-    let lines = |name: &str| std::fs::read_to_string(folder.join(name)).map_or(0, |text| text.lines().count());
+    let lines = |name: &str| {
+        files::read(&folder.join(name)).map_or(0, |text| text.iter().filter(|byte| **byte == b'\n').count())
+    };
     let searched = lines(DIARY) >= 2 || lines(PARETO_POINTS) >= 1 || lines(PROBES) >= 1;
     if error.is::<Interrupted>() || folder.is_kept() || !searched {
         return error;

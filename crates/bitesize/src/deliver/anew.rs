@@ -3,6 +3,7 @@
 use super::delivered::refuse_edited_policy;
 use super::opened::Opened;
 use super::{Calibrated, Chosen};
+use crate::files;
 use crate::run::names::{PARETO_POINTS, PROBES};
 use crate::run::{Stage, journal};
 
@@ -19,8 +20,9 @@ pub fn begin(opened: &Opened) -> anyhow::Result<()> {
     let mut end = opened.folder.begin()?;
     RESULTS.iter().for_each(|stage| end.forget(*stage));
     end.refuse_to_lose_edits()?;
-    let probes = std::fs::read_to_string(opened.folder.join(PROBES)).unwrap_or_default();
-    let probes_hold = journal::parse(&probes, &Chosen::probes_made_from(opened)?.hash()).is_ok();
+    let probes = files::read(&opened.folder.join(PROBES)).unwrap_or_default();
+    let probes_hold =
+        journal::parse(&String::from_utf8_lossy(&probes), &Chosen::probes_made_from(opened)?.hash()).is_ok();
     let mut commit = opened.folder.begin()?;
     commit.forget(Stage::Chosen);
     commit.outdate(&RESULTS);

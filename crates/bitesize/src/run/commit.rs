@@ -8,6 +8,7 @@ use super::ledger::{Ledger, Stage};
 use super::moves::{COMMIT, Moves, NEW, OLD, PLAN, STAGING, files_below, move_to_places, sync_folder, write_file};
 use super::names::{CONFIG, LEDGER};
 use super::provenance::Provenance;
+use crate::files;
 use crate::hash::sha256;
 use anyhow::{Context as _, bail};
 use std::collections::BTreeMap;
@@ -122,7 +123,7 @@ impl Commit<'_> {
     /// A file that a user has edited would be lost; a folder that cannot be written to. The folder is as it was.
     pub fn finish(mut self) -> anyhow::Result<()> {
         self.plan.before = self.refuse_to_lose_edits()?;
-        if let Ok(ledger) = fs::read(self.folder.join(LEDGER)) {
+        if let Ok(ledger) = files::read(&self.folder.join(LEDGER)) {
             self.plan.before.insert(LEDGER.to_owned(), sha256(&ledger));
         }
         self.write(LEDGER, self.ledger.to_json().as_bytes())?;
@@ -173,7 +174,7 @@ impl Commit<'_> {
         let mut before = BTreeMap::new();
         for name in self.plan.put.iter().chain(&self.plan.remove) {
             for path in files_below(self.folder.path(), name)? {
-                let bytes = fs::read(self.folder.join(&path)).with_context(|| format!("cannot read `{path}`"))?;
+                let bytes = files::read(&self.folder.join(&path)).with_context(|| format!("cannot read `{path}`"))?;
                 let hash = sha256(&bytes);
                 let is_written = known.hash_of(&path) == Some(&hash) || self.ledger.hash_of(&path) == Some(&hash);
                 if !is_written && !self.asked_for.contains(name) {

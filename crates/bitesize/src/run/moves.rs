@@ -3,6 +3,7 @@
 //! A change lies in [`COMMIT`] with a plan of what goes where. Whoever opens the folder next does what a process that was
 //! killed has not come to.
 
+use crate::files;
 use crate::hash::sha256;
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
@@ -49,7 +50,7 @@ pub(super) fn is_staging(path: &Path, name: &str) -> bool {
 /// The plan in `commit`, whose names lead nowhere but into the run folder.
 fn read_plan(commit: &Path) -> anyhow::Result<Moves> {
     let path = commit.join(PLAN);
-    let text = fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let text = files::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
     let plan: Moves = serde_json::from_slice(&text).with_context(|| format!("`{}` is damaged", path.display()))?;
     let is_plain = |name: &String| !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\']);
     match plan.put.iter().chain(&plan.remove).find(|name| !is_plain(name)) {
@@ -106,9 +107,9 @@ fn refuse_edited_since(folder: &Path, plan: &Moves) -> anyhow::Result<()> {
     for name in put.chain(&plan.remove) {
         for file in files_below(folder, name)? {
             let path = folder.join(&file);
-            let found = fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+            let found = files::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
             let is_known = plan.before.get(&file).is_some_and(|hash| *hash == sha256(&found));
-            if !is_known && !fs::read(new.join(&file)).is_ok_and(|bytes| bytes == found) {
+            if !is_known && !files::read(&new.join(&file)).is_ok_and(|bytes| bytes == found) {
                 bail!(
                     "`{}` was edited after a command was cut off that had written it anew, and would be lost: move it out \
                      of the run folder, then give the command again",
@@ -124,7 +125,7 @@ fn refuse_edited_since(folder: &Path, plan: &Moves) -> anyhow::Result<()> {
 pub(super) fn move_to_places(folder: &Path) -> anyhow::Result<()> {
     let commit = folder.join(COMMIT);
     let path = commit.join(PLAN);
-    let text = match fs::read(&path) {
+    let text = match files::read(&path) {
         Ok(text) => text,
         // All was done but clearing away.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return clear(&commit),

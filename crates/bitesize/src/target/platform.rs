@@ -99,7 +99,7 @@ fn find_board(board: &str) -> anyhow::Result<Target> {
         return Ok(target);
     }
     let path = Path::new(board);
-    if path.is_file() {
+    if path.exists() && !path.is_dir() {
         let text = crate::files::read_text(path).with_context(|| format!("cannot read the board file `{board}`"))?;
         let wrong = |problem: String| anyhow::anyhow!("the board file `{board}`: {}", problem.trim_end());
         let target = Target::from_toml(&text).map_err(|e| wrong(e.to_string()))?;
