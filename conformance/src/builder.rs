@@ -108,7 +108,7 @@ impl Builder {
             input: TensorId(0),
             output: TensorId(0),
             input_encoding,
-            softmax_dropped: false,
+            tail: None,
         };
         let activations = vec![ActivationQuant { bits: BitWidth::B8, scale: 1.0, zero: 0 }];
         Self { network, activations, weights: Vec::new(), rng: ChaCha8Rng::seed_from_u64(seed) }

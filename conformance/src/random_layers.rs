@@ -86,7 +86,7 @@ pub fn random_layer(seed: u64) -> Option<IntNetwork> {
         input_scale: Multiplier::ZERO,
         output_scale: Multiplier::ZERO,
         input_is_pixels: pixels,
-        softmax_dropped: false,
+        tail: None,
     };
     network.validate().unwrap_or_else(|error| panic!("the drawn layer is not legal: {error}\n{network}"));
     Some(network)

@@ -29,7 +29,7 @@ pub fn random_network(seed: u64) -> IntNetwork {
         input_scale: Multiplier::ZERO,
         output_scale: Multiplier::ZERO,
         input_is_pixels: false,
-        softmax_dropped: false,
+        tail: None,
     };
     network.validate().unwrap_or_else(|error| panic!("the drawn network is not legal: {error}\n{network}"));
     network

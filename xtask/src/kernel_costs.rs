@@ -233,7 +233,7 @@ fn clamps(layers: usize) -> IntNetwork {
         input_scale: Multiplier::ZERO,
         output_scale: Multiplier::ZERO,
         input_is_pixels: false,
-        softmax_dropped: false,
+        tail: None,
     }
 }
 

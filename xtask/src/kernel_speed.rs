@@ -103,7 +103,7 @@ fn network(layer: Layer, input: Shape, out_c: usize, widths: (BitWidth, BitWidth
         input_scale: Multiplier::ZERO,
         output_scale: Multiplier::ZERO,
         input_is_pixels: false,
-        softmax_dropped: false,
+        tail: None,
     }
 }
 

@@ -47,8 +47,8 @@ fn introduction(network: &IntNetwork, figures: Option<&Figures>, names: &Package
          the highest code.\n",
         output.shape
     );
-    if network.softmax_dropped {
-        text += "A final Softmax was dropped: it would not change which code is the highest.\n";
+    if let Some(tail) = network.tail {
+        text += &format!("The network's final {tail} is left out: the output is what goes into it.\n");
     }
     text += &format!(
         "\nUse: fill {input}(arena), call {run}(arena), read {output}(arena). Both lie in the arena, and {run} \

@@ -4,7 +4,7 @@ use crate::budget::Budget;
 use crate::constant::Constant;
 use crate::error::{Reason, Refusal};
 use crate::layout::Layout;
-use bitesize_ir::{InputEncoding, Network, Node, Op, Shape, Tensor, TensorId};
+use bitesize_ir::{InputEncoding, Network, Node, Op, Shape, Tail, Tensor, TensorId};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -28,22 +28,26 @@ pub(crate) struct Activation {
     pub(crate) layout: Layout,
 }
 
-/// A Softmax that left no node.
+/// A function that left no node: the network must end with it.
 #[derive(Clone, Debug)]
-pub(crate) struct DroppedSoftmax {
-    /// `Softmax` or `LogSoftmax`.
-    pub(crate) operator: String,
+pub(crate) struct LeftOut {
+    /// Which.
+    pub(crate) tail: Tail,
     /// The node's name.
     pub(crate) place: String,
-    /// What it normalises.
+    /// What ONNX calls its output.
+    pub(crate) output: String,
+    /// What goes into it.
     pub(crate) tensor: TensorId,
+    /// How the node's input runs over `tensor`.
+    pub(crate) layout: Layout,
 }
 
 /// Adds nodes and tensors with unique names.
 pub(crate) struct Builder {
     pub(crate) network: Network,
-    /// The Softmax that was left out and the tensor that it normalises; nothing but changes of layout may follow.
-    pub(crate) softmax: Option<DroppedSoftmax>,
+    /// The functions that were left out, in order; nothing but changes of layout may follow.
+    pub(crate) left_out: Vec<LeftOut>,
     /// What was found wrong without its keeping the walk from going on.
     pub(crate) refusals: Vec<Refusal>,
     /// What may still be made.
@@ -63,9 +67,9 @@ impl Builder {
                 input: TensorId(0),
                 output: TensorId(0),
                 input_encoding: InputEncoding::Real,
-                softmax_dropped: false,
+                tail: None,
             },
-            softmax: None,
+            left_out: Vec::new(),
             refusals: Vec::new(),
             budget,
             tensor_names: HashMap::new(),

@@ -1,7 +1,7 @@
 //! The walk over a graph: each node's inputs become values, each operator makes a value of them.
 
 use crate::budget::Budget;
-use crate::builder::{Activation, Builder, Value};
+use crate::builder::{Activation, Builder, LeftOut, Value};
 use crate::constant::read_tensor;
 use crate::error::{ImportError, Reason, Refusal};
 use crate::external::{ExternalFiles, Read};
@@ -11,7 +11,7 @@ use crate::layout::{Axis, Layout};
 use crate::node::{NodeContext, place};
 use crate::ops::{self, OPERATORS};
 use crate::proto::NodeProto;
-use bitesize_ir::{Shape, TensorId, shown};
+use bitesize_ir::{Shape, Tail, TensorId, shown};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -266,12 +266,19 @@ impl<'a> Walk<'a> {
             }
             _ => None,
         };
-        let (Some(output), true) = (output, refusals.is_empty()) else { return Err(refusals) };
+        let (Some(mut output), true) = (output, refusals.is_empty()) else {
+            let goes_on = |it: &&LeftOut| {
+                let mut readers = self.graph.nodes.iter().filter(|node| node.input.contains(&it.output));
+                readers.any(|reader| !BEHIND_THE_END.contains(&reader.op_type.as_str()))
+            };
+            refusals.extend(builder.left_out.iter().filter(goes_on).map(refuse_inside));
+            return Err(refusals);
+        };
         if output.tensor == builder.network.input {
             return Err(vec![Reason::new("the network has no layers").at(&self.graph.output, "output")]);
         }
         builder.network.output = output.tensor;
-        notes.extend(drop_softmax(&mut builder).map_err(|refusal| vec![refusal])?);
+        notes.extend(end_with_tail(&mut builder, &mut output)?);
         let mut network = builder.network;
         // What only led to constants (as a Shape's input) is not needed.
         network.compact();
@@ -285,20 +292,53 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Checks that a Softmax that was left out is the end of the network, and says that it was.
-fn drop_softmax(builder: &mut Builder) -> Result<Option<String>, Refusal> {
-    let Some(softmax) = builder.softmax.take() else { return Ok(None) };
+/// A function in the middle of a network cannot be left out.
+fn refuse_inside(it: &LeftOut) -> Refusal {
+    let hint = match it.tail {
+        Tail::Sigmoid | Tail::Tanh => "inside the network, train with Relu or Clip (ReLU6) instead",
+        Tail::Softmax | Tail::LogSoftmax => "attention and gates are not supported",
+        Tail::ArgMax => "export the network up to its scores; the firmware takes the highest",
+    };
+    let reason = Reason::new("it is not the end of the network, where alone it can be left out").hint(hint);
+    reason.at(&it.place, it.tail.name())
+}
+
+/// Operators that change no value, only how a tensor is seen; ArgMax behind another function stays the end too.
+const BEHIND_THE_END: [&str; 8] =
+    ["ArgMax", "Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"];
+
+/// Checks that what was left out is the end of the network, and says that it was; `None` where nothing was. How the output
+/// runs over its tensor too, since an ArgMax has taken the classes away.
+fn end_with_tail(builder: &mut Builder, output: &mut Activation) -> Result<Option<String>, Vec<Refusal>> {
+    let left_out = std::mem::take(&mut builder.left_out);
     let network = &mut builder.network;
-    if softmax.tensor != network.output || !network.consumers(softmax.tensor).is_empty() {
-        let hint = "only a final Softmax can be left out: attention and gates are not supported";
-        let reason = Reason::new("it is not the end of the network").hint(hint);
-        return Err(reason.at(&softmax.place, &softmax.operator));
+    let is_end = |it: &&LeftOut| it.tensor == network.output && network.consumers(it.tensor).is_empty();
+    let inside: Vec<Refusal> = left_out.iter().filter(|it| !is_end(it)).map(refuse_inside).collect();
+    if !inside.is_empty() {
+        return Err(inside);
     }
-    network.softmax_dropped = true;
-    Ok(Some(format!(
-        "the final {} `{}` is left out: the output is its input, the order of the classes is the same",
-        softmax.operator, softmax.place
-    )))
+    let (last, before) = match left_out.as_slice() {
+        [] => return Ok(None),
+        [last] => (last, None),
+        // Whatever rises keeps the order of the scores.
+        [before, last] if last.tail == Tail::ArgMax => (last, Some(before)),
+        [.., last] => {
+            let reason = Reason::new("it is not the only function at the end of the network");
+            return Err(vec![reason.at(&last.place, last.tail.name())]);
+        }
+    };
+    network.tail = Some(last.tail);
+    if last.tail == Tail::ArgMax {
+        output.layout = last.layout.clone();
+    }
+    let what = match last.tail {
+        Tail::Softmax | Tail::LogSoftmax => "the output is its input, the order of the classes is the same",
+        Tail::Sigmoid | Tail::Tanh => "the output is its input, and rises with it",
+        Tail::ArgMax => "the output is the scores, of which the highest is the class",
+    };
+    let both = before.map_or(String::new(), |it| format!(" and the {} `{}` before it", it.tail, it.place));
+    let are = if before.is_some() { "are" } else { "is" };
+    Ok(Some(format!("the final {} `{}`{both} {are} left out: {what}", last.tail, last.place)))
 }
 
 /// The names of the ONNX operators that are understood, sorted.

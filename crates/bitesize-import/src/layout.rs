@@ -114,6 +114,13 @@ impl Layout {
         Self { axes }
     }
 
+    /// Without ONNX axis `index`.
+    pub(crate) fn without_axis(&self, index: usize) -> Self {
+        let mut axes = self.axes.clone();
+        axes.remove(index);
+        Self { axes }
+    }
+
     /// With axes of size 1 put before, up to `rank` axes.
     pub(crate) fn extended_to(&self, rank: usize) -> Self {
         let missing = rank.saturating_sub(self.rank());

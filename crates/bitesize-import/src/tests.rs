@@ -2,6 +2,7 @@
 
 use crate::proto::*;
 use crate::{ImportError, Imported, import_onnx};
+use bitesize_ir::Tail;
 use bitesize_ir::reference::run_float;
 use prost::Message;
 use std::collections::BTreeSet;
@@ -184,7 +185,7 @@ fn every_obstacle_is_listed() {
             "cannot be imported, for 6 reasons",
             "constant `short`: it holds 2 values, its dimensions [3] ask for 3",
             "Conv `conv1`: its weights hold a NaN",
-            "Sigmoid `gate`: the operator is not supported (train the network with Relu or Clip",
+            "Sigmoid `gate`: it is not the end of the network",
             "Mul `swish`: both inputs are activations",
             "Pad `padded`: its mode is `edge`",
             "FancyNorm `normed`",
@@ -448,7 +449,7 @@ fn notes_say_what_is_not_in_the_network() {
         .node("Flatten", &["p"], "y", &[])
         .import()
         .unwrap();
-    assert!(imported.network.softmax_dropped);
+    assert_eq!(imported.network.tail, Some(Tail::Softmax));
     assert_eq!(
         imported.notes,
         [
@@ -456,6 +457,46 @@ fn notes_say_what_is_not_in_the_network() {
             "the final Softmax `p` is left out: the output is its input, the order of the classes is the same",
         ]
     );
+}
+
+/// `nodes` over 2x2 pixels of 3 channels, channels first.
+fn ending(nodes: &[(&str, &[(&str, Attribute)])]) -> Model {
+    let mut model = Model::new(13, &[1, 3, 2, 2]).node("Relu", &["x"], "t0", &[]);
+    for (i, (op, attributes)) in nodes.iter().enumerate() {
+        model = model.node(op, &[&format!("t{i}")], &format!("t{}", i + 1), attributes);
+    }
+    model
+}
+
+#[test]
+fn functions_at_the_end_are_left_out() {
+    let plain: Vec<f32> = (0..12).map(|i| i as f32).collect();
+    let check = |nodes: &[(&str, &[(&str, Attribute)])], tail: Tail| {
+        let model = ending(nodes);
+        model.check("2x2x3", &plain);
+        let imported = model.import().unwrap();
+        assert_eq!(imported.network.tail, Some(tail), "{:?}", imported.notes);
+        assert_eq!(imported.network.nodes.len(), 1);
+        assert!(imported.notes.iter().any(|note| note.contains(tail.name())), "{:?}", imported.notes);
+    };
+    check(&[("Sigmoid", &[])], Tail::Sigmoid);
+    check(&[("Tanh", &[])], Tail::Tanh);
+    check(&[("Softmax", &[("axis", Int(1))])], Tail::Softmax);
+    check(&[("LogSoftmax", &[("axis", Int(1))])], Tail::LogSoftmax);
+    check(&[("ArgMax", &[("axis", Int(1))])], Tail::ArgMax);
+    check(&[("ArgMax", &[("axis", Int(1)), ("keepdims", Int(0))])], Tail::ArgMax);
+    check(&[("Softmax", &[("axis", Int(1))]), ("ArgMax", &[("axis", Int(1)), ("keepdims", Int(0))])], Tail::ArgMax);
+    check(&[("Sigmoid", &[]), ("Identity", &[])], Tail::Sigmoid);
+}
+
+#[test]
+fn functions_inside_are_refused_each_by_its_name() {
+    ending(&[("Sigmoid", &[]), ("Relu", &[])]).check_refused(&["Sigmoid `t1`: it is not the end", "train with Relu"]);
+    ending(&[("Sigmoid", &[]), ("Tanh", &[])]).check_refused(&["it is not the only function"]);
+    ending(&[("ArgMax", &[("axis", Int(2))])]).check_refused(&["it does not choose among the classes"]);
+    ending(&[("ArgMax", &[("axis", Int(1)), ("select_last_index", Int(1))])]).check_refused(&["takes the last"]);
+    let gate = ending(&[("Sigmoid", &[])]).node("Add", &["t0", "t1"], "y", &[]);
+    gate.check_refused(&["Sigmoid `t1`: it is not the end"]);
 }
 
 #[test]

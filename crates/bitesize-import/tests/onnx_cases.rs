@@ -40,8 +40,8 @@ fn check(path: &Path) -> Result<(), String> {
         Some(outputs) => outputs,
         None => &case.outputs,
     };
-    if network.softmax_dropped != case.outputs_before_softmax.is_some() {
-        return Err(format!("softmax_dropped is {}", network.softmax_dropped));
+    if network.tail.is_some() != case.outputs_before_softmax.is_some() {
+        return Err(format!("the tail is {:?}", network.tail));
     }
     if dims != case.output_shape {
         return Err(format!("the output has the shape {dims:?} instead of {:?}", case.output_shape));

@@ -52,7 +52,7 @@ fn mobilenet() -> Network {
         input: TensorId(0),
         output: TensorId(0),
         input_encoding: InputEncoding::Real,
-        softmax_dropped: false,
+        tail: None,
     };
     conv(&mut network, 3, 1, 16);
     let blocks =

@@ -17,7 +17,7 @@
 //! #     input: TensorId(0),
 //! #     output: TensorId(1),
 //! #     input_encoding: InputEncoding::Real,
-//! #     softmax_dropped: false,
+//! #     tail: None,
 //! # };
 //! # let policy = Policy::uniform(&PolicySpace::of(&network), BitWidth::B8, BitWidth::B8);
 //! # let activation = ActivationQuant::from_range(-1.0, 1.0, BitWidth::B8);

@@ -97,7 +97,7 @@ pub fn lower_with(model: &QuantizedModel, cache: &mut LayerCache) -> Result<IntN
         input_scale: scale(network.input)?,
         output_scale: scale(network.output)?,
         input_is_pixels: pixels,
-        softmax_dropped: network.softmax_dropped,
+        tail: network.tail,
     };
     lowered.validate_but(&|id| known[id.0])?;
     for (id, node) in lowered.iter().filter(|(id, _)| !known[id.0]) {

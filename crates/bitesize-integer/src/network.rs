@@ -4,7 +4,7 @@ use bitesize_ir::grid::BitWidth;
 use bitesize_ir::op::KernelKind;
 use bitesize_ir::requantize::{AddIntegers, Multiplier};
 use bitesize_ir::shape::{Pads, Shape, Window};
-use bitesize_ir::{NodeId, TensorId};
+use bitesize_ir::{NodeId, Tail, TensorId};
 use std::sync::Arc;
 
 /// An activation tensor of codes `0..=2^bits - 1`.
@@ -39,8 +39,8 @@ pub struct IntNetwork {
     pub output_scale: Multiplier,
     /// Whether the input is raw pixels with the preprocessing in the first layer.
     pub input_is_pixels: bool,
-    /// Whether a final Softmax was dropped.
-    pub softmax_dropped: bool,
+    /// What the source does to the output last and was left out.
+    pub tail: Option<Tail>,
 }
 
 /// One application of an operator.

@@ -27,7 +27,7 @@ fn network(tensors: Vec<IntTensor>, nodes: Vec<(IntOp, Vec<usize>)>) -> IntNetwo
         input_scale: Multiplier::ZERO,
         output_scale: Multiplier::ZERO,
         input_is_pixels: false,
-        softmax_dropped: false,
+        tail: None,
     };
     network.validate().unwrap_or_else(|error| panic!("the drawn network is not legal: {error}\n{network}"));
     network

@@ -8,8 +8,8 @@ use bitesize_ir::op::{AveragePool, Clamp, Conv2d, DepthwiseConv2d, FullyConnecte
 use bitesize_ir::requantize::{Multiplier, WeightLayout, most_summed_by_code};
 use bitesize_ir::shape::{Pads, Window};
 use bitesize_ir::{
-    ActivationQuant, BitWidth, InputEncoding, Network, Node, Op, Policy, PolicySpace, QuantizedModel, Shape, TensorId,
-    WeightQuant,
+    ActivationQuant, BitWidth, InputEncoding, Network, Node, Op, Policy, PolicySpace, QuantizedModel, Shape, Tail,
+    TensorId, WeightQuant,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -34,7 +34,7 @@ fn every_operator() -> QuantizedModel {
         input: TensorId(0),
         output: TensorId(0),
         input_encoding: InputEncoding::Pixels { offset: vec![127.25, -3.0] },
-        softmax_dropped: true,
+        tail: Some(Tail::Softmax),
     };
     let net = &mut network;
     let window = Window { pads: Pads { top: 1, left: 0, bottom: 1, right: 2 }, ..Window::of([3, 3]) };
@@ -326,7 +326,7 @@ fn the_sum_of_codes_of_2_bit_weights_stays_in_32_bits() {
             input_scale: Multiplier::ZERO,
             output_scale: Multiplier::ZERO,
             input_is_pixels: false,
-            softmax_dropped: false,
+            tail: None,
         };
         network.validate().err().map(|error| error.to_string())
     };

@@ -28,6 +28,7 @@ pub mod rewrite;
 pub mod shape;
 pub mod shown;
 pub mod size;
+mod tail;
 pub mod target;
 
 pub use grid::BitWidth;
@@ -36,3 +37,4 @@ pub use op::Op;
 pub use policy::{Policy, PolicyRow, PolicySpace};
 pub use quantized::{ActivationQuant, QuantizedModel, WeightQuant};
 pub use shape::Shape;
+pub use tail::Tail;

@@ -2,6 +2,7 @@
 
 use crate::op::Op;
 use crate::shape::Shape;
+use crate::tail::Tail;
 use std::collections::HashSet;
 use std::fmt::{self, Write as _};
 
@@ -63,8 +64,8 @@ pub struct Network {
     pub output: TensorId,
     /// How fed values become the input tensor's.
     pub input_encoding: InputEncoding,
-    /// Whether a final Softmax was dropped (the output is its input).
-    pub softmax_dropped: bool,
+    /// What the source does to the output last and was left out (the output is its input).
+    pub tail: Option<Tail>,
 }
 
 /// A network that breaks a rule of [`Network::validate`].

@@ -169,7 +169,7 @@ mod tests {
             input: TensorId(0),
             output: TensorId(1),
             input_encoding: InputEncoding::Real,
-            softmax_dropped: false,
+            tail: None,
         };
         network.validate().unwrap();
         run_float(&network, input).pop().unwrap()
@@ -240,7 +240,7 @@ mod tests {
             input: TensorId(0),
             output: TensorId(0),
             input_encoding: InputEncoding::Pixels { offset: vec![1.0, 2.0] },
-            softmax_dropped: false,
+            tail: None,
         };
         assert_eq!(run_float(&network, &[5., 5., 0., 255.]), [[4., 3., -1., 253.]]);
     }

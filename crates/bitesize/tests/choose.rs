@@ -43,7 +43,7 @@ fn layers(hi: f32, weight: fn(usize) -> f32) -> Network {
         input: TensorId(0),
         output: TensorId(clamps.len()),
         input_encoding: InputEncoding::Real,
-        softmax_dropped: false,
+        tail: None,
     }
 }
 

@@ -8,8 +8,8 @@ use bitesize_ir::op::{AveragePool, Clamp, Conv2d, DepthwiseConv2d, FullyConnecte
 use bitesize_ir::requantize::{Multiplier, WeightLayout};
 use bitesize_ir::shape::{Pads, Window};
 use bitesize_ir::{
-    ActivationQuant, BitWidth, InputEncoding, Network, Node, Op, Policy, PolicySpace, QuantizedModel, Shape, TensorId,
-    WeightQuant,
+    ActivationQuant, BitWidth, InputEncoding, Network, Node, Op, Policy, PolicySpace, QuantizedModel, Shape, Tail,
+    TensorId, WeightQuant,
 };
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -43,7 +43,7 @@ impl Draw {
             input: TensorId(0),
             output: TensorId(0),
             input_encoding: if pixels { InputEncoding::Pixels { offset } } else { InputEncoding::Real },
-            softmax_dropped: seed % 2 == 1,
+            tail: (seed % 2 == 1).then_some(Tail::Softmax),
         };
         Self { rng, network }
     }

@@ -7,7 +7,7 @@ mod dense;
 mod fold;
 mod pool;
 mod reshape;
-mod softmax;
+mod tail;
 mod walk;
 mod window;
 
@@ -50,6 +50,7 @@ const fn both(name: &'static str, attributes: &'static [&'static str], import: I
 #[rustfmt::skip]
 pub(crate) const OPERATORS: &[Operator] = &[
     both("Add", &[], arithmetic::add, fold::add),
+    layer("ArgMax", &["axis", "keepdims", "select_last_index"], tail::arg_max),
     layer("AveragePool", &["auto_pad", "ceil_mode", "count_include_pad", "dilations", "kernel_shape", "pads", "strides"], pool::average_pool),
     layer("BatchNormalization", &["epsilon", "momentum", "spatial", "training_mode"], arithmetic::batch_normalization),
     both("Cast", &["to", "saturate"], arithmetic::cast, fold::cast),
@@ -68,7 +69,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
     layer("GlobalAveragePool", &[], pool::global_average_pool),
     layer("GlobalMaxPool", &[], pool::global_max_pool),
     both("Identity", &[], arithmetic::identity, fold::identity),
-    layer("LogSoftmax", &["axis"], softmax::softmax),
+    layer("LogSoftmax", &["axis"], tail::log_softmax),
     layer("MatMul", &[], dense::mat_mul),
     both("Max", &[], clamp::max, fold::max),
     layer("MaxPool", &["auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "storage_order", "strides"], pool::max_pool),
@@ -82,12 +83,14 @@ pub(crate) const OPERATORS: &[Operator] = &[
     both("Relu", &[], clamp::relu, fold::relu),
     both("Reshape", &["allowzero"], reshape::reshape, fold::reshape),
     both("Shape", &["end", "start"], reshape::shape, fold::shape),
+    layer("Sigmoid", &[], tail::sigmoid),
     both("Size", &[], reshape::size, fold::size),
     folded("Slice", &["axes", "ends", "starts"], fold::slice),
-    layer("Softmax", &["axis"], softmax::softmax),
+    layer("Softmax", &["axis"], tail::softmax),
     folded("Sqrt", &[], fold::sqrt),
     both("Squeeze", &["axes"], reshape::squeeze, fold::squeeze),
     both("Sub", &[], arithmetic::sub, fold::sub),
+    layer("Tanh", &[], tail::tanh),
     both("Transpose", &["perm"], reshape::transpose, fold::transpose),
     both("Unsqueeze", &["axes"], reshape::unsqueeze, fold::unsqueeze),
 ];
@@ -140,10 +143,8 @@ pub(crate) fn keeps_shape(name: &str) -> bool {
 /// What to do about an operator that is not in the list.
 pub(crate) fn hint(name: &str) -> &'static str {
     match name {
-        "Sigmoid" | "HardSigmoid" | "HardSwish" | "Swish" | "Mish" | "Gelu" | "Elu" | "Selu" | "Celu" | "Tanh"
-        | "Softplus" | "Softsign" | "LeakyRelu" | "PRelu" | "ThresholdedRelu" | "Erf" => {
-            "train the network with Relu or Clip (ReLU6) instead"
-        }
+        "HardSigmoid" | "HardSwish" | "Swish" | "Mish" | "Gelu" | "Elu" | "Selu" | "Celu" | "Softplus" | "Softsign"
+        | "LeakyRelu" | "PRelu" | "ThresholdedRelu" | "Erf" => "train the network with Relu or Clip (ReLU6) instead",
         "QuantizeLinear"
         | "DequantizeLinear"
         | "QLinearConv"
@@ -163,7 +164,7 @@ pub(crate) fn hint(name: &str) -> &'static str {
         "ConvTranspose" | "Resize" | "Upsample" | "DepthToSpace" | "SpaceToDepth" => {
             "networks that enlarge or rearrange images are not supported"
         }
-        "ArgMax" | "TopK" => "export the network up to its scores; the firmware takes the highest",
+        "TopK" => "export the network up to its scores; the firmware takes the highest",
         "Dropout" | "BatchNormalization" => "export in inference mode",
         _ => "",
     }

@@ -14,7 +14,7 @@
 //! #     input_scale: Multiplier::ZERO,
 //! #     output_scale: Multiplier::ZERO,
 //! #     input_is_pixels: false,
-//! #     softmax_dropped: false,
+//! #     tail: None,
 //! # };
 //! use bitesize_integer::engine::{Engine, InstructionSet, PackCache};
 //!

@@ -65,7 +65,7 @@ mod tests {
             input: TensorId(0),
             output: TensorId(output),
             input_encoding: InputEncoding::Real,
-            softmax_dropped: false,
+            tail: None,
         };
         network.validate().expect("a legal network");
         assert_eq!(of_network(&network), expected, "{nodes:?}");

@@ -107,7 +107,7 @@ mod tests {
             input: TensorId(0),
             output: TensorId(3),
             input_encoding: InputEncoding::Real,
-            softmax_dropped: false,
+            tail: None,
         };
         network.validate().expect("a legal network");
         let core = CoreCosts {

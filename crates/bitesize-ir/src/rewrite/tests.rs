@@ -34,7 +34,7 @@ impl Build {
             input: TensorId(0),
             output: TensorId(0),
             input_encoding: InputEncoding::Real,
-            softmax_dropped: false,
+            tail: None,
         };
         Self { network, numbers: Numbers(seed) }
     }

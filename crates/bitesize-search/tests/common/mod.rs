@@ -22,7 +22,7 @@ impl Builder {
             input: id,
             output: id,
             input_encoding,
-            softmax_dropped: false,
+            tail: None,
         };
         Self { network }
     }

@@ -25,7 +25,7 @@ fn chain(shape: Shape, after: Vec<Op>) -> Network {
         input: TensorId(0),
         output,
         input_encoding: InputEncoding::Real,
-        softmax_dropped: false,
+        tail: None,
     };
     network.validate().unwrap();
     network

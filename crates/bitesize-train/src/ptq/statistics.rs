@@ -152,7 +152,7 @@ mod tests {
             input: TensorId(0),
             output: TensorId(layers),
             input_encoding: InputEncoding::Real,
-            softmax_dropped: false,
+            tail: None,
         }
     }
 

@@ -41,7 +41,7 @@ impl Builder {
             input: TensorId(0),
             output: TensorId(0),
             input_encoding,
-            softmax_dropped: false,
+            tail: None,
         };
         Self { network, numbers: Numbers::new(seed) }
     }

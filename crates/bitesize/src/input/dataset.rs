@@ -5,6 +5,7 @@ use super::decode::{self, Decoding, Fault};
 use super::error::DataError;
 use super::formats;
 use super::formats::raw::{Raw, Request, Role, Source};
+use super::labels::{Numbers, StoredLabels};
 use super::pixels;
 use super::preprocess::Preprocess;
 use crate::files;
@@ -306,7 +307,12 @@ fn checked_labels(path: &Path, raw: &Raw, request: &Request) -> Result<Vec<usize
             DataError::unusable(path, problem)
         })
     };
-    raw.labels.iter().enumerate().map(check).collect()
+    match &raw.labels {
+        Some(StoredLabels { dims, numbers: Numbers::Integers(labels) }) if dims.is_empty() => {
+            labels.iter().enumerate().map(check).collect()
+        }
+        _ => Err(DataError::unusable(path, "it has no label of a class for each sample")),
+    }
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ impl Model {
         for note in &imported.notes {
             monitor.note(note);
         }
-        let (operators, softmax_dropped) = (imported.network.nodes.len(), imported.network.softmax_dropped);
+        let (operators, tail) = (imported.network.nodes.len(), imported.network.tail);
         let (network, log) = bitesize_ir::rewrite::rewrite(imported.network)
             .with_context(|| format!("`{}` is not a network that can be quantized", path.display()))?;
         let rewrites = log.to_string();
@@ -48,7 +48,7 @@ impl Model {
             network.macs(),
             network.shape(network.input),
             network.shape(network.output),
-            if softmax_dropped { ", final Softmax dropped" } else { "" },
+            tail.map_or(String::new(), |tail| format!(", final {tail} dropped")),
         ));
         let space = PolicySpace::of(&network);
         Ok(Self { path: path.to_owned(), sha256, network, space, rewrites })

@@ -32,7 +32,7 @@ impl Report {
                 sha256: model.sha256.clone(),
                 parameters: network.parameters(),
                 macs: network.macs(),
-                softmax_dropped: network.softmax_dropped,
+                tail: network.tail.map(|tail| tail.name().into()),
             },
             target: TargetReport {
                 name: target.name.clone(),

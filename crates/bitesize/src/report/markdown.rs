@@ -308,8 +308,8 @@ impl Report {
             m.parameters,
             m.macs
         )?;
-        if m.softmax_dropped {
-            writeln!(out, "- its final Softmax is left out: the class is the highest output all the same")?;
+        if let Some(tail) = &m.tail {
+            writeln!(out, "- its final {} is left out: the output is what goes into it", markdown(tail))?;
         }
         for line in &self.data {
             writeln!(out, "- {}", markdown(line))?;

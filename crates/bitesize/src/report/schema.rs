@@ -72,7 +72,7 @@ pub struct ModelReport {
     pub parameters: usize,
     pub macs: u64,
     /// Whether a final Softmax was left out.
-    pub softmax_dropped: bool,
+    pub tail: Option<String>,
 }
 
 /// What it had to fit.

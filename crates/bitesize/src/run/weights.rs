@@ -107,7 +107,7 @@ mod tests {
             input: TensorId(0),
             output: TensorId(layers.len()),
             input_encoding: InputEncoding::Real,
-            softmax_dropped: false,
+            tail: None,
         };
         let weights = |at: usize| WeightQuant {
             bits: BitWidth::B8,

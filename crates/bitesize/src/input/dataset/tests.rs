@@ -6,7 +6,8 @@ fn labels_are_checked_against_the_outputs() {
     let shape = Shape::new(1, 1, 1);
     let preprocess =
         Preprocess::checked(&PreprocessFile { label_offset: Some(1), ..Default::default() }, shape).unwrap();
-    let raw = Raw { format: "test", source: Source::Reals(vec![0.0; 2]), labels: vec![0, 2], class_count: 3 };
+    let labels = Some(StoredLabels::classes(vec![0, 2]));
+    let raw = Raw { format: "test", source: Source::Reals(vec![0.0; 2]), samples: 2, labels, class_count: 3 };
     let check = |outputs| {
         checked_labels(Path::new("x"), &raw, &Request { shape, outputs, preprocess: &preprocess, classes: None })
     };

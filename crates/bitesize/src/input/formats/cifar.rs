@@ -4,6 +4,7 @@ use super::raw::{Raw, Role, Source};
 use super::unpacked::check_samples;
 use crate::files;
 use crate::input::error::DataError;
+use crate::input::labels::StoredLabels;
 use bitesize_ir::Shape;
 use std::io::{BufReader, Read as _};
 use std::path::PathBuf;
@@ -49,5 +50,11 @@ pub(super) fn read(batches: &[PathBuf]) -> Result<Raw, DataError> {
         }
     }
     let shape = Shape::new(32, 32, 3);
-    Ok(Raw { format: "CIFAR-10 binary", source: Source::Images { shape, pixels }, labels, class_count: 10 })
+    Ok(Raw {
+        format: "CIFAR-10 binary",
+        source: Source::Images { shape, pixels },
+        samples: labels.len(),
+        labels: Some(StoredLabels::classes(labels)),
+        class_count: 10,
+    })
 }

@@ -3,6 +3,7 @@
 use super::raw::{Raw, Source};
 use crate::files;
 use crate::input::error::DataError;
+use crate::input::labels::StoredLabels;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -101,7 +102,13 @@ pub(super) fn read(path: &Path, classes: Option<&[String]>) -> Result<Raw, DataE
     if files.is_empty() {
         return Err(DataError::unusable(path, "its class folders hold no jpg or png files"));
     }
-    Ok(Raw { format: "class folders", source: Source::Files(files), labels, class_count: classes.len() })
+    Ok(Raw {
+        format: "class folders",
+        samples: files.len(),
+        source: Source::Files(files),
+        labels: Some(StoredLabels::classes(labels)),
+        class_count: classes.len(),
+    })
 }
 
 /// The image files found so far.

@@ -4,6 +4,7 @@ use super::raw::{Raw, Role, Source};
 use super::unpacked::{check_samples, check_unpacked};
 use crate::files;
 use crate::input::error::DataError;
+use crate::input::labels::StoredLabels;
 use bitesize_ir::Shape;
 use flate2::read::MultiGzDecoder;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read};
@@ -98,6 +99,11 @@ pub(super) fn read(pair: &Pair) -> Result<Raw, DataError> {
     }
     let class_count = labels.iter().max().map_or(0, |m| usize::from(*m) + 1);
     let shape = Shape::new(sizes[1], sizes[2], 1);
-    let labels = labels.into_iter().map(i64::from).collect();
-    Ok(Raw { format: "IDX", source: Source::Images { shape, pixels }, labels, class_count })
+    Ok(Raw {
+        format: "IDX",
+        source: Source::Images { shape, pixels },
+        samples: labels.len(),
+        labels: Some(StoredLabels::classes(labels.into_iter().map(i64::from).collect())),
+        class_count,
+    })
 }

@@ -9,6 +9,7 @@ use super::unpacked::{check_samples, check_unpacked};
 use super::zip::{Archive, Entry, Stream};
 use crate::files;
 use crate::input::error::DataError;
+use crate::input::labels::StoredLabels;
 use bitesize_ir::Shape;
 use std::path::Path;
 
@@ -140,5 +141,5 @@ pub(super) fn read(path: &Path, request: &Request) -> Result<Raw, DataError> {
         return Err(unusable(format!("x holds {stored} samples, y {} labels", labels.len())));
     }
     let class_count = labels.iter().max().map_or(0, |m| usize::try_from(*m).map_or(0, |m| m.saturating_add(1)));
-    Ok(Raw { format: "npz", source, labels, class_count })
+    Ok(Raw { format: "npz", source, samples: stored, labels: Some(StoredLabels::classes(labels)), class_count })
 }

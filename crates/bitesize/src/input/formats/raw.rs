@@ -1,5 +1,6 @@
 //! What a reader of one format is told and hands over.
 
+use crate::input::labels::StoredLabels;
 use crate::input::preprocess::Preprocess;
 use bitesize_ir::Shape;
 use std::path::PathBuf;
@@ -42,8 +43,10 @@ pub(crate) struct Raw {
     pub(crate) format: &'static str,
     /// The samples.
     pub(crate) source: Source,
-    /// As stored, without the offset.
-    pub(crate) labels: Vec<i64>,
+    /// How many.
+    pub(crate) samples: usize,
+    /// As stored, without the offset; `None` where nothing is.
+    pub(crate) labels: Option<StoredLabels>,
     /// How many classes there are.
     pub(crate) class_count: usize,
 }

@@ -6,13 +6,7 @@ fn report() -> Report {
         schema: 1,
         version: "0".into(),
         seed: 0,
-        model: ModelReport {
-            path: "model.onnx".into(),
-            sha256: "00".into(),
-            parameters: 1,
-            macs: 1,
-            softmax_dropped: false,
-        },
+        model: ModelReport { path: "model.onnx".into(), sha256: "00".into(), parameters: 1, macs: 1, tail: None },
         target: TargetReport {
             name: "custom".into(),
             core: "cortex-m4".into(),
