@@ -12,6 +12,7 @@ use bitesize::deliver::quantizer::Quantizer;
 use bitesize::input::{Batch, Dataset, Preprocess, PreprocessFile, Request, Role, Values};
 use bitesize::input::{Inputs, Model, Sources};
 use bitesize::observe::Monitor;
+use bitesize::task::Labels;
 use bitesize_codegen::{EmitOptions, PackageNames, emit};
 use bitesize_integer::{Interpreter, top1};
 use bitesize_ir::requantize::WeightLayout;
@@ -115,7 +116,7 @@ impl VisualWakeWords {
         let shape = self.model.network.shape(self.model.network.input);
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let pixels = (0..count * shape.elements()).map(|_| random.random()).collect();
-        Batch { values: Values::Pixels(pixels), labels: vec![0; count], shape }
+        Batch { values: Values::Pixels(pixels), labels: Labels::None(count), shape }
     }
 
     /// Prints the quality of every tensor and returns those below 20 dB.
@@ -182,7 +183,7 @@ impl Hits {
             let float = FloatModel::new(network).forward(&samples(&batch), &mut go_on).unwrap();
             let codes = interpreter.run_batch(&candidate.input_codes(&batch));
             let found = bitesize_train::top1(&float, classes).into_iter().zip(codes.chunks_exact(classes));
-            for ((float, codes), label) in found.zip(&batch.labels) {
+            for ((float, codes), label) in found.zip(batch.labels.classes().unwrap()) {
                 let (float, integer) = (float == *label, top1(codes) == *label);
                 hits.float += usize::from(float);
                 hits.integer += usize::from(integer);
@@ -199,7 +200,7 @@ fn check(shared: &Path, case: &Case) {
     let path = |relative: &str| shared.join(relative);
     let (model, train, val) = (path(&format!("models/{}.onnx", case.name)), path(case.train), path(case.val));
     let preprocess = preprocess_of(shared, case.name);
-    let sources = Sources { model: &model, train: Some(&train), val: Some(&val), preprocess: &preprocess };
+    let sources = Sources { model: &model, train: Some(&train), val: Some(&val), preprocess: &preprocess, task: None };
     let Inputs { model, train: Some(train), val: Some(val), .. } =
         Inputs::open(sources, &Monitor::unobserved()).unwrap()
     else {

@@ -39,7 +39,7 @@ mod writer;
 pub use error::EmitError;
 pub use kernels::{instances, kernel_keys, layer_type};
 pub use names::{PackageNames, check_name};
-pub use options::{EmitOptions, Figures};
+pub use options::{EmitOptions, Figures, Reading};
 
 use bitesize_integer::IntNetwork;
 use bitesize_ir::memory::MemoryPlan;

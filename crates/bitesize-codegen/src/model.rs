@@ -2,26 +2,28 @@
 
 use crate::layers::Layer;
 use crate::names::PackageNames;
-use crate::options::{EmitOptions, Figures};
+use crate::options::{EmitOptions, Reading};
 use crate::writer::CWriter;
 use bitesize_integer::{IntNetwork, IntTensor};
+use bitesize_ir::Tail;
 use bitesize_ir::memory::MemoryPlan;
 use bitesize_ir::requantize::Multiplier;
 
 /// `model.h`: what the firmware needs to know.
 pub(crate) fn header(network: &IntNetwork, plan: &MemoryPlan, options: &EmitOptions, names: &PackageNames) -> String {
     let mut c = CWriter::new();
-    c.comment(&introduction(network, options.figures.as_ref(), names));
+    c.comment(&introduction(network, options, names));
     c.header(&names.macro_name("H"), "<stdint.h>", |c| {
         tensor_macros(c, names, "INPUT", network.tensor(network.input), network.input_scale);
         tensor_macros(c, names, "OUTPUT", network.tensor(network.output), network.output_scale);
+        threshold_macro(c, network, options.reading, names);
         arena_macros(c, plan, names);
         entry_points(c, names);
     });
     c.finish()
 }
 
-fn introduction(network: &IntNetwork, figures: Option<&Figures>, names: &PackageNames) -> String {
+fn introduction(network: &IntNetwork, options: &EmitOptions, names: &PackageNames) -> String {
     let (input, output) = (network.tensor(network.input), network.tensor(network.output));
     let mut text = format!(
         "{}: an integer network in {} layers. Emitted by bitesize {}.\n\n",
@@ -42,11 +44,11 @@ fn introduction(network: &IntNetwork, figures: Option<&Figures>, names: &Package
             input.shape
         );
     }
-    text += &format!(
-        "Output: {} codes of 8 bits, real = scale * (code - zero). As a classifier: the class is the lowest index of \
-         the highest code.\n",
-        output.shape
-    );
+    text += &format!("Output: {} codes of 8 bits", output.shape);
+    if output.shape.pixels() > 1 {
+        text += " (height x width x channels), the channels of a pixel together";
+    }
+    text += &format!(", real = scale * (code - zero). {}\n", how_to_read(network, options.reading, names));
     if let Some(tail) = network.tail {
         text += &format!("The network's final {tail} is left out: the output is what goes into it.\n");
     }
@@ -57,7 +59,7 @@ fn introduction(network: &IntNetwork, figures: Option<&Figures>, names: &Package
         output = names.output(),
         run = names.run(),
     );
-    if let Some(figures) = figures {
+    if let Some(figures) = &options.figures {
         text += &format!(
             "\nOn {core}: {flash} bytes of FLASH; {ram} bytes of RAM, of which the stack takes at most {stack}. This holds \
              where the package is compiled by {compiler} with {flags}, and may not with others.\n",
@@ -70,6 +72,46 @@ fn introduction(network: &IntNetwork, figures: Option<&Figures>, names: &Package
         );
     }
     text.trim_end().to_owned()
+}
+
+/// Whether the output says yes or no by a threshold.
+fn has_threshold(network: &IntNetwork, reading: Reading) -> bool {
+    match reading {
+        Reading::Threshold => true,
+        Reading::Pixels => network.tensor(network.output).shape.c == 1,
+        Reading::Class | Reading::Values => false,
+    }
+}
+
+fn how_to_read(network: &IntNetwork, reading: Reading, names: &PackageNames) -> String {
+    let (threshold, shape) = (names.macro_name("OUTPUT_THRESHOLD"), network.tensor(network.output).shape);
+    let yes =
+        |what: &str| format!("{what} where the code is above {threshold}; the probability is 1 / (1 + exp(-real)).");
+    match reading {
+        Reading::Class => "As a classifier: the class is the lowest index of the highest code.".into(),
+        Reading::Threshold if shape.elements() == 1 => yes("It says yes"),
+        Reading::Threshold => yes("Each says yes"),
+        Reading::Pixels if shape.c == 1 => yes("Each pixel says yes"),
+        Reading::Pixels => {
+            "The class of a pixel is the lowest index of the highest of its codes, rows from the top.".into()
+        }
+        Reading::Values => match network.tail {
+            Some(Tail::Sigmoid) => "The network's value is 1 / (1 + exp(-real)).".into(),
+            Some(Tail::Tanh) => "The network's value is tanh(real).".into(),
+            Some(Tail::Softmax) => "The network's values are exp(real) over the sum of exp(real).".into(),
+            Some(Tail::LogSoftmax) => "The network's values are real less log(sum of exp(real)).".into(),
+            Some(Tail::ArgMax) | None => "Real is the network's value.".into(),
+        },
+    }
+}
+
+fn threshold_macro(c: &mut CWriter, network: &IntNetwork, reading: Reading, names: &PackageNames) {
+    if !has_threshold(network, reading) {
+        return;
+    }
+    c.comment("Codes above it say yes: a probability above 1/2.");
+    c.line(format!("#define {} {}", names.macro_name("OUTPUT_THRESHOLD"), network.tensor(network.output).zero));
+    c.blank();
 }
 
 fn tensor_macros(c: &mut CWriter, names: &PackageNames, which: &str, tensor: &IntTensor, scale: Multiplier) {

@@ -12,11 +12,27 @@ pub struct EmitOptions {
     pub shared_kernels: Option<String>,
     /// Figures for a comment of the header.
     pub figures: Option<Figures>,
+    /// How the header says that the output is read.
+    pub reading: Reading,
+}
+
+/// How firmware reads a network's output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reading {
+    /// The highest of all codes is the class.
+    #[default]
+    Class,
+    /// Each code says yes or no.
+    Threshold,
+    /// At each pixel the highest of its codes is the class; with one channel it says yes or no.
+    Pixels,
+    /// Codes stand for values.
+    Values,
 }
 
 impl Default for EmitOptions {
     fn default() -> Self {
-        Self { prefix: DEFAULT.into(), shared_kernels: None, figures: None }
+        Self { prefix: DEFAULT.into(), shared_kernels: None, figures: None, reading: Reading::default() }
     }
 }
 

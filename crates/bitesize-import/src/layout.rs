@@ -130,7 +130,7 @@ impl Layout {
     }
 
     /// For each element of the ONNX tensor, in its order, where it lies in the NHWC activation.
-    pub(crate) fn nhwc_indices(&self, shape: Shape) -> Vec<usize> {
+    pub fn nhwc_indices(&self, shape: Shape) -> Vec<usize> {
         let mut indices = vec![0];
         for axis in self.axes.iter().flatten() {
             let stride = match axis {

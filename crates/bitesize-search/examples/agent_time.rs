@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let narrow = |bits: Option<BitWidth>| bits.map_or(0.0, |bits| 1.0 / f64::from(bits.bits()));
     let mut judge = |policy: &Policy| {
         let loss: f64 = policy.rows.iter().map(|row| narrow(row.weights) + narrow(row.activations)).sum();
-        Ok(Score { accuracy: (0.9 - 0.02 * loss).max(0.0), loss })
+        Ok(Score { accuracy: Some((0.9 - 0.02 * loss).max(0.0)), loss })
     };
     let mut scores = Scores::default();
     let mut rewards = Memo::new(&mut judge, &mut scores);
@@ -32,6 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         seed: 1,
         reward: RewardKind::Accuracy,
         reference_reward: 0.85,
+        loss_of_knowing_nothing: f64::INFINITY,
         ddpg: DdpgSettings::default(),
     };
     let start = Instant::now();

@@ -13,7 +13,7 @@
 //!         Feasibility::Fits(fitting) => fitting,
 //!         Feasibility::DoesNotFit(diagnosis) => return Some(diagnosis.to_string()),
 //!     };
-//!     let mut judge = |_: &bitesize_ir::Policy| Ok(Score { accuracy: 0.5, loss: 0.1 });
+//!     let mut judge = |_: &bitesize_ir::Policy| Ok(Score { accuracy: Some(0.5), loss: 0.1 });
 //!     let mut scores = Scores::default();
 //!     let mut rewards = Memo::new(&mut judge, &mut scores);
 //!     let mut diary = String::new();

@@ -56,10 +56,11 @@ impl<'a> Memo<'a> {
             Some(score) => *score,
             None => self.evaluator.evaluate(policy)?,
         };
-        if !(0.0..=1.0).contains(&score.accuracy) || !score.loss.is_finite() || score.loss < 0.0 {
+        let Score { accuracy, loss } = score;
+        if accuracy.is_some_and(|share| !(0.0..=1.0).contains(&share)) || !loss.is_finite() || loss < 0.0 {
             return Err(EvaluationError::Failed(format!(
-                "policy `{key}` has accuracy {} and loss {}: not in 0..=1, or below 0",
-                score.accuracy, score.loss
+                "policy `{key}` has accuracy {} and loss {loss}: not in 0..=1, or below 0",
+                accuracy.unwrap_or(0.0)
             )));
         }
         self.scores.evaluated.insert(key.clone(), score);

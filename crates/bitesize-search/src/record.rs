@@ -15,8 +15,9 @@ pub struct Record {
     pub flash_bytes: u64,
     /// Its RAM.
     pub ram_bytes: u64,
-    /// Its accuracy over the held-out images, in 0..=1.
-    pub accuracy: f64,
+    /// Its accuracy over the held-out images ([`Score::accuracy`]), in 0..=1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
     /// Its loss over them ([`Score::loss`]).
     pub loss: f64,
     /// What is maximised, in 0..=1: one of the two, or made of it.

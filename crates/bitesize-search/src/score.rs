@@ -6,16 +6,16 @@ use std::str::FromStr;
 /// How good an integer network is over held-out images.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Score {
-    /// Share of the images that it classifies as labelled, in 0..=1.
-    pub accuracy: f64,
-    /// Mean Kullback-Leibler divergence of its output distribution from the float network's, in nats, at least 0. No
-    /// label is used.
+    /// Share of its answers that are as labelled, in 0..=1; `None` without labels, or where answers are not right or wrong.
+    pub accuracy: Option<f64>,
+    /// How far its outputs are from the float network's, mean over images, at least 0: of a classifier the
+    /// Kullback-Leibler divergence of its output distribution, in nats. No label is used.
     pub loss: f64,
 }
 
 impl Score {
     /// Of a policy whose network cannot be made integer-only.
-    pub const WORTHLESS: Self = Self { accuracy: 0.0, loss: 1000.0 };
+    pub const WORTHLESS: Self = Self { accuracy: None, loss: 1000.0 };
 }
 
 /// What a search maximises.
@@ -30,10 +30,10 @@ pub enum RewardKind {
 }
 
 impl RewardKind {
-    /// The reward for `score`, in 0..=1.
+    /// The reward for `score`, in 0..=1; 0 for an accuracy that there is not.
     pub fn of(self, score: Score) -> f64 {
         match self {
-            Self::Accuracy => score.accuracy,
+            Self::Accuracy => score.accuracy.unwrap_or(0.0),
             Self::Loss => (-score.loss).exp(),
         }
     }

@@ -113,11 +113,9 @@ impl<'a, 'm> Session<'a, 'm> {
         ranked
     }
 
-    /// Whether no policy so far has less loss than an output that gives all classes the same probability may have.
+    /// Whether no policy so far has less loss than a network that answers the same to everything may have.
     pub(crate) fn knows_nothing(&self) -> bool {
-        let network = self.problem.network();
-        let classes = network.shape(network.output).elements() as f64;
-        self.episodes.iter().all(|episode| episode.loss > classes.ln())
+        self.episodes.iter().all(|episode| episode.loss > self.settings.loss_of_knowing_nothing)
     }
 
     /// Makes `policy`, where it was evaluated, a finalist whatever its reward: a model proposed it.

@@ -20,6 +20,8 @@ pub struct SearchSettings {
     pub seed: u64,
     /// The reward, in 0..=1, that the agent's are measured from: the float network's.
     pub reference_reward: f64,
+    /// The loss of a network that answers the same to everything: of a classifier the logarithm of the number of classes.
+    pub loss_of_knowing_nothing: f64,
     /// The agent's own.
     pub ddpg: DdpgSettings,
 }

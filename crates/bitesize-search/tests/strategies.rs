@@ -18,7 +18,15 @@ use std::ops::ControlFlow;
 /// An agent of narrower layers than its own 300, to be quick.
 fn settings(episodes: usize, seed: u64) -> SearchSettings {
     let ddpg = DdpgSettings { hidden: 64, ..DdpgSettings::default() };
-    SearchSettings { episodes, patience: None, reward: RewardKind::Accuracy, seed, reference_reward: 0.9, ddpg }
+    SearchSettings {
+        episodes,
+        patience: None,
+        reward: RewardKind::Accuracy,
+        seed,
+        reference_reward: 0.9,
+        loss_of_knowing_nothing: 1000f64.ln(),
+        ddpg,
+    }
 }
 
 /// Accuracy made up: each width costs something of its own, the narrower the more, and neighbours cost together.
@@ -42,7 +50,7 @@ fn toy_reward(policy: &Policy) -> f64 {
 /// The accuracy above, and the loss that goes with it.
 fn toy_score(policy: &Policy) -> Score {
     let accuracy = toy_reward(policy);
-    Score { accuracy, loss: 0.9 - accuracy }
+    Score { accuracy: Some(accuracy), loss: 0.9 - accuracy }
 }
 
 struct Setup {
@@ -153,7 +161,7 @@ fn ddpg_comes_near_the_optimum_that_exact_proves() {
     Setup { network: chain(2), share: [800, 700] }.with(|problem| {
         let rewards = every_policy(problem).into_iter().filter(|p| problem.fits(p)).map(|p| (-additive(&p)).exp());
         let (worst, best) = rewards.fold((1.0f64, 0.0f64), |(worst, best), r| (worst.min(r), best.max(r)));
-        let mut judge = |policy: &Policy| Ok(Score { accuracy: 0.5, loss: additive(policy) });
+        let mut judge = |policy: &Policy| Ok(Score { accuracy: Some(0.5), loss: additive(policy) });
         let settings = SearchSettings { reward: RewardKind::Loss, ..settings(600, 1) };
         let outcome = search_with(problem, Strategy::Ddpg, &settings, &mut judge, &mut |_| ControlFlow::Continue(()));
         let Ok(Outcome::Found(found)) = outcome else { panic!("{outcome:?}") };
@@ -224,7 +232,7 @@ fn a_diary_of_another_run_is_refused() {
 fn rewards_come_back_exactly() {
     for reward in [0.1 + 0.2, 1.0 / 3.0, 187.0 / 256.0, 0.7240000000000001, f64::from_bits(0x3fe9_9999_9999_999b)] {
         let policy = "W8A8".to_owned();
-        let (accuracy, loss) = (reward, 1.0 - reward);
+        let (accuracy, loss) = (Some(reward), 1.0 - reward);
         let record =
             Record { episode: 0, policy, flash_bytes: 1, ram_bytes: 2, accuracy, loss, reward, best_reward: reward };
         assert_eq!(parse_diary(&diary_line(&record)), Ok(vec![record]));
@@ -309,7 +317,7 @@ fn additive(policy: &Policy) -> f64 {
 fn exact_proves_the_optimum_of_what_adds_up() {
     let setup = Setup { network: chain(2), share: [800, 700] };
     setup.with(|problem| {
-        let mut judge = |policy: &Policy| Ok(Score { accuracy: 0.5, loss: additive(policy) });
+        let mut judge = |policy: &Policy| Ok(Score { accuracy: Some(0.5), loss: additive(policy) });
         let settings = SearchSettings { reward: RewardKind::Loss, ..settings(100, 1) };
         let mut records = Vec::new();
         let outcome = search_with(problem, Strategy::Exact, &settings, &mut judge, &mut |record| {
@@ -353,7 +361,7 @@ fn costs_that_mislead_are_given_up() {
         };
         let mean = |strategy| {
             let reward = |seed| {
-                let mut judge = |policy: &Policy| Ok(Score { accuracy: 0.1, loss: loss(policy) });
+                let mut judge = |policy: &Policy| Ok(Score { accuracy: Some(0.1), loss: loss(policy) });
                 let settings = SearchSettings { reward: RewardKind::Loss, ..settings(200, seed) };
                 match search_with(problem, strategy, &settings, &mut judge, &mut |_| ControlFlow::Continue(())) {
                     Ok(Outcome::Found(found)) => found.reward,

@@ -68,12 +68,12 @@ impl Subject {
             preprocess: &preprocess,
             classes: None,
         };
-        let train = Dataset::open(&train, Role::Train, &request)?;
-        let test = Dataset::open(&test, Role::Val, &request)?;
+        let train = Dataset::open(&train, Role::Train, &request)?.with_classes(request.outputs)?;
+        let test = Dataset::open(&test, Role::Val, &request)?.with_classes(request.outputs)?;
         if train.is_pixels() {
             model.fold_preprocessing(&preprocess)?;
         }
-        let order = stratified_order(train.labels(), 0);
+        let order = stratified_order(train.labels().classes().unwrap_or_default(), 0);
         Ok(Self {
             network: model.network,
             calibration: train.load(&order[..images.min(order.len())])?,
@@ -114,7 +114,7 @@ fn study(name: &str, network: &Network, images: &Samples<'_>, test: &Batch) -> R
     let start = Instant::now();
     let output = FloatModel::new(network).forward(&test_images, go)?;
     let seconds = start.elapsed().as_secs_f64();
-    let top1 = 100.0 * accuracy(&output, network.shape(network.output).c, &test.labels);
+    let top1 = 100.0 * accuracy(&output, network.shape(network.output).c, test.labels.classes().unwrap_or_default());
     let speed = network.macs() as f64 * test.labels.len() as f64 / seconds / 1e9;
     println!("{name}: float {top1:.2} ({seconds:.1} s, {speed:.0} GMAC/s)");
 
@@ -139,13 +139,17 @@ fn study(name: &str, network: &Network, images: &Samples<'_>, test: &Batch) -> R
         print!("  {label:<6}");
         for (method, ptq) in [("nearest", &nearest), ("compensated", &compensated)] {
             if setting("FAST").is_some() {
-                let top1 = evaluate(&ptq.quantize_fast(&policy)?, &test_images, &test.labels)?;
+                let top1 =
+                    evaluate(&ptq.quantize_fast(&policy)?, &test_images, test.labels.classes().unwrap_or_default())?;
                 print!("  {method} from float inputs {top1:.2}");
             }
             let start = Instant::now();
             let model = ptq.quantize_sequential(&policy, images, go)?;
             let seconds = start.elapsed().as_secs_f64();
-            print!("  {method} {:.2} ({seconds:.1} s)", evaluate(&model, &test_images, &test.labels)?);
+            print!(
+                "  {method} {:.2} ({seconds:.1} s)",
+                evaluate(&model, &test_images, test.labels.classes().unwrap_or_default())?
+            );
         }
         println!();
     }

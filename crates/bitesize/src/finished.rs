@@ -28,7 +28,7 @@ pub fn finished(opened: &Opened, until: Until) -> anyhow::Result<Option<Report>>
     if until == Until::Proven && !files::is_finished(&report, folder) {
         return Ok(None);
     }
-    opened.refuse_other_known_inputs(Stage::Reported, &files::made_from(opened, report.accuracy.is_some())?)?;
+    opened.refuse_other_known_inputs(Stage::Reported, &files::made_from(opened, report.is_validated())?)?;
     let mut is_whole = true;
     if report.fits {
         let platform = opened.platform()?;

@@ -36,7 +36,7 @@ pub struct Walked {
 /// Anything that cannot be read, computed or written; files of other inputs, or that were altered;
 /// [`Interrupted`](crate::observe::Interrupted).
 pub fn walk(opened: Opened, until: Until) -> anyhow::Result<Walked> {
-    let Opened { config, inputs, folder, .. } = opened;
+    let Opened { inputs, folder, .. } = opened;
     let platform = opened.platform()?;
     let problem = opened.problem(&platform)?;
     let mut report = Report::new(&opened, &platform);
@@ -60,6 +60,7 @@ pub fn walk(opened: Opened, until: Until) -> anyhow::Result<Walked> {
     let held_out = HeldOut::of_run(&opened)?;
     let mut chosen = Chosen::of(&prepared, &held_out, &platform, &problem, &aim)?;
     report.add_choice(&chosen.winner);
+    report.add_held_out(&held_out.objective, chosen.found.1);
     if let Some(qualities) = quality::at_widest(&chosen, &problem)? {
         report.add_qualities(&qualities);
     }
@@ -71,7 +72,7 @@ pub fn walk(opened: Opened, until: Until) -> anyhow::Result<Walked> {
     delivered.put(&opened, made_from.clone(), None, &mut commit)?;
     commit.finish()?;
     if until == Until::Proven {
-        let emitted = Emitted::of(&delivered, &platform.core, &config.package.name, &calibrated.samples)?;
+        let emitted = Emitted::of(&opened, &delivered, &platform.core, &calibrated.samples)?;
         let mut commit = folder.begin()?;
         emitted.put(Emitted::made_from(&opened, made_from.clone()), &mut commit)?;
         commit.finish()?;
@@ -90,12 +91,11 @@ pub fn walk(opened: Opened, until: Until) -> anyhow::Result<Walked> {
     inputs.tell_skipped(opened.monitor);
     let mut commit = folder.begin()?;
     if let Some(swept) = swept {
-        let float = report.accuracy.as_ref().map(|accuracy| accuracy.float);
-        report::pareto::put(&swept, &inputs.model.space, float, made_from, &mut commit)?;
+        report::pareto::put(&swept, &inputs.model.space, report.metric.as_ref(), made_from, &mut commit)?;
         report.pareto = Some(swept.rows);
     }
     commit.forget_outdated(&[Stage::Emitted, Stage::Swept]);
-    let made_from = report::files::made_from(&opened, report.accuracy.is_some())?;
+    let made_from = report::files::made_from(&opened, report.is_validated())?;
     report::files::put(&mut report, &opened, Some(made_from), &mut commit)?;
     commit.finish()?;
     Ok(Walked { report, policy: Some(delivered.policy().clone()), misfit: None })

@@ -39,6 +39,7 @@ pub mod observe;
 pub mod report;
 pub mod run;
 pub mod target;
+pub mod task;
 
 pub use ending::{Ending, Usage, usage};
 pub use finished::{finished, prove_rest};

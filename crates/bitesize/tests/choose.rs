@@ -9,6 +9,7 @@ use bitesize::deliver::quantizer::Quantizer;
 use bitesize::input::{Batch, Values};
 use bitesize::observe::{Interrupted, Monitor, Observer};
 use bitesize::target::{Platform, inspect};
+use bitesize::task::{Labels, Objective, Task};
 use bitesize_ir::network::Tensor;
 use bitesize_ir::op::{Clamp, FullyConnected};
 use bitesize_ir::target::Budget;
@@ -19,6 +20,7 @@ use bitesize_verify::boards;
 use std::time::Duration;
 
 const CHANNELS: usize = 4;
+const OBJECTIVE: Objective = Objective { task: Task::Classify, shape: Shape { h: 1, w: 1, c: CHANNELS }, tail: None };
 /// Enough that some are classified in another way at 4 bits.
 const SAMPLES: usize = 512;
 
@@ -81,12 +83,16 @@ fn a_policy_that_cannot_be_quantized_does_not_end_the_run() {
     let space = PolicySpace::of(&network);
     let core = boards::core("cortex-m4").unwrap();
     let values = (0..32 * CHANNELS).map(|i| (i * 7 % 13) as f32 / 13.0).collect();
-    let batch = Batch { values: Values::Reals(values), labels: vec![0; 32], shape: Shape::new(1, 1, CHANNELS) };
+    let batch = Batch {
+        values: Values::Reals(values),
+        labels: Labels::Classes(vec![0; 32]),
+        shape: Shape::new(1, 1, CHANNELS),
+    };
     let monitor = Monitor::unobserved();
     let calibration = calibrate(&network, &batch, &CalibrationSettings::default(), &monitor).unwrap();
     let quantizer = &Quantizer::prepare_all(&network, &batch, calibration, &monitor).unwrap();
     let problem = Problem::new(&network, &space, &core, Budget::of(1 << 20, 1 << 20));
-    let held_out = &HeldOut::of(&network, &batch, &monitor).unwrap();
+    let held_out = &HeldOut::of(&network, OBJECTIVE, &batch, &monitor).unwrap();
     let judge = FinalJudge { quantizer, held_out, reward: RewardKind::Accuracy, monitor: &monitor };
 
     let winner = hold(judge, &problem, Strategy::Rules, 1, None);
@@ -110,6 +116,7 @@ fn hold(judge: FinalJudge, problem: &Problem, strategy: Strategy, episodes: usiz
         reward: judge.reward,
         seed: 0,
         reference_reward: 0.5,
+        loss_of_knowing_nothing: (CHANNELS as f64).ln(),
         ddpg: Default::default(),
     };
     let fitting = &Fitting::of(problem, &Effort::unwatched()).expect("nobody stops it").expect("some policy fits");
@@ -125,7 +132,7 @@ fn time_that_is_up_leaves_what_one_evaluation_found() {
     let core = boards::core("cortex-m4").unwrap();
     let values = (0..SAMPLES * CHANNELS).map(|i| (i * i * 31 % 1009) as f32 / 1009.0).collect();
     let shape = Shape::new(1, 1, CHANNELS);
-    let mut batch = Batch { values: Values::Reals(values), labels: vec![0; SAMPLES], shape };
+    let mut batch = Batch { values: Values::Reals(values), labels: Labels::Classes(vec![0; SAMPLES]), shape };
     let monitor = Monitor::unobserved();
     let calibration = calibrate(&network, &batch, &CalibrationSettings::default(), &monitor).unwrap();
     let samples = batch.clone();
@@ -135,10 +142,11 @@ fn time_that_is_up_leaves_what_one_evaluation_found() {
         [BitWidth::B4, BitWidth::B8].map(|bits| quantizer.sequential("test", &free.uniform(bits)).unwrap());
     // As 4 bits classify.
     let codes = at_4.output_codes(&batch, None, &monitor).unwrap();
-    batch.labels = codes.chunks_exact(CHANNELS).map(bitesize_integer::top1).collect();
-    assert!(at_8.hits(&batch, &monitor).unwrap() < SAMPLES, "both widths classify alike");
+    batch.labels = Labels::Classes(codes.chunks_exact(CHANNELS).map(bitesize_integer::top1).collect());
 
-    let held_out = &HeldOut::of(&network, &batch, &monitor).unwrap();
+    let held_out = &HeldOut::of(&network, OBJECTIVE, &batch, &monitor).unwrap();
+    let share = held_out.score(&at_8, None, &monitor).unwrap().accuracy;
+    assert!(share.is_some_and(|share| share < 1.0), "both widths classify alike");
     let judge = FinalJudge { quantizer: &quantizer, held_out, reward: RewardKind::Accuracy, monitor: &monitor };
     let hold = |problem: &Problem, strategy| hold(judge, problem, strategy, 30, Some(Duration::ZERO));
     let chosen = hold(&free, Strategy::Auto);

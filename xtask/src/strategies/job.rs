@@ -1,7 +1,6 @@
 //! One search, read at one or several numbers of evaluations, and what it would deliver there.
 
 use super::subject::{Failure, Subject};
-use bitesize::deliver::accuracy::share;
 use bitesize::deliver::candidate::Candidate;
 use bitesize::deliver::finalists::{FinalJudge, first_highest};
 use bitesize::deliver::judge::Judge;
@@ -126,7 +125,8 @@ impl Bench<'_> {
             patience: None,
             reward,
             seed: job.seed,
-            reference_reward: reward.of(Score { accuracy: held_out.float_accuracy(), loss: 0.0 }),
+            reference_reward: reward.of(held_out.float_score()),
+            loss_of_knowing_nothing: held_out.objective.loss_of_knowing_nothing(),
             ddpg: DdpgSettings::default(),
         };
         let start = Instant::now();
@@ -198,7 +198,7 @@ impl Bench<'_> {
         let again = || -> Result<Candidate, Failure> { Ok(self.judge.quantizer.sequential("final", &read(&policy)?)?) };
         let candidate = candidate.map_or_else(again, Ok)?;
         let Footprint { flash_bytes, ram_bytes, .. } = problem.footprint(&read(&policy)?);
-        let accuracy = share(candidate.hits(&self.subject.test, self.judge.monitor)?, self.subject.test.len());
+        let accuracy = self.subject.accuracy(&candidate.outputs(&self.subject.test, None, self.judge.monitor)?);
         let delivered = Delivered { policy: policy.clone(), reward, accuracy, flash_bytes, ram_bytes };
         finals().insert(policy, Final::Delivered(delivered.clone()));
         Ok(delivered)

@@ -13,7 +13,7 @@ mod subject;
 mod table;
 
 use bitesize::deliver::calibrated::calibrate;
-use bitesize::deliver::candidate::float_hits;
+use bitesize::deliver::candidate::float_outputs;
 use bitesize::deliver::finalists::FinalJudge;
 use bitesize::deliver::held_out::HeldOut;
 use bitesize::deliver::quantizer::Quantizer;
@@ -85,7 +85,7 @@ impl<'a> Prepared<'a> {
     fn of(subject: &'a Subject) -> Result<Self, Failure> {
         let (network, monitor) = (&subject.model.network, Monitor::unobserved());
         let calibration = calibrate(network, &subject.calibration, &CalibrationSettings::default(), &monitor)?;
-        let held_out = HeldOut::of(network, &subject.reward, &monitor)?;
+        let held_out = HeldOut::of(network, subject.objective(), &subject.reward, &monitor)?;
         Ok(Self { subject, held_out, monitor, calibration })
     }
 
@@ -150,11 +150,12 @@ fn reference(network: &str, subject: &Subject, judge: FinalJudge, free: &Problem
     let uniform = free.uniform(BitWidth::B8);
     let footprint = free.footprint(&uniform);
     let candidate = judge.quantizer.sequential("uniform-8", &uniform)?;
-    let samples = subject.test.len() as f64;
+    let float = float_outputs(&subject.model.network, &subject.test, judge.monitor)?;
+    let float: Vec<f64> = float.into_iter().map(f64::from).collect();
     Ok(Reference {
         network: network.into(),
-        float: float_hits(&subject.model.network, &subject.test, judge.monitor)? as f64 / samples,
-        uniform: candidate.hits(&subject.test, judge.monitor)? as f64 / samples,
+        float: subject.accuracy(&float),
+        uniform: subject.accuracy(&candidate.outputs(&subject.test, None, judge.monitor)?),
         flash_bytes: footprint.flash_bytes,
         ram_bytes: footprint.ram_bytes,
     })

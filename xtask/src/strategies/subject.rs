@@ -2,6 +2,7 @@
 
 use bitesize::input::{Batch, Dataset, Model, Preprocess, PreprocessFile, Request, Role, Shares, Split};
 use bitesize::observe::Monitor;
+use bitesize::task::{Measured, Meter, Objective, Task};
 use bitesize_ir::BitWidth;
 use bitesize_ir::target::Budget;
 use bitesize_search::{Constraints, Problem, WidthSet};
@@ -19,6 +20,19 @@ pub(super) struct Subject {
 }
 
 impl Subject {
+    /// What networks are judged by.
+    pub(super) fn objective(&self) -> Objective {
+        let network = &self.model.network;
+        Objective { task: Task::Classify, shape: network.shape(network.output), tail: network.tail }
+    }
+
+    /// The share of the test set that `outputs` classify rightly.
+    pub(super) fn accuracy(&self, outputs: &[f64]) -> f64 {
+        let mut meter = Meter::new(self.objective());
+        meter.add(outputs, &self.test.labels);
+        meter.finish().as_ref().and_then(Measured::fraction).unwrap_or_default()
+    }
+
     /// Reads `name` of the folder `shared`; the split is drawn with seed 0.
     pub(super) fn read(shared: &Path, name: &str, shares: Shares) -> Result<Self, Failure> {
         let file = shared.join("models").join(name);
@@ -29,8 +43,8 @@ impl Subject {
         let outputs = model.network.shape(model.network.output).c;
         let request = Request { shape, outputs, preprocess: &preprocess, classes: None };
         let data = shared.join("data/cifar10");
-        let train = Dataset::open(&data.join("train"), Role::Train, &request)?;
-        let test = Dataset::open(&data.join("test"), Role::Val, &request)?;
+        let train = Dataset::open(&data.join("train"), Role::Train, &request)?.with_classes(outputs)?;
+        let test = Dataset::open(&data.join("test"), Role::Val, &request)?.with_classes(outputs)?;
         model.fold_preprocessing(&preprocess)?;
         let split = Split::of(&train, shares, 0)?;
         Ok(Self {

@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use bitesize::input::{Channels, Model, PerChannel, PreprocessFile};
 use bitesize::run::config::{CalibrationConfig, PERCENTILES, STEPS};
 use bitesize::target::Platform;
+use bitesize::task::Task;
 use bitesize::usage;
 use bitesize_ir::BitWidth;
 use bitesize_ir::memory::packed_weight_bytes;
@@ -90,6 +91,31 @@ impl PreprocessArgs {
             channels: self.channels,
             label_offset: self.label_offset,
         }))
+    }
+}
+
+/// What the network is for.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct TaskArgs {
+    /// What the output means: auto (by the network's end and the labels), classify, binary, multilabel, regress (values; an
+    /// autoencoder without labels is judged by its input), map (a class for each pixel), or fidelity (nearness to the float
+    /// network; no label is looked at)
+    #[arg(long, value_name = "TASK", default_value = "auto", value_parser = parse_task)]
+    task: TaskChoice,
+}
+
+/// A task, or none: what network and labels say.
+#[derive(Clone, Copy, Debug)]
+struct TaskChoice(Option<Task>);
+
+fn parse_task(text: &str) -> Result<TaskChoice, String> {
+    if text == "auto" { Ok(TaskChoice(None)) } else { text.parse().map(|task| TaskChoice(Some(task))) }
+}
+
+impl TaskArgs {
+    /// The task asked for.
+    pub(crate) fn asked(&self) -> Option<Task> {
+        self.task.0
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) enum Command {
     Emit(emit::EmitArgs),
     /// Prove that the package of the run in a folder computes what the host says
     Verify(verify::VerifyArgs),
-    /// Measure accuracy: of an ONNX file in float, of a run folder in float and integer
+    /// Measure accuracy (or what the task asks for): of an ONNX file in float, of a run folder in float and integer
     Eval(Box<eval::EvalArgs>),
 }
 

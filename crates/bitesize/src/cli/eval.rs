@@ -1,21 +1,25 @@
 //! `bitesize eval`.
 
-use crate::args::PreprocessArgs;
+use crate::args::{PreprocessArgs, TaskArgs};
 use crate::console::out_line;
 use crate::open::config_of;
 use anyhow::Context as _;
-use bitesize::deliver::accuracy::{Accuracies, accuracies};
+use bitesize::deliver::measured::{Figures, figures};
 use bitesize::deliver::opened::{Opened, inputs_of};
 use bitesize::deliver::{Chosen, Delivered};
 use bitesize::input::{Inputs, PreprocessFile, Sources, class_order};
 use bitesize::observe::Monitor;
 use bitesize::report;
+use bitesize::report::assemble::{fidelity_report, metric_rows};
+use bitesize::report::schema::{MetricReport, ON_VALIDATION};
 use bitesize::run::RunFolder;
+use bitesize::task::Metric;
+use bitesize::task::metric::shown_number;
 use bitesize::{Ending, usage};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
-/// Measures accuracy.
+/// Measures.
 #[derive(Args)]
 pub(crate) struct EvalArgs {
     /// A network (float ONNX), or a run folder
@@ -26,6 +30,8 @@ pub(crate) struct EvalArgs {
     /// As JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    task: TaskArgs,
     #[command(flatten)]
     preprocess: PreprocessArgs,
 }
@@ -40,19 +46,43 @@ impl EvalArgs {
         Ok(Ending::Done)
     }
 
-    fn tell(&self, measured: &Accuracies) -> anyhow::Result<()> {
+    fn tell(&self, figures: &Figures) -> anyhow::Result<()> {
+        let integer = figures.integer.first();
+        let rows = metric_rows(figures.float.as_ref(), integer.and_then(|found| found.measured.as_ref()));
+        let fidelity = integer.map(|found| fidelity_report(ON_VALIDATION, &figures.objective, found.fidelity));
         if self.json {
+            let first = rows.first();
             let json = serde_json::json!({
-                "metric": "top1", "samples": measured.samples, "float": measured.float,
-                "integer": measured.integer.first(),
+                "task": figures.objective.task,
+                "metric": first.map(|row| &row.name), "samples": figures.samples,
+                "float": first.and_then(|row| row.float), "integer": first.and_then(|row| row.integer),
+                "metrics": rows, "fidelity": fidelity,
             });
             out_line!("{}", serde_json::to_string_pretty(&json)?);
             return Ok(());
         }
-        out_line!("top-1 on {} samples", measured.samples);
-        let rows = [("float", measured.float), ("integer", measured.integer.first().copied())];
-        for (name, value) in rows.into_iter().filter_map(|(name, value)| Some((name, value?))) {
-            out_line!("{name:<8} {:.2} %", 100.0 * value);
+        let shown = |row: &MetricReport, value: Option<f64>| {
+            Metric::of_name(&row.name).map_or("-".into(), |metric| metric.shown(value))
+        };
+        for row in &rows {
+            out_line!("{} on {} samples", Metric::of_name(&row.name).map_or("", Metric::title), row.samples);
+            out_line!("{:<8} {}", "float", shown(row, row.float));
+            if integer.is_some() {
+                out_line!("{:<8} {}", "integer", shown(row, row.integer));
+            }
+        }
+        if let Some(fidelity) = fidelity {
+            let agreement = fidelity.agreement.map(|share| format!("same answer {:.2} %, ", 100.0 * share));
+            let rmse = fidelity.rmse.map(|rmse| format!("RMSE {}, ", shown_number(rmse)));
+            out_line!(
+                "against float on {} samples: {}loss {} ({})",
+                fidelity.samples,
+                agreement.or(rmse).unwrap_or_default(),
+                shown_number(fidelity.loss),
+                fidelity.form
+            );
+        } else if rows.is_empty() {
+            return Err(usage("the data have no labels, so there is nothing to measure the float network by"));
         }
         Ok(())
     }
@@ -60,10 +90,16 @@ impl EvalArgs {
     fn of_model(&self, monitor: &Monitor) -> anyhow::Result<()> {
         let val = self.val.as_deref().ok_or_else(|| usage("say which data to measure on: --val DATA"))?;
         let preprocess = self.preprocess.read()?;
-        let sources = Sources { model: &self.path, train: None, val: Some(val), preprocess: &preprocess };
+        let sources = Sources {
+            model: &self.path,
+            train: None,
+            val: Some(val),
+            preprocess: &preprocess,
+            task: self.task.asked(),
+        };
         let inputs = Inputs::open(sources, monitor)?;
         let data = inputs.val.as_ref().context("the validation data were not opened")?;
-        let measured = accuracies(data, Some(&inputs.model.network), &[], monitor)?;
+        let measured = figures(data, (&inputs.model.network, inputs.objective), &[], monitor)?;
         inputs.tell_skipped(monitor);
         self.tell(&measured)
     }
@@ -88,13 +124,14 @@ impl EvalArgs {
         let delivered = Delivered::kept(&opened, &Chosen::made_from_settings(&opened, &platform), &platform.core)?;
         delivered.refuse_other_widths(&opened)?;
         let data = inputs.val.as_ref().context("the validation data were not opened")?;
-        let measured = accuracies(data, Some(&inputs.model.network), &[&delivered.candidate], monitor)?;
+        let judged = (&inputs.model.network, inputs.objective);
+        let measured = figures(data, judged, &[&delivered.candidate], monitor)?;
         inputs.tell_skipped(monitor);
         self.tell(&measured)?;
-        let report = report::files::read(&folder)?.filter(|report| report.accuracy.is_none());
-        if let (Some(mut report), Some(float)) = (report, measured.float) {
+        let report = report::files::read(&folder)?.filter(|report| !report.is_validated());
+        if let Some(mut report) = report {
             if folder.is_writable() {
-                report.set_accuracy(measured.samples, float, measured.integer.first().copied());
+                report.set_figures(&measured, measured.integer.first());
                 let mut commit = folder.begin()?;
                 report::files::put(&mut report, &opened, None, &mut commit)?;
                 commit.finish()?;

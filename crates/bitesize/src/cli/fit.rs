@@ -1,6 +1,6 @@
 //! `bitesize fit`.
 
-use crate::args::{CalibrationArgs, PreprocessArgs, TargetArgs, absolute, at_least_one, package_name};
+use crate::args::{CalibrationArgs, PreprocessArgs, TargetArgs, TaskArgs, absolute, at_least_one, package_name};
 use crate::console::{err_line, print, tell_shortcoming};
 use crate::open::{config_of, keep_if_resumable, read_config};
 use crate::search_args::SearchArgs;
@@ -25,7 +25,7 @@ pub(crate) struct FitArgs {
     /// Data for calibration and for judging policies: a folder of class folders, .npz, CIFAR-10 .bin, IDX
     #[arg(long, value_name = "DATA", required_unless_present_any = ["resume", "config"])]
     train: Option<PathBuf>,
-    /// Data for the final accuracy only; nothing is chosen by it
+    /// Data for the final figures only; nothing is chosen by them
     #[arg(long, value_name = "DATA")]
     val: Option<PathBuf>,
     /// The run folder: new or empty
@@ -52,6 +52,8 @@ pub(crate) struct FitArgs {
     /// Samples that verification runs on each emulated core
     #[arg(long, value_name = "N", default_value = "8", value_parser = at_least_one, help_heading = "Verification")]
     qemu_samples: usize,
+    #[command(flatten)]
+    task: TaskArgs,
     #[command(flatten)]
     preprocess: PreprocessArgs,
 }
@@ -121,6 +123,7 @@ impl FitArgs {
                 config.data.train_samples = 0;
                 let (mut config, inputs) = open(config)?;
                 config.data.train_samples = inputs.train_samples();
+                config.task = Some(inputs.objective.task);
                 Ok((config, inputs))
             }
             (None, None, Some(kept)) => open(kept.clone()),
@@ -135,12 +138,14 @@ impl FitArgs {
         let platform = self.target.required(self.search.needs_no_budget())?;
         let preprocess = self.preprocess.read()?;
         let train = self.train.as_deref().ok_or_else(|| usage("say which data to calibrate with: --train DATA"))?;
-        let sources = Sources { model, train: Some(train), val: self.val.as_deref(), preprocess: &preprocess };
+        let task = self.task.asked();
+        let sources = Sources { model, train: Some(train), val: self.val.as_deref(), preprocess: &preprocess, task };
         let inputs = Inputs::open(sources, monitor)?;
         let config = RunConfig {
             version: env!("CARGO_PKG_VERSION").into(),
             results_version: RESULTS_VERSION,
             seed: self.calibration.seed,
+            task: Some(inputs.objective.task),
             model: ModelConfig { path: absolute(model)?, sha256: inputs.model.sha256.clone() },
             data: DataConfig {
                 train: absolute(train)?,

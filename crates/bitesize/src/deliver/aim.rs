@@ -3,9 +3,10 @@
 use super::misfit::Misfit;
 use super::opened::Opened;
 use super::prepared::Asked;
+use crate::ending::usage;
 use bitesize_ir::{BitWidth, Policy};
 use bitesize_search::problem::Problem;
-use bitesize_search::{Feasibility, Fitting};
+use bitesize_search::{Feasibility, Fitting, RewardKind};
 
 /// What a run is after.
 pub enum Aim {
@@ -15,12 +16,27 @@ pub enum Aim {
     Search(Fitting),
 }
 
+/// Refuses to maximise an accuracy that there is not.
+fn refuse_reward_without_labels(opened: &Opened) -> anyhow::Result<()> {
+    let asked = opened.config.search.as_ref().is_some_and(|search| search.reward == RewardKind::Accuracy);
+    let (objective, train) = (&opened.inputs.objective, opened.train()?);
+    if !asked || objective.fraction().is_some() && train.is_labelled() {
+        return Ok(());
+    }
+    let why = if train.is_labelled() { "has no answers that are right or wrong" } else { "is judged without labels" };
+    Err(usage(format!(
+        "there is no accuracy to maximise: the task `{}` {why}; leave out --reward accuracy",
+        objective.task
+    )))
+}
+
 impl Aim {
     /// What the run of `opened` is after, under the limits of `problem`; or why there is nothing to deliver.
     ///
     /// # Errors
-    /// Widths of another network were given; [`Interrupted`](crate::observe::Interrupted).
+    /// Widths of another network were given; a reward that there is not; [`Interrupted`](crate::observe::Interrupted).
     pub fn of(opened: &Opened, problem: &Problem) -> anyhow::Result<Result<Self, Misfit>> {
+        refuse_reward_without_labels(opened)?;
         Ok(match opened.given_policy()? {
             Some(policy) => match Misfit::of_given(problem, &policy, opened.monitor)? {
                 Some(misfit) => Err(misfit),

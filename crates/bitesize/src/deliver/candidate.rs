@@ -4,7 +4,7 @@ use crate::input::{Batch, Values};
 use crate::observe::{Interrupted, Monitor};
 use anyhow::Context as _;
 use bitesize_integer::engine::{InstructionSet, PackCache};
-use bitesize_integer::{Engine, IntNetwork, LayerCache, lower, lower_with, top1};
+use bitesize_integer::{Engine, IntNetwork, LayerCache, lower, lower_with};
 use bitesize_ir::{Network, QuantizedModel};
 use bitesize_train::{FloatModel, Samples, TrainError};
 use std::borrow::Cow;
@@ -79,20 +79,25 @@ impl Candidate {
         engine.run_batch_with(&self.input_codes(batch), &go_on).ok_or(Interrupted)
     }
 
-    /// How many of `batch` are classified as labelled.
+    /// The output values, `[sample][pixel][channel]`, for every sample of `batch`.
     ///
     /// # Errors
     /// [`Interrupted`].
-    pub fn hits(&self, batch: &Batch, monitor: &Monitor) -> Result<usize, Interrupted> {
-        let codes = self.output_codes(batch, None, monitor)?;
-        let classes = self.integers.tensor(self.integers.output).shape.elements();
-        Ok(hits(&codes.chunks_exact(classes).map(top1).collect::<Vec<_>>(), batch))
+    pub fn outputs(
+        &self,
+        batch: &Batch,
+        cache: Option<&PackCache>,
+        monitor: &Monitor,
+    ) -> Result<Vec<f64>, Interrupted> {
+        let codes = self.output_codes(batch, cache, monitor)?;
+        Ok(self.dequantized(&codes).collect())
     }
-}
 
-/// How many of `classes` are those of the labels.
-pub(crate) fn hits(classes: &[usize], batch: &Batch) -> usize {
-    classes.iter().zip(&batch.labels).filter(|(class, label)| class == label).count()
+    /// The values that output codes, `[sample][pixel][channel]`, stand for.
+    pub fn dequantized<'a>(&self, codes: &'a [u8]) -> impl Iterator<Item = f64> + use<'a> {
+        let output = self.model.activations[self.model.network.output.0];
+        codes.iter().map(move |code| output.dequantize(*code))
+    }
 }
 
 /// The float network's output values for every sample of `batch`.
@@ -101,13 +106,4 @@ pub(crate) fn hits(classes: &[usize], batch: &Batch) -> usize {
 /// [`Interrupted`]; samples that the network does not take.
 pub fn float_outputs(network: &Network, batch: &Batch, monitor: &Monitor) -> anyhow::Result<Vec<f32>> {
     FloatModel::new(network).forward(&samples(batch), &mut |_, _| monitor.go_on()).map_err(train_error)
-}
-
-/// How many of `batch` the float network classifies as labelled.
-///
-/// # Errors
-/// As [`float_outputs`].
-pub fn float_hits(network: &Network, batch: &Batch, monitor: &Monitor) -> anyhow::Result<usize> {
-    let outputs = float_outputs(network, batch, monitor)?;
-    Ok(hits(&bitesize_train::top1(&outputs, network.shape(network.output).elements()), batch))
 }

@@ -18,10 +18,12 @@ use crate::hash::sha256;
 use crate::run::names::{DIARY, PARETO_POINTS, PROBES};
 use crate::run::{Journal, Provenance, Stage};
 use crate::target::Platform;
+use crate::task::Measured;
+use crate::task::loss::Fidelity;
 use anyhow::Context as _;
 use bitesize_ir::{BitWidth, Policy};
 use bitesize_search::problem::Problem;
-use bitesize_search::{DdpgSettings, Fitting, RewardKind, Score, SearchSettings, Strategy};
+use bitesize_search::{DdpgSettings, Fitting, RewardKind, SearchSettings, Strategy};
 use std::time::Duration;
 
 /// The widths that are delivered, and what they were compared with.
@@ -34,10 +36,20 @@ pub struct Chosen<'a> {
     pub winner: Winner,
     /// What contests under other budgets share; `None` where the policy was given.
     pub shared: Option<Shared<'a>>,
+    /// What was found of the policy on the held-out samples.
+    pub found: (Option<Measured>, Fidelity),
     /// The settings of the search.
     pub settings: SearchSettings,
     /// The strategy of the search.
     pub strategy: Strategy,
+}
+
+/// What was chosen, and how.
+struct Choice<'a> {
+    winner: Winner,
+    shared: Option<Shared<'a>>,
+    settings: SearchSettings,
+    strategy: Strategy,
 }
 
 /// What is maximised in the run of `opened`.
@@ -61,7 +73,8 @@ fn settings(opened: &Opened, held_out: &HeldOut) -> SearchSettings {
         patience: search.and_then(|s| s.patience),
         seed: config.seed,
         reward,
-        reference_reward: reward.of(Score { accuracy: held_out.float_accuracy(), loss: 0.0 }),
+        reference_reward: reward.of(held_out.float_score()),
+        loss_of_knowing_nothing: held_out.objective.loss_of_knowing_nothing(),
         ddpg: DdpgSettings::default(),
     }
 }
@@ -101,20 +114,22 @@ impl<'a> Chosen<'a> {
         aim: &Aim,
     ) -> anyhow::Result<Self> {
         let opened = prepared.calibrated.opened;
-        let chosen = match aim {
+        let choice = match aim {
             Aim::Given(policy) => Self::given(prepared, held_out, problem, policy)?,
             Aim::Search(fitting) => Self::by_search((prepared, held_out), platform, problem, fitting)?,
         };
-        let score = held_out.score(chosen.winner.candidate()?, None, opened.monitor)?;
-        guessing::warn_of_delivered(score.accuracy, held_out.float_accuracy(), &opened, || {
+        let candidate = choice.winner.candidate()?;
+        let found = held_out.measure(candidate, opened.monitor)?;
+        guessing::warn_of_delivered(&found, held_out, &opened, || {
             let widest = problem.uniform(BitWidth::B8);
-            if chosen.winner.candidate()?.model.policy == widest {
-                return Ok(Some(score.accuracy));
+            if candidate.model.policy == widest {
+                return Ok(Some(found.clone()));
             }
             let Ok(candidate) = prepared.quantizer.fast(&widest) else { return Ok(None) };
-            Ok(Some(held_out.score(&candidate, None, opened.monitor)?.accuracy))
+            Ok(Some(held_out.measure(&candidate, opened.monitor)?))
         })?;
-        Ok(chosen)
+        let Choice { winner, shared, settings, strategy } = choice;
+        Ok(Self { prepared, held_out, winner, shared, found, settings, strategy })
     }
 
     /// The policy that was given, quantized; it must fit.
@@ -126,13 +141,13 @@ impl<'a> Chosen<'a> {
         held_out: &'a HeldOut,
         problem: &Problem,
         policy: &Policy,
-    ) -> anyhow::Result<Self> {
+    ) -> anyhow::Result<Choice<'a>> {
         let judged = final_judge(prepared, held_out).judge("policy", policy);
         let judged = judged.context("the given policy cannot be delivered")?;
         let finalist = Finalist::that_fits("policy", policy, problem.footprint(policy), Ok(judged));
         let winner = Winner { search: None, finalists: vec![finalist], best: 0 };
         let settings = settings(&prepared.calibrated.opened, held_out);
-        Ok(Self { prepared, held_out, winner, shared: None, settings, strategy: Strategy::Auto })
+        Ok(Choice { winner, shared: None, settings, strategy: Strategy::Auto })
     }
 
     /// Searches `problem`, of which `fitting` is known, and goes on where an earlier run was cut off.
@@ -144,7 +159,7 @@ impl<'a> Chosen<'a> {
         platform: &Platform,
         problem: &Problem,
         fitting: &Fitting,
-    ) -> anyhow::Result<Self> {
+    ) -> anyhow::Result<Choice<'a>> {
         let opened = prepared.calibrated.opened;
         let folder = opened.folder;
         let made_from = Self::made_from(&opened, platform)?;
@@ -169,7 +184,7 @@ impl<'a> Chosen<'a> {
             let is_diary = error.is::<bitesize_search::record::DiaryError>();
             if is_diary { error.context(fail(DIARY)) } else { error }
         })?;
-        Ok(Self { prepared, held_out, winner, shared: Some(shared), settings, strategy })
+        Ok(Choice { winner, shared: Some(shared), settings, strategy })
     }
 
     /// What other budgets deliver, where the run asks for that.

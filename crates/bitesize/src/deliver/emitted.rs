@@ -9,8 +9,9 @@ use super::opened::Opened;
 use crate::input::Batch;
 use crate::run::names::{EXAMPLE, PACKAGE};
 use crate::run::{Commit, Provenance, Stage};
+use crate::task::{Form, Objective, Task};
 use anyhow::{Context as _, bail};
-use bitesize_codegen::{EmitOptions, Figures, emit, emit_example};
+use bitesize_codegen::{EmitOptions, Figures, Reading, emit, emit_example};
 use bitesize_integer::Interpreter;
 use bitesize_ir::target::CoreCosts;
 
@@ -24,11 +25,11 @@ pub struct Emitted {
 }
 
 impl Emitted {
-    /// The C of `delivered` on `core`, called `name`; `samples` give the known answers.
+    /// The C of `delivered` on `core`; `samples` give the known answers.
     ///
     /// # Errors
     /// A network that the C kernels cannot hold.
-    pub fn of(delivered: &Delivered, core: &CoreCosts, name: &str, samples: &Batch) -> anyhow::Result<Self> {
+    pub fn of(opened: &Opened, delivered: &Delivered, core: &CoreCosts, samples: &Batch) -> anyhow::Result<Self> {
         let Delivered { candidate, flash, ram } = delivered;
         let figures = Figures {
             core: core.name.clone(),
@@ -38,7 +39,12 @@ impl Emitted {
             ram_bytes: ram.total,
             stack_bytes: ram.stack,
         };
-        let options = EmitOptions { prefix: name.into(), figures: Some(figures), ..EmitOptions::default() };
+        let options = EmitOptions {
+            prefix: opened.config.package.name.clone(),
+            figures: Some(figures),
+            reading: reading(&opened.inputs.objective),
+            ..EmitOptions::default()
+        };
         let package = emit(&candidate.integers, &ram.plan, &options).context("cannot emit C")?;
         let interpreter = Interpreter::new(&candidate.integers);
         let answer = |input: Vec<u8>| {
@@ -86,6 +92,17 @@ impl Emitted {
             ));
         }
         Ok(altered.is_empty())
+    }
+}
+
+/// How firmware reads the output of a network for `objective`.
+fn reading(objective: &Objective) -> Reading {
+    match (objective.task, objective.form()) {
+        (Task::Map, _) => Reading::Pixels,
+        (_, Form::Softmax) if objective.shape.pixels() > 1 && objective.task != Task::Classify => Reading::Pixels,
+        (_, Form::Softmax) => Reading::Class,
+        (_, Form::Sigmoid) => Reading::Threshold,
+        (_, Form::Real) => Reading::Values,
     }
 }
 

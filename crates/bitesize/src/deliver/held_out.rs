@@ -1,25 +1,45 @@
 //! Held-out samples with what the float network makes of them: how good an integer network is, against labels and
 //! against the float network.
 
-use super::accuracy::share;
-use super::candidate::{Candidate, float_outputs, hits};
+use super::candidate::{Candidate, float_outputs};
 use super::guessing;
 use super::opened::Opened;
 use crate::input::Batch;
 use crate::observe::{Interrupted, Monitor};
+use crate::task::loss::{self, Comparison, Fidelity, Spread};
+use crate::task::{Measured, Meter, Objective};
 use bitesize_integer::engine::PackCache;
-use bitesize_ir::{ActivationQuant, Network};
+use bitesize_ir::Network;
 use bitesize_search::Score;
+use std::ops::Range;
 
 /// Held-out samples with what the float network makes of them.
 pub struct HeldOut {
     /// The samples.
     pub batch: Batch,
-    /// How many of them the float network classifies as labelled.
-    pub float_hits: usize,
-    classes: usize,
-    /// The float network's output distribution for each sample, as logarithms.
-    log_probabilities: Vec<f64>,
+    /// What networks are judged by.
+    pub objective: Objective,
+    /// What the float network reaches on them; `None` without labels.
+    pub float: Option<Measured>,
+    /// The float network's outputs, `[sample][pixel][channel]`.
+    outputs: Vec<f32>,
+    spread: Spread,
+}
+
+/// Numbers of outputs that are looked at together: 32 MiB of them.
+const TOGETHER: usize = 1 << 22;
+
+/// The samples `0..count` in parts of at most [`TOGETHER`] outputs.
+pub(super) fn parts(objective: &Objective, count: usize) -> impl Iterator<Item = Range<usize>> {
+    let step = (TOGETHER / objective.shape.elements()).max(1);
+    (0..count).step_by(step).map(move |start| start..count.min(start + step))
+}
+
+/// Outputs as they are compared, with the tail where that asks for it.
+pub(super) fn compared(objective: &Objective, outputs: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut outputs: Vec<f64> = outputs.collect();
+    objective.apply_tail(&mut outputs);
+    outputs
 }
 
 impl HeldOut {
@@ -29,24 +49,39 @@ impl HeldOut {
     /// As [`Self::of`]; samples that cannot be read.
     pub fn of_run(opened: &Opened) -> anyhow::Result<Self> {
         let batch = opened.train()?.load(&opened.split()?.reward)?;
-        let held_out = Self::of(&opened.inputs.model.network, &batch, opened.monitor)?;
-        let accuracy = held_out.float_accuracy();
-        opened.monitor.note(format_args!("float accuracy on {} held-out training samples: {accuracy:.4}", batch.len()));
-        guessing::warn_of_float(accuracy, opened);
+        let held_out = Self::of(&opened.inputs.model.network, opened.inputs.objective, &batch, opened.monitor)?;
+        match held_out.float.as_ref().and_then(Measured::first) {
+            Some((metric, value)) => opened.monitor.note(format_args!(
+                "float {} on {} held-out training samples: {}",
+                metric.title(),
+                batch.len(),
+                metric.shown(Some(value))
+            )),
+            None => opened.monitor.note(format_args!(
+                "{} held-out training samples without labels: policies are judged by how near they come to the float network",
+                batch.len()
+            )),
+        }
+        guessing::warn_of_float(&held_out, opened);
         Ok(held_out)
     }
 
-    /// Runs `network` on `batch`.
+    /// Runs `network`, which is for `objective`, on `batch`.
     ///
     /// # Errors
     /// [`Interrupted`]; samples that the network does not take.
-    pub fn of(network: &Network, batch: &Batch, monitor: &Monitor) -> anyhow::Result<Self> {
+    pub fn of(network: &Network, objective: Objective, batch: &Batch, monitor: &Monitor) -> anyhow::Result<Self> {
         let outputs = float_outputs(network, batch, monitor)?;
-        let classes = network.shape(network.output).elements();
-        let float_hits = hits(&bitesize_train::top1(&outputs, classes), batch);
-        let rows = outputs.chunks_exact(classes);
-        let log_probabilities = rows.flat_map(|row| log_softmax(row.iter().map(|x| f64::from(*x)).collect())).collect();
-        Ok(Self { batch: batch.clone(), float_hits, classes, log_probabilities })
+        let n = objective.shape.elements();
+        let mut meter = Meter::new(objective);
+        let mut spread = loss::SpreadOf::new(&objective);
+        for part in parts(&objective, batch.len()) {
+            let outputs = outputs[part.start * n..part.end * n].iter().map(|x| f64::from(*x));
+            let outputs = compared(&objective, outputs);
+            meter.add(&outputs, &batch.labels.slice(part));
+            spread.add(&outputs);
+        }
+        Ok(Self { batch: batch.clone(), objective, float: meter.finish(), outputs, spread: spread.finish() })
     }
 
     /// The first `count` samples, or as many as there are.
@@ -54,15 +89,16 @@ impl HeldOut {
         let count = count.min(self.batch.len());
         Self {
             batch: self.batch.slice(0..count),
-            float_hits: 0,
-            classes: self.classes,
-            log_probabilities: self.log_probabilities[..count * self.classes].to_vec(),
+            objective: self.objective,
+            float: None,
+            outputs: self.outputs[..count * self.objective.shape.elements()].to_vec(),
+            spread: self.spread.clone(),
         }
     }
 
-    /// The share of them that the float network classifies as labelled.
-    pub fn float_accuracy(&self) -> f64 {
-        share(self.float_hits, self.batch.len())
+    /// The score of the float network.
+    pub fn float_score(&self) -> Score {
+        Score { accuracy: self.float.as_ref().and_then(Measured::fraction), loss: 0.0 }
     }
 
     /// The score of `candidate`.
@@ -75,43 +111,52 @@ impl HeldOut {
         cache: Option<&PackCache>,
         monitor: &Monitor,
     ) -> Result<Score, Interrupted> {
-        let codes = candidate.output_codes(&self.batch, cache, monitor)?;
-        let output = candidate.model.activations[candidate.model.network.output.0];
+        let mut loss = 0.0;
+        let mut meter = Meter::new(self.objective);
+        self.with_outputs(candidate, cache, monitor, |float, own, samples| {
+            loss += loss::total(&self.objective, &self.spread, float, own);
+            if self.objective.fraction().is_some() {
+                meter.add(own, &self.batch.labels.slice(samples));
+            }
+        })?;
         let samples = self.batch.len().max(1) as f64;
-        let classes: Vec<usize> = codes.chunks_exact(self.classes).map(bitesize_integer::top1).collect();
-        let rows = codes.chunks_exact(self.classes).zip(self.log_probabilities.chunks_exact(self.classes));
-        let loss: f64 = rows.map(|(codes, float)| divergence(float, codes, &output)).sum();
-        Ok(Score { accuracy: hits(&classes, &self.batch) as f64 / samples, loss: (loss / samples).max(0.0) })
+        let accuracy = meter.finish().as_ref().and_then(Measured::fraction);
+        Ok(Score { accuracy, loss: (loss / samples).max(0.0) })
     }
-}
 
-/// Kullback-Leibler divergence of the distribution of output codes from the float one, in nats.
-fn divergence(float: &[f64], codes: &[u8], output: &ActivationQuant) -> f64 {
-    let own = log_softmax(codes.iter().map(|code| output.dequantize(*code)).collect());
-    float.iter().zip(own).map(|(p, q)| p.exp() * (p - q)).sum()
-}
+    /// What `candidate` reaches against labels, where there are any, and how near it comes to the float network.
+    ///
+    /// # Errors
+    /// [`Interrupted`].
+    pub fn measure(
+        &self,
+        candidate: &Candidate,
+        monitor: &Monitor,
+    ) -> Result<(Option<Measured>, Fidelity), Interrupted> {
+        let (mut meter, mut comparison) = (Meter::new(self.objective), Comparison::new(self.objective));
+        self.with_outputs(candidate, None, monitor, |float, own, samples| {
+            meter.add(own, &self.batch.labels.slice(samples));
+            comparison.add(float, own);
+        })?;
+        Ok((meter.finish(), comparison.finish()))
+    }
 
-fn log_softmax(mut row: Vec<f64>) -> Vec<f64> {
-    let highest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let sum: f64 = row.iter().map(|x| (x - highest).exp()).sum();
-    row.iter_mut().for_each(|x| *x -= highest + sum.ln());
-    row
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use bitesize_ir::BitWidth;
-
-    #[test]
-    fn divergence_of_distributions() {
-        let output = ActivationQuant { bits: BitWidth::B8, scale: 0.5, zero: 100 };
-        let float = log_softmax(vec![0.0, 1.0, -2.0]);
-        assert!(divergence(&float, &[100, 102, 96], &output).abs() < 1e-12);
-        // Shifting all outputs alike changes no probability.
-        assert!(divergence(&float, &[110, 112, 106], &output).abs() < 1e-12);
-        let other = log_softmax(vec![0.0, 0.5, -2.0]);
-        let expected: f64 = float.iter().zip(&other).map(|(p, q)| p.exp() * (p - q)).sum();
-        assert!((divergence(&float, &[100, 101, 96], &output) - expected).abs() < 1e-12 && expected > 0.0);
+    /// Hands on the outputs of the float network and of `candidate`, part after part.
+    fn with_outputs(
+        &self,
+        candidate: &Candidate,
+        cache: Option<&PackCache>,
+        monitor: &Monitor,
+        mut take: impl FnMut(&[f64], &[f64], Range<usize>),
+    ) -> Result<(), Interrupted> {
+        let (objective, n) = (&self.objective, self.objective.shape.elements());
+        let codes = candidate.output_codes(&self.batch, cache, monitor)?;
+        for part in parts(objective, self.batch.len()) {
+            let range = part.start * n..part.end * n;
+            let float = compared(objective, self.outputs[range.clone()].iter().map(|x| f64::from(*x)));
+            let own = compared(objective, candidate.dequantized(&codes[range]));
+            take(&float, &own, part);
+        }
+        Ok(())
     }
 }

@@ -11,10 +11,9 @@
 //! Beside the stages, in reading order: [`aim`] (whether there is anything to deliver), [`misfit`] (why not),
 //! [`candidate`] (a quantized network with its integers), [`quantizer`], [`held_out`] and [`judge`] (how good policies
 //! are), [`finalists`] and [`contest`] (search, and the best after the final quantization), [`diary`], [`sweep`] (other
-//! budgets), [`accuracy`] and [`validated`], [`quality`] (tensor by tensor), [`guessing`], [`anew`] (another search in the
+//! budgets), [`measured`] and [`validated`], [`quality`] (tensor by tensor), [`guessing`], [`anew`] (another search in the
 //! same folder), [`emission`] (a package of edited widths or another name).
 
-pub mod accuracy;
 pub mod aim;
 pub mod anew;
 pub mod calibrated;
@@ -29,6 +28,7 @@ pub mod finalists;
 pub mod guessing;
 pub mod held_out;
 pub mod judge;
+pub mod measured;
 pub mod misfit;
 pub mod opened;
 pub mod prepared;

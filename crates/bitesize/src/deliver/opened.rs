@@ -38,7 +38,7 @@ pub fn inputs_of(
     val: Option<&Path>,
     monitor: &Monitor,
 ) -> anyhow::Result<Inputs> {
-    let sources = Sources { model: &config.model.path, train, val, preprocess: &config.preprocess };
+    let sources = Sources { model: &config.model.path, train, val, preprocess: &config.preprocess, task: config.task };
     if config.results_version != RESULTS_VERSION {
         bail!(
             "the run was made by results version {} of bitesize ({}), and this is version {RESULTS_VERSION}: use the \
@@ -129,7 +129,7 @@ impl<'a> Opened<'a> {
     /// What network and settings of `tables` say, for what depends on them.
     pub fn made_from(&self, tables: &[&str]) -> Provenance {
         Provenance::new()
-            .with_all(self.config.settings(&["seed", "preprocess"]))
+            .with_all(self.config.settings(&["seed", "task", "preprocess"]))
             .with_all(self.config.settings(tables))
             .with("model.sha256", &self.inputs.model.sha256)
     }

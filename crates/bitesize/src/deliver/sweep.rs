@@ -8,6 +8,7 @@ use super::contest::{Contest, Shared, Undeliverable, Winner};
 use super::diary::Diary;
 use crate::observe::{Interrupted, Monitor};
 use crate::run::Journal;
+use crate::task::Measured;
 use anyhow::{Context as _, bail};
 use bitesize_ir::BitWidth;
 use bitesize_ir::target::Budget;
@@ -76,8 +77,11 @@ pub struct PointReport {
     /// What is delivered.
     #[serde(flatten)]
     pub point: Point,
-    /// On the validation data, where there are some.
+    /// The share of right answers on the validation data, where there are some and answers are right or wrong.
     pub accuracy: Option<f64>,
+    /// The task's metric on the validation data, where those have labels.
+    #[serde(default)]
+    pub metric: Option<f64>,
     /// Whether no other point dominates it.
     pub front: bool,
 }
@@ -118,9 +122,13 @@ pub struct Swept {
 }
 
 impl Swept {
-    /// Takes accuracies by policy, in its compact form.
-    pub fn set_accuracies(&mut self, accuracies: &HashMap<String, f64>) {
-        self.rows.iter_mut().for_each(|row| row.accuracy = accuracies.get(&row.point.policy).copied());
+    /// Takes what was found of policies, in their compact form.
+    pub fn set_measured(&mut self, measured: &HashMap<String, Measured>) {
+        for row in &mut self.rows {
+            let found = measured.get(&row.point.policy);
+            row.accuracy = found.and_then(Measured::fraction);
+            row.metric = found.and_then(Measured::first).map(|(_, value)| value);
+        }
     }
 }
 
@@ -157,8 +165,10 @@ pub fn sweep(sweep: &Sweep, shared: &mut Shared, mut journal: Journal, lines: &[
         });
     }
     let front = |point: &Point| !points.iter().any(|other| other.dominates(point));
-    let rows: Vec<PointReport> =
-        points.iter().map(|point| PointReport { point: point.clone(), accuracy: None, front: front(point) }).collect();
+    let rows: Vec<PointReport> = points
+        .iter()
+        .map(|point| PointReport { point: point.clone(), accuracy: None, metric: None, front: front(point) })
+        .collect();
     let on_front = rows.iter().filter(|row| row.front).count();
     let (found, policies) = (rows.len(), networks.len());
     step.finish(format_args!(

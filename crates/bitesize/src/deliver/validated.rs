@@ -1,9 +1,9 @@
-//! Accuracy on the validation data, of everything that is told of at once. It is taken once all is chosen, and nothing is
-//! chosen by it.
+//! Figures on the validation data, of everything that is told of at once. They are taken once all is chosen, and nothing is
+//! chosen by them.
 
-use super::accuracy::{Accuracies, accuracies};
 use super::candidate::Candidate;
 use super::contest::Winner;
+use super::measured::{CandidateFigures, Figures, figures};
 use super::opened::Opened;
 use super::sweep::Swept;
 use crate::input::Dataset;
@@ -12,20 +12,20 @@ use bitesize_search::to_compact;
 /// What the validation data say.
 pub struct Validated {
     /// Of the float network, and first of the finalists `measured`.
-    pub accuracies: Accuracies,
+    pub figures: Figures,
     /// Indices of the finalists that were measured.
     pub measured: Vec<usize>,
 }
 
 impl Validated {
-    /// The accuracy of the finalist `index` of `winner`, where it or one of the same widths was measured.
-    pub fn of_finalist(&self, winner: &Winner, index: usize) -> Option<f64> {
+    /// The figures of the finalist `index` of `winner`, where it or one of the same widths was measured.
+    pub fn of_finalist(&self, winner: &Winner, index: usize) -> Option<&CandidateFigures> {
         let same = |i: &usize| winner.finalists[*i].policy == winner.finalists[index].policy;
-        self.measured.iter().position(same).map(|at| self.accuracies.integer[at])
+        self.measured.iter().position(same).map(|at| &self.figures.integer[at])
     }
 }
 
-/// Accuracies on `val` of the float network, of what is delivered, of the baselines and of what `swept` found, which takes
+/// Figures on `val` of the float network, of what is delivered, of the baselines and of what `swept` found, which takes
 /// its own.
 ///
 /// # Errors
@@ -51,11 +51,13 @@ pub fn validate(
     let is_new = |other: &&Candidate| candidates.iter().all(|known| known.model.policy != other.model.policy);
     let new: Vec<&Candidate> = networks.iter().filter(is_new).collect();
     candidates.extend(new);
-    let accuracies = accuracies(val, Some(&opened.inputs.model.network), &candidates, opened.monitor)?;
+    let inputs = opened.inputs;
+    let figures = figures(val, (&inputs.model.network, inputs.objective), &candidates, opened.monitor)?;
     let policies = candidates.iter().map(|candidate| to_compact(&candidate.model.policy));
-    let by_policy = policies.zip(accuracies.integer.iter().copied()).collect();
+    let measured_of = figures.integer.iter().map(|found| found.measured.clone());
+    let by_policy = policies.zip(measured_of).filter_map(|(policy, found)| Some((policy, found?))).collect();
     if let Some(swept) = swept {
-        swept.set_accuracies(&by_policy);
+        swept.set_measured(&by_policy);
     }
-    Ok(Validated { accuracies, measured })
+    Ok(Validated { figures, measured })
 }

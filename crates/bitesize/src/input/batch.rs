@@ -1,5 +1,6 @@
 //! Some samples, loaded.
 
+use crate::task::Labels;
 use bitesize_ir::Shape;
 
 /// Values of some samples, one after the other in NHWC order.
@@ -16,8 +17,8 @@ pub enum Values {
 pub struct Batch {
     /// Their values, `labels.len() * shape.elements()` of them.
     pub values: Values,
-    /// Their labels, `label_offset` added.
-    pub labels: Vec<usize>,
+    /// Their labels.
+    pub labels: Labels,
     /// Shape of one sample.
     pub shape: Shape,
 }
@@ -40,7 +41,7 @@ impl Batch {
             Values::Pixels(v) => Values::Pixels(v[range.start * n..range.end * n].to_vec()),
             Values::Reals(v) => Values::Reals(v[range.start * n..range.end * n].to_vec()),
         };
-        Self { values, labels: self.labels[range].to_vec(), shape: self.shape }
+        Self { values, labels: self.labels.slice(range), shape: self.shape }
     }
 
     /// All but the samples of which `is_left_out` says so.
@@ -51,6 +52,6 @@ impl Batch {
             Values::Pixels(v) => Values::Pixels(kept.iter().flat_map(|i| &v[i * n..(i + 1) * n]).copied().collect()),
             Values::Reals(v) => Values::Reals(kept.iter().flat_map(|i| &v[i * n..(i + 1) * n]).copied().collect()),
         };
-        Self { values, labels: kept.iter().map(|i| self.labels[*i]).collect(), shape: self.shape }
+        Self { values, labels: self.labels.pick(kept.iter().copied()), shape: self.shape }
     }
 }

@@ -4,12 +4,14 @@ use super::batch::{Batch, Values};
 use super::decode::{self, Decoding, Fault};
 use super::error::DataError;
 use super::formats;
-use super::formats::raw::{Raw, Request, Role, Source};
-use super::labels::{Numbers, StoredLabels};
+use super::formats::raw::{Request, Role, Source};
+use super::labels::StoredLabels;
 use super::pixels;
 use super::preprocess::Preprocess;
 use crate::files;
 use crate::hash::{Hasher, sha256};
+use crate::task::labels::{Order, labels_of};
+use crate::task::{Labels, Objective, Task};
 use bitesize_ir::Shape;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -21,7 +23,10 @@ pub struct Dataset {
     path: PathBuf,
     format: &'static str,
     source: Source,
-    labels: Vec<usize>,
+    stored: Option<StoredLabels>,
+    labels: Labels,
+    /// Whether the samples are what the network has to give: an autoencoder.
+    reconstructs: bool,
     class_count: usize,
     shape: Shape,
     preprocess: Preprocess,
@@ -32,15 +37,14 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Opens a data set in whichever format `path` holds.
+    /// Opens a data set in whichever format `path` holds. Its labels are known once [`Self::label`] has said what they are.
     ///
     /// # Errors
-    /// Nothing readable there, a label outside `0..outputs`, or samples of another shape than the network's (of
-    /// image files only the headers are read).
+    /// Nothing readable there, or samples of another shape than the network's (of image files only the headers are
+    /// read).
     pub fn open(path: &Path, role: Role, request: &Request) -> Result<Self, DataError> {
         let raw = formats::read(path, role, request)?;
-        let labels = checked_labels(path, &raw, request)?;
-        if labels.is_empty() {
+        if raw.samples == 0 {
             return Err(DataError::unusable(path, "it holds no samples"));
         }
         if let Source::Images { shape, .. } = &raw.source {
@@ -53,7 +57,9 @@ impl Dataset {
             path: path.to_owned(),
             format: raw.format,
             source: raw.source,
-            labels,
+            stored: raw.labels,
+            labels: Labels::None(raw.samples),
+            reconstructs: false,
             class_count: raw.class_count,
             shape: request.shape,
             preprocess: request.preprocess.clone(),
@@ -61,6 +67,27 @@ impl Dataset {
             skipped: Mutex::default(),
             hashes: Mutex::default(),
         })
+    }
+
+    /// What is stored beside the samples.
+    pub(crate) fn stored_labels(&self) -> Option<&StoredLabels> {
+        self.stored.as_ref()
+    }
+
+    /// Takes the labels for those of `objective`'s task; `order` says how the file's output runs. Where values are asked
+    /// for and none are stored, a network whose output is like its input has to give its input.
+    ///
+    /// # Errors
+    /// Labels that are no such.
+    pub(crate) fn label(&mut self, objective: &Objective, order: Order) -> Result<(), DataError> {
+        let Some(stored) = &self.stored else {
+            self.reconstructs = objective.task == Task::Regress && objective.shape == self.shape;
+            return Ok(());
+        };
+        let offset = i64::try_from(self.preprocess.label_offset).unwrap_or(i64::MAX);
+        let labels = labels_of(objective, stored, order, offset);
+        self.labels = labels.map_err(|problem| DataError::unusable(&self.path, problem))?;
+        Ok(())
     }
 
     /// Number of samples, corrupt image files included.
@@ -73,8 +100,24 @@ impl Dataset {
         self.labels.is_empty()
     }
 
-    /// Label of every sample, `label_offset` added.
-    pub fn labels(&self) -> &[usize] {
+    /// Takes the labels for classes of a network of `outputs` outputs.
+    ///
+    /// # Errors
+    /// Labels that are no such.
+    pub fn with_classes(mut self, outputs: usize) -> Result<Self, DataError> {
+        let objective = Objective { task: Task::Classify, shape: Shape::vector(outputs), tail: None };
+        let places: Vec<usize> = (0..outputs).collect();
+        self.label(&objective, Order { dims: &[outputs], places: &places })?;
+        Ok(self)
+    }
+
+    /// Whether there is something to measure the network's answers by.
+    pub fn is_labelled(&self) -> bool {
+        self.reconstructs || self.labels.are_there()
+    }
+
+    /// The labels of all samples.
+    pub fn labels(&self) -> &Labels {
         &self.labels
     }
 
@@ -150,7 +193,7 @@ impl Dataset {
                 hashes.iter().for_each(|hash| hasher.add(hash.as_bytes()));
             }
         }
-        indices.iter().for_each(|i| hasher.add(&(self.labels[*i] as u64).to_le_bytes()));
+        indices.iter().for_each(|i| hasher.add(&self.labels.bytes(*i)));
         Ok(hasher.finish())
     }
 
@@ -194,7 +237,20 @@ impl Dataset {
     }
 
     fn batch(&self, values: Values, indices: impl IntoIterator<Item = usize>) -> Batch {
-        Batch { values, labels: indices.into_iter().map(|i| self.labels[i]).collect(), shape: self.shape }
+        let labels = if self.reconstructs { self.targets(&values) } else { self.labels.pick(indices) };
+        Batch { values, labels, shape: self.shape }
+    }
+
+    /// `values` as the network has to give them back.
+    fn targets(&self, values: &Values) -> Labels {
+        let values = match values {
+            Values::Reals(values) => values.clone(),
+            Values::Pixels(pixels) => {
+                let of = |(i, pixel): (usize, &u8)| self.preprocess.apply(f64::from(*pixel), i % self.shape.c) as f32;
+                pixels.iter().enumerate().map(of).collect()
+            }
+        };
+        Labels::Values { each: self.shape.elements(), values }
     }
 
     fn transform(&self, pixels: &[u8], shape: Shape) -> Result<Vec<u8>, DataError> {
@@ -249,21 +305,39 @@ impl Dataset {
                 (byte_range(pixels), format!(" in {} of them", batch.len()))
             }
         };
-        let mut used: Vec<usize> = self.labels.clone();
-        used.sort_unstable();
-        used.dedup();
         Ok(format!(
-            "{}, {} samples of {}, values {range}{of}, {} classes{}",
+            "{}, {} samples of {}, values {range}{of}, {}",
             self.format,
             self.len(),
             self.shape,
-            self.class_count,
-            if used.len() < self.class_count {
-                format!(" ({} of them with samples)", used.len())
-            } else {
-                String::new()
-            },
+            self.describe_labels()
         ))
+    }
+
+    fn describe_labels(&self) -> String {
+        match &self.labels {
+            Labels::None(_) if self.reconstructs => "the samples are what the network has to give".into(),
+            Labels::None(_) if self.stored.is_none() => "without labels".into(),
+            Labels::None(_) => "labels not looked at".into(),
+            Labels::Classes(classes) => {
+                let mut used = classes.clone();
+                used.sort_unstable();
+                used.dedup();
+                let count = self.class_count.max(used.last().map_or(0, |last| last + 1));
+                let some =
+                    if used.len() < count { format!(" ({} of them with samples)", used.len()) } else { String::new() };
+                format!("{count} classes{some}")
+            }
+            Labels::Flags { each, flags } => {
+                let set = flags.iter().filter(|flag| **flag).count() as f64;
+                format!("{each} yes or no a sample, {:.1} % yes", 100.0 * set / flags.len().max(1) as f64)
+            }
+            Labels::Values { each, values } => {
+                let (lo, hi) = values.iter().fold((f32::MAX, f32::MIN), |(lo, hi), v| (lo.min(*v), hi.max(*v)));
+                format!("{each} values a sample, {lo}..{hi}")
+            }
+            Labels::Pixels { each, .. } => format!("a class for each of {each} pixels"),
+        }
     }
 }
 
@@ -290,30 +364,3 @@ fn check_sizes(files: &[PathBuf], preprocess: &Preprocess) -> Result<(), DataErr
     };
     files.par_iter().find_map_first(wrong).map_or(Ok(()), Err)
 }
-
-/// The labels with their offset, each below the number of outputs.
-fn checked_labels(path: &Path, raw: &Raw, request: &Request) -> Result<Vec<usize>, DataError> {
-    let offset = request.preprocess.label_offset;
-    let check = |(i, label): (usize, &i64)| {
-        let shifted = usize::try_from(*label).ok().and_then(|l| l.checked_add(offset));
-        shifted.filter(|l| *l < request.outputs).ok_or_else(|| {
-            let with = if offset == 0 { String::new() } else { format!(" (plus label_offset {offset})") };
-            let problem = format!(
-                "sample {i} has label {label}{with}, but the network has {} outputs, so labels run from 0 to {}: give \
-                 the data that the network was trained for, or set label_offset",
-                request.outputs,
-                request.outputs.saturating_sub(1),
-            );
-            DataError::unusable(path, problem)
-        })
-    };
-    match &raw.labels {
-        Some(StoredLabels { dims, numbers: Numbers::Integers(labels) }) if dims.is_empty() => {
-            labels.iter().enumerate().map(check).collect()
-        }
-        _ => Err(DataError::unusable(path, "it has no label of a class for each sample")),
-    }
-}
-
-#[cfg(test)]
-mod tests;

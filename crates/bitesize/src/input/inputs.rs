@@ -3,9 +3,13 @@
 use super::dataset::Dataset;
 use super::formats::class_order;
 use super::formats::raw::{Request, Role};
+use super::labels::StoredLabels;
 use super::model::Model;
 use super::preprocess::{Preprocess, PreprocessFile};
 use crate::observe::Monitor;
+use crate::task::labels::Order;
+use crate::task::resolve::resolve;
+use crate::task::{Objective, Task};
 use anyhow::{Context as _, bail};
 use std::path::Path;
 
@@ -17,8 +21,10 @@ pub struct Inputs {
     pub preprocess: Preprocess,
     /// For calibration and reward.
     pub train: Option<Dataset>,
-    /// For the final accuracy.
+    /// For the final figures.
     pub val: Option<Dataset>,
+    /// What networks are judged by.
+    pub objective: Objective,
     /// What was read, a line each.
     pub echo: Vec<String>,
 }
@@ -34,6 +40,8 @@ pub struct Sources<'a> {
     pub val: Option<&'a Path>,
     /// Preprocessing as given.
     pub preprocess: &'a PreprocessFile,
+    /// What the network is for; `None` takes what tail and labels say.
+    pub task: Option<Task>,
 }
 
 impl Inputs {
@@ -54,16 +62,35 @@ impl Inputs {
             classes: classes.as_deref(),
         };
         let mut echo = Vec::new();
-        let mut open = |path: Option<&Path>, role: Role, name: &str| -> anyhow::Result<Option<Dataset>> {
+        let open = |path: Option<&Path>, role: Role, name: &str| -> anyhow::Result<Option<Dataset>> {
             let Some(path) = path else { return Ok(None) };
-            let data = Dataset::open(path, role, &request).with_context(|| format!("cannot use the {name} data"))?;
-            let line = format!("{name}: {}, {}", path.display(), data.describe()?);
+            Dataset::open(path, role, &request).with_context(|| format!("cannot use the {name} data")).map(Some)
+        };
+        let mut train = open(sources.train, Role::Train, "train")?;
+        let mut val = open(sources.val, Role::Val, "val")?;
+        let (network, output) = (&model.network, &model.output);
+        let shape = network.shape(network.output);
+        let stored: Vec<&StoredLabels> =
+            [&train, &val].into_iter().flatten().filter_map(Dataset::stored_labels).collect();
+        let resolved = resolve(sources.task, &stored, shape, network.tail).map_err(|problem| match sources.train {
+            Some(path) => anyhow::anyhow!("cannot use the data `{}`: {problem}", path.display()),
+            None => anyhow::anyhow!("cannot use the data: {problem}"),
+        })?;
+        let objective = resolved.objective;
+        let (dims, places) = (output.layout.dims(shape), output.layout.nhwc_indices(shape));
+        let order = Order { dims: dims.get(1..).unwrap_or_default(), places: &places };
+        for (data, name) in [(&mut train, "train"), (&mut val, "val")] {
+            let Some(data) = data else { continue };
+            data.label(&objective, order).with_context(|| format!("cannot use the {name} data"))?;
+            let line = format!("{name}: {}, {}", data.path().display(), data.describe()?);
             monitor.note(&line);
             echo.push(line);
-            Ok(Some(data))
-        };
-        let train = open(sources.train, Role::Train, "train")?;
-        let val = open(sources.val, Role::Val, "val")?;
+        }
+        if !echo.is_empty() {
+            let line = format!("task: {}, since {}", objective.task, resolved.because);
+            monitor.note(&line);
+            echo.push(line);
+        }
         let pixels: Vec<bool> = [&train, &val].into_iter().flatten().map(Dataset::is_pixels).collect();
         if pixels.windows(2).any(|p| p[0] != p[1]) {
             bail!("the training data and the validation data must both be pixels or both be real values");
@@ -78,7 +105,7 @@ impl Inputs {
             }
             model.fold_preprocessing(&preprocess)?;
         }
-        Ok(Self { model, preprocess, train, val, echo })
+        Ok(Self { model, preprocess, train, val, objective, echo })
     }
 
     /// How many training samples there are; 0 without training data.

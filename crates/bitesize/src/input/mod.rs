@@ -10,7 +10,7 @@ mod decode;
 pub mod error;
 pub mod formats;
 pub mod inputs;
-mod labels;
+pub(crate) mod labels;
 pub mod model;
 pub mod pixels;
 pub mod preprocess;

@@ -18,6 +18,8 @@ pub struct Model {
     pub network: Network,
     /// Its free widths.
     pub space: PolicySpace,
+    /// How the file's output runs over the network's.
+    pub output: bitesize_import::ImportedTensor,
     /// Which rewrites were applied and which did not fire, and why.
     pub rewrites: String,
 }
@@ -34,7 +36,7 @@ impl Model {
         for note in &imported.notes {
             monitor.note(note);
         }
-        let (operators, tail) = (imported.network.nodes.len(), imported.network.tail);
+        let (operators, tail, output) = (imported.network.nodes.len(), imported.network.tail, imported.output);
         let (network, log) = bitesize_ir::rewrite::rewrite(imported.network)
             .with_context(|| format!("`{}` is not a network that can be quantized", path.display()))?;
         let rewrites = log.to_string();
@@ -51,7 +53,7 @@ impl Model {
             tail.map_or(String::new(), |tail| format!(", final {tail} dropped")),
         ));
         let space = PolicySpace::of(&network);
-        Ok(Self { path: path.to_owned(), sha256, network, space, rewrites })
+        Ok(Self { path: path.to_owned(), sha256, network, space, rewrites, output })
     }
 
     /// Folds `preprocess` into the first layer, so that the network takes raw `u8` pixels.

@@ -2,6 +2,7 @@
 
 use super::dataset::Dataset;
 use super::error::DataError;
+use crate::task::Labels;
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
@@ -9,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 /// How many samples are wanted for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shares {
-    /// For the reward: accuracy of candidates.
+    /// For the reward of candidates.
     pub reward: usize,
     /// For ranges, rounding and bias correction.
     pub calibration: usize,
@@ -25,7 +26,7 @@ pub struct Split {
 }
 
 impl Split {
-    /// Splits by label and seed: calibration takes at most half, the reward comes from the rest. Which samples calibrate
+    /// Splits by label, where that is a class, and seed: calibration takes at most half, the reward comes from the rest. Which samples calibrate
     /// does not depend on how many judge.
     ///
     /// # Errors
@@ -35,7 +36,14 @@ impl Split {
             let problem = "the training data needs at least two samples, one to calibrate and one to hold out";
             return Err(DataError::unusable(data.path(), problem));
         }
-        let order = stratified_order(data.labels(), seed);
+        let order = match data.labels() {
+            Labels::Classes(classes) => stratified_order(classes, seed),
+            Labels::Flags { each: 1, flags } => {
+                stratified_order(&flags.iter().map(|flag| usize::from(*flag)).collect::<Vec<_>>(), seed)
+            }
+            // One class: only shuffled.
+            labels => stratified_order(&vec![0; labels.len()], seed),
+        };
         let calibration = shares.calibration.min(order.len() / 2);
         let end = order.len().min(calibration + shares.reward);
         Ok(Self { calibration: order[..calibration].to_vec(), reward: order[calibration..end].to_vec() })

@@ -1,17 +1,19 @@
 //! How each stage's results come into a report.
 
 use super::schema::{
-    AccuracyReport, BaselineReport, DiagnosisReport, FlashReport, LayerReport, ModelReport, RamReport, Report, SCHEMA,
-    SearchReport, TargetReport, TensorReport,
+    AccuracyReport, BaselineReport, DiagnosisReport, FidelityReport, FlashReport, LayerReport, MetricReport,
+    ModelReport, ON_VALIDATION, RamReport, Report, SCHEMA, SearchReport, TargetReport, TensorReport,
 };
-use crate::deliver::accuracy::Accuracies;
 use crate::deliver::contest::{SearchSummary, Winner};
 use crate::deliver::finalists::Finalist;
+use crate::deliver::measured::{CandidateFigures, Figures};
 use crate::deliver::misfit::Misfit;
 use crate::deliver::opened::Opened;
 use crate::deliver::quality::TensorQuality;
 use crate::deliver::validated::Validated;
 use crate::target::Platform;
+use crate::task::loss::Fidelity;
+use crate::task::{Measured, Metric, Objective};
 use bitesize_ir::Policy;
 use bitesize_search::Verdict;
 use bitesize_search::problem::Problem;
@@ -44,6 +46,10 @@ impl Report {
             package: config.package.clone(),
             constraints: config.constraints(),
             fits: false,
+            task: inputs.objective.task.name().into(),
+            metric: None,
+            metrics: Vec::new(),
+            fidelity: None,
             accuracy: None,
             flash: None,
             ram: None,
@@ -87,6 +93,9 @@ impl Report {
 
     /// Takes away what was found out about the policy delivered, since another one is delivered now.
     pub fn forget_delivered(&mut self) {
+        self.metric = None;
+        self.metrics.clear();
+        self.fidelity = None;
         self.accuracy = None;
         self.verification = None;
         self.diagnosis = None;
@@ -117,6 +126,7 @@ impl Report {
                 name: f.name.clone(),
                 fits: f.fits,
                 accuracy: None,
+                metric: None,
                 reward: f.reward,
                 flash_bytes: f.footprint.flash_bytes,
                 ram_bytes: f.footprint.ram_bytes,
@@ -126,20 +136,34 @@ impl Report {
         }
     }
 
+    /// Adds how near what is delivered comes to the float network on the held-out samples, for runs without validation data.
+    pub fn add_held_out(&mut self, objective: &Objective, fidelity: Fidelity) {
+        self.fidelity = Some(fidelity_report("held-out", objective, fidelity));
+    }
+
     /// Adds what the validation data say.
     pub fn add_validation(&mut self, validated: &Validated, winner: &Winner) {
-        let Accuracies { samples, float, .. } = validated.accuracies;
-        if let Some(float) = float {
-            self.set_accuracy(samples, float, validated.of_finalist(winner, winner.best));
-        }
+        self.set_figures(&validated.figures, validated.of_finalist(winner, winner.best));
         for (i, row) in self.baselines.iter_mut().flatten().enumerate() {
-            row.accuracy = if row.fits { validated.of_finalist(winner, i + 1) } else { None };
+            let found = validated.of_finalist(winner, i + 1).filter(|_| row.fits);
+            let measured = found.and_then(|found| found.measured.as_ref());
+            row.accuracy = measured.and_then(Measured::fraction);
+            row.metric = measured.and_then(Measured::first).map(|(_, value)| value);
         }
     }
 
-    /// Adds accuracies of float and of what is delivered.
-    pub fn set_accuracy(&mut self, samples: usize, float: f64, integer: Option<f64>) {
-        self.accuracy = Some(AccuracyReport { metric: "top1".into(), samples, float, integer });
+    /// Adds figures on the validation data: of float, and of what is `delivered`.
+    pub fn set_figures(&mut self, figures: &Figures, delivered: Option<&CandidateFigures>) {
+        let integer = delivered.and_then(|found| found.measured.as_ref());
+        let mut rows = metric_rows(figures.float.as_ref(), integer).into_iter();
+        self.metric = rows.next();
+        self.metrics = rows.collect();
+        self.fidelity = delivered.map(|found| fidelity_report(ON_VALIDATION, &figures.objective, found.fidelity));
+        self.accuracy = figures.float.as_ref().and_then(|float| {
+            let (metric, value) = float.first().filter(|(metric, _)| metric.is_fraction())?;
+            let integer = integer.and_then(Measured::fraction);
+            Some(AccuracyReport { metric: metric.name().into(), samples: float.samples, float: value, integer })
+        });
     }
 
     /// Adds each tensor's quality at 8 bits.
@@ -172,4 +196,22 @@ impl Report {
             boards: misfit.boards.clone(),
         });
     }
+}
+
+/// A row for each figure, the task's metric first.
+pub fn metric_rows(float: Option<&Measured>, integer: Option<&Measured>) -> Vec<MetricReport> {
+    let row = |(metric, value): &(Metric, Option<f64>), samples: usize| MetricReport {
+        name: metric.name().into(),
+        better: if metric.is_higher_better() { "higher" } else { "lower" }.into(),
+        float: *value,
+        integer: integer.and_then(|integer| integer.of(*metric)),
+        samples,
+    };
+    float.map_or(Vec::new(), |float| float.values.iter().map(|value| row(value, float.samples)).collect())
+}
+
+/// `fidelity`, taken on `data`.
+pub fn fidelity_report(data: &str, objective: &Objective, fidelity: Fidelity) -> FidelityReport {
+    let Fidelity { samples, loss, agreement, rmse } = fidelity;
+    FidelityReport { data: data.into(), samples, form: objective.form().name().into(), loss, agreement, rmse }
 }

@@ -1,6 +1,8 @@
 //! `report.md`.
 
-use super::schema::{LayerReport, Report};
+use super::schema::{LayerReport, MetricReport, ON_VALIDATION, Report};
+use crate::task::Metric;
+use crate::task::metric::shown_number;
 use bitesize_ir::shown::{lines, markdown, markdown_name};
 use bitesize_ir::size::format_size;
 use bitesize_search::{Constraints, RewardKind, WidthSet};
@@ -9,6 +11,14 @@ use std::fmt::Write as _;
 
 fn percent(value: Option<f64>) -> String {
     value.map_or("-".into(), |v| format!("{:.2} %", 100.0 * v))
+}
+
+fn shown(metric: Option<Metric>, value: Option<f64>) -> String {
+    metric.map_or("-".into(), |metric| metric.shown(value))
+}
+
+fn capital(title: &str) -> String {
+    title[..1].to_uppercase() + &title[1..]
 }
 
 /// Accuracy as a share of the samples, another reward as the number that it is.
@@ -107,20 +117,44 @@ impl Report {
                 writeln!(out, "FLASH and stack hold for `{}`.\n", markdown_name(&target.compiler))?;
             }
         }
-        if let Some(accuracy) = &self.accuracy {
-            writeln!(
-                out,
-                "Accuracy (top-1, {} validation samples): float {}, integer {}.\n",
-                accuracy.samples,
-                percent(Some(accuracy.float)),
-                percent(accuracy.integer)
-            )?;
-        }
+        self.write_figures(out)?;
         if let Some(chosen) = &self.chosen {
             writeln!(out, "Delivered: the policy of `{chosen}`, as package `{}`.\n", self.package.name)?;
         }
         self.write_verification(out)?;
         self.write_diagnosis(out)
+    }
+
+    /// The task's metric as the tables of policies have it, and its values.
+    fn metric_column(&self) -> (&'static str, Option<Metric>) {
+        let metric = self.metric.as_ref().and_then(|row| Metric::of_name(&row.name));
+        (metric.map_or("metric", |metric| if metric.is_fraction() { "accuracy" } else { metric.title() }), metric)
+    }
+
+    fn write_figures(&self, out: &mut String) -> std::fmt::Result {
+        let values = |row: &MetricReport| {
+            let shown = |value| Metric::of_name(&row.name).map_or("-".into(), |metric| metric.shown(value));
+            format!("float {}, integer {}", shown(row.float), shown(row.integer))
+        };
+        let title = |row: &MetricReport| Metric::of_name(&row.name).map_or("-", Metric::title);
+        if let Some(row) = &self.metric {
+            let name = if row.name == Metric::Top1.name() { "Accuracy (top-1, " } else { "" };
+            let name = if name.is_empty() { format!("{} (", capital(title(row))) } else { name.to_owned() };
+            write!(out, "{name}{} validation samples): {}", row.samples, values(row))?;
+            for row in &self.metrics {
+                write!(out, "; {}: {}", title(row), values(row))?;
+            }
+            writeln!(out, ".\n")?;
+        }
+        let Some(fidelity) = &self.fidelity else { return Ok(()) };
+        let of = if fidelity.data == ON_VALIDATION { "validation" } else { "held-out training" };
+        write!(out, "Against the float network ({} {of} samples): ", fidelity.samples)?;
+        match (fidelity.agreement, fidelity.rmse) {
+            (Some(agreement), _) => write!(out, "the same answer in {}, ", percent(Some(agreement)))?,
+            (None, Some(rmse)) => write!(out, "RMSE {}, ", shown_number(rmse))?,
+            (None, None) => {}
+        }
+        writeln!(out, "loss {} ({}).\n", shown_number(fidelity.loss), fidelity.form)
     }
 
     fn write_verification(&self, out: &mut String) -> std::fmt::Result {
@@ -213,14 +247,15 @@ impl Report {
              in pareto.csv and pareto.svg, and the policies by the row's number in pareto/.\n",
             rows.len()
         )?;
-        writeln!(out, "| row | FLASH | RAM | reward | accuracy | of |\n|---|---|---|---|---|---|")?;
+        let (title, metric) = self.metric_column();
+        writeln!(out, "| row | FLASH | RAM | reward | {title} | of |\n|---|---|---|---|---|---|")?;
         let mut told = HashSet::new();
         for (number, row) in rows.iter().enumerate().filter(|(_, row)| row.front) {
             let point = &row.point;
             if told.insert(&point.policy) {
-                let (reward, accuracy) = (reward(kind, Some(point.reward)), percent(row.accuracy));
+                let (reward, value) = (reward(kind, Some(point.reward)), shown(metric, row.metric));
                 let (flash, ram, of) = (point.flash_bytes, point.ram_bytes, &point.chosen);
-                writeln!(out, "| {} | {flash} | {ram} | {reward} | {accuracy} | {of} |", number + 1)?;
+                writeln!(out, "| {} | {flash} | {ram} | {reward} | {value} | {of} |", number + 1)?;
             }
         }
         writeln!(out)
@@ -249,13 +284,14 @@ impl Report {
             }
         }
         if let Some(rows) = &self.baselines {
-            writeln!(out, "| baseline | fits | reward | accuracy | FLASH | RAM |\n|---|---|---|---|---|---|")?;
+            let (title, metric) = self.metric_column();
+            writeln!(out, "| baseline | fits | reward | {title} | FLASH | RAM |\n|---|---|---|---|---|---|")?;
             for b in rows {
                 let fits = if b.fits { "yes" } else { "no" };
                 let kind = self.search.as_ref().map_or("", |s| &s.reward_kind);
-                let (reward, accuracy) = (reward(kind, b.reward), percent(b.accuracy));
+                let (reward, value) = (reward(kind, b.reward), shown(metric, b.metric));
                 let reward = if b.failed.is_some() { "failed" } else { &reward };
-                writeln!(out, "| {} | {fits} | {reward} | {accuracy} | {} | {} |", b.name, b.flash_bytes, b.ram_bytes)?;
+                writeln!(out, "| {} | {fits} | {reward} | {value} | {} | {} |", b.name, b.flash_bytes, b.ram_bytes)?;
             }
             for (name, reason) in rows.iter().filter_map(|b| Some((&b.name, b.failed.as_ref()?))) {
                 writeln!(out, "\n`{name}` failed: {}", markdown(reason))?;

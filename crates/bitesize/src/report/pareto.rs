@@ -1,30 +1,31 @@
 //! What a sweep of budgets found, as a table, a chart, and the policies of its front.
 
 use super::chart::{Chart, Line, Series, svg};
+use super::schema::MetricReport;
 use crate::deliver::sweep::{Point, PointReport, Swept};
 use crate::run::names::{PARETO, PARETO_CSV, PARETO_SVG};
 use crate::run::{Commit, Provenance, Stage};
+use crate::task::Metric;
 use bitesize_ir::PolicySpace;
 use bitesize_search::RewardKind;
 use bitesize_search::from_compact;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-/// Puts the table, the chart and the policies of the front of `swept` into their places; `float_accuracy` is that of the
-/// float network.
+/// Puts the table, the chart and the policies of the front of `swept` into their places; `metric` is the run's own row of it.
 ///
 /// # Errors
 /// A chart that cannot be drawn, files that cannot be written.
 pub fn put(
     swept: &Swept,
     space: &PolicySpace,
-    float_accuracy: Option<f64>,
+    metric: Option<&MetricReport>,
     made_from: Provenance,
     commit: &mut Commit,
 ) -> anyhow::Result<()> {
     commit.stage(Stage::Swept, made_from);
     commit.put(Stage::Swept, PARETO_CSV, csv(swept).as_bytes())?;
-    commit.put(Stage::Swept, PARETO_SVG, svg(&charts(swept, float_accuracy))?.as_bytes())?;
+    commit.put(Stage::Swept, PARETO_SVG, svg(&charts(swept, metric))?.as_bytes())?;
     let digits = swept.rows.len().to_string().len().max(2);
     let mut policies = Vec::new();
     for (number, row) in swept.rows.iter().enumerate().filter(|(_, row)| row.front) {
@@ -36,15 +37,15 @@ pub fn put(
 
 fn csv(swept: &Swept) -> String {
     let mut text = String::from(
-        "flash_budget,ram_budget,flash_bytes,ram_bytes,weight_bytes,reward,accuracy,front,chosen,policy\n",
+        "flash_budget,ram_budget,flash_bytes,ram_bytes,weight_bytes,reward,accuracy,metric,front,chosen,policy\n",
     );
-    for PointReport { point: p, accuracy, front } in &swept.rows {
-        let accuracy = accuracy.map_or(String::new(), |share| share.to_string());
+    for PointReport { point: p, accuracy, metric, front } in &swept.rows {
+        let [accuracy, metric] = [accuracy, metric].map(|value| value.map_or(String::new(), |value| value.to_string()));
         let (budgets, bytes) = ((p.flash_budget, p.ram_budget), (p.flash_bytes, p.ram_bytes, p.weight_bytes));
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "{},{},{},{},{},{},{accuracy},{front},{},{}",
+            "{},{},{},{},{},{},{accuracy},{metric},{front},{},{}",
             budgets.0, budgets.1, bytes.0, bytes.1, bytes.2, p.reward, p.chosen, p.policy
         );
     }
@@ -52,15 +53,24 @@ fn csv(swept: &Swept) -> String {
 }
 
 /// One panel over FLASH, one over RAM.
-fn charts(swept: &Swept, float_accuracy: Option<f64>) -> Vec<Chart> {
+fn charts(swept: &Swept, metric: Option<&MetricReport>) -> Vec<Chart> {
+    let known = metric.and_then(|row| Some((Metric::of_name(&row.name)?, row.float?)));
     let panel = |name: &str, other: &str, bytes: Of, level: Of| {
-        let (title, what, float) = match (float_accuracy, swept.reward) {
-            (Some(share), _) => ("Accuracy", "accuracy, %", 100.0 * share),
-            (None, RewardKind::Loss) => ("Reward", "reward, exp(-loss)", swept.float_reward),
-            (None, RewardKind::Accuracy) => ("Reward", "reward, accuracy", swept.float_reward),
+        let (title, what, float) = match (known, swept.reward) {
+            (Some((metric, share)), _) if metric.is_fraction() => {
+                (capital(metric), format!("{}, %", metric.title()), 100.0 * share)
+            }
+            (Some((metric, value)), _) => (capital(metric), metric.title().to_owned(), value),
+            (None, kind) => {
+                let of = if kind == RewardKind::Loss { "exp(-loss)" } else { kind.name() };
+                ("Reward".to_owned(), format!("reward, {of}"), swept.float_reward)
+            }
         };
-        let value = |row: &PointReport| match float_accuracy {
-            Some(_) => row.accuracy.map_or(f64::NAN, |share| 100.0 * share),
+        let value = |row: &PointReport| match known {
+            Some((metric, _)) => {
+                let factor = if metric.is_fraction() { 100.0 } else { 1.0 };
+                row.metric.map_or(f64::NAN, |value| factor * value)
+            }
             None => row.point.reward,
         };
         let place = |row: &PointReport| (kib(bytes(&row.point)), value(row));
@@ -83,12 +93,17 @@ fn charts(swept: &Swept, float_accuracy: Option<f64>) -> Vec<Chart> {
         });
         let front = joined(swept.rows.iter().filter(|row| row.front).map(place));
         series.push(Series { name: "front (by reward)".into(), points: front, line: Line::None });
-        Chart { title: format!("{title} over {name}"), x_label: format!("{name}, KiB"), y_label: what.into(), series }
+        Chart { title: format!("{title} over {name}"), x_label: format!("{name}, KiB"), y_label: what, series }
     };
     vec![
         panel("FLASH", "RAM", |p| p.flash_bytes, |p| p.ram_budget),
         panel("RAM", "FLASH", |p| p.ram_bytes, |p| p.flash_budget),
     ]
+}
+
+fn capital(metric: Metric) -> String {
+    let title = metric.title();
+    title[..1].to_uppercase() + &title[1..]
 }
 
 /// A number of a point.

@@ -6,7 +6,10 @@ use bitesize_search::Constraints;
 use serde::{Deserialize, Serialize};
 
 /// The number of the schema of `report.json`.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
+
+/// [`FidelityReport::data`] on the validation data.
+pub const ON_VALIDATION: &str = "validation";
 
 /// `report.json`. Keys of steps that did not run are null.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,7 +32,15 @@ pub struct Report {
     pub constraints: Option<Constraints>,
     /// Whether it fits.
     pub fits: bool,
-    /// On the validation data.
+    /// What the network is for: the name given to `--task`.
+    pub task: String,
+    /// The task's metric on the validation data; null without labels.
+    pub metric: Option<MetricReport>,
+    /// Further figures on the validation data.
+    pub metrics: Vec<MetricReport>,
+    /// How near what is delivered comes to the float network; null where nothing is.
+    pub fidelity: Option<FidelityReport>,
+    /// The metric where it is a share of right answers.
     pub accuracy: Option<AccuracyReport>,
     /// Bytes of FLASH.
     pub flash: Option<FlashReport>,
@@ -71,7 +82,7 @@ pub struct ModelReport {
     pub sha256: String,
     pub parameters: usize,
     pub macs: u64,
-    /// Whether a final Softmax was left out.
+    /// The function at the end that was left out.
     pub tail: Option<String>,
 }
 
@@ -88,6 +99,34 @@ pub struct TargetReport {
     /// The compiler and its flags that bytes of FLASH and stack hold for.
     #[serde(default)]
     pub compiler: String,
+}
+
+/// A figure on the validation data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the schema's, which docs/formats.md explains")]
+pub struct MetricReport {
+    pub name: String,
+    /// `higher` or `lower`.
+    pub better: String,
+    pub float: Option<f64>,
+    pub integer: Option<f64>,
+    pub samples: usize,
+}
+
+/// How near the integer network comes to the float network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the schema's, which docs/formats.md explains")]
+pub struct FidelityReport {
+    /// `validation`, or `held-out` for training samples that chose the policy.
+    pub data: String,
+    pub samples: usize,
+    /// `softmax`, `sigmoid` or `real`: what outputs are compared as.
+    pub form: String,
+    pub loss: f64,
+    /// Of `softmax` and `sigmoid`.
+    pub agreement: Option<f64>,
+    /// Of `real`.
+    pub rmse: Option<f64>,
 }
 
 /// Accuracies on the validation data.
@@ -164,6 +203,8 @@ pub struct BaselineReport {
     pub name: String,
     pub fits: bool,
     pub accuracy: Option<f64>,
+    /// The task's metric on the validation data.
+    pub metric: Option<f64>,
     pub reward: Option<f64>,
     pub flash_bytes: u64,
     pub ram_bytes: u64,
@@ -230,6 +271,11 @@ pub struct TensorReport {
 }
 
 impl Report {
+    /// Whether there are figures of the validation data in it.
+    pub fn is_validated(&self) -> bool {
+        self.metric.is_some() || self.fidelity.as_ref().is_some_and(|fidelity| fidelity.data == ON_VALIDATION)
+    }
+
     /// Reads the text of `report.json`.
     ///
     /// # Errors

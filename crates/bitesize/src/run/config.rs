@@ -3,6 +3,7 @@
 use super::provenance::{Difference, Provenance};
 use crate::input::PreprocessFile;
 use crate::target::PlatformName;
+use crate::task::Task;
 use bitesize_codegen::{EmitOptions, check_name};
 use bitesize_search::constraints::Constraints;
 use bitesize_search::{RewardKind, Strategy};
@@ -34,6 +35,9 @@ pub struct RunConfig {
     pub results_version: u32,
     /// Where all chance comes from.
     pub seed: u64,
+    /// What the network is for; `None` in runs of before there was a choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Task>,
     /// The network.
     pub model: ModelConfig,
     /// The data.
@@ -75,7 +79,7 @@ pub struct DataConfig {
     pub train: PathBuf,
     /// Samples in it.
     pub train_samples: usize,
-    /// For the final accuracy.
+    /// For the final figures.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub val: Option<PathBuf>,
 }

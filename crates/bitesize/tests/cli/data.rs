@@ -11,7 +11,7 @@ const SHAPE: Shape = Shape { h: 28, w: 28, c: 1 };
 fn open(path: &Path, shape: Shape, file: &PreprocessFile) -> Dataset {
     let preprocess = Preprocess::checked(file, shape).unwrap();
     let request = Request { shape, outputs: 10, preprocess: &preprocess, classes: None };
-    Dataset::open(path, Role::Train, &request).unwrap()
+    Dataset::open(path, Role::Train, &request).unwrap().with_classes(10).unwrap()
 }
 
 /// The first samples of the example, from IDX.gz.
@@ -19,7 +19,7 @@ fn reference(count: usize) -> (Vec<u8>, Vec<usize>) {
     let data = open(example("train").as_ref(), SHAPE, &PreprocessFile::default());
     let batch = data.load(&(0..count).collect::<Vec<_>>()).unwrap();
     let Values::Pixels(pixels) = batch.values else { panic!("IDX holds pixels") };
-    (pixels, batch.labels)
+    (pixels, batch.labels.classes().unwrap().to_vec())
 }
 
 #[track_caller]
@@ -27,7 +27,7 @@ fn check(path: &Path, pixels: &[u8], labels: &[usize]) {
     let data = open(path, SHAPE, &PreprocessFile::default());
     let batch = data.load(&(0..data.len()).collect::<Vec<_>>()).unwrap();
     assert_eq!(
-        (batch.labels.as_slice(), &batch.values),
+        (batch.labels.classes().unwrap(), &batch.values),
         (labels, &Values::Pixels(pixels.to_vec())),
         "{}",
         data.describe().unwrap()
@@ -95,7 +95,7 @@ fn cifar_records_become_rgb() {
     }
     let shape = Shape::new(32, 32, 3);
     let data = open(folder.path(), shape, &PreprocessFile::default());
-    assert_eq!((data.len(), data.labels()), (2, &[3, 3][..]), "the training half only");
+    assert_eq!((data.len(), data.labels().classes()), (2, Some(&[3, 3][..])), "the training half only");
     let Values::Pixels(pixels) = data.load(&[1]).unwrap().values else { panic!("pixels") };
     assert_eq!(pixels[..6], [0, 50, 100, 1, 51, 101]);
     let bgr = PreprocessFile::from_toml("channels = \"bgr\"").unwrap();

@@ -11,7 +11,8 @@ const SHAPE: Shape = Shape { h: 28, w: 28, c: 1 };
 fn floats(path: &Path, range: Range<usize>, bad: &[(usize, f32)]) {
     let preprocess = Preprocess::checked(&PreprocessFile::default(), SHAPE).unwrap();
     let request = Request { shape: SHAPE, outputs: 10, preprocess: &preprocess, classes: None };
-    let data = Dataset::open(super::example("train").as_ref(), Role::Train, &request).unwrap();
+    let data =
+        Dataset::open(super::example("train").as_ref(), Role::Train, &request).unwrap().with_classes(10).unwrap();
     let count = range.len();
     let batch = data.load(&range.collect::<Vec<_>>()).unwrap();
     let Values::Pixels(pixels) = batch.values else { panic!("IDX holds pixels") };
@@ -20,7 +21,7 @@ fn floats(path: &Path, range: Range<usize>, bad: &[(usize, f32)]) {
         values[sample * 784..(sample + 1) * 784].iter_mut().for_each(|value| *value *= factor);
     }
     let x = ndarray::Array4::from_shape_vec((count, 28, 28, 1), values).unwrap();
-    npz(path, &x, batch.labels.iter().map(|label| *label as u8).collect());
+    npz(path, &x, batch.labels.classes().unwrap().iter().map(|label| *label as u8).collect());
 }
 
 #[test]

@@ -3,7 +3,7 @@ use crate::report::schema::{BaselineReport, DiagnosisReport, ModelReport, Target
 
 fn report() -> Report {
     Report {
-        schema: 1,
+        schema: 2,
         version: "0".into(),
         seed: 0,
         model: ModelReport { path: "model.onnx".into(), sha256: "00".into(), parameters: 1, macs: 1, tail: None },
@@ -17,6 +17,10 @@ fn report() -> Report {
         package: Default::default(),
         constraints: None,
         fits: true,
+        task: "classify".into(),
+        metric: None,
+        metrics: Vec::new(),
+        fidelity: None,
         accuracy: None,
         flash: None,
         ram: None,
@@ -93,6 +97,7 @@ fn a_baseline_that_failed_says_why() {
         name: "uniform-2".into(),
         fits: true,
         accuracy: None,
+        metric: None,
         reward: None,
         flash_bytes: 1,
         ram_bytes: 2,
