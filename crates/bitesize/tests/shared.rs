@@ -7,6 +7,7 @@ use bitesize::deliver::quality::{WARNING_DB, qualities};
 use bitesize::deliver::quantizer::Quantizer;
 use bitesize::input::{Batch, Dataset, Model, Preprocess, PreprocessFile, Request, Role, Values};
 use bitesize::observe::Monitor;
+use bitesize::task::Labels;
 use bitesize_ir::{BitWidth, Policy, Shape};
 use bitesize_train::CalibrationSettings;
 use common::shared;
@@ -40,7 +41,7 @@ fn every_tensor_of_vww_keeps_20_db_at_8_bits_on_noise() {
     let shape = Shape::new(96, 96, 3);
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
     let pixels = (0..64 * shape.elements()).map(|_| rng.random::<u8>()).collect();
-    check_vww(&model, &Batch { values: Values::Pixels(pixels), labels: vec![0; 64], shape });
+    check_vww(&model, &Batch { values: Values::Pixels(pixels), labels: Labels::None(64), shape });
 }
 
 #[test]

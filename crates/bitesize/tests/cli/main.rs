@@ -13,6 +13,10 @@ mod pareto;
 mod proof;
 mod resume;
 mod sizes;
+mod tasks;
+
+#[path = "../common/mod.rs"]
+mod common;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
