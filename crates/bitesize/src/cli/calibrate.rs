@@ -1,6 +1,6 @@
 //! `bitesize calibrate`.
 
-use crate::args::{CalibrationArgs, PreprocessArgs, absolute};
+use crate::args::{CalibrationArgs, DataArgs, PreprocessArgs, absolute};
 use crate::console::print;
 use crate::open::{config_of, keep_if_resumable};
 use anyhow::bail;
@@ -29,6 +29,8 @@ pub(crate) struct CalibrateArgs {
     #[command(flatten)]
     calibration: CalibrationArgs,
     #[command(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
     preprocess: PreprocessArgs,
 }
 
@@ -36,14 +38,21 @@ impl CalibrateArgs {
     pub(crate) fn run(self, monitor: &Monitor) -> anyhow::Result<Ending> {
         let mut folder = RunFolder::open_or_create(&self.output)?;
         let preprocess = self.preprocess.read()?;
-        let sources = Sources { model: &self.model, train: Some(&self.train), val: None, preprocess: &preprocess };
+        let layout = self.data.data_layout;
+        let sources =
+            Sources { model: &self.model, train: Some(&self.train), val: None, preprocess: &preprocess, layout };
         let inputs = Inputs::open(sources, monitor)?;
         let config = RunConfig {
             version: env!("CARGO_PKG_VERSION").into(),
             results_version: RESULTS_VERSION,
             seed: self.calibration.seed,
             model: ModelConfig { path: absolute(&self.model)?, sha256: inputs.model.sha256.clone() },
-            data: DataConfig { train: absolute(&self.train)?, train_samples: inputs.train_samples(), val: None },
+            data: DataConfig {
+                train: absolute(&self.train)?,
+                train_samples: inputs.train_samples(),
+                val: None,
+                layout,
+            },
             preprocess,
             calibration: self.calibration.config(),
             target: None,

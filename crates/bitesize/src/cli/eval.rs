@@ -1,6 +1,6 @@
 //! `bitesize eval`.
 
-use crate::args::PreprocessArgs;
+use crate::args::{DataArgs, PreprocessArgs};
 use crate::console::out_line;
 use crate::open::config_of;
 use anyhow::Context as _;
@@ -26,6 +26,8 @@ pub(crate) struct EvalArgs {
     /// As JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    data: DataArgs,
     #[command(flatten)]
     preprocess: PreprocessArgs,
 }
@@ -60,7 +62,8 @@ impl EvalArgs {
     fn of_model(&self, monitor: &Monitor) -> anyhow::Result<()> {
         let val = self.val.as_deref().ok_or_else(|| usage("say which data to measure on: --val DATA"))?;
         let preprocess = self.preprocess.read()?;
-        let sources = Sources { model: &self.path, train: None, val: Some(val), preprocess: &preprocess };
+        let layout = self.data.data_layout;
+        let sources = Sources { model: &self.path, train: None, val: Some(val), preprocess: &preprocess, layout };
         let inputs = Inputs::open(sources, monitor)?;
         let data = inputs.val.as_ref().context("the validation data were not opened")?;
         let measured = accuracies(data, Some(&inputs.model.network), &[], monitor)?;
@@ -73,7 +76,8 @@ impl EvalArgs {
             return Err(usage("the preprocessing of a run is in its config.toml and cannot be given again"));
         }
         let folder = RunFolder::open_to_read(&self.path)?;
-        let config = config_of(&folder)?;
+        let mut config = config_of(&folder)?;
+        config.data.layout = self.data.data_layout.or(config.data.layout);
         let val: &Path = self
             .val
             .as_deref()

@@ -1,6 +1,6 @@
 //! `bitesize fit`.
 
-use crate::args::{CalibrationArgs, PreprocessArgs, TargetArgs, absolute, at_least_one, package_name};
+use crate::args::{CalibrationArgs, DataArgs, PreprocessArgs, TargetArgs, absolute, at_least_one, package_name};
 use crate::console::{err_line, print, tell_shortcoming};
 use crate::open::{config_of, keep_if_resumable, read_config};
 use crate::search_args::SearchArgs;
@@ -52,6 +52,8 @@ pub(crate) struct FitArgs {
     /// Samples that verification runs on each emulated core
     #[arg(long, value_name = "N", default_value = "8", value_parser = at_least_one, help_heading = "Verification")]
     qemu_samples: usize,
+    #[command(flatten)]
+    data: DataArgs,
     #[command(flatten)]
     preprocess: PreprocessArgs,
 }
@@ -135,7 +137,8 @@ impl FitArgs {
         let platform = self.target.required(self.search.needs_no_budget())?;
         let preprocess = self.preprocess.read()?;
         let train = self.train.as_deref().ok_or_else(|| usage("say which data to calibrate with: --train DATA"))?;
-        let sources = Sources { model, train: Some(train), val: self.val.as_deref(), preprocess: &preprocess };
+        let layout = self.data.data_layout;
+        let sources = Sources { model, train: Some(train), val: self.val.as_deref(), preprocess: &preprocess, layout };
         let inputs = Inputs::open(sources, monitor)?;
         let config = RunConfig {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -146,6 +149,7 @@ impl FitArgs {
                 train: absolute(train)?,
                 train_samples: inputs.train_samples(),
                 val: self.val.as_deref().map(absolute).transpose()?,
+                layout,
             },
             preprocess,
             calibration: self.calibration.config(),

@@ -1,7 +1,7 @@
 //! Labelled samples of one shape, whatever they are stored as.
 
 use super::batch::{Batch, Values};
-use super::decode::{self, Decoding, Fault};
+use super::decode::{Decoding, Fault};
 use super::error::DataError;
 use super::formats;
 use super::formats::raw::{Raw, Request, Role, Source};
@@ -23,6 +23,7 @@ pub struct Dataset {
     source: Source,
     labels: Vec<usize>,
     class_count: usize,
+    warnings: Vec<String>,
     shape: Shape,
     preprocess: Preprocess,
     decoding: Decoding,
@@ -46,15 +47,13 @@ impl Dataset {
         if let Source::Images { shape, .. } = &raw.source {
             request.preprocess.check_stored(*shape).map_err(|problem| DataError::unusable(path, problem))?;
         }
-        if let Source::Files(files) = &raw.source {
-            check_sizes(files, request.preprocess)?;
-        }
         Ok(Self {
             path: path.to_owned(),
             format: raw.format,
             source: raw.source,
             labels,
             class_count: raw.class_count,
+            warnings: raw.warnings,
             shape: request.shape,
             preprocess: request.preprocess.clone(),
             decoding: Decoding::default(),
@@ -81,6 +80,11 @@ impl Dataset {
     /// Whether samples are pixels (and not real values).
     pub fn is_pixels(&self) -> bool {
         !matches!(self.source, Source::Reals(_))
+    }
+
+    /// What a user should know of what was not read, or not as it might be, a sentence each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Where it was read from.
@@ -280,22 +284,11 @@ fn byte_range(pixels: &[u8]) -> String {
     format!("{}..{hi}", lo.min(hi))
 }
 
-/// Refuses the first image file whose size does not become the network's; those without a header are skipped later.
-fn check_sizes(files: &[PathBuf], preprocess: &Preprocess) -> Result<(), DataError> {
-    let wrong = |path: &PathBuf| {
-        let header = decode::measure(path).filter(|header| header.height > 0 && header.width > 0)?;
-        let stored = Shape::new(header.height, header.width, 3);
-        let problem = header.check().and_then(|()| preprocess.check_stored(stored)).err()?;
-        Some(DataError::unusable(path, problem))
-    };
-    files.par_iter().find_map_first(wrong).map_or(Ok(()), Err)
-}
-
 /// The labels with their offset, each below the number of outputs.
 fn checked_labels(path: &Path, raw: &Raw, request: &Request) -> Result<Vec<usize>, DataError> {
     let offset = request.preprocess.label_offset;
     let check = |(i, label): (usize, &i64)| {
-        let shifted = usize::try_from(*label).ok().and_then(|l| l.checked_add(offset));
+        let shifted = label.checked_add(offset).and_then(|label| usize::try_from(label).ok());
         shifted.filter(|l| *l < request.outputs).ok_or_else(|| {
             let with = if offset == 0 { String::new() } else { format!(" (plus label_offset {offset})") };
             let problem = format!(
@@ -311,7 +304,17 @@ fn checked_labels(path: &Path, raw: &Raw, request: &Request) -> Result<Vec<usize
         Some(StoredLabels { dims, numbers: Numbers::Integers(labels) }) if dims.is_empty() => {
             labels.iter().enumerate().map(check).collect()
         }
-        _ => Err(DataError::unusable(path, "it has no label of a class for each sample")),
+        // What other labels mean depends on the network's task.
+        Some(StoredLabels { dims, numbers }) => {
+            let kind = if matches!(numbers, Numbers::Integers(_)) { "integers" } else { "real numbers" };
+            let each = dims.iter().product::<usize>();
+            let problem = format!("its labels are {each} {kind} a sample {dims:?}, but one class a sample is needed");
+            Err(DataError::unusable(path, problem))
+        }
+        None => {
+            let problem = format!("its {} samples have no labels, but a class for each is needed", raw.samples);
+            Err(DataError::unusable(path, problem))
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::dataset::Dataset;
 use super::formats::class_order;
 use super::formats::raw::{Request, Role};
+use super::layout::DataLayout;
 use super::model::Model;
 use super::preprocess::{Preprocess, PreprocessFile};
 use crate::observe::Monitor;
@@ -34,6 +35,8 @@ pub struct Sources<'a> {
     pub val: Option<&'a Path>,
     /// Preprocessing as given.
     pub preprocess: &'a PreprocessFile,
+    /// Where the channels of `.npz` data are; told by their shapes where `None`.
+    pub layout: Option<DataLayout>,
 }
 
 impl Inputs {
@@ -52,6 +55,8 @@ impl Inputs {
             outputs: model.network.shape(model.network.output).elements(),
             preprocess: &preprocess,
             classes: classes.as_deref(),
+            input: Some(&model.input),
+            layout: sources.layout,
         };
         let mut echo = Vec::new();
         let mut open = |path: Option<&Path>, role: Role, name: &str| -> anyhow::Result<Option<Dataset>> {
@@ -60,6 +65,7 @@ impl Inputs {
             let line = format!("{name}: {}, {}", path.display(), data.describe()?);
             monitor.note(&line);
             echo.push(line);
+            data.warnings().iter().for_each(|warning| monitor.warn(warning));
             Ok(Some(data))
         };
         let train = open(sources.train, Role::Train, "train")?;

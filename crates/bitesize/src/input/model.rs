@@ -5,6 +5,7 @@ use crate::files;
 use crate::hash::sha256;
 use crate::observe::Monitor;
 use anyhow::Context as _;
+use bitesize_import::Layout;
 use bitesize_ir::{Network, PolicySpace};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,8 @@ pub struct Model {
     pub path: PathBuf,
     /// Of the file's bytes, in hexadecimal.
     pub sha256: String,
+    /// How the file's own input runs over the network's.
+    pub input: Layout,
     /// After every rewrite.
     pub network: Network,
     /// Its free widths.
@@ -34,6 +37,7 @@ impl Model {
         for note in &imported.notes {
             monitor.note(note);
         }
+        let input = imported.input.layout;
         let (operators, tail) = (imported.network.nodes.len(), imported.network.tail);
         let (network, log) = bitesize_ir::rewrite::rewrite(imported.network)
             .with_context(|| format!("`{}` is not a network that can be quantized", path.display()))?;
@@ -51,7 +55,7 @@ impl Model {
             tail.map_or(String::new(), |tail| format!(", final {tail} dropped")),
         ));
         let space = PolicySpace::of(&network);
-        Ok(Self { path: path.to_owned(), sha256, network, space, rewrites })
+        Ok(Self { path: path.to_owned(), sha256, input, network, space, rewrites })
     }
 
     /// Folds `preprocess` into the first layer, so that the network takes raw `u8` pixels.

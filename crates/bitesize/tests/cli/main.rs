@@ -1,14 +1,19 @@
 //! The binary as its users meet it: exit codes, what it says and where, and what it leaves on disk.
 
+mod arrays;
 mod bad_input;
 mod commands;
+#[path = "../common/mod.rs"]
+mod common;
 mod constraints;
 mod data;
 mod edited;
 mod fit;
 mod hostile;
+mod images;
 mod nasty_names;
 mod outlier;
+mod pack;
 mod pareto;
 mod proof;
 mod resume;
