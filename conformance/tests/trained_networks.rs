@@ -105,7 +105,7 @@ impl VisualWakeWords {
     fn images(&self, shared: &Path, first: usize, step: usize) -> Batch {
         let shape = self.model.network.shape(self.model.network.input);
         // The classes are those of other images; the labels are not used.
-        let request = Request { shape, outputs: 1000, preprocess: &self.preprocess, classes: None };
+        let request = Request::new(shape, 1000, &self.preprocess);
         let data = Dataset::open(&shared.join("data/imagenet/calibration"), Role::Train, &request).unwrap();
         let indices: Vec<usize> = (first..data.len()).step_by(step).collect();
         data.load(&indices).unwrap()
@@ -200,7 +200,14 @@ fn check(shared: &Path, case: &Case) {
     let path = |relative: &str| shared.join(relative);
     let (model, train, val) = (path(&format!("models/{}.onnx", case.name)), path(case.train), path(case.val));
     let preprocess = preprocess_of(shared, case.name);
-    let sources = Sources { model: &model, train: Some(&train), val: Some(&val), preprocess: &preprocess, task: None };
+    let sources = Sources {
+        model: &model,
+        train: Some(&train),
+        val: Some(&val),
+        preprocess: &preprocess,
+        task: None,
+        layout: None,
+    };
     let Inputs { model, train: Some(train), val: Some(val), .. } =
         Inputs::open(sources, &Monitor::unobserved()).unwrap()
     else {

@@ -63,10 +63,12 @@ impl Subject {
             _ => (data.join("cifar10/train"), data.join("cifar10/test")),
         };
         let request = Request {
-            shape: model.network.shape(model.network.input),
-            outputs: model.network.shape(model.network.output).c,
-            preprocess: &preprocess,
-            classes: None,
+            input: Some(&model.input),
+            ..Request::new(
+                model.network.shape(model.network.input),
+                model.network.shape(model.network.output).c,
+                &preprocess,
+            )
         };
         let train = Dataset::open(&train, Role::Train, &request)?.with_classes(request.outputs)?;
         let test = Dataset::open(&test, Role::Val, &request)?.with_classes(request.outputs)?;

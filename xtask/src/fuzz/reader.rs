@@ -36,7 +36,7 @@ pub(super) const READERS: &[Reader] = &[
 /// Opens data and reads all of it.
 fn load(scratch: &Scratch, path: &Path) {
     for preprocess in [&scratch.preprocess, &real_values()] {
-        let request = Request { shape: SHAPE, outputs: 10, preprocess, classes: None };
+        let request = Request::new(SHAPE, 10, preprocess);
         match Dataset::open(path, Role::Train, &request) {
             Ok(data) => {
                 let all: Vec<usize> = (0..data.len().min(8)).collect();

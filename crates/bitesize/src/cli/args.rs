@@ -1,7 +1,7 @@
 //! Groups of arguments that several subcommands share.
 
 use anyhow::Context as _;
-use bitesize::input::{Channels, Model, PerChannel, PreprocessFile};
+use bitesize::input::{Channels, DataLayout, Model, PerChannel, PreprocessFile};
 use bitesize::run::config::{CalibrationConfig, PERCENTILES, STEPS};
 use bitesize::target::Platform;
 use bitesize::task::Task;
@@ -44,9 +44,9 @@ pub(crate) struct PreprocessArgs {
     /// The network's channels: rgb, bgr or gray
     #[arg(long, value_parser = parse_channels)]
     channels: Option<Channels>,
-    /// Added to every label, for networks with a background class
-    #[arg(long, value_name = "N")]
-    label_offset: Option<usize>,
+    /// Added to every label, as for networks with a background class (1) or without one (-1)
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    label_offset: Option<i64>,
 }
 
 fn parse_pair(text: &str) -> Result<[usize; 2], String> {
@@ -117,6 +117,14 @@ impl TaskArgs {
     pub(crate) fn asked(&self) -> Option<Task> {
         self.task.0
     }
+}
+
+/// How data are stored.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct DataArgs {
+    /// Where the channels of .npz samples are, nhwc or nchw, if their shape does not tell
+    #[arg(long, value_name = "LAYOUT")]
+    pub(crate) data_layout: Option<DataLayout>,
 }
 
 /// What the package has to fit: a board, or two sizes.

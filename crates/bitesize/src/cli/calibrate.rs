@@ -1,6 +1,6 @@
 //! `bitesize calibrate`.
 
-use crate::args::{CalibrationArgs, PreprocessArgs, TaskArgs, absolute};
+use crate::args::{CalibrationArgs, DataArgs, PreprocessArgs, TaskArgs, absolute};
 use crate::console::print;
 use crate::open::{config_of, keep_if_resumable};
 use anyhow::bail;
@@ -31,6 +31,8 @@ pub(crate) struct CalibrateArgs {
     #[command(flatten)]
     task: TaskArgs,
     #[command(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
     preprocess: PreprocessArgs,
 }
 
@@ -38,12 +40,14 @@ impl CalibrateArgs {
     pub(crate) fn run(self, monitor: &Monitor) -> anyhow::Result<Ending> {
         let mut folder = RunFolder::open_or_create(&self.output)?;
         let preprocess = self.preprocess.read()?;
+        let layout = self.data.data_layout;
         let sources = Sources {
             model: &self.model,
             train: Some(&self.train),
             val: None,
             preprocess: &preprocess,
             task: self.task.asked(),
+            layout,
         };
         let inputs = Inputs::open(sources, monitor)?;
         let config = RunConfig {
@@ -52,7 +56,12 @@ impl CalibrateArgs {
             seed: self.calibration.seed,
             task: Some(inputs.objective.task),
             model: ModelConfig { path: absolute(&self.model)?, sha256: inputs.model.sha256.clone() },
-            data: DataConfig { train: absolute(&self.train)?, train_samples: inputs.train_samples(), val: None },
+            data: DataConfig {
+                train: absolute(&self.train)?,
+                train_samples: inputs.train_samples(),
+                val: None,
+                layout,
+            },
             preprocess,
             calibration: self.calibration.config(),
             target: None,

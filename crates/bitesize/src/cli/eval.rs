@@ -1,6 +1,6 @@
 //! `bitesize eval`.
 
-use crate::args::{PreprocessArgs, TaskArgs};
+use crate::args::{DataArgs, PreprocessArgs, TaskArgs};
 use crate::console::out_line;
 use crate::open::config_of;
 use anyhow::Context as _;
@@ -32,6 +32,8 @@ pub(crate) struct EvalArgs {
     json: bool,
     #[command(flatten)]
     task: TaskArgs,
+    #[command(flatten)]
+    data: DataArgs,
     #[command(flatten)]
     preprocess: PreprocessArgs,
 }
@@ -90,12 +92,14 @@ impl EvalArgs {
     fn of_model(&self, monitor: &Monitor) -> anyhow::Result<()> {
         let val = self.val.as_deref().ok_or_else(|| usage("say which data to measure on: --val DATA"))?;
         let preprocess = self.preprocess.read()?;
+        let layout = self.data.data_layout;
         let sources = Sources {
             model: &self.path,
             train: None,
             val: Some(val),
             preprocess: &preprocess,
             task: self.task.asked(),
+            layout,
         };
         let inputs = Inputs::open(sources, monitor)?;
         let data = inputs.val.as_ref().context("the validation data were not opened")?;
@@ -109,7 +113,8 @@ impl EvalArgs {
             return Err(usage("the preprocessing of a run is in its config.toml and cannot be given again"));
         }
         let folder = RunFolder::open_to_read(&self.path)?;
-        let config = config_of(&folder)?;
+        let mut config = config_of(&folder)?;
+        config.data.layout = self.data.data_layout.or(config.data.layout);
         let val: &Path = self
             .val
             .as_deref()

@@ -1,6 +1,8 @@
 //! `bitesize fit`.
 
-use crate::args::{CalibrationArgs, PreprocessArgs, TargetArgs, TaskArgs, absolute, at_least_one, package_name};
+use crate::args::{
+    CalibrationArgs, DataArgs, PreprocessArgs, TargetArgs, TaskArgs, absolute, at_least_one, package_name,
+};
 use crate::console::{err_line, print, tell_shortcoming};
 use crate::open::{config_of, keep_if_resumable, read_config};
 use crate::search_args::SearchArgs;
@@ -54,6 +56,8 @@ pub(crate) struct FitArgs {
     qemu_samples: usize,
     #[command(flatten)]
     task: TaskArgs,
+    #[command(flatten)]
+    data: DataArgs,
     #[command(flatten)]
     preprocess: PreprocessArgs,
 }
@@ -138,8 +142,10 @@ impl FitArgs {
         let platform = self.target.required(self.search.needs_no_budget())?;
         let preprocess = self.preprocess.read()?;
         let train = self.train.as_deref().ok_or_else(|| usage("say which data to calibrate with: --train DATA"))?;
+        let layout = self.data.data_layout;
         let task = self.task.asked();
-        let sources = Sources { model, train: Some(train), val: self.val.as_deref(), preprocess: &preprocess, task };
+        let sources =
+            Sources { model, train: Some(train), val: self.val.as_deref(), preprocess: &preprocess, task, layout };
         let inputs = Inputs::open(sources, monitor)?;
         let config = RunConfig {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -151,6 +157,7 @@ impl FitArgs {
                 train: absolute(train)?,
                 train_samples: inputs.train_samples(),
                 val: self.val.as_deref().map(absolute).transpose()?,
+                layout,
             },
             preprocess,
             calibration: self.calibration.config(),

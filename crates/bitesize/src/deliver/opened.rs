@@ -38,7 +38,14 @@ pub fn inputs_of(
     val: Option<&Path>,
     monitor: &Monitor,
 ) -> anyhow::Result<Inputs> {
-    let sources = Sources { model: &config.model.path, train, val, preprocess: &config.preprocess, task: config.task };
+    let sources = Sources {
+        model: &config.model.path,
+        train,
+        val,
+        preprocess: &config.preprocess,
+        task: config.task,
+        layout: config.data.layout,
+    };
     if config.results_version != RESULTS_VERSION {
         bail!(
             "the run was made by results version {} of bitesize ({}), and this is version {RESULTS_VERSION}: use the \

@@ -1,7 +1,7 @@
 //! Labelled samples of one shape, whatever they are stored as.
 
 use super::batch::{Batch, Values};
-use super::decode::{self, Decoding, Fault};
+use super::decode::{Decoding, Fault};
 use super::error::DataError;
 use super::formats;
 use super::formats::raw::{Request, Role, Source};
@@ -28,6 +28,7 @@ pub struct Dataset {
     /// Whether the samples are what the network has to give: an autoencoder.
     reconstructs: bool,
     class_count: usize,
+    warnings: Vec<String>,
     shape: Shape,
     preprocess: Preprocess,
     decoding: Decoding,
@@ -50,9 +51,6 @@ impl Dataset {
         if let Source::Images { shape, .. } = &raw.source {
             request.preprocess.check_stored(*shape).map_err(|problem| DataError::unusable(path, problem))?;
         }
-        if let Source::Files(files) = &raw.source {
-            check_sizes(files, request.preprocess)?;
-        }
         Ok(Self {
             path: path.to_owned(),
             format: raw.format,
@@ -61,6 +59,7 @@ impl Dataset {
             labels: Labels::None(raw.samples),
             reconstructs: false,
             class_count: raw.class_count,
+            warnings: raw.warnings,
             shape: request.shape,
             preprocess: request.preprocess.clone(),
             decoding: Decoding::default(),
@@ -84,8 +83,7 @@ impl Dataset {
             self.reconstructs = objective.task == Task::Regress && objective.shape == self.shape;
             return Ok(());
         };
-        let offset = i64::try_from(self.preprocess.label_offset).unwrap_or(i64::MAX);
-        let labels = labels_of(objective, stored, order, offset);
+        let labels = labels_of(objective, stored, order, self.preprocess.label_offset);
         self.labels = labels.map_err(|problem| DataError::unusable(&self.path, problem))?;
         Ok(())
     }
@@ -124,6 +122,11 @@ impl Dataset {
     /// Whether samples are pixels (and not real values).
     pub fn is_pixels(&self) -> bool {
         !matches!(self.source, Source::Reals(_))
+    }
+
+    /// What a user should know of what was not read, or not as it might be, a sentence each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Where it was read from.
@@ -352,15 +355,4 @@ fn byte_range(pixels: &[u8]) -> String {
         }
     }
     format!("{}..{hi}", lo.min(hi))
-}
-
-/// Refuses the first image file whose size does not become the network's; those without a header are skipped later.
-fn check_sizes(files: &[PathBuf], preprocess: &Preprocess) -> Result<(), DataError> {
-    let wrong = |path: &PathBuf| {
-        let header = decode::measure(path).filter(|header| header.height > 0 && header.width > 0)?;
-        let stored = Shape::new(header.height, header.width, 3);
-        let problem = header.check().and_then(|()| preprocess.check_stored(stored)).err()?;
-        Some(DataError::unusable(path, problem))
-    };
-    files.par_iter().find_map_first(wrong).map_or(Ok(()), Err)
 }

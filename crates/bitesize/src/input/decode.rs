@@ -1,8 +1,9 @@
 //! Decoding of image files, within a limit of memory.
 
 use bitesize_ir::Shape;
-use image::{DynamicImage, ImageDecoder, ImageReader};
-use std::io::{BufRead, BufReader, Cursor, Seek};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use std::io::{BufRead, BufReader, Cursor, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 
@@ -15,6 +16,7 @@ const BYTES_BESIDE: u64 = 9;
 
 /// What the header of an image says.
 pub(super) struct Measured {
+    pub(super) format: ImageFormat,
     pub(super) height: usize,
     pub(super) width: usize,
     /// What decoding it takes, in bytes.
@@ -22,11 +24,16 @@ pub(super) struct Measured {
 }
 
 impl Measured {
-    fn of(decoder: &impl ImageDecoder) -> Self {
+    fn of(decoder: &impl ImageDecoder, format: ImageFormat) -> Self {
         let (w, h) = decoder.dimensions();
         let pixels = u64::from(w) * u64::from(h);
-        let bytes = decoder.total_bytes().saturating_add(pixels.saturating_mul(BYTES_BESIDE));
-        Self { height: h as usize, width: w as usize, bytes }
+        let mut bytes = decoder.total_bytes();
+        if format == ImageFormat::Gif {
+            // A frame that does not fill the image is decoded beside it.
+            bytes = bytes.saturating_mul(2);
+        }
+        let bytes = bytes.saturating_add(pixels.saturating_mul(BYTES_BESIDE));
+        Self { format, height: h as usize, width: w as usize, bytes }
     }
 
     /// Refuses an image that takes too much memory.
@@ -47,15 +54,50 @@ impl Measured {
     }
 }
 
-fn decoder<'a, R: BufRead + Seek + 'a>(bytes: R) -> Result<impl ImageDecoder + 'a, String> {
+/// The decoder that the first bytes ask for, whatever the name of the file, and EXIF data that it does not find itself.
+fn decoder<'a, R: BufRead + Seek + 'a>(
+    bytes: R,
+) -> Result<(impl ImageDecoder + 'a, ImageFormat, Option<Vec<u8>>), String> {
     let reader = ImageReader::new(bytes).with_guessed_format().map_err(|e| e.to_string())?;
-    reader.into_decoder().map_err(|e| e.to_string())
+    let (format, mut exif) = (reader.format(), None);
+    let mut bytes = reader.into_inner();
+    let format = match format {
+        Some(ImageFormat::WebP) => {
+            exif = super::webp::check(&mut bytes)?;
+            ImageFormat::WebP
+        }
+        Some(format @ (ImageFormat::Bmp | ImageFormat::Gif | ImageFormat::Jpeg | ImageFormat::Png)) => format,
+        Some(other) => return Err(format!("it is of the format {other:?}, and only {READ} are read: save it as PNG")),
+        None => return Err(format!("it is none of {READ}")),
+    };
+    bytes.seek(SeekFrom::Start(0)).map_err(|e| e.to_string())?;
+    let mut decoder = ImageReader::with_format(bytes, format).into_decoder().map_err(|e| e.to_string())?;
+    if format == ImageFormat::Gif {
+        let mut limits = Limits::no_limits();
+        limits.max_alloc = Some(decoder.total_bytes());
+        decoder.set_limits(limits).map_err(|e| e.to_string())?;
+    }
+    Ok((decoder, format, exif))
 }
 
-/// What the header of an image file says; `None` where it has none that can be read.
-pub(super) fn measure(path: &Path) -> Option<Measured> {
-    let (file, _) = crate::files::open(path).ok()?;
-    decoder(BufReader::new(file)).ok().map(|decoder| Measured::of(&decoder))
+/// The formats that are read. TIFF is not: a JPEG in it is decoded at whatever size that claims.
+pub(super) const READ: &str = "jpg, png, bmp, gif and webp";
+
+/// What the header of an image file says, and whether it asks for the image to be turned or mirrored before it is
+/// shown (EXIF's orientation, other than 1); `None` where it has none that can be read.
+pub(super) fn measure(path: &Path) -> Option<(Measured, bool)> {
+    let (file, size) = crate::files::open(path).ok()?;
+    // A JPEG is read whole for its header.
+    if size > crate::files::MAX_BYTES {
+        return None;
+    }
+    let (mut decoder, format, exif) = decoder(BufReader::new(file)).ok()?;
+    let orientation = match format {
+        ImageFormat::WebP => exif.and_then(|exif| Orientation::from_exif_chunk(&exif)),
+        _ => decoder.orientation().ok(),
+    };
+    let is_turned = orientation.is_some_and(|orientation| orientation != Orientation::NoTransforms);
+    Some((Measured::of(&decoder, format), is_turned))
 }
 
 /// Why there is nothing of an image.
@@ -103,8 +145,9 @@ impl Decoding {
         Taken { from: self, bytes }
     }
 
-    /// Decodes a jpg or png to RGB (3 channels) or gray (1 channel), as it is stored, and gives it to `then`, whose
-    /// failure says that the image does not suit. Waits where others decode large images.
+    /// Decodes an image, of a gif its first frame, to RGB (3 channels) or gray (1 channel), as it is stored: EXIF's
+    /// orientation is not followed. Gives it to `then`, whose failure says that the image does not suit. Waits where others
+    /// decode large images.
     pub(super) fn decode<T>(
         &self,
         bytes: &[u8],
@@ -113,8 +156,8 @@ impl Decoding {
         if bytes.starts_with(&[0xff, 0xd8]) && !jpeg_is_whole(bytes) {
             return Err(Fault::Undecodable("the JPEG is cut off: its end marker is missing".into()));
         }
-        let decoder = decoder(Cursor::new(bytes)).map_err(Fault::Undecodable)?;
-        let measured = Measured::of(&decoder);
+        let (decoder, format, _) = decoder(Cursor::new(bytes)).map_err(Fault::Undecodable)?;
+        let measured = Measured::of(&decoder, format);
         let (h, w) = (measured.height, measured.width);
         if h == 0 || w == 0 {
             return Err(Fault::Undecodable("the image has no pixels".into()));

@@ -4,6 +4,7 @@ use super::dataset::Dataset;
 use super::formats::class_order;
 use super::formats::raw::{Request, Role};
 use super::labels::StoredLabels;
+use super::layout::DataLayout;
 use super::model::Model;
 use super::preprocess::{Preprocess, PreprocessFile};
 use crate::observe::Monitor;
@@ -42,6 +43,8 @@ pub struct Sources<'a> {
     pub preprocess: &'a PreprocessFile,
     /// What the network is for; `None` takes what tail and labels say.
     pub task: Option<Task>,
+    /// Where the channels of `.npz` data are; told by their shapes where `None`.
+    pub layout: Option<DataLayout>,
 }
 
 impl Inputs {
@@ -60,6 +63,8 @@ impl Inputs {
             outputs: model.network.shape(model.network.output).elements(),
             preprocess: &preprocess,
             classes: classes.as_deref(),
+            input: Some(&model.input),
+            layout: sources.layout,
         };
         let mut echo = Vec::new();
         let open = |path: Option<&Path>, role: Role, name: &str| -> anyhow::Result<Option<Dataset>> {
@@ -85,6 +90,7 @@ impl Inputs {
             let line = format!("{name}: {}, {}", data.path().display(), data.describe()?);
             monitor.note(&line);
             echo.push(line);
+            data.warnings().iter().for_each(|warning| monitor.warn(warning));
         }
         if !echo.is_empty() {
             let line = format!("task: {}, since {}", objective.task, resolved.because);

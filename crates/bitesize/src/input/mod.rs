@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`inputs`] (everything, opened and checked against each other), [`model`], [`dataset`] (labelled
 //! samples, whatever they are stored as) with [`batch`], [`preprocess`], [`pixels`], `decode`, [`split`] (which samples serve what).
-//! [`formats`] finds out what a path holds; a file of it for each.
+//! `layout` says where channels are. [`formats`] finds out what a path holds; a file of it for each.
 
 pub mod batch;
 pub mod dataset;
@@ -11,16 +11,19 @@ pub mod error;
 pub mod formats;
 pub mod inputs;
 pub(crate) mod labels;
+mod layout;
 pub mod model;
 pub mod pixels;
 pub mod preprocess;
 pub mod split;
+mod webp;
 
 pub use batch::{Batch, Values};
 pub use dataset::Dataset;
 pub use error::DataError;
 pub use formats::{Request, Role, class_order};
 pub use inputs::{Inputs, Sources};
+pub use layout::DataLayout;
 pub use model::Model;
 pub use preprocess::{Channels, PerChannel, Preprocess, PreprocessFile};
 pub use split::{Shares, Split};

@@ -5,6 +5,7 @@ use crate::files;
 use crate::hash::sha256;
 use crate::observe::Monitor;
 use anyhow::Context as _;
+use bitesize_import::Layout;
 use bitesize_ir::{Network, PolicySpace};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,8 @@ pub struct Model {
     pub path: PathBuf,
     /// Of the file's bytes, in hexadecimal.
     pub sha256: String,
+    /// How the file's own input runs over the network's.
+    pub input: Layout,
     /// After every rewrite.
     pub network: Network,
     /// Its free widths.
@@ -36,7 +39,8 @@ impl Model {
         for note in &imported.notes {
             monitor.note(note);
         }
-        let (operators, tail, output) = (imported.network.nodes.len(), imported.network.tail, imported.output);
+        let (input, output) = (imported.input.layout, imported.output);
+        let (operators, tail) = (imported.network.nodes.len(), imported.network.tail);
         let (network, log) = bitesize_ir::rewrite::rewrite(imported.network)
             .with_context(|| format!("`{}` is not a network that can be quantized", path.display()))?;
         let rewrites = log.to_string();
@@ -53,7 +57,7 @@ impl Model {
             tail.map_or(String::new(), |tail| format!(", final {tail} dropped")),
         ));
         let space = PolicySpace::of(&network);
-        Ok(Self { path: path.to_owned(), sha256, network, space, rewrites, output })
+        Ok(Self { path: path.to_owned(), sha256, input, output, network, space, rewrites })
     }
 
     /// Folds `preprocess` into the first layer, so that the network takes raw `u8` pixels.

@@ -71,9 +71,9 @@ pub struct PreprocessFile {
     /// The network's channel order; by its number of channels where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<Channels>,
-    /// Added to every label.
+    /// Added to every label; may be negative.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub label_offset: Option<usize>,
+    pub label_offset: Option<i64>,
 }
 
 impl PreprocessFile {
@@ -117,8 +117,8 @@ pub struct Preprocess {
     pub keep_aspect: bool,
     /// The network's channel order; `None` for inputs of neither 1 nor 3 channels, which are taken as they are.
     pub channels: Option<Channels>,
-    /// Added to every label.
-    pub label_offset: usize,
+    /// Added to every label; may be negative.
+    pub label_offset: i64,
     shape: Shape,
 }
 
@@ -256,7 +256,7 @@ impl Preprocess {
         if let Some(channels) = self.channels {
             text += &format!(", {}", format!("{channels:?}").to_lowercase());
         }
-        if self.label_offset > 0 {
+        if self.label_offset != 0 {
             text += &format!(", label offset {}", self.label_offset);
         }
         text

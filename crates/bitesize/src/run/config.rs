@@ -1,7 +1,7 @@
 //! `config.toml`: everything that reproduces a run.
 
 use super::provenance::{Difference, Provenance};
-use crate::input::PreprocessFile;
+use crate::input::{DataLayout, PreprocessFile};
 use crate::target::PlatformName;
 use crate::task::Task;
 use bitesize_codegen::{EmitOptions, check_name};
@@ -82,6 +82,9 @@ pub struct DataConfig {
     /// For the final figures.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub val: Option<PathBuf>,
+    /// Where the channels of `.npz` data are, where their shapes do not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layout: Option<DataLayout>,
 }
 
 /// How ranges are found.

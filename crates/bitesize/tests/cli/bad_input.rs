@@ -50,7 +50,7 @@ fn data_folders() {
         fs::create_dir_all(folder.join("data/cat")).unwrap();
         e.train = folder.join("data").display().to_string();
     };
-    check(no_images, &[], 1, &["hold no jpg or png"]);
+    check(no_images, &[], 1, &["hold no jpg, png, bmp, gif and webp files"]);
     let missing = |e: &mut Example, _: &Path| e.train = "not/there".into();
     check(missing, &[], 1, &["cannot read `not/there`"]);
     let not_data = |e: &mut Example, _: &Path| e.train = e.model.clone();

@@ -1,22 +1,24 @@
 //! The binary as its users meet it: exit codes, what it says and where, and what it leaves on disk.
 
+mod arrays;
 mod bad_input;
 mod commands;
+#[path = "../common/mod.rs"]
+mod common;
 mod constraints;
 mod data;
 mod edited;
 mod fit;
 mod hostile;
+mod images;
 mod nasty_names;
 mod outlier;
+mod pack;
 mod pareto;
 mod proof;
 mod resume;
 mod sizes;
 mod tasks;
-
-#[path = "../common/mod.rs"]
-mod common;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

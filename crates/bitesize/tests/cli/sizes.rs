@@ -1,10 +1,11 @@
 //! Data and files that promise far more than they hold, never end, or lead in circles.
 
+use crate::pack::{header, npy, zip};
 use crate::{Example, fit_args, run, scratch, unproven};
 use bitesize::input::{Dataset, Preprocess, PreprocessFile, Request, Role};
 use bitesize_ir::Shape;
 use flate2::Compression;
-use flate2::write::{DeflateEncoder, GzEncoder};
+use flate2::write::GzEncoder;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
@@ -12,7 +13,7 @@ use std::path::Path;
 fn open(path: &Path, shape: Shape) -> Result<Dataset, String> {
     let file = PreprocessFile { size: Some([shape.h, shape.w]), ..Default::default() };
     let preprocess = Preprocess::checked(&file, shape).unwrap();
-    let request = Request { shape, outputs: 10, preprocess: &preprocess, classes: None };
+    let request = Request::new(shape, 10, &preprocess);
     let full = |error: bitesize::input::DataError| format!("{:#}", anyhow::Error::from(error));
     Dataset::open(path, Role::Train, &request).map_err(full)
 }
@@ -23,59 +24,6 @@ fn check_refused(path: &Path, words: &[&str]) {
     for word in words {
         assert!(error.contains(word), "`{word}` is not in: {error}");
     }
-}
-
-/// An array's bytes: the header `dictionary` before `data`.
-fn npy(dictionary: &str, data: &[u8]) -> Vec<u8> {
-    let mut bytes = b"\x93NUMPY\x02\x00".to_vec();
-    bytes.extend((dictionary.len() as u32).to_le_bytes());
-    bytes.extend(dictionary.as_bytes());
-    bytes.extend(data);
-    bytes
-}
-
-fn header(kind: &str, shape: &str) -> String {
-    format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n")
-}
-
-/// An archive whose directory announces the size of each entry.
-fn zip(path: &Path, entries: &[(&str, &[u8], bool, u64)]) {
-    let (mut file, mut directory) = (Vec::new(), Vec::new());
-    for (name, bytes, is_deflated, announced) in entries {
-        let mut crc = flate2::Crc::new();
-        crc.update(bytes);
-        let packed = if *is_deflated {
-            let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
-            encoder.write_all(bytes).unwrap();
-            encoder.finish().unwrap()
-        } else {
-            bytes.to_vec()
-        };
-        // From the version that is needed on, local header and directory agree.
-        let mut shared = vec![20, 0, 0, 0, if *is_deflated { 8 } else { 0 }, 0, 0, 0, 0, 0];
-        shared.extend(crc.sum().to_le_bytes());
-        shared.extend((packed.len() as u32).to_le_bytes());
-        shared.extend((*announced as u32).to_le_bytes());
-        shared.extend((name.len() as u16).to_le_bytes());
-        shared.extend([0, 0]);
-        directory.extend(b"PK\x01\x02\x14\x00");
-        directory.extend(&shared);
-        directory.extend([0; 10]);
-        directory.extend((file.len() as u32).to_le_bytes());
-        directory.extend(name.as_bytes());
-        file.extend(b"PK\x03\x04");
-        file.extend(&shared);
-        file.extend(name.as_bytes());
-        file.extend(packed);
-    }
-    let at = file.len() as u32;
-    file.extend(&directory);
-    file.extend(b"PK\x05\x06\x00\x00\x00\x00");
-    file.extend([entries.len() as u8, 0, entries.len() as u8, 0]);
-    file.extend((directory.len() as u32).to_le_bytes());
-    file.extend(at.to_le_bytes());
-    file.extend([0, 0]);
-    fs::write(path, file).unwrap();
 }
 
 #[test]

@@ -56,5 +56,6 @@ pub(super) fn read(batches: &[PathBuf]) -> Result<Raw, DataError> {
         samples: labels.len(),
         labels: Some(StoredLabels::classes(labels)),
         class_count: 10,
+        warnings: Vec::new(),
     })
 }

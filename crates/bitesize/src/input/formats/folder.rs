@@ -1,11 +1,16 @@
-//! Class folders: `data/<class>/**/*.{jpg,jpeg,png}`.
+//! Class folders: image files anywhere below `data/<class>`.
 
-use super::raw::{Raw, Source};
+use super::headers;
+use super::raw::{Raw, Request, Source};
 use crate::files;
+use crate::input::decode::READ;
 use crate::input::error::DataError;
 use crate::input::labels::StoredLabels;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+
+/// The file that lists classes in their order.
+const CLASSES: &str = "classes.txt";
 
 /// What lies in a folder, by name; hidden entries are left out.
 pub(super) fn sorted_entries(path: &Path) -> Result<Vec<PathBuf>, DataError> {
@@ -24,18 +29,27 @@ fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
+/// Extensions of the formats that are read; which of them a file is shows in its bytes.
+const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "png", "bmp", "gif", "webp"];
+
+/// The extension in lower case, empty where there is none.
+fn extension(path: &Path) -> String {
+    path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase()
+}
+
 fn is_image(path: &Path) -> bool {
-    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-    matches!(extension.as_str(), "jpg" | "jpeg" | "png")
+    EXTENSIONS.contains(&extension(path).as_str())
 }
 
 /// The lines of `classes.txt` in `path` or its parent.
 fn classes_file(path: &Path) -> Result<Option<Vec<String>>, DataError> {
     let absolute = std::path::absolute(path).map_err(DataError::io(path))?;
     for folder in [Some(absolute.as_path()), absolute.parent()].into_iter().flatten() {
-        let file = folder.join("classes.txt");
+        let file = folder.join(CLASSES);
         if file.is_file() {
             let text = files::read_text(&file).map_err(DataError::io(&file))?;
+            // Editors on Windows begin a text with a byte-order mark.
+            let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
             let lines: Vec<String> = text.lines().map(|l| l.trim().to_owned()).filter(|l| !l.is_empty()).collect();
             let distinct: BTreeSet<&String> = lines.iter().collect();
             if distinct.len() != lines.len() {
@@ -78,9 +92,9 @@ pub fn class_order(paths: &[&Path]) -> Result<Option<Vec<String>>, DataError> {
     })
 }
 
-pub(super) fn read(path: &Path, classes: Option<&[String]>) -> Result<Raw, DataError> {
+pub(super) fn read(path: &Path, request: &Request) -> Result<Raw, DataError> {
     let own;
-    let classes = match classes {
+    let classes = match request.classes {
         Some(classes) => classes,
         None => {
             own = class_order(&[path])?.unwrap_or_default();
@@ -88,38 +102,46 @@ pub(super) fn read(path: &Path, classes: Option<&[String]>) -> Result<Raw, DataE
         }
     };
     let index: HashMap<&str, usize> = classes.iter().enumerate().map(|(i, c)| (c.as_str(), i)).collect();
-    let mut found = Images::default();
+    let mut found = Found::default();
     found.enter(path)?;
     let mut labels = Vec::new();
-    for folder in sorted_entries(path)?.into_iter().filter(|e| e.is_dir()) {
+    let (folders, beside): (Vec<PathBuf>, _) = sorted_entries(path)?.into_iter().partition(|e| e.is_dir());
+    found.others.extend(beside.into_iter().filter(|file| name(file) != CLASSES));
+    for folder in folders {
         let Some(&label) = index.get(name(&folder).as_str()) else {
             return Err(DataError::unusable(&folder, "the folder's name is not a line of classes.txt"));
         };
         found.collect(&folder)?;
         labels.resize(found.files.len(), label as i64);
     }
+    let left_out = found.left_out(path);
     let files = found.files;
     if files.is_empty() {
-        return Err(DataError::unusable(path, "its class folders hold no jpg or png files"));
+        let problem = format!("its class folders hold no {READ} files");
+        return Err(DataError::unusable(path, left_out.map_or(problem.clone(), |text| format!("{problem}: {text}"))));
     }
+    let warnings = left_out.into_iter().chain(headers::check(path, &files, request.preprocess)?).collect();
     Ok(Raw {
         format: "class folders",
         samples: files.len(),
         source: Source::Files(files),
         labels: Some(StoredLabels::classes(labels)),
         class_count: classes.len(),
+        warnings,
     })
 }
 
-/// The image files found so far.
+/// The files found so far.
 #[derive(Default)]
-struct Images {
+struct Found {
     files: Vec<PathBuf>,
+    /// Those that are no images of a class.
+    others: Vec<PathBuf>,
     /// The folders that were entered: where each really lies, and the path by which it was reached.
     entered: HashMap<PathBuf, PathBuf>,
 }
 
-impl Images {
+impl Found {
     /// Notes that a folder is read; one that links reach twice would give its images twice, or never end.
     fn enter(&mut self, folder: &Path) -> Result<(), DataError> {
         let real = std::fs::canonicalize(folder).map_err(DataError::io(folder))?;
@@ -144,8 +166,45 @@ impl Images {
                 let metadata = std::fs::metadata(&entry).map_err(DataError::io(&entry))?;
                 files::check_regular(&metadata).map_err(DataError::io(&entry))?;
                 self.files.push(entry);
+            } else {
+                self.others.push(entry);
             }
         }
         Ok(())
+    }
+
+    /// What is said of the files below `root` that are no images of a class: how many of each extension, and the first.
+    fn left_out(&self, root: &Path) -> Option<String> {
+        const SHOWN: usize = 3;
+        if self.others.is_empty() {
+            return None;
+        }
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for file in &self.others {
+            let kind = match extension(file) {
+                _ if is_image(file) => "images outside of class folders".into(),
+                none if none.is_empty() => "without extension".into(),
+                extension => format!(".{extension}"),
+            };
+            *counts.entry(kind).or_default() += 1;
+        }
+        let mut counts: Vec<(String, usize)> = counts.into_iter().collect();
+        counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let mut kinds: Vec<String> =
+            counts.iter().take(2 * SHOWN).map(|(kind, count)| format!("{count} {kind}")).collect();
+        let rest: usize = counts.iter().skip(2 * SHOWN).map(|(_, count)| count).sum();
+        if rest > 0 {
+            kinds.push(format!("{rest} others"));
+        }
+        let below = |file: &PathBuf| format!("`{}`", file.strip_prefix(root).unwrap_or(file).display());
+        let first: Vec<String> = self.others.iter().take(SHOWN).map(below).collect();
+        Some(format!(
+            "{} files of `{}` are left out ({}): {}{}; {READ} files in class folders are read",
+            self.others.len(),
+            root.display(),
+            kinds.join(", "),
+            first.join(", "),
+            if self.others.len() > SHOWN { ", ..." } else { "" },
+        ))
     }
 }

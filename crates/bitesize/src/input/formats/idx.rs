@@ -105,5 +105,6 @@ pub(super) fn read(pair: &Pair) -> Result<Raw, DataError> {
         samples: labels.len(),
         labels: Some(StoredLabels::classes(labels.into_iter().map(i64::from).collect())),
         class_count,
+        warnings: Vec::new(),
     })
 }

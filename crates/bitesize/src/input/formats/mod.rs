@@ -2,9 +2,11 @@
 
 mod cifar;
 mod folder;
+mod headers;
 mod idx;
 mod npy;
 mod npz;
+mod places;
 pub(crate) mod raw;
 mod unpacked;
 mod zip;
@@ -25,14 +27,18 @@ pub(crate) fn read(path: &Path, role: Role, request: &Request) -> Result<Raw, Da
         files::check_regular(&meta).map_err(DataError::io(path))?;
         return match extension.as_str() {
             "npz" => npz::read(path, request),
-            "bin" => cifar::read(&[path.to_owned()]),
+            "bin" => {
+                refuse_layout(path, request)?;
+                cifar::read(&[path.to_owned()])
+            }
             _ => Err(DataError::unusable(
                 path,
-                "not a known data format: give a folder of class folders, an .npz with x and y, a CIFAR-10 .bin, or a \
+                "not a known data format: give a folder of class folders, an .npz with x (and y), a CIFAR-10 .bin, or a \
                  folder with .bin or IDX files",
             )),
         };
     }
+    refuse_layout(path, request)?;
     let entries = folder::sorted_entries(path)?;
     if let Some(pair) = idx::find(&entries, role) {
         return idx::read(&pair);
@@ -42,11 +48,19 @@ pub(crate) fn read(path: &Path, role: Role, request: &Request) -> Result<Raw, Da
         return cifar::read(&batches);
     }
     if entries.iter().any(|e| e.is_dir()) {
-        return folder::read(path, request.classes);
+        return folder::read(path, request);
     }
     Err(DataError::unusable(
         path,
-        "the folder holds no data: expected class folders with jpg or png files, CIFAR-10 .bin files, or IDX files \
+        "the folder holds no data: expected class folders with image files, CIFAR-10 .bin files, or IDX files \
          (images and labels)",
     ))
+}
+
+/// Refuses a layout that is asked for where the format itself says which axis is which.
+fn refuse_layout(path: &Path, request: &Request) -> Result<(), DataError> {
+    let Some(layout) = request.layout else { return Ok(()) };
+    let problem =
+        format!("--data-layout {layout} is for .npz files, and these data say themselves how they run: leave it out");
+    Err(DataError::unusable(path, problem))
 }

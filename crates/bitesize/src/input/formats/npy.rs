@@ -1,5 +1,6 @@
 //! One array in NumPy's format (NEP 1, versions 1.0 to 3.0): a header, then the elements.
 
+use super::places::{Part, Places};
 use std::io::Read;
 
 /// The longest header that is read: NumPy's own takes 128 bytes for an array of numbers.
@@ -8,21 +9,74 @@ const MAX_HEADER_BYTES: usize = 1 << 14;
 /// The most axes of an array, as in NumPy 1.
 const MAX_AXES: usize = 32;
 
+/// The types of elements that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Bool,
+    U8,
+    U16,
+    U32,
+    U64,
+    I8,
+    I16,
+    I32,
+    I64,
+    F16,
+    F32,
+    F64,
+}
+
+use Kind::{Bool, F16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64};
+
+/// As NumPy writes it in a header, as NumPy calls it, and its bytes.
+const KINDS: [(&str, Kind, &str, usize); 12] = [
+    ("b1", Bool, "bool", 1),
+    ("u1", U8, "uint8", 1),
+    ("u2", U16, "uint16", 2),
+    ("u4", U32, "uint32", 4),
+    ("u8", U64, "uint64", 8),
+    ("i1", I8, "int8", 1),
+    ("i2", I16, "int16", 2),
+    ("i4", I32, "int32", 4),
+    ("i8", I64, "int64", 8),
+    ("f2", F16, "float16", 2),
+    ("f4", F32, "float32", 4),
+    ("f8", F64, "float64", 8),
+];
+
+impl Kind {
+    fn row(self) -> &'static (&'static str, Kind, &'static str, usize) {
+        KINDS.iter().find(|(_, kind, ..)| *kind == self).expect("every kind has a row")
+    }
+
+    /// As NumPy calls it.
+    pub(super) fn name(self) -> &'static str {
+        self.row().2
+    }
+
+    fn bytes(self) -> usize {
+        self.row().3
+    }
+
+    /// Whether it holds floating-point numbers.
+    pub(super) fn is_real(self) -> bool {
+        matches!(self, F16 | F32 | F64)
+    }
+}
+
 /// The type of an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Element {
-    /// `u`nsigned, `i`nteger or `f`loat.
-    pub(super) kind: char,
-    /// 1, 2, 4 or 8.
-    pub(super) bytes: usize,
+    pub(super) kind: Kind,
     is_big_endian: bool,
 }
 
 /// What a header announces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
-    /// `None` where elements are no integers or floats of 8 to 64 bits.
-    pub(super) element: Option<Element>,
+    element: Option<Element>,
+    /// The type of the elements as the header says it.
+    descriptor: String,
     pub(super) shape: Vec<usize>,
     /// Number of elements.
     pub(super) count: usize,
@@ -84,20 +138,8 @@ fn element(descriptor: &str) -> Option<Element> {
         ">" => true,
         _ => return None,
     };
-    let (kind, bytes) = match kind {
-        "u1" => ('u', 1),
-        "u2" => ('u', 2),
-        "u4" => ('u', 4),
-        "u8" => ('u', 8),
-        "i1" => ('i', 1),
-        "i2" => ('i', 2),
-        "i4" => ('i', 4),
-        "i8" => ('i', 8),
-        "f4" => ('f', 4),
-        "f8" => ('f', 8),
-        _ => return None,
-    };
-    Some(Element { kind, bytes, is_big_endian })
+    let (_, kind, ..) = KINDS.iter().find(|(name, ..)| *name == kind)?;
+    Some(Element { kind: *kind, is_big_endian })
 }
 
 impl Header {
@@ -128,12 +170,12 @@ impl Header {
         let header = Self::parse(&text)?;
         let data = size - (8 + width + length) as u64;
         if let Some(element) = header.element
-            && (header.count as u64).checked_mul(element.bytes as u64) != Some(data)
+            && (header.count as u64).checked_mul(element.kind.bytes() as u64) != Some(data)
         {
             let Self { shape, .. } = header;
             return Err(format!(
                 "its header announces the shape {shape:?} with elements of {} bytes, but {data} bytes follow it",
-                element.bytes
+                element.kind.bytes()
             ));
         }
         Ok(header)
@@ -174,19 +216,30 @@ impl Header {
         let product = shape.iter().try_fold(1usize, |product, size| product.checked_mul((*size).max(1)));
         let count = product.ok_or_else(|| format!("its header announces the impossible shape {shape:?}"))?;
         let count = if shape.contains(&0) { 0 } else { count };
-        Ok(Self { element: element(descriptor), shape, count, is_fortran })
+        Ok(Self { element: element(descriptor), descriptor: descriptor.to_owned(), shape, count, is_fortran })
     }
 
-    /// Hands the elements over as they are stored, each with its place in row-major order.
+    /// What the elements are.
+    ///
+    /// # Errors
+    /// A sentence: neither truth values nor integers or floats of 8 to 64 bits.
+    pub(super) fn kind(&self) -> Result<Kind, String> {
+        self.element.map(|element| element.kind).ok_or_else(|| {
+            format!("its elements are of the type `{}`, not numbers that are read", self.descriptor.escape_debug())
+        })
+    }
+
+    /// Hands the elements over as they are stored, each with its place; `axes` say where each axis leads.
     ///
     /// # Errors
     /// Bytes that cannot be read, or what `put` says of an element.
     pub(super) fn each<const N: usize>(
         &self,
         bytes: &mut impl Read,
+        axes: &[Vec<Part>],
         mut put: impl FnMut(usize, [u8; N]) -> Result<(), String>,
     ) -> Result<(), String> {
-        let mut places = Places::of(self);
+        let mut places = Places::new(axes, self.is_fortran);
         let mut buffer = vec![0; 1 << 16];
         let mut left = self.count;
         while left > 0 {
@@ -203,46 +256,64 @@ impl Header {
         }
         Ok(())
     }
-}
 
-/// Where stored elements lie in row-major order, one after the other.
-enum Places {
-    Running(usize),
-    Fortran { shape: Vec<usize>, strides: Vec<usize>, at: Vec<usize>, place: usize },
-}
-
-impl Places {
-    fn of(header: &Header) -> Self {
-        if !header.is_fortran {
-            return Self::Running(0);
+    /// As [`Self::each`], the elements turned to reals: those of 16 bits and fewer, and floats, without a loss.
+    ///
+    /// # Errors
+    /// As [`Self::each`]; elements of another type.
+    pub(super) fn each_real(
+        &self,
+        bytes: &mut impl Read,
+        axes: &[Vec<Part>],
+        mut put: impl FnMut(usize, f64) -> Result<(), String>,
+    ) -> Result<(), String> {
+        macro_rules! reals {
+            ($type:ty) => {
+                self.each(bytes, axes, |place, word| put(place, f64::from(<$type>::from_le_bytes(word))))
+            };
         }
-        let shape = header.shape.clone();
-        let mut strides = vec![1; shape.len()];
-        for axis in (1..shape.len()).rev() {
-            strides[axis - 1] = strides[axis] * shape[axis].max(1);
+        match self.kind()? {
+            U8 => reals!(u8),
+            I8 => reals!(i8),
+            U16 => reals!(u16),
+            I16 => reals!(i16),
+            F16 => reals!(half::f16),
+            F32 => reals!(f32),
+            F64 => reals!(f64),
+            other => Err(format!("its elements are {}, no reals", other.name())),
         }
-        Self::Fortran { at: vec![0; shape.len()], shape, strides, place: 0 }
     }
 
-    fn next(&mut self) -> usize {
-        match self {
-            Self::Running(place) => {
-                *place += 1;
-                *place - 1
-            }
-            Self::Fortran { shape, strides, at, place } => {
-                let current = *place;
-                for axis in 0..shape.len() {
-                    at[axis] += 1;
-                    *place += strides[axis];
-                    if at[axis] < shape[axis] {
-                        break;
-                    }
-                    at[axis] = 0;
-                    *place -= strides[axis] * shape[axis];
-                }
-                current
-            }
+    /// As [`Self::each`], the elements turned to integers.
+    ///
+    /// # Errors
+    /// As [`Self::each`]; elements of another type, or an integer of more than 63 bits.
+    pub(super) fn each_integer(
+        &self,
+        bytes: &mut impl Read,
+        axes: &[Vec<Part>],
+        mut put: impl FnMut(usize, i64) -> Result<(), String>,
+    ) -> Result<(), String> {
+        macro_rules! integers {
+            ($type:ty) => {
+                self.each(bytes, axes, |place, word| {
+                    let number = <$type>::from_le_bytes(word);
+                    put(place, i64::try_from(number).map_err(|_| format!("it holds {number}, which is too large"))?)
+                })
+            };
+        }
+        match self.kind()? {
+            // NumPy takes every byte but 0 as true.
+            Bool => self.each(bytes, axes, |place, [byte]| put(place, i64::from(byte != 0))),
+            U8 => integers!(u8),
+            U16 => integers!(u16),
+            U32 => integers!(u32),
+            U64 => integers!(u64),
+            I8 => integers!(i8),
+            I16 => integers!(i16),
+            I32 => integers!(i32),
+            I64 => integers!(i64),
+            other => Err(format!("its elements are {}, no integers", other.name())),
         }
     }
 }
@@ -251,22 +322,24 @@ impl Places {
 mod tests {
     use super::*;
 
-    /// Kind and width of the elements, the shape, and whether the order is Fortran's.
-    type Parsed = (Option<(char, usize)>, Vec<usize>, bool);
+    /// The elements, the shape, and whether the order is Fortran's.
+    type Parsed = (Option<Kind>, Vec<usize>, bool);
 
     fn parsed(text: &str) -> Result<Parsed, String> {
         let header = Header::parse(text)?;
-        Ok((header.element.map(|e| (e.kind, e.bytes)), header.shape, header.is_fortran))
+        Ok((header.element.map(|e| e.kind), header.shape, header.is_fortran))
     }
 
     #[test]
     fn headers_are_what_numpy_writes() {
         let check = |text: &str, expected| assert_eq!(parsed(text), Ok(expected), "{text}");
-        check("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }   \n", (Some(('f', 4)), vec![2, 3], false));
-        check("{'descr': '|u1', 'fortran_order': True, 'shape': (7,)}", (Some(('u', 1)), vec![7], true));
-        check("{\"shape\": (), 'descr': '>i8', 'fortran_order': False}", (Some(('i', 8)), vec![], false));
-        check("{'descr': '<i8', 'fortran_order': False, 'shape': (2L, 3L), }", (Some(('i', 8)), vec![2, 3], false));
-        check("{'descr': '<f2', 'fortran_order': False, 'shape': (1,), }", (None, vec![1], false));
+        check("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }   \n", (Some(F32), vec![2, 3], false));
+        check("{'descr': '|u1', 'fortran_order': True, 'shape': (7,)}", (Some(U8), vec![7], true));
+        check("{\"shape\": (), 'descr': '>i8', 'fortran_order': False}", (Some(I64), vec![], false));
+        check("{'descr': '<i8', 'fortran_order': False, 'shape': (2L, 3L), }", (Some(I64), vec![2, 3], false));
+        check("{'descr': '<f2', 'fortran_order': False, 'shape': (1,), }", (Some(F16), vec![1], false));
+        check("{'descr': '|b1', 'fortran_order': False, 'shape': (1,), }", (Some(Bool), vec![1], false));
+        check("{'descr': '<c8', 'fortran_order': False, 'shape': (1,), }", (None, vec![1], false));
     }
 
     #[test]
@@ -288,17 +361,58 @@ mod tests {
         }
     }
 
+    fn header(descriptor: &str, count: usize) -> Header {
+        Header::parse(&format!("{{'descr': '{descriptor}', 'fortran_order': False, 'shape': ({count},), }}")).unwrap()
+    }
+
     #[test]
-    fn fortran_order_is_turned_to_row_major() {
-        let header = Header { element: element("<u1"), shape: vec![2, 3], count: 6, is_fortran: true };
-        let mut found = vec![0; 6];
-        let mut bytes: &[u8] = &[0, 3, 1, 4, 2, 5];
-        header
-            .each(&mut bytes, |place, [byte]: [u8; 1]| {
-                found[place] = byte;
+    fn numbers_are_turned_without_a_loss() {
+        let reals = |descriptor: &str, bytes: &[u8], expected: &[f64]| {
+            let (header, mut found) = (header(descriptor, expected.len()), Vec::new());
+            let axes = Places::row_major(&header.shape);
+            let put = |_, value| {
+                found.push(value);
                 Ok(())
-            })
-            .unwrap();
-        assert_eq!(found, [0, 1, 2, 3, 4, 5]);
+            };
+            header.each_real(&mut &bytes[..], &axes, put).unwrap();
+            assert_eq!(found, expected, "{descriptor}");
+        };
+        reals("|i1", &[0x80, 0x7f, 0xff], &[-128.0, 127.0, -1.0]);
+        reals("<i2", &[0x00, 0x80, 0xff, 0x7f], &[-32768.0, 32767.0]);
+        reals(">i2", &[0x80, 0x00, 0x7f, 0xff], &[-32768.0, 32767.0]);
+        reals("<u2", &[0xff, 0xff, 0x01, 0x00], &[65535.0, 1.0]);
+        // One, a third rounded to 11 bits, the greatest, the least above zero.
+        let third = 0.333_251_953_125;
+        reals("<f2", &[0x00, 0x3c, 0x55, 0x35, 0xff, 0x7b, 0x01, 0x00], &[1.0, third, 65504.0, 2f64.powi(-24)]);
+        reals(">f2", &[0x3c, 0x00], &[1.0]);
+        reals(">f4", &1.5f32.to_be_bytes(), &[1.5]);
+        reals("<f8", &0.1f64.to_le_bytes(), &[0.1]);
+    }
+
+    #[test]
+    fn integers_of_every_width_and_sign() {
+        let check = |descriptor: &str, bytes: &[u8], expected: Result<&[i64], &str>| {
+            let header = header(descriptor, bytes.len() / header(descriptor, 1).kind().unwrap().bytes());
+            let (axes, mut found) = (Places::row_major(&header.shape), Vec::new());
+            let put = |_, value| {
+                found.push(value);
+                Ok(())
+            };
+            let read = header.each_integer(&mut &bytes[..], &axes, put);
+            match expected {
+                Ok(expected) => assert_eq!((read, found.as_slice()), (Ok(()), expected), "{descriptor}"),
+                Err(words) => assert!(read.unwrap_err().contains(words), "{descriptor}"),
+            }
+        };
+        check("|b1", &[0, 1, 2], Ok(&[0, 1, 1]));
+        check("|i1", &[0xff, 0x80], Ok(&[-1, -128]));
+        check("|u1", &[0xff], Ok(&[255]));
+        check("<i2", &[0xfe, 0xff], Ok(&[-2]));
+        check(">u2", &[0xff, 0xfe], Ok(&[65534]));
+        check("<u4", &[0xff; 4], Ok(&[4_294_967_295]));
+        check(">i4", &[0xff, 0xff, 0xff, 0xfd], Ok(&[-3]));
+        check("<i8", &[0xff; 8], Ok(&[-1]));
+        check("<u8", &[0xff; 8], Err("18446744073709551615, which is too large"));
+        check("<f4", &[0; 4], Err("float32, no integers"));
     }
 }

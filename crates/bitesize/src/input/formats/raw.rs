@@ -1,7 +1,9 @@
 //! What a reader of one format is told and hands over.
 
 use crate::input::labels::StoredLabels;
+use crate::input::layout::DataLayout;
 use crate::input::preprocess::Preprocess;
+use bitesize_import::Layout;
 use bitesize_ir::Shape;
 use std::path::PathBuf;
 
@@ -25,6 +27,17 @@ pub struct Request<'a> {
     pub preprocess: &'a Preprocess,
     /// Class names in order, for class folders; `None` takes the order of the folder itself.
     pub classes: Option<&'a [String]>,
+    /// How the file's own input runs over `shape`: samples may be stored so too. `None` takes channels last only.
+    pub input: Option<&'a Layout>,
+    /// Where the channels of an `.npz` are; told by its shape where `None`.
+    pub layout: Option<DataLayout>,
+}
+
+impl<'a> Request<'a> {
+    /// Samples of `shape` with labels below `outputs`, channels last, classes in the order of the folder itself.
+    pub fn new(shape: Shape, outputs: usize, preprocess: &'a Preprocess) -> Self {
+        Self { shape, outputs, preprocess, classes: None, input: None, layout: None }
+    }
 }
 
 /// Where samples come from.
@@ -49,4 +62,6 @@ pub(crate) struct Raw {
     pub(crate) labels: Option<StoredLabels>,
     /// How many classes there are.
     pub(crate) class_count: usize,
+    /// What a user should know of what was not read, or not as it might be.
+    pub(crate) warnings: Vec<String>,
 }

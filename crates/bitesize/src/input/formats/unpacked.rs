@@ -24,6 +24,23 @@ pub(super) fn check_unpacked(unpacked: u64, file_bytes: u64) -> Result<(), Strin
     ))
 }
 
+/// Refuses to keep `count` numbers of `bytes` bytes each from a file of `file_bytes`: they may take more than they are
+/// stored in.
+///
+/// # Errors
+/// A sentence: the sizes, and what to do.
+pub(super) fn check_kept(count: usize, bytes: usize, file_bytes: u64) -> Result<(), String> {
+    let kept = (count as u64).saturating_mul(bytes as u64);
+    if kept <= file_bytes.saturating_add(BEYOND_THE_FILE) {
+        return Ok(());
+    }
+    Err(format!(
+        "its {count} numbers take {kept} bytes in memory, from a file of {file_bytes}; at most {} MiB more than the file \
+         are taken: take fewer samples",
+        BEYOND_THE_FILE >> 20
+    ))
+}
+
 /// Refuses a number of samples that no data set has.
 ///
 /// # Errors
