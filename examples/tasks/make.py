@@ -160,7 +160,7 @@ def bearing():
     real = as_network(x, 1 / 4096)
     network.train(lambda out, y: logistic(out[:, 0], y), real[:TRAIN], y[:TRAIN].astype(np.float32), 800, 0.004)
     network.save("bearing", "Sigmoid", real)
-    save_data("bearing", x, y.astype(np.uint8))
+    save_data("bearing", x[:, :, None], y.astype(np.uint8))
 
 
 def tones():

@@ -200,7 +200,10 @@ pub(crate) fn labels_of(
         Task::Fidelity => Ok(Labels::None(samples_of(stored))),
         Task::Classify if each == outputs && each > 1 => {
             if !stored.are_one_hot(outputs) {
-                return Err("its labels are neither a class for each sample nor one-hot".into());
+                return Err(format!(
+                    "its labels are {}, neither a class for each sample nor one-hot, which the task `classify` takes",
+                    describe(stored)
+                ));
             }
             let class = |row: &[f32]| row.iter().position(|x| *x == 1.0).unwrap_or_default();
             Ok(Labels::Classes(stored.reals().chunks_exact(outputs).map(class).collect()))

@@ -20,6 +20,7 @@ fn fit(name: &str, more: &[&str]) -> (Value, String, String) {
     args.extend(more);
     let ran = run(&args).expect(0, &[]);
     let header = std::fs::read_to_string(Path::new(&out).join("package/model.h")).unwrap();
+    let header = header.split_whitespace().filter(|word| *word != "*").collect::<Vec<_>>().join(" ");
     let report = report(&out);
     drop(folder);
     (report, ran.err + &ran.out, header)
@@ -139,8 +140,10 @@ fn one_output_of_the_field_is_judged_by_its_sign() {
         let data = ("one_output/train.npz", Some("one_output/val.npz"));
         let Some((report, told)) = of_field(model, data.0, data.1, &["--policy", "8/8"]) else { return };
         assert_eq!(report["task"], "binary", "{told}");
+        // The labels are the first network's signs; the other answers below 1/2 everywhere.
         let (float, integer) = both(&report, "/metric");
-        assert!(float > 0.99 && integer >= 0.98, "{model}: {}", report["metric"]);
+        assert!((float == 1.0 || model.contains("sigmoid")) && float - integer <= 0.02, "{}", report["metric"]);
+        assert!(report["fidelity"]["agreement"].as_f64().unwrap() >= 0.98, "{model}: {}", report["fidelity"]);
         assert!(!told.contains("train with Relu"), "{told}");
     }
     // Under a tight budget the reward orders policies as the agreement with float does.
