@@ -16,7 +16,7 @@ fn open(arrays: &[(&str, Vec<u8>)], file: &PreprocessFile, layout: Option<DataLa
     let (folder, _) = scratch();
     let path = folder.path().join("data.npz");
     let named: Vec<String> = arrays.iter().map(|(name, _)| format!("{name}.npy")).collect();
-    let entries: Vec<_> =
+    let entries =
         named.iter().zip(arrays).map(|(name, (_, bytes))| (name.as_str(), bytes.as_slice(), false, bytes.len() as u64));
     zip(&path, &entries.collect::<Vec<_>>());
     let preprocess = Preprocess::checked(file, SHAPE).unwrap();
