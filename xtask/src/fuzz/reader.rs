@@ -6,6 +6,7 @@ use super::{pack, seeds, wire};
 use bitesize::input::{Dataset, Model, Preprocess, PreprocessFile, Request, Role};
 use bitesize::observe::{Monitor, Unobserved};
 use bitesize::run::{Ledger, RunConfig, journal, prepared_layers, weights};
+use bitesize_import::{Axis, Layout};
 use bitesize_ir::Policy;
 use bitesize_ir::target::{CoreCosts, Target};
 use std::fmt::Display;
@@ -36,7 +37,8 @@ pub(super) const READERS: &[Reader] = &[
 /// Opens data and reads all of it.
 fn load(scratch: &Scratch, path: &Path) {
     for preprocess in [&scratch.preprocess, &real_values()] {
-        let request = Request::new(SHAPE, 10, preprocess);
+        let first = Layout::new(&[&[], &[Axis::C], &[Axis::H], &[Axis::W]], SHAPE);
+        let request = Request { input: Some(&first), ..Request::new(SHAPE, 10, preprocess) };
         match Dataset::open(path, Role::Train, &request) {
             Ok(data) => {
                 let all: Vec<usize> = (0..data.len().min(8)).collect();
@@ -91,7 +93,7 @@ fn npz_input(mutator: &mut Mutator, seeds: &[Vec<u8>]) -> Vec<u8> {
     let (kind, shape) = *mutator.pick(seeds::ARRAYS);
     let mut header = seeds::npy_header(kind, shape).into_bytes();
     let mut data = seeds::npy_data(kind);
-    let mut labels = seeds::labels();
+    let mut labels = seeds::labels(*mutator.pick(seeds::LABELS));
     match mutator.below(6) {
         0 => mutator.bytes(&mut data, &[]),
         1 => mutator.bytes(&mut labels, &[]),

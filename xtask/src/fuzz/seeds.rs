@@ -31,13 +31,30 @@ pub(super) fn onnx(_: &Scratch) -> Seeds {
     files("conformance/onnx", "onnx", 8 << 10)
 }
 
-/// Element types and shapes of `x`.
+/// Element types and shapes of `x`, channels last, first, and flattened.
 pub(super) const ARRAYS: &[(&str, &str)] = &[
     ("|u1", "(2, 4, 5, 3)"),
     ("<f4", "(2, 4, 5, 3)"),
     ("<f8", "(2, 4, 5, 3)"),
     (">f4", "(2, 4, 5, 3)"),
     ("|u1", "(2, 12, 5)"),
+    ("|i1", "(2, 3, 4, 5)"),
+    ("<f2", "(2, 4, 5, 3)"),
+    (">i2", "(2, 3, 4, 5)"),
+    ("<u2", "(2, 60)"),
+    ("|u1", "(2, 3, 4, 5)"),
+];
+
+/// Element types and shapes of `y`: how many numbers.
+pub(super) const LABELS: &[(&str, &str, usize)] = &[
+    ("<i8", "(2,)", 2),
+    ("|u1", "(2, 1)", 2),
+    ("|b1", "(2,)", 2),
+    (">i2", "(2,)", 2),
+    ("<f4", "(2,)", 2),
+    ("<f2", "(2, 3)", 6),
+    ("|u1", "(2, 4, 5)", 40),
+    ("<i4", "(2, 2, 2, 2)", 16),
 ];
 
 /// The header of an array.
@@ -45,21 +62,28 @@ pub(super) fn npy_header(kind: &str, shape: &str) -> String {
     format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n")
 }
 
-/// Two samples of an element type.
-pub(super) fn npy_data(kind: &str) -> Vec<u8> {
+/// `count` numbers of an element type.
+fn numbers(kind: &str, count: usize) -> impl Iterator<Item = usize> {
     let width = kind.as_bytes()[2] - b'0';
-    (0..2 * SHAPE.elements() * usize::from(width)).map(|i| (i % 63) as u8).collect()
+    0..count * usize::from(width)
 }
 
-/// The array of their labels.
-pub(super) fn labels() -> Vec<u8> {
-    pack::npy(npy_header("<i8", "(2,)").as_bytes(), &[3, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0])
+/// Two samples of an element type.
+pub(super) fn npy_data(kind: &str) -> Vec<u8> {
+    numbers(kind, 2 * SHAPE.elements()).map(|i| (i % 63) as u8).collect()
+}
+
+/// An array of labels of small numbers.
+pub(super) fn labels((kind, shape, count): (&str, &str, usize)) -> Vec<u8> {
+    let small: Vec<u8> = numbers(kind, count).map(|i| if i % 8 == 0 { 3 } else { 0 }).collect();
+    pack::npy(npy_header(kind, shape).as_bytes(), &small)
 }
 
 pub(super) fn npz(_: &Scratch) -> Seeds {
     let seed = |(at, (kind, shape)): (usize, &(&str, &str))| {
         let x = pack::npy(npy_header(kind, shape).as_bytes(), &npy_data(kind));
-        pack::zip(&[("x.npy", &x, at % 2 == 0), ("y.npy", &labels(), at % 2 == 1)])
+        let y = labels(LABELS[at % LABELS.len()]);
+        pack::zip(&[("x.npy", &x, at % 2 == 0), ("y.npy", &y, at % 2 == 1)])
     };
     Ok(ARRAYS.iter().enumerate().map(seed).collect())
 }
@@ -87,13 +111,48 @@ pub(super) fn png_parts(kind: usize) -> (Vec<u8>, Vec<u8>) {
     (vec![0, 0, 0, 5, 0, 0, 0, 4, bits, color, 0, 0, interlaced], rows)
 }
 
+/// A bmp of 5 x 4 with four colours: packed in runs, or as it is.
+fn palette_bmp(is_packed: bool) -> Vec<u8> {
+    let pixels: Vec<u8> = if is_packed {
+        // A run of five, the end of a row, and the end of the image.
+        [5, 1, 0, 0, 0, 5, 1, 2, 3, 0, 1, 0, 0, 0, 0, 2, 1, 0, 4, 3, 0, 1].to_vec()
+    } else {
+        (0..4 * 8).map(|i| i % 4).collect()
+    };
+    let mut bytes = b"BM".to_vec();
+    for number in [70 + pixels.len() as u32, 0, 70, 40, 5, 4] {
+        bytes.extend(number.to_le_bytes());
+    }
+    bytes.extend([1, 0, 8, 0]);
+    for number in [u32::from(is_packed), pixels.len() as u32, 1, 1, 4, 4] {
+        bytes.extend(number.to_le_bytes());
+    }
+    bytes.extend((0..16).map(|i| i * 15));
+    bytes.extend(pixels);
+    bytes
+}
+
 pub(super) fn images(_: &Scratch) -> Seeds {
     let mut seeds: Vec<Vec<u8>> = (0..3).map(png_parts).map(|(header, rows)| pack::png(&header, &rows)).collect();
     let mut jpeg = Vec::new();
     let pixels: Vec<u8> = (0..16 * 16 * 3).map(|i| (i * 7 % 251) as u8).collect();
     let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 80);
     encoder.write_image(&pixels, 16, 16, image::ExtendedColorType::Rgb8).map_err(|e| e.to_string())?;
-    seeds.push(jpeg);
+    let mut turned = jpeg[..2].to_vec();
+    turned.extend(b"\xff\xe1\0\x22Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0");
+    turned.extend(&jpeg[2..]);
+    seeds.extend([jpeg, turned]);
+    let image = image::RgbImage::from_fn(5, 4, |x, y| image::Rgb([40 * x as u8, 60 * y as u8, 9]));
+    // A WebP that is written here is lossless, which is refused; the lossy one lies in the folder of seeds.
+    for format in [image::ImageFormat::Bmp, image::ImageFormat::Gif, image::ImageFormat::WebP] {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image.write_to(&mut bytes, format).map_err(|e| e.to_string())?;
+        seeds.push(bytes.into_inner());
+    }
+    seeds.extend(files("xtask/seeds", "webp", 4 << 10)?);
+    seeds.extend([palette_bmp(true), palette_bmp(false)]);
+    // A TIFF's first bytes: it is refused.
+    seeds.push(b"II*\0\x08\0\0\0\x01\0\0\x01\x03\0\x01\0\0\0\x05\0\0\0\0\0\0\0".to_vec());
     Ok(seeds)
 }
 

@@ -298,7 +298,12 @@ impl Header {
             ($type:ty) => {
                 self.each(bytes, axes, |place, word| {
                     let number = <$type>::from_le_bytes(word);
-                    put(place, i64::try_from(number).map_err(|_| format!("it holds {number}, which is too large"))?)
+                    put(
+                        place,
+                        i64::try_from(number).map_err(|_| {
+                            format!("element {place} is {number}, which is too large for 64 bits with a sign")
+                        })?,
+                    )
                 })
             };
         }
@@ -412,7 +417,7 @@ mod tests {
         check("<u4", &[0xff; 4], Ok(&[4_294_967_295]));
         check(">i4", &[0xff, 0xff, 0xff, 0xfd], Ok(&[-3]));
         check("<i8", &[0xff; 8], Ok(&[-1]));
-        check("<u8", &[0xff; 8], Err("18446744073709551615, which is too large"));
+        check("<u8", &[0xff; 8], Err("element 0 is 18446744073709551615"));
         check("<f4", &[0; 4], Err("float32, no integers"));
     }
 }
