@@ -501,7 +501,7 @@ fn functions_inside_are_refused_each_by_its_name() {
 
 #[test]
 fn the_table_of_operators_is_complete() {
-    let table = include_str!("../../../docs/import.md");
+    let table = include_str!("../../../../docs/import.md");
     for name in crate::supported_operators() {
         assert!(table.contains(&format!("`{name}`")), "docs/import.md lacks `{name}`");
     }
