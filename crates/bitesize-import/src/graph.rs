@@ -123,7 +123,10 @@ fn needed_in_order(
     let mut producer: HashMap<&str, usize> = HashMap::new();
     for (index, node) in nodes.iter().enumerate() {
         for name in node.output.iter().filter(|name| !name.is_empty()) {
-            if producer.insert(name, index).is_some() || inputs.contains(name.as_str()) || initializers.contains_key(name) {
+            if producer.insert(name, index).is_some()
+                || inputs.contains(name.as_str())
+                || initializers.contains_key(name)
+            {
                 return Err(ImportError::Model(format!("the tensor `{name}` is defined twice")));
             }
         }

@@ -114,15 +114,21 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn new(graph: &'a Graph, constants: &Values) -> Self {
         let reads = graph.reads.iter().map(|(name, count)| (name.as_str(), *count)).collect();
-        let readers = graph.nodes.iter().filter(|reader| !BEHIND_THE_END.contains(&reader.op_type.as_str()));
-        let inside = readers.flat_map(|reader| &reader.input).map(String::as_str).collect();
+        let mut inside: HashSet<&str> = HashSet::new();
+        for node in graph.nodes.iter().rev().filter(|node| !ops::forgets_image(&node.op_type)) {
+            let is_end = BEHIND_THE_END.contains(&node.op_type.as_str());
+            if !is_end || node.output.iter().any(|output| inside.contains(output.as_str())) {
+                inside.extend(node.input.iter().map(String::as_str));
+            }
+        }
         Self { graph, values: constants.clone(), reads, inside }
     }
 
     /// `reading` is `None` where the input's shape is not known.
     fn run(mut self, name: &str, reading: Option<Reading>, budget: Budget) -> Result<Imported, Refused> {
         let graph = self.graph;
-        let (shape, layout) = reading.clone().unwrap_or_else(|| (Shape::new(1, 1, 1), Layout::new(&[], Shape::new(1, 1, 1))));
+        let (shape, layout) =
+            reading.clone().unwrap_or_else(|| (Shape::new(1, 1, 1), Layout::new(&[], Shape::new(1, 1, 1))));
         let mut builder = Builder::new(&shown::name(name), &graph.inputs[0].name, shape, budget);
         let input = Activation::new(TensorId(0), layout);
         for input in &graph.inputs {
@@ -141,7 +147,11 @@ impl<'a> Walk<'a> {
                 }
                 Err(reason) => {
                     let hidden = reason.is_told().then(|| self.function_inside(node)).flatten();
-                    refusals.extend(if reason.is_told() { hidden } else { Some(reason.at(&place(node), &node.op_type)) });
+                    refusals.extend(if reason.is_told() {
+                        hidden
+                    } else {
+                        Some(reason.at(&place(node), &node.op_type))
+                    });
                     if builder.budget.is_exceeded() {
                         break;
                     }
@@ -331,7 +341,8 @@ fn end_with_tail(builder: &mut Builder, output: &mut Activation) -> Result<Optio
     let left_out = std::mem::take(&mut builder.left_out);
     let network = &mut builder.network;
     let is_end = |it: &&LeftOut| it.tensor == network.output && network.consumers(it.tensor).is_empty();
-    let inside: Vec<Refusal> = left_out.iter().filter(|it| !is_end(it)).map(|it| refuse_inside(it.tail, &it.place)).collect();
+    let inside: Vec<Refusal> =
+        left_out.iter().filter(|it| !is_end(it)).map(|it| refuse_inside(it.tail, &it.place)).collect();
     if !inside.is_empty() {
         return Err(inside);
     }

@@ -65,7 +65,9 @@ fn input_dims(
     }
     let Some(shape) = &tensor.shape else {
         if given.is_none() {
-            refuse(Reason::new("it has no shape").hint("give it one: --input-shape 1x3x96x96, in the order of the file"));
+            refuse(
+                Reason::new("it has no shape").hint("give it one: --input-shape 1x3x96x96, in the order of the file"),
+            );
         }
         return given.map(|given| given.dims().to_vec());
     };

@@ -31,8 +31,9 @@ pub(super) fn gemm(node: &mut NodeContext) -> Result<Value, Reason> {
 /// `A * B`; a following Add of a constant is folded later.
 pub(super) fn mat_mul(node: &mut NodeContext) -> Result<Value, Reason> {
     if let Some(Value::Constant(_)) = node.input(0) {
-        return Err(Reason::new("its first factor is a constant")
-            .hint("only activations times constant weights are supported"));
+        return Err(
+            Reason::new("its first factor is a constant").hint("only activations times constant weights are supported")
+        );
     }
     let weights = Matrix::read(node.constant(1, "weight")?, false, 1.0)?;
     let input = node.pending_activation(0)?;

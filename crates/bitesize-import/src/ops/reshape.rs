@@ -29,6 +29,11 @@ fn dims_of(node: &NodeContext, input: &Activation) -> Vec<usize> {
 }
 
 pub(super) fn reshape(node: &mut NodeContext) -> Result<Value, Reason> {
+    let shape = node.short_ints(1, "shape")?.unwrap_or_default();
+    // Height, width and channels are all that an image has, whatever its shape.
+    if shape.iter().filter(|dim| **dim > 1).count() > 3 {
+        return Err(Reason::new(format!("it would cut up axes: an image becomes {shape:?}")).hint(REPACKING));
+    }
     let input = node.pending_activation(0)?;
     let target = reshape_target(node, &dims_of(node, &input))?;
     with_dims(node, &input, &target)

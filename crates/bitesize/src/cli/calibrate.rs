@@ -1,6 +1,6 @@
 //! `bitesize calibrate`.
 
-use crate::args::{CalibrationArgs, PreprocessArgs, absolute};
+use crate::args::{CalibrationArgs, ModelArgs, PreprocessArgs, absolute};
 use crate::console::print;
 use crate::open::{config_of, keep_if_resumable};
 use anyhow::bail;
@@ -20,6 +20,8 @@ use std::path::PathBuf;
 pub(crate) struct CalibrateArgs {
     /// The network, float ONNX
     model: PathBuf,
+    #[command(flatten)]
+    model_input: ModelArgs,
     /// Data to calibrate with: a folder of class folders, .npz, CIFAR-10 .bin, IDX
     #[arg(long, value_name = "DATA")]
     train: PathBuf,
@@ -36,13 +38,19 @@ impl CalibrateArgs {
     pub(crate) fn run(self, monitor: &Monitor) -> anyhow::Result<Ending> {
         let mut folder = RunFolder::open_or_create(&self.output)?;
         let preprocess = self.preprocess.read()?;
-        let sources = Sources { model: &self.model, train: Some(&self.train), val: None, preprocess: &preprocess };
+        let input_shape = self.model_input.input_shape();
+        let sources =
+            Sources { model: &self.model, input_shape, train: Some(&self.train), val: None, preprocess: &preprocess };
         let inputs = Inputs::open(sources, monitor)?;
         let config = RunConfig {
             version: env!("CARGO_PKG_VERSION").into(),
             results_version: RESULTS_VERSION,
             seed: self.calibration.seed,
-            model: ModelConfig { path: absolute(&self.model)?, sha256: inputs.model.sha256.clone() },
+            model: ModelConfig {
+                path: absolute(&self.model)?,
+                sha256: inputs.model.sha256.clone(),
+                input_shape: input_shape.cloned().map(Into::into),
+            },
             data: DataConfig { train: absolute(&self.train)?, train_samples: inputs.train_samples(), val: None },
             preprocess,
             calibration: self.calibration.config(),

@@ -5,6 +5,7 @@
 use crate::ending::usage;
 use crate::input::{Batch, Dataset, Inputs, Model, Shares, Sources, Split};
 use crate::observe::Monitor;
+use crate::run::config::GivenShape;
 use crate::run::names::CONFIG;
 use crate::run::{Commit, Provenance, RESULTS_VERSION, RunConfig, RunFolder, Stage};
 use crate::target::Platform;
@@ -38,7 +39,8 @@ pub fn inputs_of(
     val: Option<&Path>,
     monitor: &Monitor,
 ) -> anyhow::Result<Inputs> {
-    let sources = Sources { model: &config.model.path, train, val, preprocess: &config.preprocess };
+    let input_shape = config.model.input_shape.as_ref().map(GivenShape::get);
+    let sources = Sources { model: &config.model.path, input_shape, train, val, preprocess: &config.preprocess };
     if config.results_version != RESULTS_VERSION {
         bail!(
             "the run was made by results version {} of bitesize ({}), and this is version {RESULTS_VERSION}: use the \
@@ -129,7 +131,7 @@ impl<'a> Opened<'a> {
     /// What network and settings of `tables` say, for what depends on them.
     pub fn made_from(&self, tables: &[&str]) -> Provenance {
         Provenance::new()
-            .with_all(self.config.settings(&["seed", "preprocess"]))
+            .with_all(self.config.settings(&["seed", "preprocess", "model.input_shape"]))
             .with_all(self.config.settings(tables))
             .with("model.sha256", &self.inputs.model.sha256)
     }

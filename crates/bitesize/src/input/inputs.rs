@@ -7,6 +7,7 @@ use super::model::Model;
 use super::preprocess::{Preprocess, PreprocessFile};
 use crate::observe::Monitor;
 use anyhow::{Context as _, bail};
+use bitesize_import::InputShape;
 use std::path::Path;
 
 /// A model with its data.
@@ -28,6 +29,8 @@ pub struct Inputs {
 pub struct Sources<'a> {
     /// The network's file.
     pub model: &'a Path,
+    /// The sizes of its input that the file leaves open.
+    pub input_shape: Option<&'a InputShape>,
     /// Training data.
     pub train: Option<&'a Path>,
     /// Validation data.
@@ -42,7 +45,7 @@ impl Inputs {
     /// # Errors
     /// Anything that cannot be read or does not suit the rest.
     pub fn open(sources: Sources, monitor: &Monitor) -> anyhow::Result<Self> {
-        let mut model = Model::load(sources.model, monitor)?;
+        let mut model = Model::load_sized(sources.model, sources.input_shape, monitor)?;
         let shape = model.network.shape(model.network.input);
         let preprocess = Preprocess::checked(sources.preprocess, shape)?;
         let folders: Vec<&Path> = [sources.train, sources.val].into_iter().flatten().collect();

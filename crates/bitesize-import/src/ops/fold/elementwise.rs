@@ -122,8 +122,12 @@ pub(in crate::ops) fn choose(node: &NodeContext) -> Result<Constant, Reason> {
     let is_first = broadcast_indices(condition, &dims).map(|i| choices[i] != 0);
     let pairs = is_first.zip(broadcast_indices(x, &dims).zip(broadcast_indices(y, &dims)));
     let data = match (&x.data, &y.data) {
-        (Data::Float(x), Data::Float(y)) => pairs.map(|(first, (i, j))| if first { x[i] } else { y[j] }).collect::<Vec<_>>().into(),
-        (Data::Int(x), Data::Int(y)) => pairs.map(|(first, (i, j))| if first { x[i] } else { y[j] }).collect::<Vec<_>>().into(),
+        (Data::Float(x), Data::Float(y)) => {
+            pairs.map(|(first, (i, j))| if first { x[i] } else { y[j] }).collect::<Vec<_>>().into()
+        }
+        (Data::Int(x), Data::Int(y)) => {
+            pairs.map(|(first, (i, j))| if first { x[i] } else { y[j] }).collect::<Vec<_>>().into()
+        }
         _ => return Err(mixed()),
     };
     with_dims(dims, data)

@@ -68,7 +68,6 @@ pub(in crate::ops) fn range(node: &NodeContext) -> Result<Constant, Reason> {
         let steps = steps.filter(|steps| *steps <= MAX_RANGE).map(|steps| steps as usize);
         steps.ok_or_else(|| Reason::new(format!("its range from {start} to {limit} by {delta} does not end")))
     };
-    let overflow = || Reason::new("its integer arithmetic overflows");
     match (start, limit, delta) {
         (Data::Float(start), Data::Float(limit), Data::Float(delta)) => {
             let (start, limit, delta) = (start[0], limit[0], delta[0]);
@@ -78,12 +77,13 @@ pub(in crate::ops) fn range(node: &NodeContext) -> Result<Constant, Reason> {
         }
         (Data::Int(start), Data::Int(limit), Data::Int(delta)) => {
             let (start, limit, delta) = (start[0], limit[0], delta[0]);
-            let distance = limit.checked_sub(start).ok_or_else(overflow)?;
-            let steps = distance.checked_div(delta).ok_or_else(|| Reason::new("its step is 0"))?;
-            let rest = i64::from(steps >= 0 && distance.checked_rem(delta).is_some_and(|rest| rest != 0));
-            // A distance against the direction of the step is an empty range.
-            let forward = distance != 0 && (distance > 0) == (delta > 0);
-            let count = if forward { usize::try_from(steps + rest).map_err(|_| overflow())? } else { 0 };
+            if delta == 0 {
+                return Err(Reason::new("its step is 0"));
+            }
+            // As for floats: the distance over the step, rounded up.
+            let (distance, step) = (i128::from(limit) - i128::from(start), i128::from(delta));
+            let steps = (distance * step.signum() + step.abs() - 1).div_euclid(step.abs()).max(0);
+            let count = usize::try_from(steps).unwrap_or(usize::MAX);
             node.budget().spend(count, 8)?;
             Ok(Constant::ints((0..count as i64).map(|i| start + i * delta).collect()))
         }

@@ -9,8 +9,8 @@ mod pick;
 mod reduce;
 
 pub(super) use elementwise::{
-    abs, add, and, ceil, choose, clip, div, equal, exp, floor, greater, greater_or_equal, less, less_or_equal, log, max,
-    min, modulo, mul, neg, not, or, pow, reciprocal, relu, round, sign, sqrt, sub, sum,
+    abs, add, and, ceil, choose, clip, div, equal, exp, floor, greater, greater_or_equal, less, less_or_equal, log,
+    max, min, modulo, mul, neg, not, or, pow, reciprocal, relu, round, sign, sqrt, sub, sum,
 };
 pub(super) use make::{cast, cast_like, constant, constant_of_shape, expand, identity, range, shape, size};
 pub(super) use pick::{

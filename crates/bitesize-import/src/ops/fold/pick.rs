@@ -146,7 +146,9 @@ pub(in crate::ops) fn split(node: &NodeContext) -> Result<Vec<Constant>, Reason>
         }
         None => {
             if node.int("num_outputs", outputs as i64)? != outputs as i64 || outputs == 0 {
-                return Err(Reason::new(format!("it has {outputs} outputs, and its attribute `num_outputs` says otherwise")));
+                return Err(Reason::new(format!(
+                    "it has {outputs} outputs, and its attribute `num_outputs` says otherwise"
+                )));
             }
             let size = along.div_ceil(outputs);
             (0..outputs).map(|i| size.min(along.saturating_sub(i * size))).collect()

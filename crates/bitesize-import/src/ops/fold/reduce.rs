@@ -17,13 +17,8 @@ struct Reduction {
     nothing_is_error: bool,
 }
 
-const SUM: Reduction = Reduction {
-    first: (0.0, 0),
-    float: |a, b| a + b,
-    int: i64::checked_add,
-    is_mean: false,
-    nothing_is_error: false,
-};
+const SUM: Reduction =
+    Reduction { first: (0.0, 0), float: |a, b| a + b, int: i64::checked_add, is_mean: false, nothing_is_error: false };
 
 pub(in crate::ops) fn reduce_max(node: &NodeContext) -> Result<Constant, Reason> {
     let first = (f64::NEG_INFINITY, i64::MIN);
@@ -80,7 +75,8 @@ fn reduce(node: &NodeContext, since: i64, by: &Reduction) -> Result<Constant, Re
         Data::Int(values) => {
             let mut made = vec![by.first.1; count];
             for (place, value) in places.zip(values.iter()) {
-                made[place] = (by.int)(made[place], *value).ok_or_else(|| Reason::new("its integer arithmetic overflows"))?;
+                made[place] =
+                    (by.int)(made[place], *value).ok_or_else(|| Reason::new("its integer arithmetic overflows"))?;
             }
             let divisor = if by.is_mean { each as i64 } else { 1 };
             made.into_iter().map(|v| v / divisor).collect::<Vec<_>>().into()
