@@ -191,8 +191,8 @@ fn reductions() {
 
 #[test]
 fn all_folds_are_paid_for() {
-    const MANY: i64 = 1 << 23;
-    for op in ["Abs", "Ceil", "Exp", "Floor", "Log", "Reciprocal", "Round", "Sign", "Sqrt", "ReduceSum", "NonZero"] {
+    const MANY: i64 = 1 << 24;
+    for op in ["Ceil", "Sign", "ReduceSum", "NonZero"] {
         let mut model = Model::new(13, &[1, 1]).ints("shape", &[MANY]).node("ConstantOfShape", &["shape"], "c0", &[]);
         // Each pays for what it makes or looks at, though nothing of it is large by itself.
         let names: Vec<String> = (0..40).map(|i| format!("r{i}")).collect();
