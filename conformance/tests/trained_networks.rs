@@ -199,7 +199,8 @@ fn check(shared: &Path, case: &Case) {
     let path = |relative: &str| shared.join(relative);
     let (model, train, val) = (path(&format!("models/{}.onnx", case.name)), path(case.train), path(case.val));
     let preprocess = preprocess_of(shared, case.name);
-    let sources = Sources { model: &model, train: Some(&train), val: Some(&val), preprocess: &preprocess };
+    let sources =
+        Sources { model: &model, input_shape: None, train: Some(&train), val: Some(&val), preprocess: &preprocess };
     let Inputs { model, train: Some(train), val: Some(val), .. } =
         Inputs::open(sources, &Monitor::unobserved()).unwrap()
     else {

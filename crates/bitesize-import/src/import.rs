@@ -187,18 +187,22 @@ impl<'a> Walk<'a> {
         let inputs: Vec<_> = proto.input.iter().map(|name| (!name.is_empty()).then(|| input(name))).collect();
         let of_image = inputs.iter().flatten().any(Value::is_of_image);
         let mut context = NodeContext { proto, opset: self.graph.opset, inputs, builder };
-        if !of_image && let Some(fold) = operator.fold {
-            context.known()?;
-            if let Fold::Several(fold) = fold {
-                return Ok(fold(&context)?.into_iter().map(|c| Value::Constant(Rc::new(c))).collect());
+        let only_first = || match proto.output.iter().skip(1).find(|name| self.is_read(name)) {
+            Some(output) => {
+                Err(Reason::new(format!("its further output `{output}` is used; only the first is supported")))
             }
-        }
-        if let Some(output) = proto.output.iter().skip(1).find(|name| self.is_read(name)) {
-            return Err(Reason::new(format!("its further output `{output}` is used; only the first is supported")));
-        }
+            None => Ok(()),
+        };
         match (operator.fold, operator.import) {
-            (Some(Fold::One(fold)), _) if !of_image => fold(&context).map(|c| vec![Value::Constant(Rc::new(c))]),
-            (_, Some(import)) => import(&mut context).map(|value| vec![value]),
+            (Some(fold), _) if !of_image => {
+                context.known()?;
+                let constants = match fold {
+                    Fold::One(fold) => vec![only_first().and_then(|()| fold(&context))?],
+                    Fold::Several(fold) => fold(&context)?,
+                };
+                Ok(constants.into_iter().map(|constant| Value::Constant(Rc::new(constant))).collect())
+            }
+            (_, Some(import)) => only_first().and_then(|()| import(&mut context)).map(|value| vec![value]),
             (_, None) => Err(Reason::new("its input depends on the image").hint(ops::constant_hint(&proto.op_type))),
         }
     }

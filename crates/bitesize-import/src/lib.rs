@@ -21,7 +21,7 @@
 //!
 //! The network is as the file has it: batch-norms and clamps are separate nodes. `bitesize_ir::rewrite` joins them.
 //!
-//! In reading order: `proto` (the schema), `wire`, `budget`, `names` (how they are shown), `graph` (what holds a graph together),
+//! In reading order: `proto` (the schema), `wire`, `budget`, `names` (how they are shown), `graph` (what holds one together),
 //! `signature` (its inputs and outputs), `layout`, `readings`, `import` (the walk over the nodes), `ops` (one row for each
 //! operator), `constant`, `external`.
 #![forbid(unsafe_code)] // The file is untrusted.

@@ -39,6 +39,15 @@ fn refusals_behind_an_unknown_shape() {
 }
 
 #[test]
+fn activations_are_not_cut() {
+    let mut model = Model::new(13, &[1, 4, 8, 8]).node("Split", &["x"], "a", &[("axis", Int(1))]);
+    model.graph().node[0].output.push("b".into());
+    let model = model.node("Relu", &["b"], "c", &[]).node("Concat", &["a", "c"], "y", &[("axis", Int(1))]);
+    model.check_refusals(&[("Split", "a", "depends on the image")]);
+    model.check_refused(&["1x1 convolution"]);
+}
+
+#[test]
 fn what_follows_is_not_told() {
     // Shapes of an unknown tensor, and what is computed of them.
     sliced()
