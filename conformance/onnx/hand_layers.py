@@ -4,7 +4,7 @@ import numpy as np
 
 from builder import Graph
 
-OPSETS = range(7, 23)
+OPSETS = range(7, 26)
 
 
 def cases():

@@ -14,7 +14,7 @@ import itertools
 from common import write_case
 
 MAKERS = {
-    "hand": ["hand_layers", "hand_graphs"],
+    "hand": ["hand_layers", "hand_graphs", "hand_forms"],
     "bad": ["bad_files"],
     "torch": ["torch_networks"],
     "keras": ["keras_networks"],

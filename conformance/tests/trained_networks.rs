@@ -207,6 +207,7 @@ fn check(shared: &Path, case: &Case) {
         preprocess: &preprocess,
         task: None,
         layout: None,
+        input_shape: None,
     };
     let Inputs { model, train: Some(train), val: Some(val), .. } =
         Inputs::open(sources, &Monitor::unobserved()).unwrap()

@@ -19,6 +19,18 @@ pub(crate) enum Value {
     Constant(Rc<Constant>),
     /// Depends on the image.
     Activation(Activation),
+    /// What a refused node, constant or input stands for: neither its shape nor its numbers are known.
+    Unknown {
+        /// Whether it depends on the image.
+        of_image: bool,
+    },
+}
+
+impl Value {
+    /// Whether it depends on the image.
+    pub(crate) fn is_of_image(&self) -> bool {
+        matches!(self, Self::Activation(_) | Self::Unknown { of_image: true })
+    }
 }
 
 /// A tensor of the network, and how the ONNX tensor's axes run over it.
@@ -26,6 +38,30 @@ pub(crate) enum Value {
 pub(crate) struct Activation {
     pub(crate) tensor: TensorId,
     pub(crate) layout: Layout,
+    /// What is still to be done to the tensor's elements before they are the ONNX tensor's.
+    pub(crate) pending: Option<Rc<PerElement>>,
+}
+
+impl Activation {
+    /// A tensor as it is.
+    pub(crate) fn new(tensor: TensorId, layout: Layout) -> Self {
+        Self { tensor, layout, pending: None }
+    }
+
+    /// The same elements with other axes over them.
+    pub(crate) fn with_layout(&self, layout: Layout) -> Self {
+        Self { layout, ..self.clone() }
+    }
+}
+
+/// `x * scale + shift` with numbers of its own for each element of an activation, in its NHWC order. No operator of the
+/// network does that, but the weights of a dense layer that sums over all elements can take it up.
+#[derive(Clone, Debug)]
+pub(crate) struct PerElement {
+    pub(crate) scale: Vec<f64>,
+    pub(crate) shift: Vec<f64>,
+    /// What is told where anything else follows.
+    pub(crate) refusal: Refusal,
 }
 
 /// A function that left no node: the network must end with it.
@@ -52,6 +88,8 @@ pub(crate) struct Builder {
     pub(crate) refusals: Vec<Refusal>,
     /// What may still be made.
     pub(crate) budget: Budget,
+    /// The dimensions to which the input is reshaped.
+    pub(crate) input_forms: Vec<Vec<usize>>,
     tensor_names: HashMap<String, usize>,
     node_names: HashMap<String, usize>,
 }
@@ -72,6 +110,7 @@ impl Builder {
             left_out: Vec::new(),
             refusals: Vec::new(),
             budget,
+            input_forms: Vec::new(),
             tensor_names: HashMap::new(),
             node_names: HashMap::new(),
         };

@@ -4,6 +4,7 @@ use crate::budget::Budget;
 use crate::error::Reason;
 use crate::external::{ExternalFiles, wrong_length};
 use crate::proto::{TensorProto, data_type};
+use half::{bf16, f16};
 use std::rc::Rc;
 
 /// The most axes of a constant: more than any operator gives a meaning to.
@@ -149,11 +150,8 @@ pub(crate) fn read_tensor(
 }
 
 fn unsupported_type(code: i32) -> Reason {
-    let hint = match code {
-        data_type::FLOAT16 | data_type::BFLOAT16 => "export the model in float32",
-        _ => "export a float model; quantized models are not imported",
-    };
-    Reason::new(format!("its element type is {}", data_type::name(code))).hint(hint)
+    Reason::new(format!("its element type is {}", data_type::name(code)))
+        .hint("export a float model; quantized models are not imported")
 }
 
 /// An element type that is understood.
@@ -169,7 +167,7 @@ impl ElementType {
         use data_type::*;
         let bytes = match code {
             UINT8 | INT8 | BOOL => 1,
-            UINT16 | INT16 => 2,
+            UINT16 | INT16 | FLOAT16 | BFLOAT16 => 2,
             FLOAT | INT32 => 4,
             INT64 | DOUBLE => 8,
             _ => return Err(unsupported_type(code)),
@@ -179,7 +177,8 @@ impl ElementType {
 
     /// How many bytes an element takes as it is kept.
     fn widened(self) -> usize {
-        if [data_type::FLOAT, data_type::DOUBLE].contains(&self.code) { 4 } else { 8 }
+        use data_type::*;
+        if [FLOAT, DOUBLE, FLOAT16, BFLOAT16].contains(&self.code) { 4 } else { 8 }
     }
 
     /// The elements in little-endian bytes.
@@ -188,6 +187,8 @@ impl ElementType {
         match self.code {
             FLOAT => words(bytes, f32::from_le_bytes).into(),
             DOUBLE => words(bytes, |b| f64::from_le_bytes(b) as f32).into(),
+            FLOAT16 => words(bytes, |b| f16::from_le_bytes(b).to_f32()).into(),
+            BFLOAT16 => words(bytes, |b| bf16::from_le_bytes(b).to_f32()).into(),
             UINT8 | BOOL => words(bytes, |[byte]| i64::from(byte)).into(),
             INT8 => words(bytes, |b| i64::from(i8::from_le_bytes(b))).into(),
             UINT16 => words(bytes, |b| i64::from(u16::from_le_bytes(b))).into(),
@@ -216,6 +217,9 @@ fn from_typed_fields(tensor: &TensorProto, type_of: ElementType, budget: &Budget
         FLOAT => tensor.float_data.clone().into(),
         DOUBLE => tensor.double_data.iter().map(|v| *v as f32).collect::<Vec<_>>().into(),
         INT64 => tensor.int64_data.clone().into(),
+        // The lower half of each integer is the number's bits.
+        FLOAT16 => tensor.int32_data.iter().map(|v| f16::from_bits(*v as u16).to_f32()).collect::<Vec<_>>().into(),
+        BFLOAT16 => tensor.int32_data.iter().map(|v| bf16::from_bits(*v as u16).to_f32()).collect::<Vec<_>>().into(),
         _ => tensor.int32_data.iter().map(|v| i64::from(*v)).collect::<Vec<_>>().into(),
     })
 }

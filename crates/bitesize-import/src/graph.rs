@@ -1,42 +1,41 @@
-//! From the raw protobuf message to a graph that can be walked: one input, one output, the nodes that the output
-//! needs in an order in which they can run.
+//! From the raw protobuf message to a graph that can be walked: inputs, outputs, and the nodes that the outputs need in
+//! an order in which they can run.
 
-use crate::builder::MAX_ELEMENTS;
-use crate::error::ImportError;
+use crate::error::{ImportError, Refusal};
+use crate::input_shape::InputShape;
 use crate::names;
-use crate::proto::{DimensionProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, data_type};
+use crate::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
+use crate::signature::{Input, inputs_of, refuse_further_outputs};
 use prost::Message;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// The operator sets that are understood.
-pub(crate) const OPSETS: std::ops::RangeInclusive<i64> = 7..=22;
+pub(crate) const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
 
 /// A graph whose references hold.
 pub(crate) struct Graph {
     /// Version of the standard operator set.
     pub(crate) opset: i64,
-    /// The only input that is not a constant.
-    pub(crate) input: Input,
-    /// Name of the output.
-    pub(crate) output: String,
-    /// What the output needs, in an order in which it can run.
+    /// Those that are no constants and that something reads, or any one; the first is taken as the network's.
+    pub(crate) inputs: Vec<Input>,
+    /// Inputs that nothing reads.
+    pub(crate) unread_inputs: Vec<String>,
+    /// Names of the outputs, at least one; the first is taken as the network's.
+    pub(crate) outputs: Vec<String>,
+    /// What of inputs and outputs is not supported.
+    pub(crate) refusals: Vec<Refusal>,
+    /// What the outputs need, in an order in which it can run.
     pub(crate) nodes: Vec<NodeProto>,
     /// The constants that those nodes read, by name.
     pub(crate) initializers: HashMap<String, TensorProto>,
-    /// How often each tensor is read: by those nodes, and as the output.
+    /// How often each tensor is read: by those nodes, and as an output.
     pub(crate) reads: HashMap<String, usize>,
     /// Size of the file.
     pub(crate) bytes: usize,
 }
 
-/// The input as the file declares it, the batch set to 1.
-pub(crate) struct Input {
-    pub(crate) name: String,
-    pub(crate) dims: Vec<usize>,
-}
-
 /// Decodes a file and checks what holds the graph together.
-pub(crate) fn read(bytes: &[u8]) -> Result<Graph, ImportError> {
+pub(crate) fn read(bytes: &[u8], input_shape: Option<&InputShape>) -> Result<Graph, ImportError> {
     if bytes.is_empty() {
         return Err(ImportError::NotOnnx("the file is empty".into()));
     }
@@ -52,11 +51,12 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Graph, ImportError> {
     }
     let mut initializers: HashMap<String, TensorProto> =
         initializer.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
-    let input = the_input(&input, &initializers)?;
-    let output = the_output(&output)?;
-    let nodes = needed_in_order(node, &output, &input.name, &initializers)?;
-    let mut reads: HashMap<String, usize> = HashMap::from([(output.clone(), 1)]);
-    for name in nodes.iter().flat_map(|n| &n.input).filter(|name| !name.is_empty()) {
+    let inputs: Vec<&ValueInfoProto> = input.iter().filter(|v| !initializers.contains_key(&v.name)).collect();
+    let outputs = the_outputs(&output)?;
+    let names: HashSet<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
+    let nodes = needed_in_order(node, &outputs, &names, &initializers)?;
+    let mut reads: HashMap<String, usize> = HashMap::new();
+    for name in outputs.iter().chain(nodes.iter().flat_map(|n| &n.input)).filter(|name| !name.is_empty()) {
         match reads.get_mut(name) {
             Some(count) => *count += 1,
             None => {
@@ -64,8 +64,21 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Graph, ImportError> {
             }
         }
     }
+    let (mut read, mut unread): (Vec<&ValueInfoProto>, Vec<&ValueInfoProto>) =
+        inputs.iter().partition(|input| reads.contains_key(&input.name));
+    if read.is_empty() {
+        if unread.is_empty() {
+            return Err(ImportError::Model("a network has one input, the model has no input".into()));
+        }
+        // The walk says that the output does not depend on it.
+        read.push(unread.remove(0));
+    }
+    let unread_inputs: Vec<String> = unread.iter().map(|input| input.name.clone()).collect();
+    let mut refusals = Vec::new();
+    let inputs = inputs_of(&read, input_shape, &mut refusals);
+    refuse_further_outputs(&outputs, &mut refusals);
     initializers.retain(|name, _| reads.contains_key(name));
-    Ok(Graph { opset, input, output, nodes, initializers, reads, bytes: bytes.len() })
+    Ok(Graph { opset, inputs, unread_inputs, outputs, refusals, nodes, initializers, reads, bytes: bytes.len() })
 }
 
 fn opset_of(model: &ModelProto) -> Result<i64, ImportError> {
@@ -86,115 +99,54 @@ fn opset_of(model: &ModelProto) -> Result<i64, ImportError> {
     }
 }
 
-fn listed(values: &[&ValueInfoProto]) -> String {
-    values.iter().map(|v| format!("`{}`", v.name)).collect::<Vec<_>>().join(", ")
-}
-
-fn the_input(inputs: &[ValueInfoProto], initializers: &HashMap<String, TensorProto>) -> Result<Input, ImportError> {
-    let inputs: Vec<&ValueInfoProto> = inputs.iter().filter(|v| !initializers.contains_key(&v.name)).collect();
-    let [input] = inputs[..] else {
-        let found = if inputs.is_empty() { "no input".into() } else { format!("the inputs {}", listed(&inputs)) };
-        return Err(ImportError::Model(format!(
-            "a network has one input, the model has {found}: export the part with one input"
-        )));
-    };
-    let tensor = input.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
-    let Some((tensor, shape)) = tensor.and_then(|t| Some((t, t.shape.as_ref()?))) else {
-        return Err(ImportError::Model(format!(
-            "the input `{}` has no shape: export the model with a fixed image size",
-            input.name
-        )));
-    };
-    use data_type::*;
-    if ![FLOAT, DOUBLE, UINT8, INT8, UINT16, INT16, INT32].contains(&tensor.elem_type) {
-        return Err(ImportError::Model(format!(
-            "the input `{}` has the element type {}; float32 is expected",
-            input.name,
-            data_type::name(tensor.elem_type)
-        )));
+fn the_outputs(outputs: &[ValueInfoProto]) -> Result<Vec<String>, ImportError> {
+    if outputs.is_empty() {
+        return Err(ImportError::Model("a network has one output, the model has no output".into()));
     }
-    Ok(Input { name: input.name.clone(), dims: input_dims(&input.name, &shape.dim)? })
-}
-
-/// The dimensions with a batch of 1.
-fn input_dims(name: &str, dims: &[DimensionProto]) -> Result<Vec<usize>, ImportError> {
-    let fail = |problem: String| Err(ImportError::Model(format!("the input `{name}` {problem}")));
-    let mut sizes = Vec::new();
-    for (axis, dim) in dims.iter().enumerate() {
-        // A size of 0 or -1 is how some exporters write "any".
-        match (dim.dim_value.filter(|v| *v > 0), axis) {
-            (Some(1) | None, 0) => sizes.push(1),
-            (Some(batch), 0) => {
-                return fail(format!(
-                    "has a batch of {batch}; one image at a time is computed: export with a batch of 1 or a dynamic one"
-                ));
-            }
-            (Some(size), _) => match usize::try_from(size) {
-                Ok(size) if size <= MAX_DIM => sizes.push(size),
-                _ => return fail(format!("has a dimension of {size}, which no network here can have")),
-            },
-            (None, _) => {
-                let what = if dim.dim_param.is_empty() { "unknown".into() } else { format!("`{}`", dim.dim_param) };
-                return fail(format!(
-                    "has the dynamic dimension {what} on axis {axis}; height, width and channels have to be fixed: \
-                     export with a fixed image size"
-                ));
-            }
+    let mut names = Vec::new();
+    let mut known = HashSet::new();
+    for output in outputs {
+        if known.insert(&output.name) {
+            names.push(output.name.clone());
         }
     }
-    if !(2..=4).contains(&sizes.len()) {
-        return fail(format!(
-            "has {} axes; [batch, features], [batch, height, width] or a batch of images is expected",
-            sizes.len()
-        ));
-    }
-    if crate::constant::elements(&sizes).is_none_or(|n| n > MAX_ELEMENTS) {
-        return fail(format!("has the shape {sizes:?}, which is too large"));
-    }
-    Ok(sizes)
+    Ok(names)
 }
 
-/// The largest height, width or channel count of the input.
-const MAX_DIM: usize = 1 << 20;
-
-fn the_output(outputs: &[ValueInfoProto]) -> Result<String, ImportError> {
-    match outputs {
-        [output] => Ok(output.name.clone()),
-        [] => Err(ImportError::Model("a network has one output, the model has no output".into())),
-        many => Err(ImportError::Model(format!(
-            "a network has one output, the model has the outputs {}: export the part with one output",
-            listed(&many.iter().collect::<Vec<_>>())
-        ))),
-    }
-}
-
-/// The nodes on which `output` depends, in an order in which they can run: the file's where that is one.
+/// The nodes on which `outputs` depend, in an order in which they can run: the file's where that is one.
 fn needed_in_order(
     nodes: Vec<NodeProto>,
-    output: &str,
-    input: &str,
+    outputs: &[String],
+    inputs: &HashSet<&str>,
     initializers: &HashMap<String, TensorProto>,
 ) -> Result<Vec<NodeProto>, ImportError> {
     let mut producer: HashMap<&str, usize> = HashMap::new();
     for (index, node) in nodes.iter().enumerate() {
         for name in node.output.iter().filter(|name| !name.is_empty()) {
-            if producer.insert(name, index).is_some() || name == input || initializers.contains_key(name) {
+            if producer.insert(name, index).is_some()
+                || inputs.contains(name.as_str())
+                || initializers.contains_key(name)
+            {
                 return Err(ImportError::Model(format!("the tensor `{name}` is defined twice")));
             }
         }
     }
-    if !producer.contains_key(output) {
-        let problem = if output == input || initializers.contains_key(output) {
-            format!("the output `{output}` depends on no nodes: the network has no layers")
-        } else {
-            format!("the output `{output}` is not defined by any node")
-        };
-        return Err(ImportError::Model(problem));
+    let mut needed: BTreeSet<usize> = BTreeSet::new();
+    for output in outputs {
+        match producer.get(output.as_str()) {
+            Some(index) => {
+                needed.insert(*index);
+            }
+            None if inputs.contains(output.as_str()) || initializers.contains_key(output) => {
+                let problem = format!("the output `{output}` depends on no nodes: the network has no layers");
+                return Err(ImportError::Model(problem));
+            }
+            None => return Err(ImportError::Model(format!("the output `{output}` is not defined by any node"))),
+        }
     }
 
     // For each needed node the nodes that wait for it and how many it waits for.
-    let mut needed: BTreeSet<usize> = BTreeSet::from([producer[output]]);
-    let mut to_visit = vec![producer[output]];
+    let mut to_visit: Vec<usize> = needed.iter().copied().collect();
     let mut waiting: HashMap<usize, Vec<usize>> = HashMap::new();
     let mut missing = vec![0usize; nodes.len()];
     while let Some(index) = to_visit.pop() {
@@ -204,7 +156,7 @@ fn needed_in_order(
                 Some(source) => {
                     sources.insert(*source);
                 }
-                None if name == input || initializers.contains_key(name) => {}
+                None if inputs.contains(name.as_str()) || initializers.contains_key(name) => {}
                 None => {
                     let node = &nodes[index];
                     return Err(ImportError::Model(format!(

@@ -7,98 +7,50 @@ use crate::error::{ImportError, Reason, Refusal};
 use crate::external::{ExternalFiles, Read};
 use crate::graph::Graph;
 use crate::imported::{Imported, ImportedTensor};
-use crate::layout::{Axis, Layout};
+use crate::layout::Layout;
 use crate::node::{NodeContext, place};
-use crate::ops::{self, OPERATORS};
+use crate::ops::{self, Fold, OPERATORS};
 use crate::proto::NodeProto;
+use crate::readings::{Reading, Readings};
 use bitesize_ir::{Shape, Tail, TensorId, shown};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// Imports `graph`, taking its input in the way under which everything is supported; if there is none, reports the
 /// obstacles of the way that leads furthest.
 pub(crate) fn import(mut graph: Graph, external: &Read, name: &str) -> Result<Imported, ImportError> {
     let budget = Budget::of(graph.bytes);
-    let (constants, mut refusals) = read_constants(&mut graph, external, &budget);
+    let mut refusals = std::mem::take(&mut graph.refusals);
+    let (constants, unread) = read_constants(&mut graph, external, &budget);
+    refusals.extend(unread);
     if budget.is_exceeded() {
         return Err(ImportError::Unsupported(refusals));
     }
+    let walk = |reading| Walk::new(&graph, &constants).run(name, reading, budget.clone());
+    let Some(dims) = &graph.inputs[0].dims else {
+        refusals.extend(walk(None).err().into_iter().flat_map(|refused| refused.refusals));
+        return Err(ImportError::Unsupported(refusals));
+    };
+    let mut readings = Readings::of(dims);
     let mut furthest: Option<Refused> = None;
-    for (shape, layout) in readings(&graph, &constants) {
-        match Walk::new(&graph, &constants).run(name, shape, layout, budget.clone()) {
+    while let Some(reading) = readings.next() {
+        match walk(Some(reading)) {
             Ok(imported) if refusals.is_empty() => return Ok(imported),
-            Ok(_) => {}
-            Err(refused) if furthest.as_ref().is_none_or(|f| refused.understood > f.understood) => {
-                furthest = Some(refused);
+            Ok(_) => return Err(ImportError::Unsupported(refusals)),
+            Err(refused) => {
+                refused.input_forms.iter().for_each(|form| readings.push_form(form));
+                if furthest.as_ref().is_none_or(|f| refused.understood > f.understood) {
+                    furthest = Some(refused);
+                }
             }
-            Err(_) => {}
         }
     }
     refusals.extend(furthest.into_iter().flat_map(|f| f.refusals));
     Err(ImportError::Unsupported(refusals))
 }
 
-/// The most ways of reading the input that are tried: each is a walk over all nodes.
-const MAX_READINGS: usize = 9;
-
-/// The ways of reading the input, the likeliest first: an image of 1 or 3 channels has them where that number
-/// stands, and a vector that is reshaped to an image is that image.
-fn readings(graph: &Graph, constants: &Values) -> Vec<(Shape, Layout)> {
-    use Axis::{C, H, W};
-    let reading = |h, w, c, axes: &[&[Axis]]| {
-        let shape = Shape::new(h, w, c);
-        (shape, Layout::new(axes, shape))
-    };
-    match *graph.input.dims {
-        [_, features] => {
-            let mut readings = vec![reading(1, 1, features, &[&[], &[C]])];
-            for [a, b, c] in images_of_the_input(graph, constants) {
-                readings.push(reading(b, c, a, &[&[], &[C, H, W]]));
-                readings.push(reading(a, b, c, &[&[], &[H, W, C]]));
-            }
-            readings.retain(|(shape, _)| shape.elements() == features);
-            readings.truncate(MAX_READINGS);
-            readings
-        }
-        [_, a, b] => vec![
-            reading(a, b, 1, &[&[], &[H], &[W]]),
-            reading(1, b, a, &[&[], &[C], &[W]]),
-            reading(1, a, b, &[&[], &[W], &[C]]),
-        ],
-        [_, a, b, c] => {
-            let channels_first = reading(b, c, a, &[&[], &[C], &[H], &[W]]);
-            let channels_last = reading(a, b, c, &[&[], &[H], &[W], &[C]]);
-            let usual = |channels| [1, 3].contains(&channels);
-            if usual(c) && !usual(a) {
-                vec![channels_last, channels_first]
-            } else {
-                vec![channels_first, channels_last]
-            }
-        }
-        _ => vec![],
-    }
-}
-
-/// The dimensions behind the batch of all images that the input is reshaped to.
-fn images_of_the_input(graph: &Graph, constants: &Values) -> Vec<[usize; 3]> {
-    let reshapes = graph.nodes.iter().filter(|n| n.op_type == "Reshape" && n.input.first() == Some(&graph.input.name));
-    let image = |node: &NodeProto| {
-        let Some(Value::Constant(dims)) = constants.get(node.input.get(1)?)? else { return None };
-        let [_, a, b, c] = *dims.as_ints().ok()? else { return None };
-        let size = |dim: i64| usize::try_from(dim).ok().filter(|d| (1..=1 << 16).contains(d));
-        Some([size(a)?, size(b)?, size(c)?])
-    };
-    let mut images: Vec<[usize; 3]> = Vec::new();
-    for image in reshapes.filter_map(image) {
-        if !images.contains(&image) && images.len() < MAX_READINGS {
-            images.push(image);
-        }
-    }
-    images
-}
-
-/// What a name stands for; `None` where its node or constant was refused.
-type Values = HashMap<String, Option<Value>>;
+/// What a name stands for.
+type Values = HashMap<String, Value>;
 
 /// Takes the constants out of `graph`: each leaves it when it is read, so that there are no two of it for long.
 fn read_constants(graph: &mut Graph, external: &Read, budget: &Budget) -> (Values, Vec<Refusal>) {
@@ -108,9 +60,14 @@ fn read_constants(graph: &mut Graph, external: &Read, budget: &Budget) -> (Value
     let mut tensors: Vec<_> = std::mem::take(&mut graph.initializers).into_values().collect();
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
     for tensor in tensors {
-        let constant = read_tensor(&tensor, &mut files, budget);
-        let value = constant.map(|c| Value::Constant(Rc::new(c)));
-        values.insert(tensor.name.clone(), value.map_err(|e| refusals.push(e.at(&tensor.name, "constant"))).ok());
+        let value = match read_tensor(&tensor, &mut files, budget) {
+            Ok(constant) => Value::Constant(Rc::new(constant)),
+            Err(reason) => {
+                refusals.push(reason.at(&tensor.name, "constant"));
+                Value::Unknown { of_image: false }
+            }
+        };
+        values.insert(tensor.name, value);
         if budget.is_exceeded() {
             break;
         }
@@ -123,6 +80,25 @@ struct Refused {
     refusals: Vec<Refusal>,
     /// Number of nodes that were understood.
     understood: usize,
+    /// The dimensions to which the input is reshaped.
+    input_forms: Vec<Vec<usize>>,
+}
+
+/// Refusals in the order in which they were found; one for several reasons is told once.
+#[derive(Default)]
+struct Refusals {
+    list: Vec<Refusal>,
+    known: HashSet<Refusal>,
+}
+
+impl Refusals {
+    fn extend(&mut self, refusals: impl IntoIterator<Item = Refusal>) {
+        for refusal in refusals {
+            if self.known.insert(refusal.clone()) {
+                self.list.push(refusal);
+            }
+        }
+    }
 }
 
 /// One walk with one way of reading the input.
@@ -131,49 +107,72 @@ struct Walk<'a> {
     values: Values,
     /// How often each tensor will still be read.
     reads: HashMap<&'a str, usize>,
+    /// The tensors behind which something goes on that is not the end of a network.
+    inside: HashSet<&'a str>,
 }
 
 impl<'a> Walk<'a> {
     fn new(graph: &'a Graph, constants: &Values) -> Self {
         let reads = graph.reads.iter().map(|(name, count)| (name.as_str(), *count)).collect();
-        Self { graph, values: constants.clone(), reads }
+        let mut inside: HashSet<&str> = HashSet::new();
+        for node in graph.nodes.iter().rev().filter(|node| !ops::forgets_image(&node.op_type)) {
+            let is_end = BEHIND_THE_END.contains(&node.op_type.as_str());
+            if !is_end || node.output.iter().any(|output| inside.contains(output.as_str())) {
+                inside.extend(node.input.iter().map(String::as_str));
+            }
+        }
+        Self { graph, values: constants.clone(), reads, inside }
     }
 
-    fn run(mut self, name: &str, shape: Shape, layout: Layout, budget: Budget) -> Result<Imported, Refused> {
+    /// `reading` is `None` where the input's shape is not known.
+    fn run(mut self, name: &str, reading: Option<Reading>, budget: Budget) -> Result<Imported, Refused> {
         let graph = self.graph;
-        let mut builder = Builder::new(&shown::name(name), &graph.input.name, shape, budget);
-        let input = Activation { tensor: TensorId(0), layout };
-        self.values.insert(graph.input.name.clone(), Some(Value::Activation(input.clone())));
-        let mut refusals = Vec::new();
+        let (shape, layout) =
+            reading.clone().unwrap_or_else(|| (Shape::new(1, 1, 1), Layout::new(&[], Shape::new(1, 1, 1))));
+        let mut builder = Builder::new(&shown::name(name), &graph.inputs[0].name, shape, budget);
+        let input = Activation::new(TensorId(0), layout);
+        for input in &graph.inputs {
+            self.values.insert(input.name.clone(), Value::Unknown { of_image: true });
+        }
+        if reading.is_some() {
+            self.values.insert(graph.inputs[0].name.clone(), Value::Activation(input.clone()));
+        }
+        let mut refusals = Refusals::default();
         let mut understood = 0;
         for node in &graph.nodes {
-            let value = match self.node(node, &mut builder) {
-                Ok(value) => {
-                    understood += usize::from(value.is_some());
-                    value
+            let values = match self.node(node, &mut builder) {
+                Ok(values) => {
+                    understood += 1;
+                    values
                 }
                 Err(reason) => {
-                    refusals.push(reason.at(&place(node), &node.op_type));
+                    let hidden = reason.is_told().then(|| self.function_inside(node)).flatten();
+                    refusals.extend(if reason.is_told() {
+                        hidden
+                    } else {
+                        Some(reason.at(&place(node), &node.op_type))
+                    });
                     if builder.budget.is_exceeded() {
                         break;
                     }
-                    self.stand_in(node, &builder)
+                    vec![self.stand_in(node, &builder)]
                 }
             };
-            for output in node.output.iter().skip(1).filter(|name| !name.is_empty()) {
-                self.values.insert(output.clone(), None);
-            }
-            if let Some(output) = node.output.first() {
+            let unknown = Value::Unknown { of_image: self.reads_image(node) };
+            let values = values.into_iter().chain(std::iter::repeat(unknown));
+            for (output, value) in node.output.iter().zip(values).filter(|(name, _)| !name.is_empty()) {
                 self.values.insert(output.clone(), value);
             }
             self.forget(node);
         }
-        refusals.append(&mut builder.refusals);
-        self.finish(builder, input, refusals).map_err(|refusals| Refused { refusals, understood })
+        refusals.extend(builder.refusals.drain(..));
+        let input_forms = std::mem::take(&mut builder.input_forms);
+        let refused = |refusals| Refused { refusals, understood, input_forms };
+        self.finish(builder, input, refusals.list).map_err(refused)
     }
 
-    /// The value of the node's first output, `None` where an input was refused before.
-    fn node(&self, proto: &NodeProto, builder: &mut Builder) -> Result<Option<Value>, Reason> {
+    /// The values of the node's outputs that are supported.
+    fn node(&self, proto: &NodeProto, builder: &mut Builder) -> Result<Vec<Value>, Reason> {
         if !["", "ai.onnx"].contains(&proto.domain.as_str()) {
             return Err(Reason::new(format!("it belongs to the operator set `{}`", proto.domain))
                 .hint("export the model with the standard ONNX operators only"));
@@ -184,24 +183,27 @@ impl<'a> Walk<'a> {
         if let Some(attribute) = proto.attribute.iter().map(|a| &a.name).find(|name| !known(name)) {
             return Err(Reason::new(format!("its attribute `{attribute}` is not supported")));
         }
-        if let Some(output) = proto.output.iter().skip(1).find(|name| self.is_read(name)) {
-            return Err(Reason::new(format!("its further output `{output}` is used; only the first is supported")));
-        }
-        let mut inputs = Vec::new();
-        for name in &proto.input {
-            match self.values.get(name) {
-                Some(Some(value)) => inputs.push(Some(value.clone())),
-                _ if name.is_empty() => inputs.push(None),
-                _ => return Ok(None),
-            }
-        }
-        let constant = inputs.iter().flatten().all(|value| matches!(value, Value::Constant(_)));
+        let input = |name: &String| self.values.get(name).cloned().unwrap_or(Value::Unknown { of_image: true });
+        let inputs: Vec<_> = proto.input.iter().map(|name| (!name.is_empty()).then(|| input(name))).collect();
+        let of_image = inputs.iter().flatten().any(Value::is_of_image);
         let mut context = NodeContext { proto, opset: self.graph.opset, inputs, builder };
+        let only_first = || match proto.output.iter().skip(1).find(|name| self.is_read(name)) {
+            Some(output) => {
+                Err(Reason::new(format!("its further output `{output}` is used; only the first is supported")))
+            }
+            None => Ok(()),
+        };
         match (operator.fold, operator.import) {
-            (Some(fold), _) if constant => fold(&context).map(|c| Some(Value::Constant(Rc::new(c)))),
-            (_, Some(import)) => import(&mut context).map(Some),
-            (_, None) => Err(Reason::new("its input depends on the image")
-                .hint("the operator is supported only where it can be computed beforehand")),
+            (Some(fold), _) if !of_image => {
+                context.known()?;
+                let constants = match fold {
+                    Fold::One(fold) => vec![only_first().and_then(|()| fold(&context))?],
+                    Fold::Several(fold) => fold(&context)?,
+                };
+                Ok(constants.into_iter().map(|constant| Value::Constant(Rc::new(constant))).collect())
+            }
+            (_, Some(import)) => only_first().and_then(|()| import(&mut context)).map(|value| vec![value]),
+            (_, None) => Err(Reason::new("its input depends on the image").hint(ops::constant_hint(&proto.op_type))),
         }
     }
 
@@ -217,33 +219,61 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// How the input is read, where that is not the usual order.
-    fn reading_note(&self, builder: &Builder, layout: &Layout) -> Vec<String> {
+    /// How the input is read, where that is not the usual order, and what of the file is not.
+    fn reading_notes(&self, builder: &Builder, layout: &Layout) -> Vec<String> {
+        let mut notes = Vec::new();
         let shape = builder.shape(builder.network.input);
-        let dims = &self.graph.input.dims;
-        if dims.len() == 2 && shape.pixels() == 1 || Layout::channels_first(4, shape).as_ref() == Some(layout) {
-            return Vec::new();
+        let input = &self.graph.inputs[0];
+        let dims = input.dims.as_deref().unwrap_or_default();
+        let is_vector = dims.len() == 2 && shape.pixels() == 1;
+        if !is_vector && Layout::channels_first(4, shape).as_ref() != Some(layout) {
+            notes.push(format!(
+                "the input `{}` {dims:?} is read as {} x {} pixels of {} {}",
+                input.name,
+                shape.h,
+                shape.w,
+                shape.c,
+                if shape.c == 1 { "channel" } else { "channels" }
+            ));
         }
-        vec![format!(
-            "the input `{}` {dims:?} is read as {} x {} pixels of {} {}",
-            self.graph.input.name,
-            shape.h,
-            shape.w,
-            shape.c,
-            if shape.c == 1 { "channel" } else { "channels" }
-        )]
+        if let [first, others @ ..] = self.graph.unread_inputs.as_slice() {
+            let others = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+            notes.push(format!("nothing reads the input `{first}`{others}, which the network does not have"));
+        }
+        notes
     }
 
-    /// What stands for the output of a refused node, so that what follows can be checked too.
-    fn stand_in(&self, proto: &NodeProto, builder: &Builder) -> Option<Value> {
-        let inputs = proto.input.iter().filter_map(|name| self.values.get(name)?.as_ref());
-        let largest = inputs
-            .filter_map(|value| match value {
-                Value::Activation(activation) => Some(activation),
-                Value::Constant(_) => None,
-            })
-            .max_by_key(|activation| builder.shape(activation.tensor).elements())?;
-        ops::keeps_shape(&proto.op_type).then(|| Value::Activation(largest.clone()))
+    /// What stands for the first output of a refused node, so that what follows can be checked too.
+    fn stand_in(&self, proto: &NodeProto, builder: &Builder) -> Value {
+        let of_image = self.reads_image(proto) && !ops::forgets_image(&proto.op_type);
+        let inputs: Vec<&Value> = proto.input.iter().filter_map(|name| self.values.get(name)).collect();
+        let known = !inputs.iter().any(|value| matches!(value, Value::Unknown { of_image: true }));
+        let activations = inputs.into_iter().filter_map(|value| match value {
+            Value::Activation(activation) => Some(activation),
+            Value::Constant(_) | Value::Unknown { .. } => None,
+        });
+        let largest = activations.max_by_key(|activation| builder.shape(activation.tensor).elements());
+        match largest.filter(|_| known && ops::keeps_shape(&proto.op_type)) {
+            Some(largest) => Value::Activation(Activation::new(largest.tensor, largest.layout.clone())),
+            None => Value::Unknown { of_image },
+        }
+    }
+
+    /// Whether an input of the node depends on the image.
+    fn reads_image(&self, node: &NodeProto) -> bool {
+        node.input.iter().filter_map(|name| self.values.get(name)).any(Value::is_of_image)
+    }
+
+    /// What a function is refused for whose input is not known, where something goes on behind it.
+    fn function_inside(&self, node: &NodeProto) -> Option<Refusal> {
+        let tail = Tail::of_name(&node.op_type)?;
+        let goes_on = node.output.first().is_some_and(|output| self.goes_on(output));
+        goes_on.then(|| refuse_inside(tail, &place(node)))
+    }
+
+    /// Whether anything but the end of a network reads `output`.
+    fn goes_on(&self, output: &str) -> bool {
+        self.inside.contains(output)
     }
 
     fn is_read(&self, name: &str) -> bool {
@@ -256,26 +286,28 @@ impl<'a> Walk<'a> {
         input: Activation,
         mut refusals: Vec<Refusal>,
     ) -> Result<Imported, Vec<Refusal>> {
-        let mut notes = self.reading_note(&builder, &input.layout);
-        let output = match self.values.get(&self.graph.output) {
-            Some(Some(Value::Activation(output))) => Some(output.clone()),
-            Some(Some(Value::Constant(_))) => {
-                let reason = Reason::new("the network's output does not depend on its input");
-                refusals.push(reason.at(&self.graph.output, "output"));
+        let mut notes = self.reading_notes(&builder, &input.layout);
+        let output_name = self.graph.outputs[0].as_str();
+        let output = match self.values.get(output_name) {
+            Some(Value::Activation(Activation { pending: Some(pending), .. })) => {
+                refusals.push(pending.refusal.clone());
                 None
             }
-            _ => None,
+            Some(Value::Activation(output)) => Some(output.clone()),
+            Some(Value::Constant(_)) => {
+                let reason = Reason::new("the network's output does not depend on its input");
+                refusals.push(reason.at(output_name, "output"));
+                None
+            }
+            Some(Value::Unknown { .. }) | None => None,
         };
         let (Some(mut output), true) = (output, refusals.is_empty()) else {
-            let goes_on = |it: &&LeftOut| {
-                let mut readers = self.graph.nodes.iter().filter(|node| node.input.contains(&it.output));
-                readers.any(|reader| !BEHIND_THE_END.contains(&reader.op_type.as_str()))
-            };
-            refusals.extend(builder.left_out.iter().filter(goes_on).map(refuse_inside));
+            let inside = builder.left_out.iter().filter(|it| self.goes_on(&it.output));
+            refusals.extend(inside.map(|it| refuse_inside(it.tail, &it.place)));
             return Err(refusals);
         };
         if output.tensor == builder.network.input {
-            return Err(vec![Reason::new("the network has no layers").at(&self.graph.output, "output")]);
+            return Err(vec![Reason::new("the network has no layers").at(output_name, "output")]);
         }
         builder.network.output = output.tensor;
         notes.extend(end_with_tail(&mut builder, &mut output)?);
@@ -285,22 +317,22 @@ impl<'a> Walk<'a> {
         network.validate().map_err(|invalid| vec![Reason::new(invalid.problem).at(&invalid.place, "network")])?;
         Ok(Imported {
             network,
-            input: ImportedTensor { name: self.graph.input.name.clone(), layout: input.layout },
-            output: ImportedTensor { name: self.graph.output.clone(), layout: output.layout },
+            input: ImportedTensor { name: self.graph.inputs[0].name.clone(), layout: input.layout },
+            output: ImportedTensor { name: output_name.to_owned(), layout: output.layout },
             notes,
         })
     }
 }
 
 /// A function in the middle of a network cannot be left out.
-fn refuse_inside(it: &LeftOut) -> Refusal {
-    let hint = match it.tail {
+fn refuse_inside(tail: Tail, place: &str) -> Refusal {
+    let hint = match tail {
         Tail::Sigmoid | Tail::Tanh => "inside the network, train with Relu or Clip (ReLU6) instead",
         Tail::Softmax | Tail::LogSoftmax => "attention and gates are not supported",
         Tail::ArgMax => "export the network up to its scores; the firmware takes the highest",
     };
     let reason = Reason::new("it is not the end of the network, where alone it can be left out").hint(hint);
-    reason.at(&it.place, it.tail.name())
+    reason.at(place, tail.name())
 }
 
 /// Operators that change no value, only how a tensor is seen; ArgMax behind another function stays the end too.
@@ -313,7 +345,8 @@ fn end_with_tail(builder: &mut Builder, output: &mut Activation) -> Result<Optio
     let left_out = std::mem::take(&mut builder.left_out);
     let network = &mut builder.network;
     let is_end = |it: &&LeftOut| it.tensor == network.output && network.consumers(it.tensor).is_empty();
-    let inside: Vec<Refusal> = left_out.iter().filter(|it| !is_end(it)).map(refuse_inside).collect();
+    let inside: Vec<Refusal> =
+        left_out.iter().filter(|it| !is_end(it)).map(|it| refuse_inside(it.tail, &it.place)).collect();
     if !inside.is_empty() {
         return Err(inside);
     }

@@ -21,8 +21,9 @@
 //!
 //! The network is as the file has it: batch-norms and clamps are separate nodes. `bitesize_ir::rewrite` joins them.
 //!
-//! In reading order: `proto` (the schema), `wire`, `budget`, `names` (how they are shown), `graph` (what holds a graph together),
-//! `layout`, `import` (the walk over the nodes), `ops` (one row for each operator), `constant`, `external`.
+//! In reading order: `proto` (the schema), `wire`, `budget`, `names` (how they are shown), `graph` (what holds one together),
+//! `signature` (its inputs and outputs), `layout`, `readings`, `import` (the walk over the nodes), `ops` (one row for each
+//! operator), `constant`, `external`.
 #![forbid(unsafe_code)] // The file is untrusted.
 
 mod budget;
@@ -33,11 +34,14 @@ mod external;
 mod graph;
 mod import;
 mod imported;
+mod input_shape;
 mod layout;
 mod names;
 mod node;
 mod ops;
 mod proto;
+mod readings;
+mod signature;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -45,9 +49,10 @@ mod wire;
 pub use error::{ImportError, Refusal};
 pub use external::Read;
 pub use imported::{Imported, ImportedTensor};
+pub use input_shape::InputShape;
 pub use layout::{Axis, Layout};
 
-/// Reads an ONNX model of opset 7 to 22.
+/// Reads an ONNX model of opset 7 to 25 whose input has a fixed size.
 ///
 /// `external` gives bytes of a file that holds weights beside the model: it is asked for those of one tensor at a time,
 /// by the location as the model writes it (a relative path that stays inside the model's folder), the offset, and the most
@@ -56,7 +61,20 @@ pub use layout::{Axis, Layout};
 /// # Errors
 /// [`ImportError`]. None of its texts names the file: the caller knows it.
 pub fn import_onnx(bytes: &[u8], external: &Read, name: &str) -> Result<Imported, ImportError> {
-    import::import(graph::read(bytes)?, external, name)
+    import_onnx_sized(bytes, external, name, None)
+}
+
+/// As [`import_onnx`], the sizes that the file leaves open being those of `input_shape`.
+///
+/// # Errors
+/// As [`import_onnx`]; an `input_shape` that is not the file's.
+pub fn import_onnx_sized(
+    bytes: &[u8],
+    external: &Read,
+    name: &str,
+    input_shape: Option<&InputShape>,
+) -> Result<Imported, ImportError> {
+    import::import(graph::read(bytes, input_shape)?, external, name)
 }
 
 /// The names of the ONNX operators that are understood, sorted.

@@ -40,12 +40,33 @@ impl NodeContext<'_> {
         self.inputs.get(index).and_then(Option::as_ref)
     }
 
-    /// An input that depends on the image.
-    pub(crate) fn activation(&self, index: usize) -> Result<Activation, Reason> {
+    /// Refuses what only follows from an earlier refusal: where an input is not known.
+    pub(crate) fn known(&self) -> Result<(), Reason> {
+        let unknown = self.inputs.iter().flatten().any(|value| matches!(value, Value::Unknown { .. }));
+        if unknown { Err(Reason::follows()) } else { Ok(()) }
+    }
+
+    /// How many inputs depend on the image.
+    pub(crate) fn images(&self) -> usize {
+        self.inputs.iter().flatten().filter(|value| value.is_of_image()).count()
+    }
+
+    /// An input that depends on the image, with what is still to be done to its elements.
+    pub(crate) fn pending_activation(&self, index: usize) -> Result<Activation, Reason> {
         match self.input(index) {
             Some(Value::Activation(activation)) => Ok(activation.clone()),
+            Some(Value::Unknown { .. }) => Err(Reason::follows()),
             Some(Value::Constant(_)) => Err(Reason::new(format!("input {index} is a constant"))),
             None => Err(Reason::new(format!("input {index} is missing"))),
+        }
+    }
+
+    /// An input that depends on the image.
+    pub(crate) fn activation(&self, index: usize) -> Result<Activation, Reason> {
+        let activation = self.pending_activation(index)?;
+        match &activation.pending {
+            Some(pending) => Err(Reason::elsewhere(pending.refusal.clone())),
+            None => Ok(activation),
         }
     }
 
@@ -59,8 +80,11 @@ impl NodeContext<'_> {
     pub(crate) fn optional_constant(&self, index: usize, what: &str) -> Result<Option<Rc<Constant>>, Reason> {
         match self.input(index) {
             Some(Value::Constant(constant)) => Ok(Some(constant.clone())),
-            Some(Value::Activation(_)) => Err(Reason::new(format!("the {what} (input {index}) is not a constant"))
-                .hint("it depends on the image; only constants are supported there")),
+            Some(Value::Unknown { of_image: false }) => Err(Reason::follows()),
+            Some(Value::Activation(_) | Value::Unknown { of_image: true }) => {
+                Err(Reason::new(format!("the {what} (input {index}) is not a constant"))
+                    .hint("it depends on the image; only constants are supported there"))
+            }
             None => Ok(None),
         }
     }
@@ -172,7 +196,7 @@ impl NodeContext<'_> {
     /// As [`Self::emit`], the output keeping the layout of `layout`.
     pub(crate) fn emit_like(&mut self, op: Op, inputs: &[&Activation], layout: Layout) -> Result<Value, Reason> {
         let tensor = self.emit(op, inputs)?;
-        Ok(Value::Activation(Activation { tensor, layout }))
+        Ok(Value::Activation(Activation::new(tensor, layout)))
     }
 
     /// As [`Self::emit`], the output being an image of the layout that the first input has.
@@ -180,7 +204,7 @@ impl NodeContext<'_> {
         let tensor = self.emit(op, &[input])?;
         let layout = Layout::channels_first(input.layout.rank(), self.builder.shape(tensor))
             .ok_or_else(|| Reason::new("its output is not an image"))?;
-        Ok(Value::Activation(Activation { tensor, layout }))
+        Ok(Value::Activation(Activation::new(tensor, layout)))
     }
 }
 

@@ -66,15 +66,14 @@ pub(super) fn max(node: &mut NodeContext) -> Result<Value, Reason> {
 }
 
 fn with_constant(node: &mut NodeContext, clamp: impl Fn(f32) -> Result<Clamp, Reason>) -> Result<Value, Reason> {
-    let (input, constant) = match node.inputs.as_slice() {
-        [Some(Value::Activation(input)), Some(Value::Constant(constant))]
-        | [Some(Value::Constant(constant)), Some(Value::Activation(input))] => (input.clone(), constant.clone()),
-        _ => {
-            return Err(Reason::new("it does not take one activation and one constant")
-                .hint("only clamping between constants is supported"));
-        }
-    };
+    if node.inputs.len() != 2 || node.images() != 1 {
+        return Err(Reason::new("it does not take one activation and one constant")
+            .hint("only clamping between constants is supported"));
+    }
+    let image = usize::from(!node.input(0).is_some_and(Value::is_of_image));
+    let constant = node.constant(1 - image, "constant")?;
     let clamp = clamp(single(node, &constant, "constant")?)?;
+    let input = node.activation(image)?;
     if constant.dims.len() > input.layout.rank() {
         return Err(Reason::new("its constant has more axes than its input"));
     }

@@ -10,9 +10,10 @@ use bitesize_ir::op::{Clamp, Conv2d, DepthwiseConv2d};
 /// Weights are turned from `[out][in / groups][kh][kw]` to OHWI, those of a depthwise convolution to `[kh][kw][c]`.
 /// A depthwise convolution with several outputs for each input stays a grouped one.
 pub(super) fn conv(node: &mut NodeContext) -> Result<Value, Reason> {
+    let weights = node.constant(1, "weight")?;
+    let bias = node.optional_constant(2, "bias")?;
     let (input, shape) = node.image(0)?;
     let rank = input.layout.rank();
-    let weights = node.constant(1, "weight")?;
     let (out_c, in_per_group, kernel) = match (weights.dims.as_slice(), rank) {
         ([o, i, kh, kw], 4) => (*o, *i, [*kh, *kw]),
         ([o, i, kw], 3) => (*o, *i, [1, *kw]),
@@ -34,7 +35,7 @@ pub(super) fn conv(node: &mut NodeContext) -> Result<Value, Reason> {
     let window = window::read(node, kernel, shape, rank)?;
     // With no 0 among its dimensions, the weight has at least as many elements as there are outputs.
     node.budget().spend(weights.data.len() + out_c, 4)?;
-    let bias = match node.optional_constant(2, "bias")? {
+    let bias = match bias {
         None => vec![0.0; out_c],
         Some(bias) if bias.data.len() == out_c => bias.as_floats()?.to_vec(),
         Some(bias) => {

@@ -1,6 +1,6 @@
 //! `Gemm` and `MatMul` with constant weights.
 
-use crate::builder::{Activation, Value};
+use crate::builder::{Activation, PerElement, Value};
 use crate::constant::Constant;
 use crate::error::Reason;
 use crate::layout::Axis;
@@ -12,29 +12,31 @@ use std::rc::Rc;
 
 /// `alpha * A' * B' + beta * C`.
 pub(super) fn gemm(node: &mut NodeContext) -> Result<Value, Reason> {
-    let mut input = node.activation(0)?;
-    if input.layout.rank() != 2 {
-        return Err(Reason::new(format!("its input has {} axes instead of 2", input.layout.rank())));
-    }
-    if node.int("transA", 0)? != 0 {
-        input.layout = input.layout.permuted(&[1, 0]);
-    }
     let weights = Matrix::read(node.constant(1, "weight")?, node.int("transB", 0)? != 0, node.float("alpha", 1.0)?)?;
     let beta = node.float("beta", 1.0)?;
     let bias = match node.optional_constant(2, "bias")? {
         Some(bias) => read_bias(&bias, weights.columns, beta)?,
         None => vec![0.0; weights.columns],
     };
+    let mut input = node.pending_activation(0)?;
+    if input.layout.rank() != 2 {
+        return Err(Reason::new(format!("its input has {} axes instead of 2", input.layout.rank())));
+    }
+    if node.int("transA", 0)? != 0 {
+        input.layout = input.layout.permuted(&[1, 0]);
+    }
     dense(node, &input, &weights, bias)
 }
 
 /// `A * B`; a following Add of a constant is folded later.
 pub(super) fn mat_mul(node: &mut NodeContext) -> Result<Value, Reason> {
-    let input = node.activation(0).map_err(|_| {
-        Reason::new("its first factor is a constant").hint("only activations times constant weights are supported")
-    })?;
-    let weights = node.constant(1, "weight")?;
-    let weights = Matrix::read(weights, false, 1.0)?;
+    if let Some(Value::Constant(_)) = node.input(0) {
+        return Err(
+            Reason::new("its first factor is a constant").hint("only activations times constant weights are supported")
+        );
+    }
+    let weights = Matrix::read(node.constant(1, "weight")?, false, 1.0)?;
+    let input = node.pending_activation(0)?;
     let bias = vec![0.0; weights.columns];
     dense(node, &input, &weights, bias)
 }
@@ -86,9 +88,21 @@ fn read_bias(bias: &Constant, outputs: usize, beta: f32) -> Result<Vec<f32>, Rea
     Ok((0..outputs).map(|i| beta * values[if per_output { i } else { 0 }]).collect())
 }
 
+/// Puts what is pending into weights that sum over all elements: `w (x scale + shift) + b = (w scale) x + (w shift + b)`.
+fn take_up(pending: &PerElement, weights: &mut [f32], bias: &mut [f32]) {
+    for (column, bias) in weights.chunks_exact_mut(pending.scale.len()).zip(bias) {
+        let mut sum = f64::from(*bias);
+        for ((weight, scale), shift) in column.iter_mut().zip(&pending.scale).zip(&pending.shift) {
+            sum += f64::from(*weight) * shift;
+            *weight = (f64::from(*weight) * scale) as f32;
+        }
+        *bias = sum as f32;
+    }
+}
+
 /// The product over the last axis of `input`. Where that axis runs over pixels as well as channels, it is a
 /// convolution with a kernel of the image's size; where pixels lie outside it, a convolution at each of them.
-fn dense(node: &mut NodeContext, input: &Activation, weights: &Matrix, bias: Vec<f32>) -> Result<Value, Reason> {
+fn dense(node: &mut NodeContext, input: &Activation, weights: &Matrix, mut bias: Vec<f32>) -> Result<Value, Reason> {
     let shape = node.builder.shape(input.tensor);
     let last = input.layout.rank().checked_sub(1).ok_or_else(|| Reason::new("its input is a single number"))?;
     let summed = input.layout.axes()[last].clone();
@@ -109,7 +123,13 @@ fn dense(node: &mut NodeContext, input: &Activation, weights: &Matrix, bias: Vec
     // Where each row of the matrix goes in the kernel's [kh][kw][c].
     let places = crate::layout::Layout::new(&[&summed], kernel).nhwc_indices(kernel);
     node.budget().spend(weights.rows * weights.columns + weights.columns, 4)?;
-    let ordered = weights.columns_at(&places)?;
+    let mut ordered = weights.columns_at(&places)?;
+    if let Some(pending) = &input.pending {
+        if kernel != shape {
+            return Err(Reason::elsewhere(pending.refusal.clone()));
+        }
+        take_up(pending, &mut ordered, &mut bias);
+    }
     let clamp = Clamp::NONE;
     let op = if shape.pixels() == 1 {
         Op::FullyConnected(FullyConnected { weights: ordered, bias, clamp })

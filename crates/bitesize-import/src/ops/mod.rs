@@ -1,15 +1,21 @@
 //! The ONNX operators that are understood, one row each; [`OPERATORS`] is the whole list.
 
+mod affine;
 mod arithmetic;
 mod clamp;
 mod conv;
 mod dense;
 mod fold;
+mod hints;
+mod normalize;
+mod pad;
 mod pool;
 mod reshape;
 mod tail;
 mod walk;
 mod window;
+
+pub(crate) use hints::{constant_hint, forgets_image, hint, keeps_shape};
 
 use crate::builder::Value;
 use crate::constant::Constant;
@@ -29,7 +35,17 @@ pub(crate) struct Operator {
 }
 
 type Import = fn(&mut NodeContext) -> Result<Value, Reason>;
-type Fold = fn(&NodeContext) -> Result<Constant, Reason>;
+
+/// What an operator makes of constants.
+#[derive(Clone, Copy)]
+pub(crate) enum Fold {
+    /// Its first output.
+    One(fn(&NodeContext) -> Result<Constant, Reason>),
+    /// All its outputs.
+    Several(fn(&NodeContext) -> Result<Vec<Constant>, Reason>),
+}
+
+type FoldOne = fn(&NodeContext) -> Result<Constant, Reason>;
 
 /// An operator on activations only.
 const fn layer(name: &'static str, attributes: &'static [&'static str], import: Import) -> Operator {
@@ -37,24 +53,27 @@ const fn layer(name: &'static str, attributes: &'static [&'static str], import: 
 }
 
 /// An operator on constants only.
-const fn folded(name: &'static str, attributes: &'static [&'static str], fold: Fold) -> Operator {
-    Operator { name, attributes, import: None, fold: Some(fold) }
+const fn folded(name: &'static str, attributes: &'static [&'static str], fold: FoldOne) -> Operator {
+    Operator { name, attributes, import: None, fold: Some(Fold::One(fold)) }
 }
 
 /// An operator on either.
-const fn both(name: &'static str, attributes: &'static [&'static str], import: Import, fold: Fold) -> Operator {
-    Operator { name, attributes, import: Some(import), fold: Some(fold) }
+const fn both(name: &'static str, attributes: &'static [&'static str], import: Import, fold: FoldOne) -> Operator {
+    Operator { name, attributes, import: Some(import), fold: Some(Fold::One(fold)) }
 }
 
 /// Every operator, by name.
 #[rustfmt::skip]
 pub(crate) const OPERATORS: &[Operator] = &[
+    folded("Abs", &[], fold::abs),
     both("Add", &[], arithmetic::add, fold::add),
+    folded("And", &[], fold::and),
     layer("ArgMax", &["axis", "keepdims", "select_last_index"], tail::arg_max),
     layer("AveragePool", &["auto_pad", "ceil_mode", "count_include_pad", "dilations", "kernel_shape", "pads", "strides"], pool::average_pool),
-    layer("BatchNormalization", &["epsilon", "momentum", "spatial", "training_mode"], arithmetic::batch_normalization),
+    layer("BatchNormalization", &["epsilon", "momentum", "spatial", "training_mode"], normalize::batch_normalization),
     both("Cast", &["to", "saturate"], arithmetic::cast, fold::cast),
     both("CastLike", &["saturate"], arithmetic::cast_like, fold::cast_like),
+    folded("Ceil", &[], fold::ceil),
     both("Clip", &["max", "min"], clamp::clip, fold::clip),
     both("Concat", &["axis"], reshape::concat, fold::concat),
     folded("Constant", &["value", "value_float", "value_floats", "value_int", "value_ints"], fold::constant),
@@ -62,112 +81,65 @@ pub(crate) const OPERATORS: &[Operator] = &[
     layer("Conv", &["auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"], conv::conv),
     both("Div", &[], arithmetic::div, fold::div),
     layer("Dropout", &["is_test", "ratio", "seed"], arithmetic::dropout),
+    folded("Equal", &[], fold::equal),
+    folded("Exp", &[], fold::exp),
     folded("Expand", &[], fold::expand),
     both("Flatten", &["axis"], reshape::flatten, fold::flatten),
+    folded("Floor", &[], fold::floor),
     folded("Gather", &["axis"], fold::gather),
+    folded("GatherND", &["batch_dims"], fold::gather_nd),
     layer("Gemm", &["alpha", "beta", "transA", "transB"], dense::gemm),
     layer("GlobalAveragePool", &[], pool::global_average_pool),
     layer("GlobalMaxPool", &[], pool::global_max_pool),
+    folded("Greater", &[], fold::greater),
+    folded("GreaterOrEqual", &[], fold::greater_or_equal),
     both("Identity", &[], arithmetic::identity, fold::identity),
+    folded("Less", &[], fold::less),
+    folded("LessOrEqual", &[], fold::less_or_equal),
+    folded("Log", &[], fold::log),
     layer("LogSoftmax", &["axis"], tail::log_softmax),
     layer("MatMul", &[], dense::mat_mul),
     both("Max", &[], clamp::max, fold::max),
     layer("MaxPool", &["auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "storage_order", "strides"], pool::max_pool),
     both("Min", &[], clamp::min, fold::min),
+    folded("Mod", &["fmod"], fold::modulo),
     both("Mul", &[], arithmetic::mul, fold::mul),
     both("Neg", &[], arithmetic::neg, fold::neg),
-    layer("Pad", &["mode", "pads", "value"], reshape::pad),
-    layer("ReduceMax", &["axes", "keepdims", "noop_with_empty_axes"], pool::reduce_max),
-    layer("ReduceMean", &["axes", "keepdims", "noop_with_empty_axes"], pool::reduce_mean),
+    folded("NonZero", &[], fold::non_zero),
+    folded("Not", &[], fold::not),
+    folded("Or", &[], fold::or),
+    layer("Pad", &["mode", "pads", "value"], pad::pad),
+    folded("Pow", &[], fold::pow),
+    folded("Range", &[], fold::range),
+    folded("Reciprocal", &[], fold::reciprocal),
+    both("ReduceMax", &["axes", "keepdims", "noop_with_empty_axes"], pool::reduce_max, fold::reduce_max),
+    both("ReduceMean", &["axes", "keepdims", "noop_with_empty_axes"], pool::reduce_mean, fold::reduce_mean),
+    folded("ReduceMin", &["axes", "keepdims", "noop_with_empty_axes"], fold::reduce_min),
     folded("ReduceProd", &["axes", "keepdims", "noop_with_empty_axes"], fold::reduce_prod),
+    folded("ReduceSum", &["axes", "keepdims", "noop_with_empty_axes"], fold::reduce_sum),
     both("Relu", &[], clamp::relu, fold::relu),
     both("Reshape", &["allowzero"], reshape::reshape, fold::reshape),
+    folded("Round", &[], fold::round),
     both("Shape", &["end", "start"], reshape::shape, fold::shape),
     layer("Sigmoid", &[], tail::sigmoid),
+    folded("Sign", &[], fold::sign),
     both("Size", &[], reshape::size, fold::size),
     folded("Slice", &["axes", "ends", "starts"], fold::slice),
     layer("Softmax", &["axis"], tail::softmax),
+    Operator { name: "Split", attributes: &["axis", "num_outputs", "split"], import: None, fold: Some(Fold::Several(fold::split)) },
     folded("Sqrt", &[], fold::sqrt),
     both("Squeeze", &["axes"], reshape::squeeze, fold::squeeze),
     both("Sub", &[], arithmetic::sub, fold::sub),
+    both("Sum", &[], arithmetic::sum, fold::sum),
     layer("Tanh", &[], tail::tanh),
     both("Transpose", &["perm"], reshape::transpose, fold::transpose),
     both("Unsqueeze", &["axes"], reshape::unsqueeze, fold::unsqueeze),
+    folded("Where", &[], fold::choose),
 ];
 
 /// The operator called `name`.
 pub(crate) fn find(name: &str) -> Option<&'static Operator> {
     OPERATORS.iter().find(|operator| operator.name == name)
-}
-
-/// Whether the output of an operator, supported or not, has the shape of its (largest) input, so that the walk can go
-/// on behind a refused one.
-pub(crate) fn keeps_shape(name: &str) -> bool {
-    matches!(
-        name,
-        "Add"
-            | "BatchNormalization"
-            | "Celu"
-            | "Clip"
-            | "Div"
-            | "Dropout"
-            | "Elu"
-            | "Gelu"
-            | "GroupNormalization"
-            | "HardSigmoid"
-            | "HardSwish"
-            | "InstanceNormalization"
-            | "LRN"
-            | "LayerNormalization"
-            | "LeakyRelu"
-            | "LogSoftmax"
-            | "Max"
-            | "Min"
-            | "Mish"
-            | "Mul"
-            | "PRelu"
-            | "Pow"
-            | "Selu"
-            | "Sigmoid"
-            | "Softmax"
-            | "Softplus"
-            | "Softsign"
-            | "Sub"
-            | "Sum"
-            | "Swish"
-            | "Tanh"
-            | "ThresholdedRelu"
-    )
-}
-
-/// What to do about an operator that is not in the list.
-pub(crate) fn hint(name: &str) -> &'static str {
-    match name {
-        "HardSigmoid" | "HardSwish" | "Swish" | "Mish" | "Gelu" | "Elu" | "Selu" | "Celu" | "Softplus" | "Softsign"
-        | "LeakyRelu" | "PRelu" | "ThresholdedRelu" | "Erf" => "train the network with Relu or Clip (ReLU6) instead",
-        "QuantizeLinear"
-        | "DequantizeLinear"
-        | "QLinearConv"
-        | "QLinearMatMul"
-        | "ConvInteger"
-        | "MatMulInteger"
-        | "DynamicQuantizeLinear"
-        | "FakeQuantize" => "export the float network: quantizing it is done here",
-        "LSTM" | "GRU" | "RNN" | "Attention" | "LayerNormalization" | "MultiHeadAttention" => {
-            "only convolutional networks are supported"
-        }
-        "InstanceNormalization" | "GroupNormalization" | "LpNormalization" | "LRN" => {
-            "train with batch normalization, whose constants fold into the weights"
-        }
-        "If" | "Loop" | "Scan" => "export a network without control flow",
-        "Sum" => "write the sum as a chain of Add",
-        "ConvTranspose" | "Resize" | "Upsample" | "DepthToSpace" | "SpaceToDepth" => {
-            "networks that enlarge or rearrange images are not supported"
-        }
-        "TopK" => "export the network up to its scores; the firmware takes the highest",
-        "Dropout" | "BatchNormalization" => "export in inference mode",
-        _ => "",
-    }
 }
 
 #[cfg(test)]

@@ -107,7 +107,7 @@ fn reduce(node: &mut NodeContext, op: impl Fn(Window) -> Op) -> Result<Value, Re
         layout = layout.permuted(&kept);
     }
     if kernel == [1, 1] {
-        return Ok(Value::Activation(Activation { tensor: input.tensor, layout }));
+        return Ok(Value::Activation(input.with_layout(layout)));
     }
     node.emit_like(op(Window::of(kernel)), &[&input], layout)
 }

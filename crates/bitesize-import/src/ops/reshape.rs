@@ -1,24 +1,27 @@
-//! Changes of layout, which leave no nodes, and Concat and Pad, which do.
+//! Changes of layout, which leave no nodes, and Concat, which does.
 
 use crate::builder::{Activation, Value};
 use crate::constant::{Constant, MAX_AXES};
 use crate::error::Reason;
 use crate::layout::{Axis, Layout};
 use crate::node::{NodeContext, positive_axis};
-use bitesize_ir::shape::Pads;
-use bitesize_ir::{Op, Shape};
+use bitesize_ir::Op;
 use std::rc::Rc;
 
-const REPACKING: &str = "only flattening, and adding or removing axes of size 1, is supported: bytes are never moved";
+const REPACKING: &str = "only flattening, and adding or removing axes of size 1, is supported: bytes are never moved; a 1x1 convolution \
+                         with weights of 0 and 1 shuffles channels";
 
 /// The node's first input under other dimensions.
-fn with_dims(node: &NodeContext, input: &Activation, dims: &[usize]) -> Result<Value, Reason> {
+fn with_dims(node: &mut NodeContext, input: &Activation, dims: &[usize]) -> Result<Value, Reason> {
     let shape = node.builder.shape(input.tensor);
+    if input.tensor == node.builder.network.input {
+        node.builder.input_forms.push(dims.to_vec());
+    }
     let layout = input.layout.reshaped(shape, dims).ok_or_else(|| {
         Reason::new(format!("it would cut up or mix axes: {:?} becomes {dims:?}", input.layout.dims(shape)))
             .hint(REPACKING)
     })?;
-    Ok(Value::Activation(Activation { tensor: input.tensor, layout }))
+    Ok(Value::Activation(input.with_layout(layout)))
 }
 
 fn dims_of(node: &NodeContext, input: &Activation) -> Vec<usize> {
@@ -26,7 +29,12 @@ fn dims_of(node: &NodeContext, input: &Activation) -> Vec<usize> {
 }
 
 pub(super) fn reshape(node: &mut NodeContext) -> Result<Value, Reason> {
-    let input = node.activation(0)?;
+    let shape = node.short_ints(1, "shape")?.unwrap_or_default();
+    // Height, width and channels are all that an image has, whatever its shape.
+    if shape.iter().filter(|dim| **dim > 1).count() > 3 {
+        return Err(Reason::new(format!("it would cut up axes: an image becomes {shape:?}")).hint(REPACKING));
+    }
+    let input = node.pending_activation(0)?;
     let target = reshape_target(node, &dims_of(node, &input))?;
     with_dims(node, &input, &target)
 }
@@ -63,7 +71,7 @@ pub(super) fn reshape_target(node: &NodeContext, from: &[usize]) -> Result<Vec<u
 }
 
 pub(super) fn flatten(node: &mut NodeContext) -> Result<Value, Reason> {
-    let input = node.activation(0)?;
+    let input = node.pending_activation(0)?;
     let dims = flatten_target(node, &dims_of(node, &input))?;
     with_dims(node, &input, &dims)
 }
@@ -76,7 +84,7 @@ pub(super) fn flatten_target(node: &NodeContext, from: &[usize]) -> Result<Vec<u
 }
 
 pub(super) fn squeeze(node: &mut NodeContext) -> Result<Value, Reason> {
-    let input = node.activation(0)?;
+    let input = node.pending_activation(0)?;
     let dims = squeeze_target(node, &dims_of(node, &input))?;
     with_dims(node, &input, &dims)
 }
@@ -91,7 +99,7 @@ pub(super) fn squeeze_target(node: &NodeContext, from: &[usize]) -> Result<Vec<u
 }
 
 pub(super) fn unsqueeze(node: &mut NodeContext) -> Result<Value, Reason> {
-    let input = node.activation(0)?;
+    let input = node.pending_activation(0)?;
     let dims = unsqueeze_target(node, &dims_of(node, &input))?;
     with_dims(node, &input, &dims)
 }
@@ -114,7 +122,7 @@ pub(super) fn unsqueeze_target(node: &NodeContext, from: &[usize]) -> Result<Vec
 }
 
 pub(super) fn transpose(node: &mut NodeContext) -> Result<Value, Reason> {
-    let input = node.activation(0)?;
+    let input = node.pending_activation(0)?;
     let order = permutation(node, input.layout.rank())?;
     let layout = input.layout.permuted(&order);
     let flat: Vec<Axis> = layout.axes().concat();
@@ -125,7 +133,7 @@ pub(super) fn transpose(node: &mut NodeContext) -> Result<Value, Reason> {
         return Err(Reason::new(format!("it exchanges height and width (perm {order:?})"))
             .hint("only changes between channels-first and channels-last are supported"));
     }
-    Ok(Value::Activation(Activation { tensor: input.tensor, layout }))
+    Ok(Value::Activation(input.with_layout(layout)))
 }
 
 /// The attribute `perm`, checked; reversed order where it is absent.
@@ -144,10 +152,10 @@ pub(super) fn permutation(node: &NodeContext, rank: usize) -> Result<Vec<usize>,
 }
 
 pub(super) fn concat(node: &mut NodeContext) -> Result<Value, Reason> {
-    let parts: Vec<Activation> = (0..node.inputs.len())
-        .map(|i| node.activation(i))
-        .collect::<Result<_, _>>()
-        .map_err(|_| Reason::new("it joins activations with a constant").hint("only activations can be joined"))?;
+    if node.images() < node.inputs.len() {
+        return Err(Reason::new("it joins activations with a constant").hint("only activations can be joined"));
+    }
+    let parts: Vec<Activation> = (0..node.inputs.len()).map(|i| node.activation(i)).collect::<Result<_, _>>()?;
     if let [only] = &parts[..] {
         return Ok(Value::Activation(only.clone()));
     }
@@ -173,73 +181,9 @@ pub(super) fn concat(node: &mut NodeContext) -> Result<Value, Reason> {
     node.emit_like(Op::Concat, &inputs, layout)
 }
 
-pub(super) fn pad(node: &mut NodeContext) -> Result<Value, Reason> {
-    let input = node.activation(0)?;
-    let rank = input.layout.rank();
-    let mode = node.text("mode", "constant")?;
-    if mode != "constant" {
-        return Err(Reason::new(format!("its mode is `{mode}`")).hint("only padding with zeros is supported"));
-    }
-    let value = if node.opset < 11 {
-        node.float("value", 0.0)?
-    } else {
-        let constant = node.optional_constant(2, "value")?;
-        constant.map(|c| c.as_floats().map(|v| v.first().copied().unwrap_or(0.0))).transpose()?.unwrap_or(0.0)
-    };
-    if value != 0.0 {
-        return Err(Reason::new(format!("it pads with {value}")).hint("only padding with zeros is supported"));
-    }
-    let amounts = pad_amounts(node, rank)?;
-    if amounts.iter().all(|a| *a == (0, 0)) {
-        return Ok(Value::Activation(input));
-    }
-    if !(3..=4).contains(&rank) {
-        return Err(Reason::new(format!("it pads a tensor of {rank} axes")).hint("only images can be padded"));
-    }
-    let shape = node.builder.shape(input.tensor);
-    let layouts: [fn(usize, Shape) -> Option<Layout>; 2] = [Layout::channels_first, Layout::channels_last];
-    for (layout_of, [h, w]) in layouts.into_iter().zip([[rank - 2, rank - 1], [rank - 3, rank - 2]]) {
-        let spatial = |axis: usize| axis == w || (axis == h && rank == 4);
-        let only_spatial = amounts.iter().enumerate().all(|(axis, a)| *a == (0, 0) || spatial(axis));
-        if layout_of(rank, shape).as_ref() != Some(&input.layout) || !only_spatial {
-            continue;
-        }
-        let (top, bottom) = if rank == 4 { amounts[h] } else { (0, 0) };
-        let (left, right) = amounts[w];
-        let tensor = node.emit(Op::Pad(Pads { top, left, bottom, right }), &[&input])?;
-        let layout =
-            layout_of(rank, node.builder.shape(tensor)).ok_or_else(|| Reason::new("its output is no image"))?;
-        return Ok(Value::Activation(Activation { tensor, layout }));
-    }
-    Err(Reason::new("it pads other axes than height and width").hint("channels and batch cannot be padded"))
-}
-
-/// What is added before and after each axis.
-fn pad_amounts(node: &NodeContext, rank: usize) -> Result<Vec<(usize, usize)>, Reason> {
-    let pads = if node.opset < 11 {
-        node.ints("pads")?.ok_or_else(|| Reason::new("its attribute `pads` is missing"))?
-    } else {
-        node.short_ints(1, "pads")?.ok_or_else(|| Reason::new("its pads (input 1) are missing"))?
-    };
-    let axes = if node.opset < 18 { None } else { node.axes(18, 3, rank)? };
-    let axes = axes.unwrap_or_else(|| (0..rank).collect());
-    if pads.len() != 2 * axes.len() {
-        return Err(Reason::new(format!("it has {} pads for {} axes", pads.len(), axes.len())));
-    }
-    let amount = |value: i64| {
-        let small = usize::try_from(value).ok().filter(|v| *v <= 1 << 16);
-        small.ok_or_else(|| Reason::new(format!("it pads by {value}")).hint("cropping is not supported"))
-    };
-    let mut amounts = vec![(0, 0); rank];
-    for (i, axis) in axes.iter().enumerate() {
-        amounts[*axis] = (amount(pads[i])?, amount(pads[i + axes.len()])?);
-    }
-    Ok(amounts)
-}
-
 /// The dimensions of an activation are known, the batch being 1.
 pub(super) fn shape(node: &mut NodeContext) -> Result<Value, Reason> {
-    let dims = dims_of(node, &node.activation(0)?);
+    let dims = dims_of(node, &node.pending_activation(0)?);
     shape_of(node, &dims).map(|c| Value::Constant(Rc::new(c)))
 }
 
@@ -253,6 +197,6 @@ pub(super) fn shape_of(node: &NodeContext, dims: &[usize]) -> Result<Constant, R
 }
 
 pub(super) fn size(node: &mut NodeContext) -> Result<Value, Reason> {
-    let elements: usize = dims_of(node, &node.activation(0)?).iter().product();
+    let elements: usize = dims_of(node, &node.pending_activation(0)?).iter().product();
     Ok(Value::Constant(Rc::new(Constant::ints(vec![elements as i64]).scalar())))
 }

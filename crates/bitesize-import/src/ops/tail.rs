@@ -33,12 +33,12 @@ pub(super) fn arg_max(node: &mut NodeContext) -> Result<Value, Reason> {
         return Err(Reason::new("of equal scores it takes the last; the lowest index is the class here"));
     }
     let kept = node.int("keepdims", 1)? != 0;
-    let Value::Activation(Activation { tensor, layout }) = leave_out(node, Tail::ArgMax, input) else {
+    let Value::Activation(Activation { tensor, layout, .. }) = leave_out(node, Tail::ArgMax, input) else {
         unreachable!("what is left out is an activation")
     };
     let layout = layout.with_axis(axis, Vec::new());
     let layout = if kept { layout } else { layout.without_axis(axis) };
-    Ok(Value::Activation(Activation { tensor, layout }))
+    Ok(Value::Activation(Activation::new(tensor, layout)))
 }
 
 fn normalise(node: &mut NodeContext, tail: Tail) -> Result<Value, Reason> {

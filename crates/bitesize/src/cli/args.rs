@@ -6,6 +6,7 @@ use bitesize::run::config::{CalibrationConfig, PERCENTILES, STEPS};
 use bitesize::target::Platform;
 use bitesize::task::Task;
 use bitesize::usage;
+use bitesize_import::InputShape;
 use bitesize_ir::BitWidth;
 use bitesize_ir::memory::packed_weight_bytes;
 use bitesize_ir::policy::SpaceRow;
@@ -15,6 +16,21 @@ use bitesize_search::{Constraints, Pin, WidthSet};
 use bitesize_train::{CalibrationSettings, RangeMethod};
 use clap::Args;
 use std::path::{Path, PathBuf};
+
+/// What the file of the network leaves open.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ModelArgs {
+    /// Sizes of the input in the order of the file, batch 1 first, as 1x3x96x96: for files that leave some open
+    #[arg(long, value_name = "SHAPE")]
+    input_shape: Option<InputShape>,
+}
+
+impl ModelArgs {
+    /// The shape of the input, where it is given.
+    pub(crate) fn input_shape(&self) -> Option<&InputShape> {
+        self.input_shape.as_ref()
+    }
+}
 
 /// How stored values become the network's: a file, and flags that go before it.
 #[derive(Args, Clone, Debug)]

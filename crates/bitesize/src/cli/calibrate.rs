@@ -1,6 +1,6 @@
 //! `bitesize calibrate`.
 
-use crate::args::{CalibrationArgs, DataArgs, PreprocessArgs, TaskArgs, absolute};
+use crate::args::{CalibrationArgs, DataArgs, ModelArgs, PreprocessArgs, TaskArgs, absolute};
 use crate::console::print;
 use crate::open::{config_of, keep_if_resumable};
 use anyhow::bail;
@@ -20,6 +20,8 @@ use std::path::PathBuf;
 pub(crate) struct CalibrateArgs {
     /// The network, float ONNX
     model: PathBuf,
+    #[command(flatten)]
+    model_input: ModelArgs,
     /// Data to calibrate with: a folder of class folders, .npz, CIFAR-10 .bin, IDX
     #[arg(long, value_name = "DATA")]
     train: PathBuf,
@@ -40,6 +42,7 @@ impl CalibrateArgs {
     pub(crate) fn run(self, monitor: &Monitor) -> anyhow::Result<Ending> {
         let mut folder = RunFolder::open_or_create(&self.output)?;
         let preprocess = self.preprocess.read()?;
+        let input_shape = self.model_input.input_shape();
         let layout = self.data.data_layout;
         let sources = Sources {
             model: &self.model,
@@ -48,6 +51,7 @@ impl CalibrateArgs {
             preprocess: &preprocess,
             task: self.task.asked(),
             layout,
+            input_shape,
         };
         let inputs = Inputs::open(sources, monitor)?;
         let config = RunConfig {
@@ -55,7 +59,11 @@ impl CalibrateArgs {
             results_version: RESULTS_VERSION,
             seed: self.calibration.seed,
             task: Some(inputs.objective.task),
-            model: ModelConfig { path: absolute(&self.model)?, sha256: inputs.model.sha256.clone() },
+            model: ModelConfig {
+                path: absolute(&self.model)?,
+                sha256: inputs.model.sha256.clone(),
+                input_shape: input_shape.cloned().map(Into::into),
+            },
             data: DataConfig {
                 train: absolute(&self.train)?,
                 train_samples: inputs.train_samples(),

@@ -1,6 +1,6 @@
 //! `bitesize eval`.
 
-use crate::args::{DataArgs, PreprocessArgs, TaskArgs};
+use crate::args::{DataArgs, ModelArgs, PreprocessArgs, TaskArgs};
 use crate::console::out_line;
 use crate::open::config_of;
 use anyhow::Context as _;
@@ -24,6 +24,8 @@ use std::path::{Path, PathBuf};
 pub(crate) struct EvalArgs {
     /// A network (float ONNX), or a run folder
     path: PathBuf,
+    #[command(flatten)]
+    model_input: ModelArgs,
     /// Data to measure on [default: the validation data of the run]
     #[arg(long, value_name = "DATA")]
     val: Option<PathBuf>,
@@ -92,6 +94,7 @@ impl EvalArgs {
     fn of_model(&self, monitor: &Monitor) -> anyhow::Result<()> {
         let val = self.val.as_deref().ok_or_else(|| usage("say which data to measure on: --val DATA"))?;
         let preprocess = self.preprocess.read()?;
+        let input_shape = self.model_input.input_shape();
         let layout = self.data.data_layout;
         let sources = Sources {
             model: &self.path,
@@ -100,6 +103,7 @@ impl EvalArgs {
             preprocess: &preprocess,
             task: self.task.asked(),
             layout,
+            input_shape,
         };
         let inputs = Inputs::open(sources, monitor)?;
         let data = inputs.val.as_ref().context("the validation data were not opened")?;
@@ -109,6 +113,9 @@ impl EvalArgs {
     }
 
     fn of_run(&self, monitor: &Monitor) -> anyhow::Result<()> {
+        if self.model_input.input_shape().is_some() {
+            return Err(usage("the input shape of a run is in its config.toml and cannot be given again"));
+        }
         if self.preprocess.read()? != PreprocessFile::default() {
             return Err(usage("the preprocessing of a run is in its config.toml and cannot be given again"));
         }

@@ -1,7 +1,7 @@
 //! `bitesize fit`.
 
 use crate::args::{
-    CalibrationArgs, DataArgs, PreprocessArgs, TargetArgs, TaskArgs, absolute, at_least_one, package_name,
+    CalibrationArgs, DataArgs, ModelArgs, PreprocessArgs, TargetArgs, TaskArgs, absolute, at_least_one, package_name,
 };
 use crate::console::{err_line, print, tell_shortcoming};
 use crate::open::{config_of, keep_if_resumable, read_config};
@@ -24,6 +24,8 @@ pub(crate) struct FitArgs {
     /// The network, float ONNX
     #[arg(required_unless_present_any = ["resume", "config"])]
     model: Option<PathBuf>,
+    #[command(flatten)]
+    model_input: ModelArgs,
     /// Data for calibration and for judging policies: a folder of class folders, .npz, CIFAR-10 .bin, IDX
     #[arg(long, value_name = "DATA", required_unless_present_any = ["resume", "config"])]
     train: Option<PathBuf>,
@@ -142,17 +144,29 @@ impl FitArgs {
         let platform = self.target.required(self.search.needs_no_budget())?;
         let preprocess = self.preprocess.read()?;
         let train = self.train.as_deref().ok_or_else(|| usage("say which data to calibrate with: --train DATA"))?;
+        let input_shape = self.model_input.input_shape();
         let layout = self.data.data_layout;
         let task = self.task.asked();
-        let sources =
-            Sources { model, train: Some(train), val: self.val.as_deref(), preprocess: &preprocess, task, layout };
+        let sources = Sources {
+            model,
+            train: Some(train),
+            val: self.val.as_deref(),
+            preprocess: &preprocess,
+            task,
+            layout,
+            input_shape,
+        };
         let inputs = Inputs::open(sources, monitor)?;
         let config = RunConfig {
             version: env!("CARGO_PKG_VERSION").into(),
             results_version: RESULTS_VERSION,
             seed: self.calibration.seed,
             task: Some(inputs.objective.task),
-            model: ModelConfig { path: absolute(model)?, sha256: inputs.model.sha256.clone() },
+            model: ModelConfig {
+                path: absolute(model)?,
+                sha256: inputs.model.sha256.clone(),
+                input_shape: input_shape.cloned().map(Into::into),
+            },
             data: DataConfig {
                 train: absolute(train)?,
                 train_samples: inputs.train_samples(),

@@ -1,6 +1,6 @@
 //! `bitesize inspect`.
 
-use crate::args::{PreprocessArgs, TargetArgs};
+use crate::args::{ModelArgs, PreprocessArgs, TargetArgs};
 use crate::console::{out_line, print};
 use bitesize::input::{Model, Preprocess};
 use bitesize::observe::Monitor;
@@ -15,6 +15,8 @@ use std::path::PathBuf;
 pub(crate) struct InspectArgs {
     /// The network, float ONNX
     model: PathBuf,
+    #[command(flatten)]
+    model_input: ModelArgs,
     #[command(flatten)]
     target: TargetArgs,
     #[command(flatten)]
@@ -45,7 +47,7 @@ impl InspectArgs {
             Some(platform) => platform,
             None => Platform::of_sizes(Budget::UNLIMITED, self.target.core())?,
         };
-        let mut model = Model::load(&self.model, monitor)?;
+        let mut model = Model::load_sized(&self.model, self.model_input.input_shape(), monitor)?;
         let shape = model.network.shape(model.network.input);
         let file = self.preprocess.read()?;
         let preprocessed = file != Default::default();

@@ -5,6 +5,7 @@
 use crate::ending::usage;
 use crate::input::{Batch, Dataset, Inputs, Model, Shares, Sources, Split};
 use crate::observe::Monitor;
+use crate::run::config::GivenShape;
 use crate::run::names::CONFIG;
 use crate::run::{Commit, Provenance, RESULTS_VERSION, RunConfig, RunFolder, Stage};
 use crate::target::Platform;
@@ -38,6 +39,7 @@ pub fn inputs_of(
     val: Option<&Path>,
     monitor: &Monitor,
 ) -> anyhow::Result<Inputs> {
+    let input_shape = config.model.input_shape.as_ref().map(GivenShape::get);
     let sources = Sources {
         model: &config.model.path,
         train,
@@ -45,6 +47,7 @@ pub fn inputs_of(
         preprocess: &config.preprocess,
         task: config.task,
         layout: config.data.layout,
+        input_shape,
     };
     if config.results_version != RESULTS_VERSION {
         bail!(
@@ -136,7 +139,7 @@ impl<'a> Opened<'a> {
     /// What network and settings of `tables` say, for what depends on them.
     pub fn made_from(&self, tables: &[&str]) -> Provenance {
         Provenance::new()
-            .with_all(self.config.settings(&["seed", "task", "preprocess"]))
+            .with_all(self.config.settings(&["seed", "task", "preprocess", "model.input_shape"]))
             .with_all(self.config.settings(tables))
             .with("model.sha256", &self.inputs.model.sha256)
     }

@@ -12,6 +12,7 @@ use crate::task::labels::Order;
 use crate::task::resolve::resolve;
 use crate::task::{Objective, Task};
 use anyhow::{Context as _, bail};
+use bitesize_import::InputShape;
 use std::path::Path;
 
 /// A model with its data.
@@ -35,6 +36,8 @@ pub struct Inputs {
 pub struct Sources<'a> {
     /// The network's file.
     pub model: &'a Path,
+    /// The sizes of its input that the file leaves open.
+    pub input_shape: Option<&'a InputShape>,
     /// Training data.
     pub train: Option<&'a Path>,
     /// Validation data.
@@ -53,7 +56,7 @@ impl Inputs {
     /// # Errors
     /// Anything that cannot be read or does not suit the rest.
     pub fn open(sources: Sources, monitor: &Monitor) -> anyhow::Result<Self> {
-        let mut model = Model::load(sources.model, monitor)?;
+        let mut model = Model::load_sized(sources.model, sources.input_shape, monitor)?;
         let shape = model.network.shape(model.network.input);
         let preprocess = Preprocess::checked(sources.preprocess, shape)?;
         let folders: Vec<&Path> = [sources.train, sources.val].into_iter().flatten().collect();

@@ -5,7 +5,7 @@ use crate::files;
 use crate::hash::sha256;
 use crate::observe::Monitor;
 use anyhow::Context as _;
-use bitesize_import::Layout;
+use bitesize_import::{InputShape, Layout};
 use bitesize_ir::{Network, PolicySpace};
 use std::path::{Path, PathBuf};
 
@@ -28,14 +28,22 @@ pub struct Model {
 }
 
 impl Model {
-    /// Imports and rewrites the network in `path`; it takes real values.
+    /// As [`Self::load_sized`], for a file that leaves no size open.
     ///
     /// # Errors
-    /// A file that cannot be read or imported.
+    /// As [`Self::load_sized`].
     pub fn load(path: &Path, monitor: &Monitor) -> anyhow::Result<Self> {
+        Self::load_sized(path, None, monitor)
+    }
+
+    /// Imports and rewrites the network in `path`, whose open sizes are those of `input_shape`; it takes real values.
+    ///
+    /// # Errors
+    /// A file that cannot be read or imported, or whose input has another shape.
+    pub fn load_sized(path: &Path, input_shape: Option<&InputShape>, monitor: &Monitor) -> anyhow::Result<Self> {
         let bytes = files::read(path).with_context(|| format!("cannot read the model `{}`", path.display()))?;
         let sha256 = sha256(&bytes);
-        let imported = import(path, &bytes)?;
+        let imported = import(path, &bytes, input_shape)?;
         for note in &imported.notes {
             monitor.note(note);
         }
@@ -77,10 +85,11 @@ impl Model {
     }
 }
 
-fn import(path: &Path, bytes: &[u8]) -> anyhow::Result<bitesize_import::Imported> {
+fn import(path: &Path, bytes: &[u8], input_shape: Option<&InputShape>) -> anyhow::Result<bitesize_import::Imported> {
     let name = path.file_stem().map_or_else(|| "network".into(), |s| s.to_string_lossy());
     let folder = path.parent().unwrap_or(Path::new("."));
     let external =
         |location: &str, offset: u64, length: usize| files::read_part(&folder.join(location), offset, length);
-    bitesize_import::import_onnx(bytes, &external, &name).with_context(|| format!("cannot import `{}`", path.display()))
+    bitesize_import::import_onnx_sized(bytes, &external, &name, input_shape)
+        .with_context(|| format!("cannot import `{}`", path.display()))
 }

@@ -5,6 +5,7 @@ use crate::input::{DataLayout, PreprocessFile};
 use crate::target::PlatformName;
 use crate::task::Task;
 use bitesize_codegen::{EmitOptions, check_name};
+use bitesize_import::InputShape;
 use bitesize_search::constraints::Constraints;
 use bitesize_search::{RewardKind, Strategy};
 use bitesize_train::{CalibrationSettings, RangeMethod};
@@ -69,6 +70,41 @@ pub struct ModelConfig {
     pub path: PathBuf,
     /// Of its bytes, in hexadecimal.
     pub sha256: String,
+    /// The sizes of its input, where the file leaves some open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_shape: Option<GivenShape>,
+}
+
+/// The shape of a network's input as a text, such as `1x3x96x96`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct GivenShape(InputShape);
+
+impl GivenShape {
+    /// The shape.
+    pub fn get(&self) -> &InputShape {
+        &self.0
+    }
+}
+
+impl From<InputShape> for GivenShape {
+    fn from(shape: InputShape) -> Self {
+        Self(shape)
+    }
+}
+
+impl TryFrom<String> for GivenShape {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(Self)
+    }
+}
+
+impl From<GivenShape> for String {
+    fn from(shape: GivenShape) -> Self {
+        shape.0.to_string()
+    }
 }
 
 /// The data sets.

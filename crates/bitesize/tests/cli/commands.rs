@@ -254,3 +254,30 @@ fn a_damaged_package_is_found_and_a_changed_model_refused() {
     fs::write(&model, bytes).unwrap();
     run(&["verify", &out]).expect(1, &["SHA-256"]);
 }
+
+/// A file with open sizes is refused without a shape, read with one, and a run keeps it.
+#[test]
+fn an_input_shape_belongs_to_the_run() {
+    let (folder, _) = scratch();
+    let path = folder.path().join("open.onnx").display().to_string();
+    let example = Example::new();
+    // The two sizes of 28 of the input, as 0, which means any.
+    let (fixed, open) = ([10, 2, 8, 28, 10, 2, 8, 28], [10, 2, 8, 0, 10, 2, 8, 0]);
+    let mut bytes = fs::read(&example.model).unwrap();
+    let at = bytes.windows(8).position(|window| window == fixed).expect("an input of 28 x 28");
+    bytes[at..at + 8].copy_from_slice(&open);
+    fs::write(&path, bytes).unwrap();
+    let shape = "1x1x28x28";
+    run(&["inspect", &path]).expect(1, &["dynamic dimensions", "--input-shape"]);
+    run(&["inspect", &path, "--input-shape", shape]).expect(0, &["conv2d"]);
+    run(&["inspect", &path, "--input-shape", "4x3x8x8"]).expect(2, &["batch of 4"]);
+    run(&["inspect", &example.model, "--input-shape", "1x3x8"]).expect(1, &["1x3x8", "1x28x28"]);
+    let out = folder.path().join("run").display().to_string();
+    let calibrate = ["calibrate", &path, "--train", &example.train, "--preprocess", &example.preprocess, "-o", &out];
+    run(&[&calibrate[..], &["--calibration-samples", "64", "--input-shape", shape]].concat()).expect(0, &[]);
+    let config = fs::read_to_string(Path::new(&out).join("config.toml")).unwrap();
+    assert!(config.contains(&format!("input_shape = \"{shape}\"")), "{config}");
+    run(&["search", &out, "--flash", "44KiB", "--ram", "9KiB", "--eval-samples", "64", "--search", "rules"])
+        .expect(0, &[]);
+    run(&["eval", &out, "--val", &example.train, "--input-shape", shape]).expect(2, &["in its config.toml"]);
+}

@@ -1,114 +1,21 @@
 //! Models written as protobuf messages: forms that no exporter at hand writes, and files made to do harm.
 
+mod flattened;
+mod folds;
+mod forms;
+mod model;
+mod numbers;
+mod refusals;
+mod sizes;
+
+use crate::import_onnx;
 use crate::proto::*;
-use crate::{ImportError, Imported, import_onnx};
 use bitesize_ir::Tail;
 use bitesize_ir::reference::run_float;
+use model::{Attribute, Int, Ints, Model, Text};
 use prost::Message;
 use std::collections::BTreeSet;
 use std::io;
-
-/// A model under construction.
-struct Model {
-    proto: ModelProto,
-}
-
-/// An attribute's value.
-enum Attribute<'a> {
-    Int(i64),
-    Ints(&'a [i64]),
-    Text(&'a str),
-}
-
-use Attribute::{Int, Ints, Text};
-
-impl Model {
-    fn new(opset: i64, input: &[i64]) -> Self {
-        let dim = |d: &i64| DimensionProto { dim_value: Some(*d), ..Default::default() };
-        let shape = TensorShapeProto { dim: input.iter().map(dim).collect() };
-        let tensor = TensorTypeProto { elem_type: data_type::FLOAT, shape: Some(shape) };
-        let input = ValueInfoProto { name: "x".into(), r#type: Some(TypeProto { tensor_type: Some(tensor) }) };
-        let graph = GraphProto { input: vec![input], ..Default::default() };
-        let opset_import = vec![OperatorSetIdProto { domain: String::new(), version: opset }];
-        Self { proto: ModelProto { ir_version: 8, graph: Some(graph), opset_import } }
-    }
-
-    fn graph(&mut self) -> &mut GraphProto {
-        self.proto.graph.as_mut().unwrap()
-    }
-
-    fn floats(mut self, name: &str, dims: &[i64], values: &[f32]) -> Self {
-        let tensor = TensorProto {
-            name: name.into(),
-            dims: dims.to_vec(),
-            data_type: data_type::FLOAT,
-            float_data: values.to_vec(),
-            ..Default::default()
-        };
-        self.graph().initializer.push(tensor);
-        self
-    }
-
-    fn ints(mut self, name: &str, values: &[i64]) -> Self {
-        let tensor = TensorProto {
-            name: name.into(),
-            dims: vec![values.len() as i64],
-            data_type: data_type::INT64,
-            int64_data: values.to_vec(),
-            ..Default::default()
-        };
-        self.graph().initializer.push(tensor);
-        self
-    }
-
-    /// A node that writes `name`; the last one writes the output.
-    fn node(mut self, op: &str, inputs: &[&str], name: &str, attributes: &[(&str, Attribute)]) -> Self {
-        let attribute = |(name, value): &(&str, Attribute)| {
-            let mut attribute = AttributeProto { name: (*name).into(), ..Default::default() };
-            match value {
-                Int(i) => (attribute.i, attribute.kind) = (*i, attribute_kind::INT),
-                Ints(ints) => (attribute.ints, attribute.kind) = (ints.to_vec(), attribute_kind::INTS),
-                Text(text) => (attribute.s, attribute.kind) = (text.as_bytes().to_vec(), attribute_kind::STRING),
-            }
-            attribute
-        };
-        let node = NodeProto {
-            op_type: op.into(),
-            input: inputs.iter().map(|i| (*i).into()).collect(),
-            output: vec![name.into()],
-            attribute: attributes.iter().map(attribute).collect(),
-            ..Default::default()
-        };
-        self.graph().node.push(node);
-        self.graph().output = vec![ValueInfoProto { name: name.into(), r#type: None }];
-        self
-    }
-
-    fn import(&self) -> Result<Imported, ImportError> {
-        let none = |_: &str, _: u64, _: usize| Err(io::Error::other("no such file"));
-        import_onnx(&self.proto.encode_to_vec(), &none, "test")
-    }
-
-    /// Checks the input's shape as read, and the output over `0, 1, 2, ...` in the order of the file.
-    fn check(&self, input: &str, expected: &[f32]) {
-        let imported = self.import().unwrap();
-        let network = &imported.network;
-        let shape = network.shape(network.input);
-        assert_eq!(shape.to_string(), input, "{network}");
-        let values: Vec<f32> = (0..shape.elements()).map(|i| i as f32).collect();
-        let found = run_float(network, &imported.input.layout.to_nhwc(shape, &values));
-        let output = imported.output.layout.from_nhwc(network.shape(network.output), &found[network.output.0]);
-        assert_eq!(output, expected, "{network}");
-    }
-
-    /// Checks that it is refused in a text with each of `words`.
-    fn check_refused(&self, words: &[&str]) {
-        let error = self.import().unwrap_err().to_string();
-        for word in words {
-            assert!(error.contains(word), "{word:?} is not in: {error}");
-        }
-    }
-}
 
 #[test]
 fn rows_are_images_of_height_1() {
@@ -501,7 +408,7 @@ fn functions_inside_are_refused_each_by_its_name() {
 
 #[test]
 fn the_table_of_operators_is_complete() {
-    let table = include_str!("../../../docs/import.md");
+    let table = include_str!("../../../../docs/import.md");
     for name in crate::supported_operators() {
         assert!(table.contains(&format!("`{name}`")), "docs/import.md lacks `{name}`");
     }
