@@ -44,7 +44,7 @@ impl<'a> Batch<'a> {
             let plan = ram(network, &widths, core).plan;
             let prefix = format!("c{i}");
             let names = PackageNames::new(&prefix, Some(PREFIX)).expect("a letter and a number are a name");
-            let options = EmitOptions { prefix, shared_kernels: Some(PREFIX.into()), figures: None };
+            let options = EmitOptions { prefix, shared_kernels: Some(PREFIX.into()), ..EmitOptions::default() };
             let package = emit(&case.int, &plan, &options).unwrap_or_else(|error| panic!("{}: {error}", case.name));
             body += &one_unit(&package, &names);
             keys.extend(kernel_keys(&case.int));

@@ -3,7 +3,7 @@
 use crate::builder::{Bias, Builder, Fill, Spread, Style};
 use bitesize_integer::{IntNetwork, lower};
 use bitesize_ir::op::{Clamp, Conv2d, DepthwiseConv2d, FullyConnected};
-use bitesize_ir::shape::{Pads, Window};
+use bitesize_ir::shape::{Axis, Pads, Window};
 use bitesize_ir::{BitWidth, Op, QuantizedModel, Shape, TensorId};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -204,7 +204,7 @@ const POOLS: &[(&str, [usize; 3], Window)] = &[
     ("one_pixel", [3, 2, 4], window(ONE, [2, 1], ONE, [0; 4])),
 ];
 
-/// Pools, clamps and pads.
+/// Pools, clamps, pads and changes of order.
 fn pools() -> Vec<QuantizedModel> {
     let mut models = Vec::new();
     for input in BitWidth::ALL {
@@ -229,6 +229,20 @@ fn pools() -> Vec<QuantizedModel> {
             let op = Op::Pad(Pads { top, left, bottom, right });
             let name = format!("pad_{top}_{left}_{bottom}_{right}_{input}");
             models.push(build(name, [3, 2, 5], &|b, x| b.pass(op.clone(), x)));
+        }
+        for (shape, order) in [
+            ([3, 2, 5], [Axis::C, Axis::H, Axis::W]),
+            ([3, 2, 5], [Axis::H, Axis::C, Axis::W]),
+            ([2, 3, 4], [Axis::W, Axis::H, Axis::C]),
+            ([4, 3, 7], [Axis::W, Axis::C, Axis::H]),
+            ([5, 1, 9], [Axis::C, Axis::W, Axis::H]),
+            ([1, 7, 3], [Axis::C, Axis::H, Axis::W]),
+            ([3, 3, 1], [Axis::H, Axis::W, Axis::C]),
+            ([1, 1, 6], [Axis::C, Axis::H, Axis::W]),
+        ] {
+            let op = Op::Flatten(order);
+            let name = format!("flatten_{}x{}x{}_{order:?}_{input}", shape[0], shape[1], shape[2]);
+            models.push(build(name, shape, &|b, x| b.pass(op.clone(), x)));
         }
         for c in [1, 5, 8] {
             models.push(build(format!("clamp_{c}_{input}"), [3, 4, c], &|b, x| b.clamp_inside(x)));
@@ -383,6 +397,9 @@ fn networks(seed: usize) -> [QuantizedModel; 4] {
     let bits = b.any_width();
     let joined = b.concat(&[doubled, INPUT, doubled], bits);
     let bits = b.any_width();
-    b.add(joined, joined, bits);
+    let sum = b.add(joined, joined, bits);
+    if seed % 2 == 1 {
+        b.pass(Op::Flatten([Axis::C, Axis::H, Axis::W]), sum);
+    }
     [inverted, residuals, inception, b.finish()]
 }

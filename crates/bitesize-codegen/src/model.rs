@@ -2,7 +2,7 @@
 
 use crate::layers::Layer;
 use crate::names::PackageNames;
-use crate::options::{EmitOptions, Figures};
+use crate::options::EmitOptions;
 use crate::writer::CWriter;
 use bitesize_integer::{IntNetwork, IntTensor};
 use bitesize_ir::memory::MemoryPlan;
@@ -11,7 +11,7 @@ use bitesize_ir::requantize::Multiplier;
 /// `model.h`: what the firmware needs to know.
 pub(crate) fn header(network: &IntNetwork, plan: &MemoryPlan, options: &EmitOptions, names: &PackageNames) -> String {
     let mut c = CWriter::new();
-    c.comment(&introduction(network, options.figures.as_ref(), names));
+    c.comment(&introduction(network, options, names));
     c.header(&names.macro_name("H"), "<stdint.h>", |c| {
         tensor_macros(c, names, "INPUT", network.tensor(network.input), network.input_scale);
         tensor_macros(c, names, "OUTPUT", network.tensor(network.output), network.output_scale);
@@ -21,7 +21,7 @@ pub(crate) fn header(network: &IntNetwork, plan: &MemoryPlan, options: &EmitOpti
     c.finish()
 }
 
-fn introduction(network: &IntNetwork, figures: Option<&Figures>, names: &PackageNames) -> String {
+fn introduction(network: &IntNetwork, options: &EmitOptions, names: &PackageNames) -> String {
     let (input, output) = (network.tensor(network.input), network.tensor(network.output));
     let mut text = format!(
         "{}: an integer network in {} layers. Emitted by bitesize {}.\n\n",
@@ -42,8 +42,13 @@ fn introduction(network: &IntNetwork, figures: Option<&Figures>, names: &Package
             input.shape
         );
     }
+    let order = match &options.output_order {
+        Some(order) => format!(" ({order})"),
+        None if output.shape.pixels() > 1 => " (height x width x channels)".into(),
+        None => String::new(),
+    };
     text += &format!(
-        "Output: {} codes of 8 bits, real = scale * (code - zero). As a classifier: the class is the lowest index of \
+        "Output: {} codes of 8 bits{order}, real = scale * (code - zero). As a classifier: the class is the lowest index of \
          the highest code.\n",
         output.shape
     );
@@ -57,7 +62,7 @@ fn introduction(network: &IntNetwork, figures: Option<&Figures>, names: &Package
         output = names.output(),
         run = names.run(),
     );
-    if let Some(figures) = figures {
+    if let Some(figures) = &options.figures {
         text += &format!(
             "\nOn {core}: {flash} bytes of FLASH; {ram} bytes of RAM, of which the stack takes at most {stack}. This holds \
              where the package is compiled by {compiler} with {flags}, and may not with others.\n",

@@ -12,11 +12,13 @@ pub struct EmitOptions {
     pub shared_kernels: Option<String>,
     /// Figures for a comment of the header.
     pub figures: Option<Figures>,
+    /// How the output runs over height, width and channels, for a comment of the header; `None`: as every tensor does.
+    pub output_order: Option<String>,
 }
 
 impl Default for EmitOptions {
     fn default() -> Self {
-        Self { prefix: DEFAULT.into(), shared_kernels: None, figures: None }
+        Self { prefix: DEFAULT.into(), shared_kernels: None, figures: None, output_order: None }
     }
 }
 

@@ -162,6 +162,7 @@ fn lower_op(model: &QuantizedModel, id: NodeId) -> Result<Option<IntOp>, Unrepre
         }
         Op::Clamp(_) => IntOp::Clamp { lo, hi },
         Op::Pad(pads) => IntOp::Pad { pads: *pads },
+        Op::Flatten(order) => IntOp::Flatten { order: *order },
         Op::ChannelAffine(_) => return Ok(None),
     }))
 }

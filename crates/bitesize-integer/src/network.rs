@@ -3,7 +3,7 @@
 use bitesize_ir::grid::BitWidth;
 use bitesize_ir::op::KernelKind;
 use bitesize_ir::requantize::{AddIntegers, Multiplier};
-use bitesize_ir::shape::{Pads, Shape, Window};
+use bitesize_ir::shape::{Axis, Pads, Shape, Window};
 use bitesize_ir::{NodeId, Tail, TensorId};
 use std::sync::Arc;
 
@@ -159,6 +159,11 @@ pub enum IntOp {
         /// How much at each side.
         pads: Pads,
     },
+    /// All codes as one vector.
+    Flatten {
+        /// The axes along which the codes follow one another, the last the fastest.
+        order: [Axis; 3],
+    },
 }
 
 impl IntOp {
@@ -174,6 +179,7 @@ impl IntOp {
             Self::AveragePool { .. } => KernelKind::AveragePool,
             Self::Clamp { .. } => KernelKind::Clamp,
             Self::Pad { .. } => KernelKind::Pad,
+            Self::Flatten { .. } => KernelKind::Flatten,
         }
     }
 
@@ -188,7 +194,8 @@ impl IntOp {
             | Self::MaxPool { .. }
             | Self::AveragePool { .. }
             | Self::Clamp { .. }
-            | Self::Pad { .. } => None,
+            | Self::Pad { .. }
+            | Self::Flatten { .. } => None,
         }
     }
 }

@@ -42,7 +42,7 @@ impl IntNetwork {
     /// 9. an addition has factors of at least 0 with `(2^ba - 1) * ma + (2^bb - 1) * mb < 2^30` and n in 1..=30;
     /// 10. an average pool has exactly the divisors that occur, ascending;
     /// 11. `lo <= hi`, both codes of the output;
-    /// 12. max-pool, clamp and pad pass width and zero point on.
+    /// 12. max-pool, clamp, pad and flatten pass width and zero point on.
     ///
     /// # Errors
     /// The first rule broken, with its place.
@@ -155,7 +155,7 @@ impl IntNetwork {
                 bounds(*lo, *hi)?;
                 passes_on(input, output)
             }
-            IntOp::MaxPool { .. } | IntOp::Pad { .. } => passes_on(input, output),
+            IntOp::MaxPool { .. } | IntOp::Pad { .. } | IntOp::Flatten { .. } => passes_on(input, output),
         }
     }
 }
@@ -190,6 +190,7 @@ fn output_shape(op: &IntOp, inputs: &[Shape]) -> Result<Shape, String> {
         IntOp::AveragePool { window, .. } => Geometry::AveragePool(window),
         IntOp::Clamp { .. } => Geometry::Clamp,
         IntOp::Pad { pads } => Geometry::Pad(pads),
+        IntOp::Flatten { order } => Geometry::Flatten(order),
     };
     geometry.output_shape(inputs)
 }

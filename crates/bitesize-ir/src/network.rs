@@ -1,7 +1,7 @@
 //! The float network: tensors, and nodes in an order in which they can run.
 
 use crate::op::Op;
-use crate::shape::Shape;
+use crate::shape::{Axis, Shape};
 use crate::tail::Tail;
 use std::collections::HashSet;
 use std::fmt::{self, Write as _};
@@ -125,7 +125,7 @@ impl Network {
     }
 
     /// The tensor whose encoding (scale, zero point, width) `tensor` has: itself, or what the operators that pass an
-    /// encoding on (max-pool, clamp, pad) made it from.
+    /// encoding on (max-pool, clamp, pad, flatten) made it from.
     pub fn encoding_root(&self, tensor: TensorId) -> TensorId {
         let mut at = tensor;
         // A tensor is written before it is read, so one pass from the end meets every producer in turn.
@@ -277,6 +277,7 @@ impl fmt::Display for Network {
                 Op::MaxPool(window) => describe_window(window, 1),
                 Op::AveragePool(op) => describe_window(&op.window, 1),
                 Op::Pad(pads) => format!(" pads {pads}"),
+                Op::Flatten(order) => describe_order(order),
                 Op::FullyConnected(_) | Op::Add(_) | Op::Concat | Op::Clamp(_) | Op::ChannelAffine(_) => String::new(),
             };
             line.push_str(&detail);
@@ -287,6 +288,12 @@ impl fmt::Display for Network {
         }
         write!(f, "  output {}", self.tensor(self.output).name)
     }
+}
+
+/// The axes of a [`Op::Flatten`], as ` c,h,w`.
+fn describe_order(order: &[Axis; 3]) -> String {
+    let [a, b, c] = order.map(|axis| axis.name().chars().next().unwrap_or_default());
+    format!(" {a},{b},{c}")
 }
 
 fn describe_window(window: &crate::shape::Window, groups: usize) -> String {

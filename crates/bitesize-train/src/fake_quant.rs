@@ -124,7 +124,7 @@ impl NodeRunner {
             (Op::AveragePool(_), _) => {
                 NodeKind::AveragePool { scale_ratio: input.scale / output.scale, zero: input.zero }
             }
-            (Op::MaxPool(_) | Op::Clamp(_) | Op::Pad(_), _) => NodeKind::Codes { zero: input.zero },
+            (Op::MaxPool(_) | Op::Clamp(_) | Op::Pad(_) | Op::Flatten(_), _) => NodeKind::Codes { zero: input.zero },
             (Op::ChannelAffine(_), _) => {
                 return Err(TrainError::NotRewritten { node: node.name.clone(), op: node.op.name() });
             }
@@ -197,6 +197,7 @@ impl NodeRunner {
                 operators::max_pool(input.codes, input.shape, output, window, 0)
             }
             (NodeKind::Codes { zero }, Op::Pad(pads)) => operators::pad(input.codes, input.shape, output, *pads, *zero),
+            (NodeKind::Codes { .. }, Op::Flatten(order)) => operators::flatten(input.codes, input.shape, *order),
             (NodeKind::Codes { .. }, _) => {
                 input.codes.iter().map(|q| f64::from(*q).max(self.lo).min(self.hi) as u8).collect()
             }

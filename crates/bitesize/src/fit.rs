@@ -71,7 +71,7 @@ pub fn walk(opened: Opened, until: Until) -> anyhow::Result<Walked> {
     delivered.put(&opened, made_from.clone(), None, &mut commit)?;
     commit.finish()?;
     if until == Until::Proven {
-        let emitted = Emitted::of(&delivered, &platform.core, &config.package.name, &calibrated.samples)?;
+        let emitted = Emitted::of(&opened, &delivered, &platform.core, &calibrated.samples)?;
         let mut commit = folder.begin()?;
         emitted.put(Emitted::made_from(&opened, made_from.clone()), &mut commit)?;
         commit.finish()?;

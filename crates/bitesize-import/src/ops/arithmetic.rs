@@ -3,11 +3,11 @@
 use crate::builder::{Activation, Value};
 use crate::constant::Constant;
 use crate::error::Reason;
-use crate::layout::{Axis, Layout};
+use crate::layout::Layout;
 use crate::node::NodeContext;
 use crate::proto::data_type;
-use bitesize_ir::Op;
 use bitesize_ir::op::{ChannelAffine, Clamp};
+use bitesize_ir::{Axis, Op};
 use std::rc::Rc;
 
 /// The operands of an elementwise operator of which one is a constant.

@@ -78,7 +78,7 @@ impl Emission {
         let problem = opened.problem(platform)?;
         let made_from = Chosen::made_from(opened, platform)?;
         let samples = opened.calibration_samples(KNOWN_ANSWERS)?;
-        let emitted = Emitted::of(&delivered, &platform.core, &opened.config.package.name, &samples)?;
+        let emitted = Emitted::of(opened, &delivered, &platform.core, &samples)?;
         let misfit = Misfit::of_given(&problem, delivered.policy(), opened.monitor)?;
 
         let mut commit = folder.begin()?;

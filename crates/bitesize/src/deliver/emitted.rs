@@ -24,11 +24,11 @@ pub struct Emitted {
 }
 
 impl Emitted {
-    /// The C of `delivered` on `core`, called `name`; `samples` give the known answers.
+    /// The C of `delivered`, made from `opened`, on `core`; `samples` give the known answers.
     ///
     /// # Errors
     /// A network that the C kernels cannot hold.
-    pub fn of(delivered: &Delivered, core: &CoreCosts, name: &str, samples: &Batch) -> anyhow::Result<Self> {
+    pub fn of(opened: &Opened, delivered: &Delivered, core: &CoreCosts, samples: &Batch) -> anyhow::Result<Self> {
         let Delivered { candidate, flash, ram } = delivered;
         let figures = Figures {
             core: core.name.clone(),
@@ -38,7 +38,12 @@ impl Emitted {
             ram_bytes: ram.total,
             stack_bytes: ram.stack,
         };
-        let options = EmitOptions { prefix: name.into(), figures: Some(figures), ..EmitOptions::default() };
+        let options = EmitOptions {
+            prefix: opened.config.package.name.clone(),
+            figures: Some(figures),
+            output_order: opened.inputs.model.output_order.text(),
+            ..EmitOptions::default()
+        };
         let package = emit(&candidate.integers, &ram.plan, &options).context("cannot emit C")?;
         let interpreter = Interpreter::new(&candidate.integers);
         let answer = |input: Vec<u8>| {

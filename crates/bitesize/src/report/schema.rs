@@ -73,6 +73,9 @@ pub struct ModelReport {
     pub macs: u64,
     /// Whether a final Softmax was left out.
     pub tail: Option<String>,
+    /// How the output runs over height, width and channels, where it is no vector.
+    #[serde(default)]
+    pub output_order: Option<String>,
 }
 
 /// What it had to fit.

@@ -9,10 +9,14 @@ mod fit;
 mod hostile;
 mod nasty_names;
 mod outlier;
+mod output_order;
 mod pareto;
 mod proof;
 mod resume;
 mod sizes;
+
+#[path = "../common/mod.rs"]
+mod common;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
