@@ -64,6 +64,7 @@ pub fn cases() -> Vec<Case> {
     models.extend(pools());
     models.extend(extremes());
     models.extend(pixel_inputs());
+    models.extend(scales_of_channels());
     models.extend((0..6).flat_map(networks));
     models.into_iter().map(Case::of).collect()
 }
@@ -280,6 +281,26 @@ fn extremes() -> Vec<QuantizedModel> {
                 Style { bias: Bias::Past(1e25), spread: Spread::Factor(1e-33), fill: Fill::Random },
             );
         }
+    }
+    models
+}
+
+/// Outputs whose channels have scales and zero points of their own.
+fn scales_of_channels() -> Vec<QuantizedModel> {
+    let mut models = Vec::new();
+    for (input, weights) in BitWidth::ALL.into_iter().flat_map(|input| BitWidth::ALL.map(|weights| (input, weights))) {
+        let mut push = |kind: &str, shape: Shape, op: Op, style: Style| {
+            let mut b = Builder::new(&format!("{kind}_scales_of_channels_{input}_{weights}"), shape);
+            let x = b.to_width(INPUT, input);
+            b.layer(op, x, [weights, BitWidth::B8], style);
+            b.scales_of_channels();
+            models.push(b.finish());
+        };
+        push("conv2d", CONVOLUTIONS[3].input, CONVOLUTIONS[3].op(), Style::PLAIN);
+        push("grouped", CONVOLUTIONS[9].input, CONVOLUTIONS[9].op(), Style::PLAIN);
+        push("dead", CONVOLUTIONS[3].input, CONVOLUTIONS[3].op(), Style { fill: Fill::Dead, ..Style::PLAIN });
+        push("depthwise_conv2d", DEPTHWISE[0].input, DEPTHWISE[0].op(), Style::PLAIN);
+        push("fully_connected", Shape::vector(33), fully_connected(33, 17), Style::PLAIN);
     }
     models
 }

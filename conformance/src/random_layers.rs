@@ -98,6 +98,7 @@ pub fn random_layer(seed: u64) -> Option<IntNetwork> {
         tensors,
         input_scale: Multiplier::ZERO,
         output_scale: Multiplier::ZERO,
+        output_channels: Vec::new(),
         input_is_pixels: pixels,
         tail: None,
     };

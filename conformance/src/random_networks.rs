@@ -28,6 +28,7 @@ pub fn random_network(seed: u64) -> IntNetwork {
         tensors,
         input_scale: Multiplier::ZERO,
         output_scale: Multiplier::ZERO,
+        output_channels: Vec::new(),
         input_is_pixels: false,
         tail: None,
     };

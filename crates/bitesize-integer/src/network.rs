@@ -37,10 +37,22 @@ pub struct IntNetwork {
     pub input_scale: Multiplier,
     /// Scale of the output's codes, for the header: the arithmetic does not use it.
     pub output_scale: Multiplier,
+    /// Scale and zero point of each channel of the output, for the header: empty where all have [`Self::output_scale`] and the
+    /// output's zero point. Else that zero point is only what the last layer adds.
+    pub output_channels: Vec<OutputChannel>,
     /// Whether the input is raw pixels with the preprocessing in the first layer.
     pub input_is_pixels: bool,
     /// What the source does to the output last and was left out.
     pub tail: Option<Tail>,
+}
+
+/// How codes of one channel of the output are read: `real = scale * (code - zero)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputChannel {
+    /// The scale.
+    pub scale: Multiplier,
+    /// The code of real 0.
+    pub zero: u8,
 }
 
 /// One application of an operator.

