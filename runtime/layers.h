@@ -163,3 +163,17 @@ typedef struct {
     uint16_t channels;
     uint8_t zero;
 } bitesize_pad_layer;
+
+/* An axis of a tensor: bits from one element to the next, and elements. */
+typedef struct {
+    uint32_t step;
+    uint16_t count;
+} bitesize_dimension;
+
+typedef struct {
+    bitesize_dimension slow;
+    bitesize_dimension middle;
+    bitesize_dimension fast;
+    uint32_t input;
+    uint32_t output;
+} bitesize_flatten_layer;

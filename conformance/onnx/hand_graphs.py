@@ -350,6 +350,40 @@ def transposes():
     g = Graph("output_nhwc", 13, (2, 6, 5), ["output of HxWxC left in NHWC"])
     yield g.case(g.node("Transpose", [g.conv(g.relu(g.conv("x", 2, 4)), 4, 3, (1, 1))], perm=[0, 2, 3, 1]))
 
+    yield from flattened_outputs()
+
+
+def flattened_outputs():
+    """A map that is flattened into the output, in every spelling; no Gemm behind it."""
+    for axis in (0, 1, 2, 3, 4, -2):
+        name = f"output_flatten_axis_{'minus_2' if axis == -2 else axis}"
+        g = Graph(name, 13, (2, 6, 7), [f"Flatten of CxHxW with axis {axis} as the output"])
+        yield g.case(g.node("Flatten", [g.relu(g.conv("x", 2, 5))], axis=axis))
+
+    for label, shape in [("vector", [-1]), ("row", [0, -1]), ("column", [-1, 1]), ("rectangle", [5, -1]), ("image", [1, -1, 1, 1])]:
+        g = Graph(f"output_reshape_{label}", 13, (2, 6, 7), [f"Reshape of CxHxW to {shape} as the output"])
+        yield g.case(g.reshape(g.relu(g.conv("x", 2, 5)), shape))
+
+    g = Graph("output_flatten_max_pool", 13, (2, 9, 8), ["MaxPool, then Flatten as the output"])
+    x = g.node("MaxPool", [g.conv("x", 2, 5)], kernel_shape=[2, 2], strides=[2, 2])
+    yield g.case(g.flatten(x))
+
+    g = Graph("output_flatten_average_pool", 13, (2, 9, 8), ["AveragePool, Flatten and Relu as the output"])
+    x = g.node("AveragePool", [g.conv("x", 2, 5)], kernel_shape=[2, 2], strides=[2, 2])
+    yield g.case(g.relu(g.flatten(x)))
+
+    g = Graph("output_flatten_nhwc", 13, (2, 6, 7), ["Transpose to NHWC, then Flatten as the output"])
+    yield g.case(g.flatten(g.node("Transpose", [g.relu(g.conv("x", 2, 5))], perm=[0, 2, 3, 1])))
+
+    g = Graph("output_flatten_hcw", 13, (2, 6, 7), ["Transpose to HxCxW, then Flatten as the output"])
+    yield g.case(g.flatten(g.node("Transpose", [g.relu(g.conv("x", 2, 5))], perm=[0, 2, 1, 3])))
+
+    g = Graph("output_flatten_softmax", 13, (2, 6, 7), ["Flatten of CxHxW, then a final Softmax over all of it"])
+    yield g.case(g.node("Softmax", [g.flatten(g.conv("x", 2, 5))], axis=-1))
+
+    g = Graph("output_rank_3", 13, (2, 6, 7), ["a map whose pixels are one axis: it stays HxWxC"])
+    yield g.case(g.reshape(g.relu(g.conv("x", 2, 5)), [0, 5, -1]))
+
 
 def what_folds_away():
     for opset in (7, 10, 13):

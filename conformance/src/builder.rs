@@ -78,6 +78,7 @@ impl Style {
 pub struct Builder {
     network: Network,
     activations: Vec<ActivationQuant>,
+    output_channels: Option<Vec<ActivationQuant>>,
     weights: Vec<Option<WeightQuant>>,
     rng: ChaCha8Rng,
 }
@@ -111,7 +112,7 @@ impl Builder {
             tail: None,
         };
         let activations = vec![ActivationQuant { bits: BitWidth::B8, scale: 1.0, zero: 0 }];
-        Self { network, activations, weights: Vec::new(), rng: ChaCha8Rng::seed_from_u64(seed) }
+        Self { network, activations, output_channels: None, weights: Vec::new(), rng: ChaCha8Rng::seed_from_u64(seed) }
     }
 
     /// The shape of a tensor.
@@ -223,6 +224,22 @@ impl Builder {
         self.push(Op::AveragePool(pool), &[input], quant, None)
     }
 
+    /// Gives each channel of the last tensor, which must be that of a layer with 8 bits, an encoding of its own: scales from an
+    /// eighth to eight times what they were, zero points anywhere.
+    pub fn scales_of_channels(&mut self) {
+        let last = self.activations.len() - 1;
+        let quant = self.activations[last];
+        let channels: Vec<ActivationQuant> = (0..self.network.tensors[last].shape.c)
+            .map(|_| ActivationQuant {
+                scale: quant.scale * self.rng.random_range(-3.0..3f64).exp2(),
+                zero: self.rng.random(),
+                ..quant
+            })
+            .collect();
+        self.activations[last] = ActivationQuant::shared_by(&channels);
+        self.output_channels = Some(channels);
+    }
+
     /// The model with the last tensor, brought to 8 bits, as its output.
     pub fn finish(mut self) -> QuantizedModel {
         self.network.output = self.to_width(TensorId(self.network.tensors.len() - 1), BitWidth::B8);
@@ -233,7 +250,13 @@ impl Builder {
             activations: row.activations.then(|| self.activations[self.network.node(row.node).output.0].bits),
         });
         let policy = Policy { rows: rows.collect() };
-        QuantizedModel { network: self.network.into(), policy, activations: self.activations, weights: self.weights }
+        QuantizedModel {
+            network: self.network.into(),
+            policy,
+            activations: self.activations,
+            output_channels: self.output_channels,
+            weights: self.weights,
+        }
     }
 
     fn push(&mut self, op: Op, inputs: &[TensorId], quant: ActivationQuant, weights: Option<WeightQuant>) -> TensorId {

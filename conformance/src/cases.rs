@@ -3,7 +3,7 @@
 use crate::builder::{Bias, Builder, Fill, Spread, Style};
 use bitesize_integer::{IntNetwork, lower};
 use bitesize_ir::op::{Clamp, Conv2d, DepthwiseConv2d, FullyConnected};
-use bitesize_ir::shape::{Pads, Window};
+use bitesize_ir::shape::{Axis, Pads, Window};
 use bitesize_ir::{BitWidth, Op, QuantizedModel, Shape, TensorId};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -64,6 +64,7 @@ pub fn cases() -> Vec<Case> {
     models.extend(pools());
     models.extend(extremes());
     models.extend(pixel_inputs());
+    models.extend(scales_of_channels());
     models.extend((0..6).flat_map(networks));
     models.into_iter().map(Case::of).collect()
 }
@@ -204,7 +205,7 @@ const POOLS: &[(&str, [usize; 3], Window)] = &[
     ("one_pixel", [3, 2, 4], window(ONE, [2, 1], ONE, [0; 4])),
 ];
 
-/// Pools, clamps and pads.
+/// Pools, clamps, pads and changes of order.
 fn pools() -> Vec<QuantizedModel> {
     let mut models = Vec::new();
     for input in BitWidth::ALL {
@@ -229,6 +230,20 @@ fn pools() -> Vec<QuantizedModel> {
             let op = Op::Pad(Pads { top, left, bottom, right });
             let name = format!("pad_{top}_{left}_{bottom}_{right}_{input}");
             models.push(build(name, [3, 2, 5], &|b, x| b.pass(op.clone(), x)));
+        }
+        for (shape, order) in [
+            ([3, 2, 5], [Axis::C, Axis::H, Axis::W]),
+            ([3, 2, 5], [Axis::H, Axis::C, Axis::W]),
+            ([2, 3, 4], [Axis::W, Axis::H, Axis::C]),
+            ([4, 3, 7], [Axis::W, Axis::C, Axis::H]),
+            ([5, 1, 9], [Axis::C, Axis::W, Axis::H]),
+            ([1, 7, 3], [Axis::C, Axis::H, Axis::W]),
+            ([3, 3, 1], [Axis::H, Axis::W, Axis::C]),
+            ([1, 1, 6], [Axis::C, Axis::H, Axis::W]),
+        ] {
+            let op = Op::Flatten(order);
+            let name = format!("flatten_{}x{}x{}_{order:?}_{input}", shape[0], shape[1], shape[2]);
+            models.push(build(name, shape, &|b, x| b.pass(op.clone(), x)));
         }
         for c in [1, 5, 8] {
             models.push(build(format!("clamp_{c}_{input}"), [3, 4, c], &|b, x| b.clamp_inside(x)));
@@ -266,6 +281,26 @@ fn extremes() -> Vec<QuantizedModel> {
                 Style { bias: Bias::Past(1e25), spread: Spread::Factor(1e-33), fill: Fill::Random },
             );
         }
+    }
+    models
+}
+
+/// Outputs whose channels have scales and zero points of their own.
+fn scales_of_channels() -> Vec<QuantizedModel> {
+    let mut models = Vec::new();
+    for (input, weights) in BitWidth::ALL.into_iter().flat_map(|input| BitWidth::ALL.map(|weights| (input, weights))) {
+        let mut push = |kind: &str, shape: Shape, op: Op, style: Style| {
+            let mut b = Builder::new(&format!("{kind}_scales_of_channels_{input}_{weights}"), shape);
+            let x = b.to_width(INPUT, input);
+            b.layer(op, x, [weights, BitWidth::B8], style);
+            b.scales_of_channels();
+            models.push(b.finish());
+        };
+        push("conv2d", CONVOLUTIONS[3].input, CONVOLUTIONS[3].op(), Style::PLAIN);
+        push("grouped", CONVOLUTIONS[9].input, CONVOLUTIONS[9].op(), Style::PLAIN);
+        push("dead", CONVOLUTIONS[3].input, CONVOLUTIONS[3].op(), Style { fill: Fill::Dead, ..Style::PLAIN });
+        push("depthwise_conv2d", DEPTHWISE[0].input, DEPTHWISE[0].op(), Style::PLAIN);
+        push("fully_connected", Shape::vector(33), fully_connected(33, 17), Style::PLAIN);
     }
     models
 }
@@ -383,6 +418,9 @@ fn networks(seed: usize) -> [QuantizedModel; 4] {
     let bits = b.any_width();
     let joined = b.concat(&[doubled, INPUT, doubled], bits);
     let bits = b.any_width();
-    b.add(joined, joined, bits);
+    let sum = b.add(joined, joined, bits);
+    if seed % 2 == 1 {
+        b.pass(Op::Flatten([Axis::C, Axis::H, Axis::W]), sum);
+    }
     [inverted, residuals, inception, b.finish()]
 }

@@ -3,7 +3,7 @@
 use bitesize_integer::{IntOp, IntTensor, IntWeights, Rescale};
 use bitesize_ir::grid::WeightGrid;
 use bitesize_ir::requantize::{AddIntegers, Multiplier};
-use bitesize_ir::shape::{Pads, Window};
+use bitesize_ir::shape::{Axis, Pads, Window};
 use bitesize_ir::{BitWidth, Shape};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -159,6 +159,15 @@ impl Draw {
             divisors.into_iter().map(|n| (n, self.multiplier(n as i64 * i64::from(input.bits.max_code()))));
         let multipliers = multipliers.collect();
         IntOp::AveragePool { window, count_include_pad, multipliers, lo: 0, hi: output.bits.max_code() }
+    }
+
+    /// Any order of the axes.
+    pub fn order(&mut self) -> [Axis; 3] {
+        let mut order = Axis::ALL;
+        for left in (1..order.len()).rev() {
+            order.swap(left, self.0.random_range(0..=left));
+        }
+        order
     }
 
     /// An addition.

@@ -1,7 +1,7 @@
-//! Single layers with weights, of random geometry, widths and numbers.
+//! Single layers with weights, and changes of order, of random geometry, widths and numbers.
 
 use crate::draw::{Draw, to_width};
-use bitesize_integer::{IntNetwork, IntNode, IntTensor};
+use bitesize_integer::{IntNetwork, IntNode, IntOp, IntTensor};
 use bitesize_ir::requantize::Multiplier;
 use bitesize_ir::{BitWidth, Shape, TensorId};
 use rand::RngExt;
@@ -15,6 +15,7 @@ enum Kind {
     /// As many groups as channels, each with several outputs.
     Multiplied,
     FullyConnected,
+    Flatten,
 }
 
 /// A layer drawn from `seed`, with a requantization from 8 bits to its input's width before it and one back after it; some
@@ -28,6 +29,7 @@ pub fn random_layer(seed: u64) -> Option<IntNetwork> {
         Kind::Depthwise,
         Kind::Multiplied,
         Kind::FullyConnected,
+        Kind::Flatten,
     ]);
     let [h, w] = [0; 2].map(|_| draw.one_of(&[1, 1, 2, 3, 4, 5, 6, 7, 8, 9]));
     let window = draw.window();
@@ -48,20 +50,31 @@ pub fn random_layer(seed: u64) -> Option<IntNetwork> {
         Kind::FullyConnected => {
             (Some(1), draw.one_of(&[1, 2, 3, 5, 16, 33, 130, 300]), draw.one_of(&[1, 2, 10, 33, 70]))
         }
+        Kind::Flatten => {
+            let c = draw.one_of(&[1, 2, 3, 4, 5, 8, 33]);
+            (None, c, h * w * c)
+        }
     };
     let (input, output) = match kind {
         Kind::FullyConnected => (Shape::vector(c), Shape::vector(out_c)),
+        Kind::Flatten => (Shape::new(h, w, c), Shape::vector(out_c)),
         Kind::Conv | Kind::Depthwise | Kind::Multiplied => {
             let input = Shape::new(h, w, c);
             (input, window.output(input).map(|[h, w]| Shape::new(h, w, out_c))?)
         }
     };
     let [input_bits, output_bits] = [draw.width(), draw.width()];
-    let pixels = input_bits == BitWidth::B8 && draw.0.random_bool(0.3) && !matches!(kind, Kind::FullyConnected);
+    let pixels =
+        input_bits == BitWidth::B8 && draw.0.random_bool(0.3) && !matches!(kind, Kind::FullyConnected | Kind::Flatten);
     let image = draw.tensor("in", input, BitWidth::B8);
     let read = if pixels { IntTensor { zero: 0, ..image.clone() } } else { draw.tensor("a", input, input_bits) };
+    let passed_on =
+        matches!(kind, Kind::Flatten).then(|| IntTensor { name: "b".into(), shape: output, ..read.clone() });
+    let output_bits = passed_on.as_ref().map_or(output_bits, |tensor| tensor.bits);
     let (made, last) = (draw.tensor("b", output, output_bits), draw.tensor("out", output, BitWidth::B8));
+    let made = passed_on.unwrap_or(made);
     let op = match kind {
+        Kind::Flatten => IntOp::Flatten { order: draw.order() },
         Kind::FullyConnected => draw.fully_connected(&read, &made),
         Kind::Conv | Kind::Depthwise | Kind::Multiplied => draw.layer((&read, &made), window, groups, pixels),
     };
@@ -85,6 +98,7 @@ pub fn random_layer(seed: u64) -> Option<IntNetwork> {
         tensors,
         input_scale: Multiplier::ZERO,
         output_scale: Multiplier::ZERO,
+        output_channels: Vec::new(),
         input_is_pixels: pixels,
         tail: None,
     };

@@ -28,6 +28,7 @@ pub fn random_network(seed: u64) -> IntNetwork {
         tensors,
         input_scale: Multiplier::ZERO,
         output_scale: Multiplier::ZERO,
+        output_channels: Vec::new(),
         input_is_pixels: false,
         tail: None,
     };
@@ -42,6 +43,9 @@ struct Grown {
 
 /// Channels that a concatenation leaves at most.
 const CHANNELS: usize = 24;
+
+/// Elements that are made one vector at most.
+const MOST_FLATTENED: usize = 300;
 
 impl Grown {
     /// A tensor, more often than not one of the last.
@@ -76,7 +80,7 @@ impl Grown {
             let [h, w] = window.output(from.shape).expect("the windows fit everywhere");
             Shape::new(h, w, c)
         };
-        match draw.0.random_range(0..10) {
+        match draw.0.random_range(0..11) {
             0 | 1 => {
                 let out_c = draw.one_of(&[1, 4, 8, 17]);
                 let output = draw.tensor(&name, made(out_c), bits);
@@ -113,6 +117,10 @@ impl Grown {
                 let out_c = draw.one_of(&[1, 5, 17]);
                 let output = draw.tensor(&name, Shape::vector(out_c), bits);
                 self.push(draw.fully_connected(&from, &output), &[at], output);
+            }
+            9 if from.shape.elements() <= MOST_FLATTENED => {
+                let (order, shape) = (draw.order(), Shape::vector(from.shape.elements()));
+                self.push(IntOp::Flatten { order }, &[at], IntTensor { name, shape, ..from });
             }
             _ => {
                 let other = self.companion(draw, at, |other| other == from.shape);

@@ -14,10 +14,11 @@ pub fn excess(model: &QuantizedModel, int: &IntNetwork, tensors: &[Vec<u8>]) -> 
     let mut worst = f64::NEG_INFINITY;
     for (id, node) in model.network.iter() {
         let shape = model.network.shape(node.output);
-        let quant = &model.activations[node.output.0];
-        let (lo, hi) = clamp_codes(node.op.clamp(), quant);
+        let of_channels = model.output_channels.is_some() && node.output == model.network.output;
         for (index, &code) in tensors[node.output.0].iter().enumerate() {
             let (pixel, c) = (index / shape.c, index % shape.c);
+            let quant = &model.encoding(node.output, c);
+            let (lo, hi) = if of_channels { (0, 255) } else { clamp_codes(node.op.clamp(), quant) };
             let Some(Exact { real, slack }) = exact(model, int, id, tensors, [pixel / shape.w, pixel % shape.w, c])
             else {
                 continue;
@@ -97,7 +98,7 @@ fn exact(
         }
         Op::Clamp(_) => Exact::of(at(y, x, c)),
         // These move codes; the reference has compared them.
-        Op::MaxPool(_) | Op::Pad(_) => None,
+        Op::MaxPool(_) | Op::Pad(_) | Op::Flatten(_) => None,
         Op::ChannelAffine(_) => panic!("lowering refuses it"),
     }
 }
@@ -121,7 +122,11 @@ fn layer(
     let unit = LayerInput::of(&model.network, input, &model.activations[input.0]).scale
         * weights.scales[c]
         * 2f64.powi(-i32::from(rescale.acc_shift));
-    if weights.bias[c].abs() > 2f64.powi(30) * unit {
+    // A zero point of the channel's own is part of the bias.
+    let (own, shared) = (model.encoding(node.output, c), model.activations[node.output.0]);
+    let shift = own.scale * (f64::from(own.zero) - f64::from(shared.zero));
+    let shift = if model.output_channels.is_some() && node.output == model.network.output { shift } else { 0.0 };
+    if (weights.bias[c] + shift).abs() > 2f64.powi(30) * unit.abs() {
         return None;
     }
     let shape = model.network.shape(input);
@@ -144,7 +149,7 @@ fn layer(
     }
     // A factor below 2^-32 counts as 0: everything but the zero point is lost.
     let lost = if rescale.multipliers[c].m == 0 { real.abs() } else { 0.0 };
-    Some(Exact { real, slack: unit / 2.0 + lost })
+    Some(Exact { real, slack: unit.abs() / 2.0 + lost })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use bitesize_integer::{IntNetwork, IntNode, IntOp, IntTensor, Rescale};
 use bitesize_ir::requantize::Multiplier;
-use bitesize_ir::shape::Window;
+use bitesize_ir::shape::{Axis, Window};
 
 /// A tensor's codes, with how to find one.
 struct Codes<'a> {
@@ -162,6 +162,20 @@ fn element(node: &IntNode, inputs: &[Codes], output: &IntTensor, [y, x, c]: [usi
             requantize(acc, *multiplier, output.zero, [*lo, *hi])
         }
         IntOp::Clamp { lo, hi } => Element::moved(input.at(y, x, c).clamp(i64::from(*lo), i64::from(*hi))),
+        IntOp::Flatten { order } => {
+            // The position of the element, told digit by digit from the fastest axis on.
+            let (mut left, mut at) = (c, [0; 3]);
+            for axis in order.iter().rev() {
+                let (digit, size) = match axis {
+                    Axis::H => (0, input.tensor.shape.h),
+                    Axis::W => (1, input.tensor.shape.w),
+                    Axis::C => (2, input.tensor.shape.c),
+                };
+                at[digit] = left % size;
+                left /= size;
+            }
+            Element::moved(input.at(at[0], at[1], at[2]))
+        }
         IntOp::Pad { pads } => {
             let code = input.inside(y as i64 - pads.top as i64, x as i64 - pads.left as i64, c);
             Element::moved(code.unwrap_or(zero))

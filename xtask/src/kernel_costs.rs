@@ -232,6 +232,7 @@ fn clamps(layers: usize) -> IntNetwork {
         output: TensorId(layers),
         input_scale: Multiplier::ZERO,
         output_scale: Multiplier::ZERO,
+        output_channels: Vec::new(),
         input_is_pixels: false,
         tail: None,
     }

@@ -102,6 +102,7 @@ fn network(layer: Layer, input: Shape, out_c: usize, widths: (BitWidth, BitWidth
         output: TensorId(1),
         input_scale: Multiplier::ZERO,
         output_scale: Multiplier::ZERO,
+        output_channels: Vec::new(),
         input_is_pixels: false,
         tail: None,
     }

@@ -54,7 +54,8 @@ pub(crate) fn arrays(network: &IntNetwork, names: &PackageNames) -> Result<Vec<A
             | IntOp::Concat { .. }
             | IntOp::MaxPool { .. }
             | IntOp::Clamp { .. }
-            | IntOp::Pad { .. } => {}
+            | IntOp::Pad { .. }
+            | IntOp::Flatten { .. } => {}
         }
     }
     Ok(arrays)

@@ -21,6 +21,7 @@ const MAX_POOL: &str = include_str!("../../../runtime/max_pool.h");
 const AVERAGE_POOL: &str = include_str!("../../../runtime/average_pool.h");
 const CLAMP: &str = include_str!("../../../runtime/clamp.h");
 const PAD: &str = include_str!("../../../runtime/pad.h");
+const FLATTEN: &str = include_str!("../../../runtime/flatten.h");
 
 /// The kernels that `network` calls.
 pub fn kernel_keys(network: &IntNetwork) -> BTreeSet<KernelKey> {
@@ -46,12 +47,13 @@ fn templates(kind: KernelKind) -> &'static [&'static str] {
         KernelKind::AveragePool => &[WINDOW, AVERAGE_POOL],
         KernelKind::Clamp => &[CLAMP],
         KernelKind::Pad => &[PAD],
+        KernelKind::Flatten => &[FLATTEN],
     }
 }
 
 /// The widths that the template takes, in its order.
 fn widths(key: KernelKey) -> Vec<BitWidth> {
-    let one_width = matches!(key.kind, KernelKind::MaxPool | KernelKind::Clamp | KernelKind::Pad);
+    let one_width = matches!(key.kind, KernelKind::MaxPool | KernelKind::Clamp | KernelKind::Pad | KernelKind::Flatten);
     let output = if one_width { None } else { Some(key.output) };
     [Some(key.input), key.second, output].into_iter().flatten().collect()
 }

@@ -7,7 +7,7 @@ use crate::writer::Value;
 use bitesize_integer::{IntNetwork, IntNode, IntOp, Rescale};
 use bitesize_ir::TensorId;
 use bitesize_ir::memory::{MemoryPlan, padding_array_bytes};
-use bitesize_ir::shape::{Pads, Shape, Window};
+use bitesize_ir::shape::{Axis, Pads, Shape, Window};
 use bitesize_ir::target::KernelKey;
 
 /// One call of a kernel.
@@ -127,6 +127,7 @@ impl Context<'_> {
                 ("highest", Value::number(*hi)),
             ]),
             IntOp::Pad { pads } => self.pad(pads),
+            IntOp::Flatten { order } => self.flatten(*order),
         }
     }
 
@@ -186,6 +187,31 @@ impl Context<'_> {
             ("right", self.number("its padding", pads.right)?),
             ("channels", self.number("its channels", input.c)?),
             ("zero", self.zero(self.node.output)),
+        ])
+    }
+
+    fn flatten(&self, order: [Axis; 3]) -> Result<Fields, EmitError> {
+        let (shape, bits) = (self.input(0), self.network.tensor(self.node.inputs[0]).bits);
+        let pixel = 8 * bits.row_bytes(shape.c);
+        let step = |axis: Axis| match axis {
+            Axis::H => shape.w * pixel,
+            Axis::W => pixel,
+            Axis::C => usize::from(bits.bits()),
+        };
+        // Positions are counted in bits.
+        self.long("its input's bits", shape.pixels() * pixel)?;
+        let axis = |axis: Axis| -> Result<Value, EmitError> {
+            Ok(Value::Struct(vec![
+                ("step", self.long("its input's bits", step(axis))?),
+                ("count", self.number(&format!("its {}", axis.name()), axis.size(shape))?),
+            ]))
+        };
+        Ok(vec![
+            ("slow", axis(order[0])?),
+            ("middle", axis(order[1])?),
+            ("fast", axis(order[2])?),
+            ("input", self.offset(self.node.inputs[0])?),
+            ("output", self.offset(self.node.output)?),
         ])
     }
 

@@ -4,10 +4,10 @@ use crate::layers::Layer;
 use crate::names::PackageNames;
 use crate::options::{EmitOptions, Reading};
 use crate::writer::CWriter;
-use bitesize_integer::{IntNetwork, IntTensor};
-use bitesize_ir::Tail;
+use bitesize_integer::{IntNetwork, IntTensor, OutputChannel};
 use bitesize_ir::memory::MemoryPlan;
 use bitesize_ir::requantize::Multiplier;
+use bitesize_ir::{Shape, Tail};
 
 /// `model.h`: what the firmware needs to know.
 pub(crate) fn header(network: &IntNetwork, plan: &MemoryPlan, options: &EmitOptions, names: &PackageNames) -> String {
@@ -15,7 +15,10 @@ pub(crate) fn header(network: &IntNetwork, plan: &MemoryPlan, options: &EmitOpti
     c.comment(&introduction(network, options, names));
     c.header(&names.macro_name("H"), "<stdint.h>", |c| {
         tensor_macros(c, names, "INPUT", network.tensor(network.input), network.input_scale);
-        tensor_macros(c, names, "OUTPUT", network.tensor(network.output), network.output_scale);
+        match network.output_channels.as_slice() {
+            [] => tensor_macros(c, names, "OUTPUT", network.tensor(network.output), network.output_scale),
+            channels => output_macros(c, names, network.tensor(network.output), channels),
+        }
         threshold_macro(c, network, options.reading, names);
         arena_macros(c, plan, names);
         entry_points(c, names);
@@ -44,11 +47,20 @@ fn introduction(network: &IntNetwork, options: &EmitOptions, names: &PackageName
             input.shape
         );
     }
-    text += &format!("Output: {} codes of 8 bits", output.shape);
-    if output.shape.pixels() > 1 {
-        text += " (height x width x channels), the channels of a pixel together";
-    }
-    text += &format!(", real = scale * (code - zero). {}\n", how_to_read(network, options.reading, names));
+    let order = match &options.output_order {
+        Some(order) => format!(" ({order})"),
+        None if output.shape.pixels() > 1 => " (height x width x channels)".into(),
+        None => String::new(),
+    };
+    let together = if output.shape.pixels() > 1 { ", the channels of a pixel together" } else { "" };
+    let real = if network.output_channels.is_empty() {
+        "real = scale * (code - zero)"
+    } else {
+        "each channel with a scale and a zero of its own: in channel c, real = scale[c] * (code - zero[c]), and codes of \
+         different channels cannot be compared"
+    };
+    let reading = how_to_read(network, options.reading, names);
+    text += &format!("Output: {} codes of 8 bits{order}{together}, {real}. {reading}\n", output.shape);
     if let Some(tail) = network.tail {
         text += &format!("The network's final {tail} is left out: the output is what goes into it.\n");
     }
@@ -115,17 +127,48 @@ fn threshold_macro(c: &mut CWriter, network: &IntNetwork, reading: Reading, name
 }
 
 fn tensor_macros(c: &mut CWriter, names: &PackageNames, which: &str, tensor: &IntTensor, scale: Multiplier) {
-    let define = |c: &mut CWriter, name: &str, value: String| {
+    c.comment(&format!("{}, scale {:.9e} = SCALE_MULTIPLIER / 2^SCALE_SHIFT", tensor.name, scale.to_real()));
+    shape_macros(c, names, which, tensor.shape);
+    let define = |c: &mut CWriter, name: &str, value: i64| {
         c.line(format!("#define {} {value}", names.macro_name(&format!("{which}_{name}"))));
     };
-    c.comment(&format!("{}, scale {:.9e} = SCALE_MULTIPLIER / 2^SCALE_SHIFT", tensor.name, scale.to_real()));
-    define(c, "HEIGHT", tensor.shape.h.to_string());
-    define(c, "WIDTH", tensor.shape.w.to_string());
-    define(c, "CHANNELS", tensor.shape.c.to_string());
-    define(c, "BYTES", tensor.shape.elements().to_string());
-    define(c, "SCALE_MULTIPLIER", scale.m.to_string());
-    define(c, "SCALE_SHIFT", scale.n.to_string());
-    define(c, "ZERO", tensor.zero.to_string());
+    define(c, "SCALE_MULTIPLIER", scale.m.into());
+    define(c, "SCALE_SHIFT", scale.n.into());
+    define(c, "ZERO", tensor.zero.into());
+    c.blank();
+}
+
+fn shape_macros(c: &mut CWriter, names: &PackageNames, which: &str, shape: Shape) {
+    let sizes = [("HEIGHT", shape.h), ("WIDTH", shape.w), ("CHANNELS", shape.c), ("BYTES", shape.elements())];
+    for (name, size) in sizes {
+        c.line(format!("#define {} {size}", names.macro_name(&format!("{which}_{name}"))));
+    }
+}
+
+/// Values in a line of a macro that lists one for each channel.
+const LISTED: usize = 8;
+
+/// The macros of an output whose channels have encodings of their own. They are lists, not arrays: who does not read them pays
+/// nothing for them.
+fn output_macros(c: &mut CWriter, names: &PackageNames, tensor: &IntTensor, channels: &[OutputChannel]) {
+    c.comment(&format!(
+        "{}: the scale of channel c is SCALE_MULTIPLIERS[c] / 2^SCALE_SHIFTS[c], its zero ZEROS[c], where arrays are \
+         initialised with these lists, as in\nstatic const int32_t multipliers[] = {};",
+        tensor.name,
+        names.macro_name("OUTPUT_SCALE_MULTIPLIERS")
+    ));
+    shape_macros(c, names, "OUTPUT", tensor.shape);
+    let mut list = |name: &str, values: Vec<i64>| {
+        c.line(format!("#define {} {{ \\", names.macro_name(&format!("OUTPUT_{name}"))));
+        for values in values.chunks(LISTED) {
+            let values: Vec<String> = values.iter().map(i64::to_string).collect();
+            c.line(format!("    {}, \\", values.join(", ")));
+        }
+        c.line("}");
+    };
+    list("SCALE_MULTIPLIERS", channels.iter().map(|channel| channel.scale.m.into()).collect());
+    list("SCALE_SHIFTS", channels.iter().map(|channel| channel.scale.n.into()).collect());
+    list("ZEROS", channels.iter().map(|channel| channel.zero.into()).collect());
     c.blank();
 }
 

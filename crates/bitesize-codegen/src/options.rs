@@ -12,6 +12,8 @@ pub struct EmitOptions {
     pub shared_kernels: Option<String>,
     /// Figures for a comment of the header.
     pub figures: Option<Figures>,
+    /// How the output runs over height, width and channels, for a comment of the header; `None`: as every tensor does.
+    pub output_order: Option<String>,
     /// How the header says that the output is read.
     pub reading: Reading,
 }
@@ -32,7 +34,8 @@ pub enum Reading {
 
 impl Default for EmitOptions {
     fn default() -> Self {
-        Self { prefix: DEFAULT.into(), shared_kernels: None, figures: None, reading: Reading::default() }
+        let (shared_kernels, figures, output_order) = (None, None, None);
+        Self { prefix: DEFAULT.into(), shared_kernels, figures, output_order, reading: Reading::default() }
     }
 }
 

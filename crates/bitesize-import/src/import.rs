@@ -10,9 +10,10 @@ use crate::imported::{Imported, ImportedTensor};
 use crate::layout::Layout;
 use crate::node::{NodeContext, place};
 use crate::ops::{self, Fold, OPERATORS};
+use crate::output_order::{self, OutputOrder, is_flattened};
 use crate::proto::NodeProto;
 use crate::readings::{Reading, Readings};
-use bitesize_ir::{Shape, Tail, TensorId, shown};
+use bitesize_ir::{Axis, Shape, Tail, TensorId, shown};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
@@ -311,6 +312,10 @@ impl<'a> Walk<'a> {
         }
         builder.network.output = output.tensor;
         notes.extend(end_with_tail(&mut builder, &mut output)?);
+        let output_order = OutputOrder::of(&output.layout, builder.shape(output.tensor));
+        let output = output_order::in_order(&mut builder, output, output_name)
+            .map_err(|reason| vec![reason.at(output_name, "output")])?;
+        builder.network.output = output.tensor;
         let mut network = builder.network;
         // What only led to constants (as a Shape's input) is not needed.
         network.compact();
@@ -319,6 +324,7 @@ impl<'a> Walk<'a> {
             network,
             input: ImportedTensor { name: self.graph.inputs[0].name.clone(), layout: input.layout },
             output: ImportedTensor { name: output_name.to_owned(), layout: output.layout },
+            output_order,
             notes,
         })
     }
@@ -353,15 +359,16 @@ fn end_with_tail(builder: &mut Builder, output: &mut Activation) -> Result<Optio
     let (last, before) = match left_out.as_slice() {
         [] => return Ok(None),
         [last] => (last, None),
-        // Whatever rises keeps the order of the scores.
-        [before, last] if last.tail == Tail::ArgMax => (last, Some(before)),
+        // Whatever rises keeps the order of the scores: all functions do along what they go over.
+        [before, last] if last.tail == Tail::ArgMax && rises_along(before, last) => (last, Some(before)),
         [.., last] => {
             let reason = Reason::new("it is not the only function at the end of the network");
             return Err(vec![reason.at(&last.place, last.tail.name())]);
         }
     };
     network.tail = Some(last.tail);
-    if last.tail == Tail::ArgMax {
+    let of_classes = matches!(last.tail, Tail::ArgMax | Tail::Softmax | Tail::LogSoftmax);
+    if last.tail == Tail::ArgMax || of_classes && is_flattened(&last.layout) {
         output.layout = last.layout.clone();
     }
     let what = match last.tail {
@@ -372,6 +379,14 @@ fn end_with_tail(builder: &mut Builder, output: &mut Activation) -> Result<Optio
     let both = before.map_or(String::new(), |it| format!(" and the {} `{}` before it", it.tail, it.place));
     let are = if before.is_some() { "are" } else { "is" };
     Ok(Some(format!("the final {} `{}`{both} {are} left out: {what}", last.tail, last.place)))
+}
+
+/// Whether the scores that `last` compares have the order of those before `before`: a Softmax of each pixel does not keep the order
+/// among pixels.
+fn rises_along(before: &LeftOut, last: &LeftOut) -> bool {
+    let has_pixels = before.layout.axes().iter().flatten().any(|axis| *axis != Axis::C);
+    let of_each_pixel = matches!(before.tail, Tail::Softmax | Tail::LogSoftmax) && !is_flattened(&before.layout);
+    !(has_pixels && of_each_pixel && is_flattened(&last.layout))
 }
 
 /// The names of the ONNX operators that are understood, sorted.

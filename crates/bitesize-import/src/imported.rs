@@ -1,6 +1,7 @@
 //! What reading a file gives.
 
 use crate::layout::Layout;
+use crate::output_order::OutputOrder;
 use bitesize_ir::Network;
 
 /// A network that was read.
@@ -12,6 +13,8 @@ pub struct Imported {
     pub input: ImportedTensor,
     /// The file's output.
     pub output: ImportedTensor,
+    /// In which order the file has its output, and whether the network's output has it too.
+    pub output_order: OutputOrder,
     /// What a user should know, a sentence each: as that a final Softmax is left out.
     pub notes: Vec<String>,
 }
@@ -21,6 +24,7 @@ pub struct Imported {
 pub struct ImportedTensor {
     /// As the file calls it.
     pub name: String,
-    /// How its axes run over the network's NHWC tensor; the batch is 1.
+    /// How its axes run over the network's NHWC tensor; the batch is 1. An output that was put into the file's order
+    /// ([`OutputOrder`]) is one axis, whatever the file has.
     pub layout: Layout,
 }

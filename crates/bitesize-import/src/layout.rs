@@ -2,29 +2,7 @@
 //!
 //! Transposes and reshapes only change this; they leave no nodes behind.
 
-use bitesize_ir::Shape;
-
-/// An axis of an activation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Axis {
-    /// Rows.
-    H,
-    /// Columns.
-    W,
-    /// Channels.
-    C,
-}
-
-impl Axis {
-    /// The size of the axis in `shape`.
-    pub fn size(self, shape: Shape) -> usize {
-        match self {
-            Self::H => shape.h,
-            Self::W => shape.w,
-            Self::C => shape.c,
-        }
-    }
-}
+use bitesize_ir::shape::{Axis, Shape, nhwc_indices};
 
 /// For each axis of an ONNX tensor the activation's axes that it runs over, slowest first. Axes of size 1 (the batch
 /// among them) run over none: NCHW is `[[], [C], [H], [W]]`, flattened from it `[[], [C, H, W]]`.
@@ -40,6 +18,10 @@ impl Layout {
     pub fn new(axes: &[&[Axis]], shape: Shape) -> Self {
         let wide = |axis: &&[Axis]| axis.iter().copied().filter(|a| a.size(shape) > 1).collect();
         Self { axes: axes.iter().map(wide).collect() }
+    }
+
+    pub(crate) fn of_axes(axes: Vec<Vec<Axis>>) -> Self {
+        Self { axes }
     }
 
     /// The ONNX layout of an image with `rank` axes, batch and channels first; `None` for ranks other than 3 and 4.
@@ -131,17 +113,7 @@ impl Layout {
 
     /// For each element of the ONNX tensor, in its order, where it lies in the NHWC activation.
     pub fn nhwc_indices(&self, shape: Shape) -> Vec<usize> {
-        let mut indices = vec![0];
-        for axis in self.axes.iter().flatten() {
-            let stride = match axis {
-                H => shape.w * shape.c,
-                W => shape.c,
-                C => 1,
-            };
-            let size = axis.size(shape);
-            indices = indices.iter().flat_map(|at| (0..size).map(move |i| at + i * stride)).collect();
-        }
-        indices
+        nhwc_indices(shape, self.axes.iter().flatten().copied())
     }
 
     /// The values of an ONNX tensor in the NHWC order of the activation.

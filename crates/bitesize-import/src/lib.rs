@@ -14,7 +14,8 @@
 //!   each with the node's name, the operator, the reason and a hint ([`ImportError`]). `docs/import.md` has the table.
 //! - ONNX tensors may lie in any order of axes; the network is NHWC with OHWI weights. Transposes, Flatten, Reshape,
 //!   Squeeze and Unsqueeze leave no nodes: what they do to the order is tracked ([`Layout`]) and ends up in the order
-//!   of weights. A Gemm after a Flatten of `CxHxW` becomes a convolution with an `HxW` kernel.
+//!   of weights. A Gemm after a Flatten of `CxHxW` becomes a convolution with an `HxW` kernel. Only an output that the
+//!   file flattens is put into the file's order by a node of its own ([`OutputOrder`]).
 //! - Names can be shown anywhere: what cannot be seen in them is written as its number ([`bitesize_ir::shown::name`]).
 //! - The file is not trusted: no input makes it panic. What decoding takes is counted before (`wire`), and all numbers
 //!   that are made are paid for from one budget that grows with the file (`budget`).
@@ -39,6 +40,7 @@ mod layout;
 mod names;
 mod node;
 mod ops;
+mod output_order;
 mod proto;
 mod readings;
 mod signature;
@@ -46,11 +48,13 @@ mod signature;
 mod tests;
 mod wire;
 
+pub use bitesize_ir::Axis;
 pub use error::{ImportError, Refusal};
 pub use external::Read;
 pub use imported::{Imported, ImportedTensor};
 pub use input_shape::InputShape;
-pub use layout::{Axis, Layout};
+pub use layout::Layout;
+pub use output_order::OutputOrder;
 
 /// Reads an ONNX model of opset 7 to 25 whose input has a fixed size.
 ///

@@ -1,6 +1,7 @@
 //! The ways in which an input can be an image: which of its axes are height, width and channels.
 
-use crate::layout::{Axis, Layout};
+use crate::layout::Layout;
+use bitesize_ir::Axis;
 use bitesize_ir::Shape;
 use std::collections::VecDeque;
 

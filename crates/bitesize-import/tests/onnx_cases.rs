@@ -35,7 +35,7 @@ fn check(path: &Path) -> Result<(), String> {
     let case: Case = serde_json::from_str(&text).map_err(|e| e.to_string())?;
     let imported = import(path)?;
     let network = &imported.network;
-    let dims = imported.output.layout.dims(network.shape(network.output));
+    let dims = &imported.output_order.dims;
     let outputs = match &case.outputs_before_softmax {
         Some(outputs) => outputs,
         None => &case.outputs,
@@ -43,7 +43,7 @@ fn check(path: &Path) -> Result<(), String> {
     if network.tail.is_some() != case.outputs_before_softmax.is_some() {
         return Err(format!("the tail is {:?}", network.tail));
     }
-    if dims != case.output_shape {
+    if *dims != case.output_shape {
         return Err(format!("the output has the shape {dims:?} instead of {:?}", case.output_shape));
     }
     let (rewritten, log) = rewrite(network.clone()).map_err(|e| e.to_string())?;

@@ -84,7 +84,7 @@ fn random_model(network: Network, bits: BitWidth, rng: &mut ChaCha8Rng) -> Quant
         })
     };
     let weights = network.nodes.iter().map(|node| draw(&node.op)).collect();
-    QuantizedModel { network: network.into(), policy, activations, weights }
+    QuantizedModel { network: network.into(), policy, activations, output_channels: None, weights }
 }
 
 fn main() {

@@ -123,6 +123,7 @@ impl<'a> Interpreter<'a> {
                 })
             }
             IntOp::Clamp { lo, hi } => operators::clamp(input.codes, *lo, *hi),
+            IntOp::Flatten { order } => operators::flatten(input, *order),
             IntOp::Pad { pads } => operators::pad(input, output.shape, *pads, tensor(0).zero),
         }
     }

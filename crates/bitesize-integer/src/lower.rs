@@ -5,13 +5,13 @@ mod cache;
 
 pub use cache::LayerCache;
 
-use crate::network::{IntNetwork, IntNode, IntOp, IntTensor, IntWeights, Rescale};
+use crate::network::{IntNetwork, IntNode, IntOp, IntTensor, IntWeights, OutputChannel, Rescale};
 use crate::validate::InvalidIntNetwork;
-use bitesize_ir::grid::WeightGrid;
+use bitesize_ir::grid::{BitWidth, WeightGrid};
 use bitesize_ir::memory::Widths;
 use bitesize_ir::network::InvalidNetwork;
 use bitesize_ir::requantize::{
-    AddIntegers, LayerInput, LayerIntegers, Multiplier, Unrepresentable, WeightLayout, clamp_codes,
+    AddIntegers, LayerInput, LayerIntegers, LayerOutput, Multiplier, Unrepresentable, WeightLayout, clamp_codes,
 };
 use bitesize_ir::{ActivationQuant, InputEncoding, NodeId, Op, PolicySpace, QuantizedModel, WeightQuant};
 
@@ -83,10 +83,13 @@ pub fn lower_with(model: &QuantizedModel, cache: &mut LayerCache) -> Result<IntN
         };
         nodes.push(IntNode { name: node.name.clone(), op, inputs: node.inputs.clone(), output: node.output });
     }
-    let scale = |id: bitesize_ir::TensorId| {
+    let multiplier = |id: bitesize_ir::TensorId, scale: f64| {
         let layer = || network.tensor(id).name.clone();
-        Multiplier::from_real(model.activations[id.0].scale)
-            .map_err(|reason| LowerError::Layer { layer: layer(), reason })
+        Multiplier::from_real(scale).map_err(|reason| LowerError::Layer { layer: layer(), reason })
+    };
+    let scale = |id: bitesize_ir::TensorId| multiplier(id, model.activations[id.0].scale);
+    let channel = |quant: &ActivationQuant| {
+        Ok::<_, LowerError>(OutputChannel { scale: multiplier(network.output, quant.scale)?, zero: quant.zero })
     };
     let lowered = IntNetwork {
         name: network.name.clone(),
@@ -96,6 +99,7 @@ pub fn lower_with(model: &QuantizedModel, cache: &mut LayerCache) -> Result<IntN
         output: network.output,
         input_scale: scale(network.input)?,
         output_scale: scale(network.output)?,
+        output_channels: model.output_channels.iter().flatten().map(channel).collect::<Result<_, _>>()?,
         input_is_pixels: pixels,
         tail: network.tail,
     };
@@ -121,7 +125,8 @@ fn lower_op(model: &QuantizedModel, id: NodeId) -> Result<Option<IntOp>, Unrepre
         |input: &ActivationQuant, divisor: usize| Multiplier::from_real(input.scale / (divisor as f64 * output.scale));
     let layer = || -> Result<(IntWeights, Rescale, Vec<u8>), Unrepresentable> {
         let weights = model.weights[id.0].as_ref().expect("check_model has seen it");
-        let integers = LayerIntegers::of_node(network, node, weights, &model.activations)?;
+        let integers = LayerIntegers::of_node(network, node, weights, model.encodings())?;
+        let LayerOutput { lo, hi, .. } = LayerOutput::of(network, node, model.encodings());
         let LayerIntegers { levels, acc_shift, bias, multipliers, .. } = integers;
         let padding = LayerInput::of(network, node.inputs[0], quant(node.inputs[0])).padding_codes();
         Ok((IntWeights { bits: weights.bits, levels }, Rescale { acc_shift, bias, multipliers, lo, hi }, padding))
@@ -162,6 +167,7 @@ fn lower_op(model: &QuantizedModel, id: NodeId) -> Result<Option<IntOp>, Unrepre
         }
         Op::Clamp(_) => IntOp::Clamp { lo, hi },
         Op::Pad(pads) => IntOp::Pad { pads: *pads },
+        Op::Flatten(order) => IntOp::Flatten { order: *order },
         Op::ChannelAffine(_) => return Ok(None),
     }))
 }
@@ -173,7 +179,9 @@ fn lower_op(model: &QuantizedModel, id: NodeId) -> Result<Option<IntOp>, Unrepre
 /// 3. an encoding that is passed on is the same on both sides;
 /// 4. a pixel input has scale 1 and zero point 0, and only layers with weights read it;
 /// 5. weights are there exactly where the operator has some, in the right number, with a scale and a bias for each
-///    output channel, all finite.
+///    output channel, all finite;
+/// 6. channels of the output have encodings of their own only where a layer with weights makes it and nobody else reads it: one
+///    for each, of 8 bits, as rule 2 says.
 fn check_model(model: &QuantizedModel) -> Result<(), LowerError> {
     let network = &model.network;
     let space = PolicySpace::of(network);
@@ -200,6 +208,14 @@ fn check_model(model: &QuantizedModel) -> Result<(), LowerError> {
     let input = &model.activations[network.input.0];
     if pixels && (input.scale, input.zero) != (1.0, 0) {
         return Err(wrong(&network.tensor(network.input).name, "a pixel input has scale 1 and zero point 0".into()));
+    }
+    if let Some(channels) = &model.output_channels {
+        let output = network.tensor(network.output);
+        let legal =
+            |quant: &ActivationQuant| quant.bits == BitWidth::B8 && quant.scale.is_finite() && quant.scale > 0.0;
+        if network.output_layer().is_none() || channels.len() != output.shape.c || !channels.iter().all(legal) {
+            return Err(wrong(&output.name, "its channels cannot have these encodings of their own".into()));
+        }
     }
     for (i, node) in network.nodes.iter().enumerate() {
         if node.op.passes_encoding_on() && model.activations[node.inputs[0].0] != model.activations[node.output.0] {

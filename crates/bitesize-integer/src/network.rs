@@ -3,7 +3,7 @@
 use bitesize_ir::grid::BitWidth;
 use bitesize_ir::op::KernelKind;
 use bitesize_ir::requantize::{AddIntegers, Multiplier};
-use bitesize_ir::shape::{Pads, Shape, Window};
+use bitesize_ir::shape::{Axis, Pads, Shape, Window};
 use bitesize_ir::{NodeId, Tail, TensorId};
 use std::sync::Arc;
 
@@ -37,10 +37,22 @@ pub struct IntNetwork {
     pub input_scale: Multiplier,
     /// Scale of the output's codes, for the header: the arithmetic does not use it.
     pub output_scale: Multiplier,
+    /// Scale and zero point of each channel of the output, for the header: empty where all have [`Self::output_scale`] and the
+    /// output's zero point. Else that zero point is only what the last layer adds.
+    pub output_channels: Vec<OutputChannel>,
     /// Whether the input is raw pixels with the preprocessing in the first layer.
     pub input_is_pixels: bool,
     /// What the source does to the output last and was left out.
     pub tail: Option<Tail>,
+}
+
+/// How codes of one channel of the output are read: `real = scale * (code - zero)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputChannel {
+    /// The scale.
+    pub scale: Multiplier,
+    /// The code of real 0.
+    pub zero: u8,
 }
 
 /// One application of an operator.
@@ -159,6 +171,11 @@ pub enum IntOp {
         /// How much at each side.
         pads: Pads,
     },
+    /// All codes as one vector.
+    Flatten {
+        /// The axes along which the codes follow one another, the last the fastest.
+        order: [Axis; 3],
+    },
 }
 
 impl IntOp {
@@ -174,6 +191,7 @@ impl IntOp {
             Self::AveragePool { .. } => KernelKind::AveragePool,
             Self::Clamp { .. } => KernelKind::Clamp,
             Self::Pad { .. } => KernelKind::Pad,
+            Self::Flatten { .. } => KernelKind::Flatten,
         }
     }
 
@@ -188,7 +206,8 @@ impl IntOp {
             | Self::MaxPool { .. }
             | Self::AveragePool { .. }
             | Self::Clamp { .. }
-            | Self::Pad { .. } => None,
+            | Self::Pad { .. }
+            | Self::Flatten { .. } => None,
         }
     }
 }

@@ -4,7 +4,7 @@
 use crate::network::Rescale;
 use bitesize_ir::Shape;
 use bitesize_ir::requantize::{AddIntegers, Multiplier};
-use bitesize_ir::shape::{Pads, Window};
+use bitesize_ir::shape::{Axis, Pads, Window};
 
 /// What an output code must obey: the output's zero point and the least and greatest code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,6 +202,17 @@ pub(crate) fn pad(input: Image, output: Shape, pads: Pads, zero: u8) -> Vec<u8> 
     for y in 0..input.shape.h {
         let start = ((y + pads.top) * output.w + pads.left) * output.c;
         codes[start..start + row].copy_from_slice(&input.codes[y * row..(y + 1) * row]);
+    }
+    codes
+}
+
+pub(crate) fn flatten(input: Image, order: [Axis; 3]) -> Vec<u8> {
+    let [a, b, c] = order.map(|axis| (0..axis.size(input.shape), axis.step(input.shape)));
+    let mut codes = Vec::with_capacity(input.codes.len());
+    for i in a.0 {
+        for j in b.0.clone() {
+            codes.extend(c.0.clone().map(|k| input.codes[i * a.1 + j * b.1 + k * c.1]));
+        }
     }
     codes
 }

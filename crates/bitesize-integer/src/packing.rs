@@ -88,7 +88,8 @@ pub fn weight_row(op: &IntOp) -> Option<usize> {
         | IntOp::MaxPool { .. }
         | IntOp::AveragePool { .. }
         | IntOp::Clamp { .. }
-        | IntOp::Pad { .. } => None,
+        | IntOp::Pad { .. }
+        | IntOp::Flatten { .. } => None,
     }
 }
 

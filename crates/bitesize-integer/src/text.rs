@@ -1,7 +1,7 @@
 //! The text form of an integer network.
 
 use crate::network::{IntNetwork, IntNode, IntOp, IntWeights, Rescale};
-use bitesize_ir::shape::{Pads, Window};
+use bitesize_ir::shape::{Axis, Pads, Window};
 use std::fmt;
 
 /// One line a node: name, operator, output shape, widths of input / weights / output, geometry, accumulator shift,
@@ -43,6 +43,7 @@ fn op_name(op: &IntOp) -> &'static str {
         IntOp::AveragePool { .. } => "average_pool",
         IntOp::Clamp { .. } => "clamp",
         IntOp::Pad { .. } => "pad",
+        IntOp::Flatten { .. } => "flatten",
     }
 }
 
@@ -63,7 +64,7 @@ fn bounds(op: &IntOp) -> Option<(u8, u8)> {
         | IntOp::Add { lo, hi, .. }
         | IntOp::AveragePool { lo, hi, .. }
         | IntOp::Clamp { lo, hi } => Some((*lo, *hi)),
-        IntOp::Concat { .. } | IntOp::MaxPool { .. } | IntOp::Pad { .. } => None,
+        IntOp::Concat { .. } | IntOp::MaxPool { .. } | IntOp::Pad { .. } | IntOp::Flatten { .. } => None,
     }
 }
 
@@ -83,6 +84,7 @@ fn detail(op: &IntOp) -> String {
             format!("{} /{}", geometry(window), divisors.join(","))
         }
         IntOp::Pad { pads } => format!(" p{pads}"),
+        IntOp::Flatten { order } => format!(" {}", order.map(Axis::name).join(",")),
         IntOp::Concat { .. } | IntOp::Clamp { .. } => String::new(),
     }
 }

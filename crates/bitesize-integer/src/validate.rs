@@ -42,7 +42,9 @@ impl IntNetwork {
     /// 9. an addition has factors of at least 0 with `(2^ba - 1) * ma + (2^bb - 1) * mb < 2^30` and n in 1..=30;
     /// 10. an average pool has exactly the divisors that occur, ascending;
     /// 11. `lo <= hi`, both codes of the output;
-    /// 12. max-pool, clamp and pad pass width and zero point on.
+    /// 12. channels of the output have encodings of their own, all of them, only where a layer with weights makes it and no node
+    ///     reads it;
+    /// 13. max-pool, clamp, pad and flatten pass width and zero point on.
     ///
     /// # Errors
     /// The first rule broken, with its place.
@@ -50,7 +52,7 @@ impl IntNetwork {
         self.validate_but(&|_| false)
     }
 
-    /// As [`Self::validate`], leaving out the rules from 5 (levels) to 12 for nodes of which `checked` says that they were
+    /// As [`Self::validate`], leaving out the rules from 5 (levels) to 13, but 12, for nodes of which `checked` says that they were
     /// found to keep them, with the same widths and zero points around.
     pub(crate) fn validate_but(&self, checked: &dyn Fn(NodeId) -> bool) -> Result<(), InvalidIntNetwork> {
         let at = |place: &str, result: Rule| {
@@ -89,7 +91,14 @@ impl IntNetwork {
         rule((input.bits, output.bits) == (BitWidth::B8, BitWidth::B8), || {
             format!("input and output have {} and {} bits instead of 8", input.bits, output.bits)
         })?;
-        rule(!self.input_is_pixels || input.zero == 0, || format!("its pixel input has zero point {}", input.zero))
+        rule(!self.input_is_pixels || input.zero == 0, || format!("its pixel input has zero point {}", input.zero))?;
+        let channels = self.output_channels.len();
+        let makes_output = |node: &&IntNode| node.output == self.output && node.op.weights().is_some();
+        let own = self.nodes.iter().any(|node| makes_output(&node))
+            && !self.nodes.iter().any(|node| node.inputs.contains(&self.output));
+        rule(channels == 0 || own && channels == output.shape.c, || {
+            format!("{channels} channels of its output have encodings of their own")
+        })
     }
 
     fn check_shape(&self, node: &IntNode) -> Rule {
@@ -155,7 +164,7 @@ impl IntNetwork {
                 bounds(*lo, *hi)?;
                 passes_on(input, output)
             }
-            IntOp::MaxPool { .. } | IntOp::Pad { .. } => passes_on(input, output),
+            IntOp::MaxPool { .. } | IntOp::Pad { .. } | IntOp::Flatten { .. } => passes_on(input, output),
         }
     }
 }
@@ -190,6 +199,7 @@ fn output_shape(op: &IntOp, inputs: &[Shape]) -> Result<Shape, String> {
         IntOp::AveragePool { window, .. } => Geometry::AveragePool(window),
         IntOp::Clamp { .. } => Geometry::Clamp,
         IntOp::Pad { pads } => Geometry::Pad(pads),
+        IntOp::Flatten { order } => Geometry::Flatten(order),
     };
     geometry.output_shape(inputs)
 }

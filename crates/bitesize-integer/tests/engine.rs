@@ -26,6 +26,7 @@ fn network(tensors: Vec<IntTensor>, nodes: Vec<(IntOp, Vec<usize>)>) -> IntNetwo
         tensors,
         input_scale: Multiplier::ZERO,
         output_scale: Multiplier::ZERO,
+        output_channels: Vec::new(),
         input_is_pixels: false,
         tail: None,
     };

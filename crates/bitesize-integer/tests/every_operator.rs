@@ -6,7 +6,7 @@ use bitesize_integer::{
 use bitesize_ir::network::Tensor;
 use bitesize_ir::op::{AveragePool, Clamp, Conv2d, DepthwiseConv2d, FullyConnected};
 use bitesize_ir::requantize::{Multiplier, WeightLayout, most_summed_by_code};
-use bitesize_ir::shape::{Pads, Window};
+use bitesize_ir::shape::{Axis, Pads, Window};
 use bitesize_ir::{
     ActivationQuant, BitWidth, InputEncoding, Network, Node, Op, Policy, PolicySpace, QuantizedModel, Shape, Tail,
     TensorId, WeightQuant,
@@ -89,7 +89,7 @@ fn every_operator() -> QuantizedModel {
     };
     let rows = network.iter().map(|(id, node)| (node, policy.weight_bits(&space, id)));
     let weights = rows.map(draw).collect();
-    QuantizedModel { network: network.into(), policy, activations, weights }
+    QuantizedModel { network: network.into(), policy, activations, output_channels: None, weights }
 }
 
 #[test]
@@ -167,6 +167,9 @@ fn every_rule_is_checked() {
     let op = |n: &mut IntNetwork, node: usize, op: IntOp| n.nodes[node].op = op;
     check_rule(|n| op(n, 5, IntOp::Pad { pads: Pads::all(2) }), "border", "computes as 9x8x6");
     check_rule(|n| op(n, 4, IntOp::Concat { multipliers: vec![] }), "both", "one multiplier for each input");
+    let flatten = |order| IntOp::Flatten { order };
+    check_rule(|n| op(n, 5, flatten([Axis::C, Axis::H, Axis::W])), "border", "computes as 1x1x120");
+    check_rule(|n| op(n, 5, flatten([Axis::C, Axis::H, Axis::H])), "border", "lacks W");
     let far = Window { pads: Pads::all(5), stride: [6, 6], ..Window::of([2, 2]) };
     check_rule(|n| op(n, 6, IntOp::MaxPool { window: far }), "largest", "nothing but padding");
     check_rule(
@@ -325,6 +328,7 @@ fn the_sum_of_codes_of_2_bit_weights_stays_in_32_bits() {
             output: TensorId(1),
             input_scale: Multiplier::ZERO,
             output_scale: Multiplier::ZERO,
+            output_channels: Vec::new(),
             input_is_pixels: false,
             tail: None,
         };

@@ -22,11 +22,13 @@ pub enum KernelKind {
     Clamp,
     /// [`Op::Pad`](crate::Op::Pad).
     Pad,
+    /// [`Op::Flatten`](crate::Op::Flatten).
+    Flatten,
 }
 
 impl KernelKind {
     /// Every kind, in the order of the variants.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Conv2d,
         Self::DepthwiseConv2d,
         Self::FullyConnected,
@@ -36,6 +38,7 @@ impl KernelKind {
         Self::AveragePool,
         Self::Clamp,
         Self::Pad,
+        Self::Flatten,
     ];
 
     /// The name used in reports, target files and C identifiers.
@@ -50,6 +53,7 @@ impl KernelKind {
             Self::AveragePool => "average_pool",
             Self::Clamp => "clamp",
             Self::Pad => "pad",
+            Self::Flatten => "flatten",
         }
     }
 }

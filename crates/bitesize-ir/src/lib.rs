@@ -35,6 +35,6 @@ pub use grid::BitWidth;
 pub use network::{InputEncoding, Network, Node, NodeId, Tensor, TensorId};
 pub use op::Op;
 pub use policy::{Policy, PolicyRow, PolicySpace};
-pub use quantized::{ActivationQuant, QuantizedModel, WeightQuant};
-pub use shape::Shape;
+pub use quantized::{ActivationQuant, Encodings, QuantizedModel, WeightQuant};
+pub use shape::{Axis, Shape};
 pub use tail::Tail;

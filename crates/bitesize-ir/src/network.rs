@@ -1,7 +1,7 @@
 //! The float network: tensors, and nodes in an order in which they can run.
 
 use crate::op::Op;
-use crate::shape::Shape;
+use crate::shape::{Axis, Shape};
 use crate::tail::Tail;
 use std::collections::HashSet;
 use std::fmt::{self, Write as _};
@@ -109,6 +109,14 @@ impl Network {
         self.iter().filter(|(_, node)| node.inputs.contains(&tensor)).map(|(id, _)| id).collect()
     }
 
+    /// The layer with weights that makes the network's output, where nobody but the caller reads that: its channels can have
+    /// encodings of their own.
+    pub fn output_layer(&self) -> Option<NodeId> {
+        let producer = self.producer(self.output)?;
+        let is_layer = self.node(producer).op.parameters().is_some() && self.consumers(self.output).is_empty();
+        is_layer.then_some(producer)
+    }
+
     /// Whether `node` reads the network's raw pixels, whose zero point is another for each channel.
     pub fn reads_pixels(&self, node: &Node) -> bool {
         matches!(self.input_encoding, InputEncoding::Pixels { .. }) && node.inputs.contains(&self.input)
@@ -125,7 +133,7 @@ impl Network {
     }
 
     /// The tensor whose encoding (scale, zero point, width) `tensor` has: itself, or what the operators that pass an
-    /// encoding on (max-pool, clamp, pad) made it from.
+    /// encoding on (max-pool, clamp, pad, flatten) made it from.
     pub fn encoding_root(&self, tensor: TensorId) -> TensorId {
         let mut at = tensor;
         // A tensor is written before it is read, so one pass from the end meets every producer in turn.
@@ -277,6 +285,7 @@ impl fmt::Display for Network {
                 Op::MaxPool(window) => describe_window(window, 1),
                 Op::AveragePool(op) => describe_window(&op.window, 1),
                 Op::Pad(pads) => format!(" pads {pads}"),
+                Op::Flatten(order) => describe_order(order),
                 Op::FullyConnected(_) | Op::Add(_) | Op::Concat | Op::Clamp(_) | Op::ChannelAffine(_) => String::new(),
             };
             line.push_str(&detail);
@@ -287,6 +296,12 @@ impl fmt::Display for Network {
         }
         write!(f, "  output {}", self.tensor(self.output).name)
     }
+}
+
+/// The axes of a [`Op::Flatten`], as ` c,h,w`.
+fn describe_order(order: &[Axis; 3]) -> String {
+    let [a, b, c] = order.map(|axis| axis.name().chars().next().unwrap_or_default());
+    format!(" {a},{b},{c}")
 }
 
 fn describe_window(window: &crate::shape::Window, groups: usize) -> String {

@@ -3,7 +3,7 @@
 pub use crate::kernel_kind::KernelKind;
 
 use crate::output_shape::{Geometry, expect_length, one_input};
-use crate::shape::{Pads, Shape, Window};
+use crate::shape::{Axis, Pads, Shape, Window};
 use std::fmt;
 
 /// What a node computes. All of it is per image: there is no batch in the IR.
@@ -27,6 +27,9 @@ pub enum Op {
     Clamp(Clamp),
     /// Zeros (real value 0) round the image, where they could not be folded into a window.
     Pad(Pads),
+    /// All elements as one vector, walking along the axes in this order, the last the fastest: how a flattened output comes
+    /// in its source's order. Each axis is named once.
+    Flatten([Axis; 3]),
     /// `x * scale[c] + shift[c]`: batch-norm and constant arithmetic before rewriting. None is left afterwards:
     /// what folds into no neighbour becomes a 1x1 [`DepthwiseConv2d`].
     ChannelAffine(ChannelAffine),
@@ -168,6 +171,7 @@ impl Op {
             Self::AveragePool(_) => KernelKind::AveragePool,
             Self::Clamp(_) => KernelKind::Clamp,
             Self::Pad(_) => KernelKind::Pad,
+            Self::Flatten(_) => KernelKind::Flatten,
             Self::ChannelAffine(_) => return None,
         })
     }
@@ -189,6 +193,7 @@ impl Op {
             | Self::AveragePool(_)
             | Self::Clamp(_)
             | Self::Pad(_)
+            | Self::Flatten(_)
             | Self::ChannelAffine(_) => None,
         }
     }
@@ -206,7 +211,7 @@ impl Op {
     /// Whether the output keeps its input's scale, zero point and width (so that it owns no width of its own).
     pub fn passes_encoding_on(&self) -> bool {
         match self {
-            Self::MaxPool(_) | Self::Clamp(_) | Self::Pad(_) => true,
+            Self::MaxPool(_) | Self::Clamp(_) | Self::Pad(_) | Self::Flatten(_) => true,
             Self::Conv2d(_)
             | Self::DepthwiseConv2d(_)
             | Self::FullyConnected(_)
@@ -226,7 +231,7 @@ impl Op {
             Self::Add(clamp) | Self::Clamp(clamp) => *clamp,
             Self::AveragePool(op) => op.clamp,
             Self::ChannelAffine(op) => op.clamp,
-            Self::Concat | Self::MaxPool(_) | Self::Pad(_) => Clamp::NONE,
+            Self::Concat | Self::MaxPool(_) | Self::Pad(_) | Self::Flatten(_) => Clamp::NONE,
         }
     }
 
@@ -240,7 +245,7 @@ impl Op {
             | Self::Clamp(_)
             | Self::AveragePool(_)
             | Self::ChannelAffine(_) => true,
-            Self::Concat | Self::MaxPool(_) | Self::Pad(_) => false,
+            Self::Concat | Self::MaxPool(_) | Self::Pad(_) | Self::Flatten(_) => false,
         }
     }
 
@@ -253,7 +258,7 @@ impl Op {
             Self::Add(clamp) | Self::Clamp(clamp) => Some(clamp),
             Self::AveragePool(op) => Some(&mut op.clamp),
             Self::ChannelAffine(op) => Some(&mut op.clamp),
-            Self::Concat | Self::MaxPool(_) | Self::Pad(_) => None,
+            Self::Concat | Self::MaxPool(_) | Self::Pad(_) | Self::Flatten(_) => None,
         }
     }
 
@@ -276,6 +281,7 @@ impl Op {
             Self::AveragePool(op) => Geometry::AveragePool(&op.window),
             Self::Clamp(_) => Geometry::Clamp,
             Self::Pad(pads) => Geometry::Pad(pads),
+            Self::Flatten(order) => Geometry::Flatten(order),
             Self::ChannelAffine(op) => {
                 let input = one_input(self.name(), inputs)?;
                 expect_length("the scale", op.scale.len(), input.c)?;

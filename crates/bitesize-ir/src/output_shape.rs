@@ -1,7 +1,7 @@
 //! The shapes that operators compute from those of their inputs, for float and integer networks alike.
 
 use crate::kernel_kind::KernelKind;
-use crate::shape::{Pads, Shape, Window};
+use crate::shape::{Axis, Pads, Shape, Window};
 
 /// What an operator computes, as far as its output's shape goes.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +45,8 @@ pub enum Geometry<'a> {
     Clamp,
     /// Rows and columns round the image.
     Pad(&'a Pads),
+    /// All elements as one vector, the axes in this order.
+    Flatten(&'a [Axis; 3]),
 }
 
 impl Geometry<'_> {
@@ -59,6 +61,7 @@ impl Geometry<'_> {
             Self::AveragePool(_) => KernelKind::AveragePool,
             Self::Clamp => KernelKind::Clamp,
             Self::Pad(_) => KernelKind::Pad,
+            Self::Flatten(_) => KernelKind::Flatten,
         }
     }
 
@@ -105,6 +108,12 @@ impl Geometry<'_> {
             }
             Self::Pad(pads) => {
                 Ok(Shape::new(input.h + pads.top + pads.bottom, input.w + pads.left + pads.right, input.c))
+            }
+            Self::Flatten(order) => {
+                if let Some(missing) = Axis::ALL.into_iter().find(|axis| !order.contains(axis)) {
+                    return Err(format!("its order {order:?} lacks {missing:?}"));
+                }
+                Ok(Shape::vector(input.elements()))
             }
             Self::Clamp | Self::Add | Self::Concat => Ok(input),
         }

@@ -2,7 +2,7 @@
 //! (or fine-tuning) hand to lowering.
 
 use crate::grid::BitWidth;
-use crate::network::Network;
+use crate::network::{Network, TensorId};
 use crate::policy::Policy;
 use std::sync::Arc;
 
@@ -42,6 +42,30 @@ impl ActivationQuant {
     }
 }
 
+impl ActivationQuant {
+    /// The encoding that an output's tensor has in the arithmetic where each of its `channels` has one of its own: the middle of their
+    /// zero points, and the largest scale.
+    ///
+    /// # Panics
+    /// Without channels.
+    pub fn shared_by(channels: &[Self]) -> Self {
+        let zeros = || channels.iter().map(|channel| channel.zero);
+        let (least, most) = (zeros().min(), zeros().max());
+        let (least, most) = least.zip(most).expect("a tensor has channels");
+        let scale = channels.iter().map(|channel| channel.scale).fold(0.0, f64::max);
+        Self { bits: channels[0].bits, scale, zero: least.midpoint(most) }
+    }
+}
+
+/// The encodings of a model's activations.
+#[derive(Clone, Copy, Debug)]
+pub struct Encodings<'a> {
+    /// One for each tensor.
+    pub tensors: &'a [ActivationQuant],
+    /// As [`QuantizedModel::output_channels`].
+    pub output_channels: Option<&'a [ActivationQuant]>,
+}
+
 /// Integer weights of one operator, with their scales and a corrected bias.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WeightQuant {
@@ -66,6 +90,44 @@ pub struct QuantizedModel {
     /// One for each tensor. Tensors whose encoding is passed on hold a copy of it. That of a pixel input is
     /// `{8 bits, scale 1, zero 0}`; its real zero points are in [`Network::input_encoding`].
     pub activations: Vec<ActivationQuant>,
+    /// The encoding of each channel of the network's output, all of 8 bits, where they have encodings of their own: only where
+    /// [`Network::output_layer`] writes it. The output's entry in [`Self::activations`] is then what
+    /// [`ActivationQuant::shared_by`] makes of them.
+    pub output_channels: Option<Vec<ActivationQuant>>,
     /// One for each node; `None` where the operator has no weights.
     pub weights: Vec<Option<WeightQuant>>,
+}
+
+impl QuantizedModel {
+    /// The encodings.
+    pub fn encodings(&self) -> Encodings<'_> {
+        Encodings { tensors: &self.activations, output_channels: self.output_channels.as_deref() }
+    }
+
+    /// The encoding of one channel of a tensor.
+    pub fn encoding(&self, tensor: TensorId, channel: usize) -> ActivationQuant {
+        match &self.output_channels {
+            Some(channels) if tensor == self.network.output => channels[channel],
+            _ => self.activations[tensor.0],
+        }
+    }
+
+    /// The real values of output codes in NHWC order, of one image or several.
+    pub fn output_values(&self, codes: &[u8]) -> Vec<f64> {
+        let output = self.network.output;
+        let channels = self.network.shape(output).c;
+        codes.iter().enumerate().map(|(i, code)| self.encoding(output, i % channels).dequantize(*code)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channels_share_the_middle_of_their_zero_points() {
+        let quant = |scale, zero| ActivationQuant { bits: BitWidth::B8, scale, zero };
+        assert_eq!(ActivationQuant::shared_by(&[quant(0.5, 0), quant(2.0, 255), quant(1.0, 7)]), quant(2.0, 127));
+        assert_eq!(ActivationQuant::shared_by(&[quant(0.5, 9), quant(0.25, 9)]), quant(0.5, 9));
+    }
 }

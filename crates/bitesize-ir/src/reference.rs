@@ -2,7 +2,7 @@
 
 use crate::network::{InputEncoding, Network};
 use crate::op::{AveragePool, Clamp, Conv2d, DepthwiseConv2d, FullyConnected, Op};
-use crate::shape::{Shape, Window};
+use crate::shape::{Shape, Window, nhwc_indices};
 
 /// Runs `network` over one image and returns the values of every tensor, each in NHWC order.
 ///
@@ -73,6 +73,9 @@ fn run_op(op: &Op, inputs: &[Image], output: Shape) -> Vec<f32> {
                 _ => 0.0,
             }
         }),
+        Op::Flatten(order) => {
+            nhwc_indices(input.shape, order.iter().copied()).into_iter().map(|at| input.values[at]).collect()
+        }
         Op::ChannelAffine(op) => each(output, |y, x, c| {
             clamp_f64(op.clamp, input.at(y, x, c) * f64::from(op.scale[c]) + f64::from(op.shift[c]))
         }),
@@ -156,7 +159,7 @@ mod tests {
     use super::*;
     use crate::network::{Node, Tensor, TensorId};
     use crate::op::ChannelAffine;
-    use crate::shape::Pads;
+    use crate::shape::{Axis, Pads};
 
     /// The values that `op` makes of one input, on a network of that one node.
     fn run(op: Op, shape: Shape, input: &[f32]) -> Vec<f32> {
@@ -188,6 +191,8 @@ mod tests {
             (average(false), vec![2., 3., 4., 5.]),
             (Op::Clamp(Clamp { lo: 2.0, hi: 7.0 }), vec![2., 2., 3., 4., 5., 6., 7., 7.]),
             (Op::Pad(Pads { left: 1, ..Pads::default() }), vec![0., 0., 1., 2., 3., 4., 0., 0., 5., 6., 7., 8.]),
+            (Op::Flatten([Axis::C, Axis::H, Axis::W]), vec![1., 3., 5., 7., 2., 4., 6., 8.]),
+            (Op::Flatten([Axis::W, Axis::C, Axis::H]), vec![1., 5., 2., 6., 3., 7., 4., 8.]),
             (
                 Op::ChannelAffine(ChannelAffine { scale: vec![1., -1.], shift: vec![0., 10.], clamp: Clamp::RELU6 }),
                 vec![1., 6., 3., 6., 5., 4., 6., 2.],

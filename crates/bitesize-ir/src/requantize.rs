@@ -4,7 +4,7 @@
 use crate::grid::{BitWidth, WeightGrid};
 use crate::network::{InputEncoding, Network, Node, TensorId};
 use crate::op::Op;
-use crate::quantized::{ActivationQuant, WeightQuant};
+use crate::quantized::{ActivationQuant, Encodings, WeightQuant};
 use std::sync::Arc;
 
 /// The fixed-point form of a real factor: `factor ~= m * 2^-n`.
@@ -123,6 +123,59 @@ impl LayerInput {
     }
 }
 
+/// What a layer with weights writes: channel `c` in codes of `scales[c]` with the zero point `zero`, after `shifts[c]` has been added to
+/// it. A shift moves a channel with a zero point of its own to the one that all share.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerOutput {
+    /// One for all channels, or one for each.
+    scales: Vec<f64>,
+    /// Real-valued: as [`Self::scales`].
+    shifts: Vec<f64>,
+    /// What the arithmetic adds.
+    pub zero: u8,
+    /// Lowest code.
+    pub lo: u8,
+    /// Highest code.
+    pub hi: u8,
+}
+
+impl LayerOutput {
+    /// One scale for all channels, the zero point 0 and all codes of 8 bits.
+    pub fn of_scale(scale: f64) -> Self {
+        Self { scales: vec![scale], shifts: vec![0.0], zero: 0, lo: 0, hi: BitWidth::B8.max_code() }
+    }
+
+    /// What `node` of `network` writes. Where the channels have encodings of their own the code range alone clamps: each channel's
+    /// range lies within the fused activation's bounds.
+    pub fn of(network: &Network, node: &Node, encodings: Encodings<'_>) -> Self {
+        let quant = &encodings.tensors[node.output.0];
+        match encodings.output_channels {
+            Some(channels) if node.output == network.output => {
+                let shift = |own: &ActivationQuant| own.scale * (f64::from(own.zero) - f64::from(quant.zero));
+                Self {
+                    scales: channels.iter().map(|own| own.scale).collect(),
+                    shifts: channels.iter().map(shift).collect(),
+                    zero: quant.zero,
+                    lo: 0,
+                    hi: quant.bits.max_code(),
+                }
+            }
+            _ => {
+                let (lo, hi) = clamp_codes(node.op.clamp(), quant);
+                Self { scales: vec![quant.scale], shifts: vec![0.0], zero: quant.zero, lo, hi }
+            }
+        }
+    }
+
+    fn scale(&self, channel: usize) -> f64 {
+        if self.scales.len() == 1 { self.scales[0] } else { self.scales[channel] }
+    }
+
+    fn shift(&self, channel: usize) -> f64 {
+        if self.shifts.len() == 1 { self.shifts[0] } else { self.shifts[channel] }
+    }
+}
+
 /// Where each weight of an operator stands: which output channel it serves and which input channel it reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WeightLayout {
@@ -204,7 +257,7 @@ pub struct LayerIntegers {
     pub scales: Vec<f64>,
     /// `acc = (sum << acc_shift) + bias`; in 0..=15.
     pub acc_shift: u8,
-    /// The bias without the input's zero point, in units of `s_in * s_w * 2^-acc_shift`: `|it| <= 2^30`.
+    /// The bias without the input's zero point and with the output's shift, in units of `s_in * s_w * 2^-acc_shift`: `|it| <= 2^30`.
     pub pure_bias: Vec<i32>,
     /// The bias with the input's zero point folded in, to be added to `sum(level * code) << acc_shift`.
     pub bias: Vec<i32>,
@@ -216,7 +269,8 @@ const BIAS_LIMIT: f64 = (1u64 << 30) as f64;
 const MAX_ACC_SHIFT: u8 = 15;
 
 impl LayerIntegers {
-    /// Derives the integers of a layer from its quantized weights, its input's encoding and its output's scale.
+    /// Derives the integers of a layer from its quantized weights, its input's encoding and what it
+    /// writes.
     ///
     /// The accumulator shift `f` is the least in 0..=15 that brings every live channel's `|M|` to 2^-8 or below, or
     /// else the largest for which `2^30 + (255 * sum|w| << f) < 2^31`. A channel whose bias would then pass 2^30 gets
@@ -228,9 +282,10 @@ impl LayerIntegers {
         layout: WeightLayout,
         weights: &WeightQuant,
         input: &LayerInput,
-        output_scale: f64,
+        output: &LayerOutput,
     ) -> Result<Self, Unrepresentable> {
         let channels = layout.out_channels();
+        let real_bias: Vec<f64> = (0..channels).map(|c| weights.bias[c] + output.shift(c)).collect();
         let mut sums = vec![0i64; channels];
         for (i, level) in weights.levels.iter().enumerate() {
             sums[layout.out_channel(i)] += i64::from(level.unsigned_abs());
@@ -247,11 +302,10 @@ impl LayerIntegers {
         }
         // A channel whose bias already passes the limit at f = 0 has weights that do not matter beside it: it is not
         // live, and its scale is replaced below.
-        let live =
-            |c: usize| sums[c] > 0 && weights.bias[c].abs() <= BIAS_LIMIT * input.scale * weights.scales[c].abs();
+        let live = |c: usize| sums[c] > 0 && real_bias[c].abs() <= BIAS_LIMIT * input.scale * weights.scales[c].abs();
         let largest_factor = (0..channels)
             .filter(|&c| live(c))
-            .map(|c| input.scale * weights.scales[c].abs() / output_scale)
+            .map(|c| input.scale * weights.scales[c].abs() / output.scale(c))
             .fold(0.0, f64::max);
         let wanted = (0..=MAX_ACC_SHIFT).find(|&f| largest_factor * 2f64.powi(-i32::from(f)) <= 2f64.powi(-8));
         let possible = (0..=MAX_ACC_SHIFT).rev().find(|&f| sums.iter().all(|&s| fits(s, f))).unwrap_or(0);
@@ -262,7 +316,7 @@ impl LayerIntegers {
         let mut scales = weights.scales.clone();
         let mut grown = vec![false; channels];
         for c in 0..channels {
-            let least = weights.bias[c].abs() / (input.scale * unit_factor * BIAS_LIMIT);
+            let least = real_bias[c].abs() / (input.scale * unit_factor * BIAS_LIMIT);
             if scales[c].abs() < least {
                 scales[c] = least.copysign(scales[c]);
                 grown[c] = true;
@@ -297,7 +351,7 @@ impl LayerIntegers {
         };
         for c in 0..channels {
             let unit = input.scale * integers.scales[c] * unit_factor;
-            let pure = weights.bias[c] / unit;
+            let pure = real_bias[c] / unit;
             let zeros = if per_channel_zero { zero_part[c] } else { weight_sum[c] as f64 * input.zeros[0] };
             let shifted_zeros = zeros / unit_factor;
             integers.pure_bias.push(round_half_up(pure) as i32);
@@ -307,11 +361,11 @@ impl LayerIntegers {
                 return Err(Unrepresentable::Accumulator { channel: c, sum: sums[c] });
             }
             integers.bias.push(folded as i32);
-            let dead = sums[c] == 0 && weights.bias[c] == 0.0;
+            let dead = sums[c] == 0 && real_bias[c] == 0.0;
             integers.multipliers.push(if dead {
                 Multiplier::ZERO
             } else {
-                Multiplier::from_real(unit / output_scale)?
+                Multiplier::from_real(unit / output.scale(c))?
             });
         }
         Ok(integers)
@@ -328,11 +382,11 @@ impl LayerIntegers {
         network: &Network,
         node: &Node,
         weights: &WeightQuant,
-        activations: &[ActivationQuant],
+        encodings: Encodings<'_>,
     ) -> Result<Self, Unrepresentable> {
         let layout = WeightLayout::of(&node.op).expect("the caller passes a node with weights");
-        let input = LayerInput::of(network, node.inputs[0], &activations[node.inputs[0].0]);
-        Self::derive(layout, weights, &input, activations[node.output.0].scale)
+        let input = LayerInput::of(network, node.inputs[0], &encodings.tensors[node.inputs[0].0]);
+        Self::derive(layout, weights, &input, &LayerOutput::of(network, node, encodings))
     }
 }
 
@@ -413,7 +467,7 @@ mod tests {
             let layout = WeightLayout::ChannelMajor { out_c: 3, per_channel: 4, in_c: 4, out_per_group: 3 };
             let weights = WeightQuant { bits: BitWidth::B8, levels: levels.into(), scales: scales.iter().map(|s| s.exp2()).collect(), bias };
             let input = LayerInput { scale: 0.05, zeros: vec![f64::from(zero)] };
-            if let Ok(layer) = LayerIntegers::derive(layout, &weights, &input, output.exp2()) {
+            if let Ok(layer) = LayerIntegers::derive(layout, &weights, &input, &LayerOutput::of_scale(output.exp2())) {
                 for c in 0..3 {
                     let sum: i64 = layer.levels[4 * c..4 * c + 4].iter().map(|l| i64::from(l.unsigned_abs())).sum();
                     let bound = i64::from(layer.bias[c]).abs().max(i64::from(layer.pure_bias[c]).abs() + ((255 * sum) << layer.acc_shift));
@@ -438,7 +492,13 @@ mod tests {
         let derive = |bits, inputs: usize, level: i8| {
             let layout = WeightLayout::ChannelMajor { out_c: 1, per_channel: inputs, in_c: inputs, out_per_group: 1 };
             let weights = WeightQuant { bits, levels: vec![level; inputs].into(), scales: vec![1e-6], bias: vec![0.5] };
-            LayerIntegers::derive(layout, &weights, &LayerInput { scale: 0.05, zeros: vec![3.0] }, 1.0).map(drop)
+            LayerIntegers::derive(
+                layout,
+                &weights,
+                &LayerInput { scale: 0.05, zeros: vec![3.0] },
+                &LayerOutput::of_scale(1.0),
+            )
+            .map(drop)
         };
         assert_eq!(derive(BitWidth::B2, most, 1), Ok(()));
         // Levels of 0 are codes of 2: their sum of levels would never say so.

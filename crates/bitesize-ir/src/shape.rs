@@ -38,6 +38,58 @@ impl Shape {
     }
 }
 
+/// An axis of an activation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Axis {
+    /// Rows.
+    H,
+    /// Columns.
+    W,
+    /// Channels.
+    C,
+}
+
+impl Axis {
+    /// All three in NHWC order.
+    pub const ALL: [Self; 3] = [Self::H, Self::W, Self::C];
+
+    /// The size of the axis in `shape`.
+    pub fn size(self, shape: Shape) -> usize {
+        match self {
+            Self::H => shape.h,
+            Self::W => shape.w,
+            Self::C => shape.c,
+        }
+    }
+
+    /// How far apart two neighbours along the axis lie in an NHWC tensor of `shape`, in elements.
+    pub fn step(self, shape: Shape) -> usize {
+        match self {
+            Self::H => shape.w * shape.c,
+            Self::W => shape.c,
+            Self::C => 1,
+        }
+    }
+
+    /// As people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::H => "height",
+            Self::W => "width",
+            Self::C => "channels",
+        }
+    }
+}
+
+/// Where the elements of an NHWC tensor of `shape` lie when one walks along `axes`, the last the fastest: one index for each
+/// element, and all of them where every axis of a size beyond 1 is among `axes`.
+pub fn nhwc_indices(shape: Shape, axes: impl Iterator<Item = Axis>) -> Vec<usize> {
+    axes.fold(vec![0], |indices, axis| {
+        let (size, step) = (axis.size(shape), axis.step(shape));
+        indices.iter().flat_map(|at| (0..size).map(move |i| at + i * step)).collect()
+    })
+}
+
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}x{}x{}", self.h, self.w, self.c)

@@ -168,7 +168,8 @@ impl KernelKey {
             | KernelKind::MaxPool
             | KernelKind::AveragePool
             | KernelKind::Clamp
-            | KernelKind::Pad => None,
+            | KernelKind::Pad
+            | KernelKind::Flatten => None,
         };
         let calls = if kind == KernelKind::Concat { usize::MAX } else { 1 };
         inputs.take(calls).map(move |input| Self { kind, input, second, output })
@@ -188,7 +189,7 @@ impl KernelKey {
                     KernelKind::Concat | KernelKind::AveragePool => {
                         keys.extend(BitWidth::ALL.map(|output| Self { kind, input, second: None, output }));
                     }
-                    KernelKind::MaxPool | KernelKind::Clamp | KernelKind::Pad => {
+                    KernelKind::MaxPool | KernelKind::Clamp | KernelKind::Pad | KernelKind::Flatten => {
                         keys.push(Self { kind, input, second: None, output: input });
                     }
                 }

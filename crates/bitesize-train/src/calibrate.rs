@@ -38,11 +38,16 @@ pub struct CalibrationSettings {
     pub method: RangeMethod,
     /// Ranges tried for each bound by [`RangeMethod::MinError`], at least 2.
     pub candidates: usize,
+    /// Whether each channel of the network's output gets a range of its own, for outputs that are quantities of different sizes.
+    /// Codes of different channels cannot be compared then, so it is not for classes. It has no effect where the output is not
+    /// that of a layer with weights ([`Network::output_layer`]).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub output_per_channel: bool,
 }
 
 impl Default for CalibrationSettings {
     fn default() -> Self {
-        Self { method: RangeMethod::MinError, candidates: 36 }
+        Self { method: RangeMethod::MinError, candidates: 36, output_per_channel: false }
     }
 }
 
@@ -68,6 +73,9 @@ pub struct Calibration {
     /// out too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
+    /// The encoding of each channel of the output, where they have encodings of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_channels: Option<Vec<ActivationQuant>>,
 }
 
 impl Calibration {
@@ -79,14 +87,18 @@ impl Calibration {
     /// The encodings that `policy` gives to the tensors of `network`.
     pub fn activations(&self, network: &Network, space: &PolicySpace, policy: &Policy) -> Vec<ActivationQuant> {
         let bits = policy.tensor_bits(network, space);
-        bits.into_iter().enumerate().map(|(i, bits)| self.encoding(TensorId(i), bits)).collect()
+        let mut all: Vec<_> = bits.into_iter().enumerate().map(|(i, bits)| self.encoding(TensorId(i), bits)).collect();
+        if let Some(channels) = &self.output_channels {
+            all[network.output.0] = ActivationQuant::shared_by(channels);
+        }
+        all
     }
 }
 
 /// Finds ranges on `samples` and encodings for every tensor of a rewritten `network`. Labels are not needed. Samples with
 /// values far beyond those of nearly all others are left out, which [`Calibration::left_out`] tells.
 ///
-/// `progress` counts images, each twice.
+/// `progress` counts images, each twice, or three times where the output's channels get ranges of their own.
 ///
 /// # Errors
 /// [`TrainError::NoSamples`], [`TrainError::Samples`] where they do not suit the network, [`TrainError::NotFinite`]
@@ -101,13 +113,21 @@ pub fn calibrate(
     if samples.is_empty() {
         return Err(TrainError::NoSamples);
     }
-    let total = 2 * samples.len();
+    let of_channels = settings.output_per_channel && network.output_layer().is_some();
+    let total = (2 + usize::from(of_channels)) * samples.len();
     let of_samples = bounds::of_samples(network, samples, &mut |done, _| progress(done, total))?;
     let left_out = outliers::find(network, &of_samples);
     let is_kept = |sample: usize| left_out.binary_search_by_key(&sample, |left_out| left_out.sample).is_err();
     let bounds: Vec<(f32, f32)> = of_samples.iter().map(|bounds| bounds::of_all(bounds, is_kept)).collect();
     let mut of_both = |done, half| progress(half + done, total);
     let histograms = find_histograms(network, samples, &bounds, &is_kept, &mut of_both)?;
+    let mut output_channels = None;
+    if of_channels {
+        let mut of_third = |done, _| progress(2 * samples.len() + done, total);
+        let ranges = bounds::of_output_channels(network, samples, &is_kept, &mut of_third)?;
+        let encoding = |(lo, hi): (f32, f32)| ActivationQuant::from_range(lo.into(), hi.into(), BitWidth::B8);
+        output_channels = Some(ranges.into_iter().map(encoding).collect());
+    }
 
     let roots: Vec<usize> = (0..bounds.len()).map(|t| network.encoding_root(TensorId(t)).0).collect();
     let output_root = network.encoding_root(network.output).0;
@@ -133,7 +153,7 @@ pub fn calibrate(
         hi: f64::from(bounds[t].1),
         encodings: encodings[roots[t]],
     });
-    Ok(Calibration { tensors: tensors.collect(), left_out })
+    Ok(Calibration { tensors: tensors.collect(), left_out, output_channels })
 }
 
 /// Whether the tensor is the output or read by an operator that makes a new encoding.

@@ -12,9 +12,11 @@ use crate::{Progress, SampleValues, Samples, TrainError};
 use bitesize_ir::memory::last_uses;
 use bitesize_ir::op::{AveragePool, Op};
 use bitesize_ir::requantize::{
-    AddIntegers, LayerInput, LayerIntegers, Multiplier, WeightLayout, clamp_codes, round_half_up,
+    AddIntegers, LayerInput, LayerIntegers, LayerOutput, Multiplier, WeightLayout, round_half_up,
 };
-use bitesize_ir::{ActivationQuant, InputEncoding, Network, NodeId, QuantizedModel, Shape, TensorId, WeightQuant};
+use bitesize_ir::{
+    ActivationQuant, Encodings, InputEncoding, Network, NodeId, QuantizedModel, Shape, TensorId, WeightQuant,
+};
 use std::ops::Range;
 
 /// One layer's constants, ready for centred codes.
@@ -87,20 +89,21 @@ enum NodeKind {
 }
 
 impl NodeRunner {
-    /// The runner of a node, given the encodings of all tensors and, where it has some, its quantized weights.
+    /// The runner of a node, given the encodings of all activations and, where it has some, its quantized weights.
     pub(crate) fn new(
         network: &Network,
         id: NodeId,
-        activations: &[ActivationQuant],
+        encodings: Encodings<'_>,
         weights: Option<&WeightQuant>,
     ) -> Result<Self, TrainError> {
+        let activations = encodings.tensors;
         let node = network.node(id);
         let output = &activations[node.output.0];
         let input = &activations[node.inputs[0].0];
         let failed = |reason| TrainError::Layer { node: node.name.clone(), reason };
         let kind = match (&node.op, weights) {
             (Op::Conv2d(_) | Op::DepthwiseConv2d(_) | Op::FullyConnected(_), Some(weights)) => {
-                let integers = LayerIntegers::of_node(network, node, weights, activations).map_err(failed)?;
+                let integers = LayerIntegers::of_node(network, node, weights, encodings).map_err(failed)?;
                 let centre = centre(network, node.inputs[0], activations);
                 let layout = WeightLayout::of(&node.op).expect("these operators have weights");
                 NodeKind::Layer { constants: LayerConstants::new(layout, integers, &centre), centre }
@@ -124,13 +127,13 @@ impl NodeRunner {
             (Op::AveragePool(_), _) => {
                 NodeKind::AveragePool { scale_ratio: input.scale / output.scale, zero: input.zero }
             }
-            (Op::MaxPool(_) | Op::Clamp(_) | Op::Pad(_), _) => NodeKind::Codes { zero: input.zero },
+            (Op::MaxPool(_) | Op::Clamp(_) | Op::Pad(_) | Op::Flatten(_), _) => NodeKind::Codes { zero: input.zero },
             (Op::ChannelAffine(_), _) => {
                 return Err(TrainError::NotRewritten { node: node.name.clone(), op: node.op.name() });
             }
         };
-        let (lo, hi) = clamp_codes(node.op.clamp(), output);
-        Ok(Self { kind, zero: f64::from(output.zero), lo: f64::from(lo), hi: f64::from(hi) })
+        let LayerOutput { zero, lo, hi, .. } = LayerOutput::of(network, node, encodings);
+        Ok(Self { kind, zero: f64::from(zero), lo: f64::from(lo), hi: f64::from(hi) })
     }
 
     /// `floor(zero + value + 0.5)` between the bounds.
@@ -197,6 +200,7 @@ impl NodeRunner {
                 operators::max_pool(input.codes, input.shape, output, window, 0)
             }
             (NodeKind::Codes { zero }, Op::Pad(pads)) => operators::pad(input.codes, input.shape, output, *pads, *zero),
+            (NodeKind::Codes { .. }, Op::Flatten(order)) => operators::flatten(input.codes, input.shape, *order),
             (NodeKind::Codes { .. }, _) => {
                 input.codes.iter().map(|q| f64::from(*q).max(self.lo).min(self.hi) as u8).collect()
             }
@@ -288,7 +292,7 @@ impl<'a> FakeQuantModel<'a> {
         }
         let runner = |(id, _)| {
             let NodeId(index) = id;
-            NodeRunner::new(network, id, &model.activations, model.weights[index].as_ref())
+            NodeRunner::new(network, id, model.encodings(), model.weights[index].as_ref())
         };
         let runners = network.iter().map(runner).collect::<Result<_, _>>()?;
         Ok(Self { network, activations: &model.activations, runners })

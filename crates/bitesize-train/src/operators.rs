@@ -1,7 +1,7 @@
 //! The operators on real values, NHWC, several images at once. Padding is always zero: quantized values come centred.
 
 use bitesize_ir::op::{AveragePool, Clamp, Op};
-use bitesize_ir::shape::{Pads, Shape, Window};
+use bitesize_ir::shape::{Axis, Pads, Shape, Window, nhwc_indices};
 use faer::{Accum, MatMut, MatRef, Par};
 use std::ops::Range;
 
@@ -210,6 +210,7 @@ pub(crate) fn apply(op: &Op, inputs: &[Image<'_>], output: Shape) -> Vec<f32> {
         Op::AveragePool(pool) => average_pool(input, output, pool),
         Op::Clamp(_) => input.values.to_vec(),
         Op::Pad(pads) => pad(input.values, input.shape, output, *pads, 0.0),
+        Op::Flatten(order) => flatten(input.values, input.shape, *order),
         Op::ChannelAffine(op) => {
             let c = input.shape.c;
             let affine = |pixel: &[f32]| -> Vec<f32> { (0..c).map(|i| pixel[i] * op.scale[i] + op.shift[i]).collect() };
@@ -289,6 +290,12 @@ fn average_pool(input: &Image<'_>, output: Shape, pool: &AveragePool) -> Vec<f32
         }
     }
     sums
+}
+
+/// The values of each image as one vector, the axes in `order`.
+pub(crate) fn flatten<T: Copy>(values: &[T], input: Shape, order: [Axis; 3]) -> Vec<T> {
+    let from = nhwc_indices(input, order.into_iter());
+    values.chunks_exact(from.len()).flat_map(|image| from.iter().map(|at| image[*at])).collect()
 }
 
 /// `fill` round each image.

@@ -5,7 +5,7 @@ mod common;
 use bitesize_ir::network::{InputEncoding, Network, TensorId};
 use bitesize_ir::op::{Clamp, Op};
 use bitesize_ir::reference::run_float;
-use bitesize_ir::shape::{Pads, Shape, Window};
+use bitesize_ir::shape::{Axis, Pads, Shape, Window};
 use bitesize_train::{FloatModel, Samples, TrainError, accuracy, top1};
 use common::{Builder, Numbers, mobile, three, window};
 use std::ops::ControlFlow;
@@ -76,6 +76,7 @@ fn every_operator_equals_the_plain_loops() {
     });
     one("clamp", Shape::new(4, 3, 2), |b| _ = b.push(Op::Clamp(Clamp { lo: -0.25, hi: 0.5 }), &[x]));
     one("pad", Shape::new(4, 3, 2), |b| _ = b.push(Op::Pad(Pads { top: 1, left: 0, bottom: 2, right: 3 }), &[x]));
+    one("flatten", Shape::new(4, 3, 2), |b| _ = b.push(Op::Flatten([Axis::C, Axis::H, Axis::W]), &[x]));
     one("affine", Shape::new(4, 3, 6), |b| _ = b.affine(x));
 }
 

@@ -192,7 +192,7 @@ fn what_cannot_be_quantized_is_refused() {
         Ptq::prepare(network, samples, calibration, everything(network), &mut go()).map(|_| ())
     };
     assert_eq!(prepare(&network, &samples.range(0..0), calibration.clone()), Err(TrainError::NoSamples));
-    let short = Calibration { tensors: calibration.tensors[1..].to_vec(), left_out: Vec::new() };
+    let short = Calibration { tensors: calibration.tensors[1..].to_vec(), left_out: Vec::new(), output_channels: None };
     assert!(matches!(prepare(&network, &samples, short), Err(TrainError::Mismatch { .. })));
 
     let mut builder = Builder::new(Shape::new(2, 2, 3), InputEncoding::Real, 1);

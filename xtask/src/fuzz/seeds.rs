@@ -185,6 +185,7 @@ pub(super) fn weights(scratch: &Scratch) -> Seeds {
         network: Arc::new(network.clone()),
         policy: policy(scratch),
         activations: vec![ActivationQuant { bits: BitWidth::B8, scale: 0.5, zero: 0 }; network.tensors.len()],
+        output_channels: None,
         weights: network.nodes.iter().map(layer).collect(),
     };
     let prepared = |node: &Node| {

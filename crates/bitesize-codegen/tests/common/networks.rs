@@ -6,7 +6,7 @@ use bitesize_ir::memory::Widths;
 use bitesize_ir::network::Tensor;
 use bitesize_ir::op::{AveragePool, Clamp, Conv2d, DepthwiseConv2d, FullyConnected};
 use bitesize_ir::requantize::{Multiplier, WeightLayout};
-use bitesize_ir::shape::{Pads, Window};
+use bitesize_ir::shape::{Axis, Pads, Window};
 use bitesize_ir::{
     ActivationQuant, BitWidth, InputEncoding, Network, Node, Op, Policy, PolicySpace, QuantizedModel, Shape, Tail,
     TensorId, WeightQuant,
@@ -200,7 +200,8 @@ impl Draw {
         });
         let weights = weights.collect();
         let widths = Widths::of(&self.network, &space, &policy);
-        let model = QuantizedModel { network: self.network.into(), policy, activations, weights };
+        let model =
+            QuantizedModel { network: self.network.into(), policy, activations, output_channels: None, weights };
         let integer = lower(&model).expect("a drawn network can be lowered");
         Drawn { network: model.network, widths, integer }
     }
@@ -300,6 +301,7 @@ pub(crate) fn every_kernel(input: BitWidth, second: BitWidth) -> Drawn {
     ends.push(draw.push(Op::MaxPool(padded), &[first]));
     ends.push(draw.push(Op::Clamp(Clamp { lo: -1.0, hi: 2.0 }), &[first]));
     ends.push(draw.push(Op::Pad(Pads { top: 2, left: 1, bottom: 0, right: 1 }), &[first]));
+    ends.push(draw.push(Op::Flatten([Axis::W, Axis::C, Axis::H]), &[first]));
     let pixels: Vec<TensorId> = ends
         .into_iter()
         .map(|end| {

@@ -4,9 +4,10 @@
 use crate::builder::{Activation, PerElement, Value};
 use crate::constant::Constant;
 use crate::error::Reason;
-use crate::layout::{Axis, Layout};
+use crate::layout::Layout;
 use crate::node::NodeContext;
 use crate::ops::walk::{Indices, row_major_strides};
+use bitesize_ir::Axis;
 use bitesize_ir::Op;
 use bitesize_ir::op::{ChannelAffine, Clamp};
 use std::rc::Rc;

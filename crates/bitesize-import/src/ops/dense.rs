@@ -3,11 +3,10 @@
 use crate::builder::{Activation, PerElement, Value};
 use crate::constant::Constant;
 use crate::error::Reason;
-use crate::layout::Axis;
 use crate::node::NodeContext;
 use bitesize_ir::op::{Clamp, Conv2d, FullyConnected};
 use bitesize_ir::shape::Window;
-use bitesize_ir::{Op, Shape};
+use bitesize_ir::{Axis, Op, Shape};
 use std::rc::Rc;
 
 /// `alpha * A' * B' + beta * C`.

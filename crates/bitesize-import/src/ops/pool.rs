@@ -3,11 +3,10 @@
 use super::window;
 use crate::builder::{Activation, Value};
 use crate::error::Reason;
-use crate::layout::Axis;
 use crate::node::NodeContext;
 use bitesize_ir::op::{AveragePool, Clamp};
 use bitesize_ir::shape::{Pads, Window};
-use bitesize_ir::{Op, Shape};
+use bitesize_ir::{Axis, Op, Shape};
 
 pub(super) fn max_pool(node: &mut NodeContext) -> Result<Value, Reason> {
     let (input, shape, mut window) = windowed(node)?;

@@ -3,9 +3,9 @@
 use crate::builder::{Activation, Value};
 use crate::constant::{Constant, MAX_AXES};
 use crate::error::Reason;
-use crate::layout::{Axis, Layout};
+use crate::layout::Layout;
 use crate::node::{NodeContext, positive_axis};
-use bitesize_ir::Op;
+use bitesize_ir::{Axis, Op};
 use std::rc::Rc;
 
 const REPACKING: &str = "only flattening, and adding or removing axes of size 1, is supported: bytes are never moved; a 1x1 convolution \

@@ -2,9 +2,9 @@
 
 use crate::builder::{Activation, LeftOut, Value};
 use crate::error::Reason;
-use crate::layout::Axis;
 use crate::node::{NodeContext, positive_axis};
-use bitesize_ir::Tail;
+use crate::output_order::is_flattened;
+use bitesize_ir::{Axis, Tail};
 
 pub(super) fn softmax(node: &mut NodeContext) -> Result<Value, Reason> {
     normalise(node, Tail::Softmax)
@@ -55,9 +55,12 @@ fn normalise(node: &mut NodeContext, tail: Tail) -> Result<Value, Reason> {
     Ok(leave_out(node, tail, input))
 }
 
-/// Refuses what goes over anything but the classes.
+/// Refuses what goes over anything but the classes: the channels, or all elements where they are flattened.
 fn check_classes(node: &NodeContext, input: &Activation, over: &[Axis], otherwise: &str) -> Result<(), Reason> {
     let shape = node.builder.shape(input.tensor);
+    if is_flattened(&input.layout) && over == input.layout.axes().concat() {
+        return Ok(());
+    }
     if shape.c > 1 && over != [Axis::C] || shape.c == 1 && !over.is_empty() {
         return Err(Reason::new(otherwise).hint("only what goes over the classes can be left out at the end"));
     }

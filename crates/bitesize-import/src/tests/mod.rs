@@ -123,7 +123,6 @@ fn what_would_be_guessed_is_refused() {
     image()
         .node("MaxPool", &["x"], "y", &[("kernel_shape", Ints(&[2, 2])), ("pads", Ints(&[2, 2, 0, 0]))])
         .check_refused(&["sees nothing but padding"]);
-    image().node("Flatten", &["x"], "f", &[]).node("Softmax", &["f"], "y", &[]).check_refused(&["Softmax `y`"]);
     image().floats("c", &[8, 1], &[1.; 8]).node("Add", &["x", "c"], "y", &[]).check_refused(&["from pixel to pixel"]);
     image().floats("c", &[], &[0.]).node("Div", &["x", "c"], "y", &[]).check_refused(&["divides by 0"]);
     let batch = Model::new(13, &[4, 3, 8, 8]).node("Relu", &["x"], "y", &[]);
@@ -404,6 +403,127 @@ fn functions_inside_are_refused_each_by_its_name() {
     ending(&[("ArgMax", &[("axis", Int(1)), ("select_last_index", Int(1))])]).check_refused(&["takes the last"]);
     let gate = ending(&[("Sigmoid", &[])]).node("Add", &["t0", "t1"], "y", &[]);
     gate.check_refused(&["Sigmoid `t1`: it is not the end"]);
+}
+
+/// `ending` with what leaves the network over `0, 1, ...`, in its own order, and what is said of the order.
+fn check_order(nodes: &[(&str, &[(&str, Attribute)])], output: &[usize], order: &str, shape: &str) {
+    let imported = ending(nodes).import().unwrap();
+    let network = &imported.network;
+    let image = network.shape(network.input);
+    let values: Vec<f32> = (0..image.elements()).map(|i| i as f32).collect();
+    let found = run_float(network, &imported.input.layout.to_nhwc(image, &values));
+    let expected: Vec<f32> = output.iter().map(|i| *i as f32).collect();
+    assert_eq!(found[network.output.0], expected, "{network}");
+    assert_eq!(imported.output_order.text().as_deref(), Some(order), "{network}");
+    assert_eq!(network.shape(network.output).to_string(), shape, "{network}");
+    // Bytes are moved at the very end, and only where they have to.
+    let moves = network.nodes.iter().filter(|node| node.op.name() == "flatten").count();
+    assert_eq!(moves, usize::from(shape == "1x1x12"), "{network}");
+}
+
+#[test]
+fn a_flattened_output_keeps_the_files_order() {
+    let by_channel: Vec<usize> = (0..12).collect();
+    let by_pixel = [0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11];
+    let flattened = |nodes: &[(&str, &[(&str, Attribute)])]| {
+        check_order(nodes, &by_channel, "flattened from channels x height x width, as in the source", "1x1x12");
+    };
+    flattened(&[("Flatten", &[])]);
+    flattened(&[("Flatten", &[("axis", Int(0))])]);
+    flattened(&[("Flatten", &[("axis", Int(1))])]);
+    flattened(&[("Flatten", &[("axis", Int(2))])]);
+    flattened(&[("Flatten", &[("axis", Int(3))])]);
+    flattened(&[("Flatten", &[("axis", Int(4))])]);
+    flattened(&[("Flatten", &[("axis", Int(-3))])]);
+    flattened(&[("Flatten", &[]), ("Relu", &[])]);
+    flattened(&[("Sigmoid", &[]), ("Flatten", &[])]);
+    flattened(&[("Flatten", &[]), ("Sigmoid", &[])]);
+    flattened(&[("Flatten", &[]), ("Softmax", &[("axis", Int(1))])]);
+    flattened(&[("Flatten", &[]), ("ArgMax", &[("axis", Int(1))])]);
+    flattened(&[("Flatten", &[]), ("ArgMax", &[("axis", Int(1)), ("keepdims", Int(0))])]);
+    flattened(&[("Flatten", &[]), ("Softmax", &[]), ("ArgMax", &[("axis", Int(1))])]);
+    // Height, channels, width; width and height never change places.
+    check_order(
+        &[("Transpose", &[("perm", Ints(&[0, 2, 1, 3]))]), ("Flatten", &[])],
+        &[0, 1, 4, 5, 8, 9, 2, 3, 6, 7, 10, 11],
+        "flattened from height x channels x width, as in the source",
+        "1x1x12",
+    );
+    // In the order of the bytes nothing moves.
+    let to_nhwc: (&str, &[(&str, Attribute)]) = ("Transpose", &[("perm", Ints(&[0, 2, 3, 1]))]);
+    check_order(
+        &[to_nhwc, ("Flatten", &[])],
+        &by_pixel,
+        "flattened from height x width x channels, as in the source",
+        "2x2x3",
+    );
+    // What keeps its axes stays height x width x channels.
+    let map = "height x width x channels; the source has channels x height x width";
+    check_order(&[], &by_pixel, map, "2x2x3");
+    check_order(&[("Softmax", &[("axis", Int(1))])], &by_pixel, map, "2x2x3");
+    check_order(&[to_nhwc], &by_pixel, "height x width x channels, as in the source", "2x2x3");
+}
+
+#[test]
+fn reshapes_of_the_output_keep_the_files_order() {
+    let order = |dims: &[i64]| {
+        let model = Model::new(13, &[1, 3, 2, 2]).node("Relu", &["x"], "t", &[]).ints("shape", dims);
+        let imported = model.node("Reshape", &["t", "shape"], "y", &[]).import().unwrap();
+        let network = &imported.network;
+        let values: Vec<f32> = [0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11].map(|i| i as f32).into();
+        let found = run_float(network, &values).swap_remove(network.output.0);
+        let text = imported.output_order.text().unwrap();
+        assert_eq!(imported.output_order.dims.iter().product::<usize>(), 12, "{text}");
+        if text.starts_with("flattened from channels x height x width") {
+            assert_eq!(found, (0..12).map(|i| i as f32).collect::<Vec<_>>(), "{dims:?}");
+            assert_eq!(network.shape(network.output).to_string(), "1x1x12", "{dims:?}");
+            true
+        } else {
+            assert_eq!(text, "height x width x channels; the source has channels x height x width", "{dims:?}");
+            assert_eq!(found, values, "{dims:?}");
+            false
+        }
+    };
+    for dims in [&[-1][..], &[1, 12], &[12, 1], &[3, 4], &[6, 2], &[1, 1, 12], &[1, 12, 1, 1], &[1, 6, 2]] {
+        assert!(order(dims), "{dims:?}");
+    }
+    for dims in [&[1, 3, 4][..], &[1, 3, 2, 2], &[3, 2, 2], &[1, 3, 2, 2, 1], &[3, 4, 1]] {
+        assert!(!order(dims), "{dims:?}");
+    }
+}
+
+#[test]
+fn pools_before_a_flattened_output() {
+    let pool = |op, expected: &[f32]| {
+        let attributes = [("kernel_shape", Ints(&[2, 2])), ("strides", Ints(&[2, 2]))];
+        let model = Model::new(13, &[1, 2, 4, 4]).node(op, &["x"], "t", &attributes);
+        let imported = model.node("Flatten", &["t"], "y", &[]).import().unwrap();
+        let network = &imported.network;
+        let nhwc = imported
+            .input
+            .layout
+            .to_nhwc(bitesize_ir::Shape::new(4, 4, 2), &(0..32).map(|i| i as f32).collect::<Vec<_>>());
+        assert_eq!(run_float(network, &nhwc)[network.output.0], expected, "{network}");
+    };
+    pool("MaxPool", &[5., 7., 13., 15., 21., 23., 29., 31.]);
+    pool("AveragePool", &[2.5, 4.5, 10.5, 12.5, 18.5, 20.5, 26.5, 28.5]);
+    // One row of pixels is a map too.
+    let pool = [("kernel_shape", Ints(&[1, 2])), ("strides", Ints(&[1, 2]))];
+    let row = Model::new(13, &[1, 3, 1, 4]).node("MaxPool", &["x"], "t", &pool).node("Flatten", &["t"], "y", &[]);
+    row.check("1x4x3", &[1., 3., 5., 7., 9., 11.]);
+    let network = row.import().unwrap().network;
+    assert_eq!(network.shape(network.output).to_string(), "1x1x6");
+}
+
+#[test]
+fn a_softmax_of_each_pixel_tells_nothing_of_the_highest_of_all() {
+    let softmax: (&str, &[(&str, Attribute)]) = ("Softmax", &[("axis", Int(1))]);
+    let highest: (&str, &[(&str, Attribute)]) = ("ArgMax", &[("axis", Int(1))]);
+    ending(&[softmax, ("Flatten", &[]), highest]).check_refused(&["ArgMax `t3`: it is not the only function"]);
+    // Restored to a map, the values are no classes any more.
+    let back = ending(&[("Flatten", &[]), softmax]).ints("shape", &[1, 3, 2, 2]);
+    let imported = back.node("Reshape", &["t2", "shape"], "y", &[]).import().unwrap();
+    assert_eq!(imported.network.shape(imported.network.output).to_string(), "1x1x12");
 }
 
 #[test]

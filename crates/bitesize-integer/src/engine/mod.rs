@@ -13,6 +13,7 @@
 //! #     output: TensorId(1),
 //! #     input_scale: Multiplier::ZERO,
 //! #     output_scale: Multiplier::ZERO,
+//! #     output_channels: Vec::new(),
 //! #     input_is_pixels: false,
 //! #     tail: None,
 //! # };

@@ -17,6 +17,8 @@ pub(crate) enum Plain {
         lo: u8,
         hi: u8,
     },
+    /// Where each code of the output lies in the input.
+    Flatten(Box<[usize]>),
 }
 
 #[derive(Clone, Debug)]
@@ -56,6 +58,10 @@ impl Plain {
             Self::AveragePool(pool) => pool.run(input(0), output, sums),
             Self::Clamp { lo, hi } => {
                 output.iter_mut().zip(input(0)).for_each(|(to, &code)| *to = code.clamp(*lo, *hi));
+            }
+            Self::Flatten(from) => {
+                let input = input(0);
+                output.iter_mut().zip(from).for_each(|(to, &at)| *to = input[at]);
             }
         }
     }

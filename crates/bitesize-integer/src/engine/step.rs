@@ -10,7 +10,7 @@ use super::set::InstructionSet;
 use crate::network::{IntNetwork, IntOp, IntWeights, Rescale};
 use crate::operators::OutputRange;
 use bitesize_ir::NodeId;
-use bitesize_ir::shape::Window;
+use bitesize_ir::shape::{Window, nhwc_indices};
 
 /// One operator.
 #[derive(Debug)]
@@ -80,6 +80,9 @@ impl Maker<'_> {
                 }))
             }
             IntOp::Clamp { lo, hi } => Step::Plain(Plain::Clamp { lo: *lo, hi: *hi }),
+            IntOp::Flatten { order } => {
+                Step::Plain(Plain::Flatten(nhwc_indices(input.shape, order.iter().copied()).into()))
+            }
             IntOp::Pad { pads } => Step::Pad(Padded::new(input.shape, *pads, &[input.zero])),
         }
     }

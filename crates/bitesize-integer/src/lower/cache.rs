@@ -22,6 +22,8 @@ struct Key {
     node: NodeId,
     weights: Option<BitWidth>,
     encodings: Vec<(BitWidth, u64, u8)>,
+    /// Of the channels of the output, where the node makes it.
+    channels: Vec<(BitWidth, u64, u8)>,
 }
 
 #[derive(Debug)]
@@ -69,8 +71,11 @@ impl LayerCache {
 fn key(model: &QuantizedModel, id: NodeId) -> Key {
     let node = model.network.node(id);
     let encoding = |quant: &ActivationQuant| (quant.bits, quant.scale.to_bits(), quant.zero);
+    let makes_output = node.output == model.network.output;
+    let channels = model.output_channels.iter().flatten().filter(|_| makes_output);
     Key {
         node: id,
+        channels: channels.map(encoding).collect(),
         weights: model.weights[id.0].as_ref().map(|weights| weights.bits),
         encodings: node.inputs.iter().chain([&node.output]).map(|id| encoding(&model.activations[id.0])).collect(),
     }

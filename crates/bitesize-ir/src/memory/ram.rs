@@ -78,6 +78,7 @@ pub(super) fn scratch_of_input(network: &Network, node: &Node, bits: BitWidth) -
         | Op::AveragePool(_)
         | Op::Clamp(_)
         | Op::Pad(_)
+        | Op::Flatten(_)
         | Op::ChannelAffine(_) => 0,
     }
 }

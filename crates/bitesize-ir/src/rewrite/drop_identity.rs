@@ -1,5 +1,5 @@
-//! Removes what changes nothing: a clamp whose input lies within its bounds, a pad of nothing, a 1x1 pool, an affine
-//! map of factor 1 and summand 0.
+//! Removes what changes nothing: a clamp whose input lies within its bounds, a pad of nothing, a 1x1 pool, the
+//! flattening of a vector, an affine map of factor 1 and summand 0.
 
 use super::edit;
 use super::ranges;
@@ -21,6 +21,7 @@ pub(super) fn at(network: &mut Network, id: NodeId) -> Outcome {
         Op::Pad(pads) if *pads == Pads::default() => "a pad of nothing".into(),
         Op::MaxPool(window) if window.is_pointwise() => "a 1x1 pool".into(),
         Op::AveragePool(op) if op.window.is_pointwise() && op.clamp.is_none() => "a 1x1 pool".into(),
+        Op::Flatten(_) if network.shape(node.inputs[0]).pixels() == 1 => "its input is a vector".into(),
         Op::ChannelAffine(op)
             if op.clamp.is_none() && op.scale.iter().all(|s| *s == 1.0) && op.shift.iter().all(|s| *s == 0.0) =>
         {

@@ -1,5 +1,5 @@
-//! A clamp goes into the operator that makes its input. Max-pools and pads in between are passed: clamping before
-//! them is the same (a pad's zeros, if the bounds contain 0).
+//! A clamp goes into the operator that makes its input. Max-pools, pads and changes of order in
+//! between are passed: clamping before them is the same (a pad's zeros, if the bounds contain 0).
 
 use super::edit;
 use super::rule::Outcome;
@@ -27,7 +27,7 @@ fn target(network: &Network, id: NodeId, clamp: Clamp) -> Result<NodeId, String>
         at = edit::sole_producer(network, at)?;
         let node = network.node(at);
         match &node.op {
-            Op::MaxPool(_) => {}
+            Op::MaxPool(_) | Op::Flatten(_) => {}
             Op::Pad(_) if clamp.apply(0.0) == 0.0 => {}
             Op::Pad(_) => return Err(format!("it would change the zeros that `{}` pads with", node.name)),
             op if op.can_clamp() => return Ok(at),

@@ -34,7 +34,7 @@ fn after(op: &Op, first: Clamp, inputs: impl Iterator<Item = Clamp>) -> Clamp {
             let none = Clamp { lo: f32::INFINITY, hi: f32::NEG_INFINITY };
             inputs.fold(none, |u, r| Clamp { lo: u.lo.min(r.lo), hi: u.hi.max(r.hi) })
         }
-        Op::MaxPool(_) => first,
+        Op::MaxPool(_) | Op::Flatten(_) => first,
         Op::AveragePool(op) => {
             let mean = if op.count_include_pad { with_zero(first) } else { first };
             mean.then(op.clamp)

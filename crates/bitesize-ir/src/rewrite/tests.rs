@@ -2,7 +2,7 @@ use super::*;
 use crate::network::{InputEncoding, Node, Tensor, TensorId};
 use crate::op::{AveragePool, ChannelAffine, Clamp, Conv2d, DepthwiseConv2d, FullyConnected, Op};
 use crate::reference::run_float;
-use crate::shape::{Pads, Shape, Window};
+use crate::shape::{Axis, Pads, Shape, Window};
 use proptest::prelude::*;
 
 /// Small reproducible numbers in -1..1.
@@ -264,6 +264,30 @@ fn the_networks_output_counts_as_a_reader() {
     // What nobody reads goes.
     let (rewritten, _) = rewrite(b.network).unwrap();
     assert_eq!((rewritten.nodes.len(), x), (1, TensorId(2)));
+}
+
+#[test]
+fn a_change_of_order_lets_a_clamp_pass_and_is_dropped_where_nothing_moves() {
+    let order = Op::Flatten([Axis::C, Axis::H, Axis::W]);
+    check(&["conv conv2d relu", "order flatten"], &["fuse_activation at `relu`: into `conv`"], |b| {
+        let x = b.conv("conv", X, 2, Window::of([3, 3]));
+        let x = b.add("order", order.clone(), &[x]);
+        b.relu("relu", x);
+    });
+    check(&["conv conv2d"], &["drop_identity at `order`: its input is a vector"], |b| {
+        let x = b.conv("conv", X, 7, Window::of([6, 5]));
+        b.add("order", order.clone(), &[x]);
+    });
+    // What follows counts its channels by element.
+    check(
+        &["conv conv2d", "order flatten", "scale depthwise_conv2d"],
+        &["`order` before it is flatten without weights"],
+        |b| {
+            let x = b.conv("conv", X, 2, Window::of([3, 3]));
+            let x = b.add("order", order.clone(), &[x]);
+            b.affine("scale", x);
+        },
+    );
 }
 
 #[test]

@@ -8,6 +8,16 @@ pub(super) fn check_calibration(network: &Network, calibration: &Calibration) ->
     if found != expected {
         return Err(TrainError::Mismatch { what: "calibration", found, expected });
     }
+    if let Some(channels) = &calibration.output_channels {
+        let expected = network.output_layer().map_or(0, |_| network.shape(network.output).c);
+        if channels.len() != expected {
+            return Err(TrainError::Mismatch {
+                what: "calibration of the output's channels",
+                found: channels.len(),
+                expected,
+            });
+        }
+    }
     Ok(())
 }
 

@@ -31,6 +31,7 @@ pub fn quantize_nearest(
         network: Arc::new(network.clone()),
         policy: policy.clone(),
         activations: calibration.activations(network, &space, policy),
+        output_channels: calibration.output_channels.clone(),
         weights: weights.collect(),
     })
 }

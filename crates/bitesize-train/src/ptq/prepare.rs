@@ -204,6 +204,7 @@ impl<'a> Ptq<'a> {
             network: Arc::clone(&self.shared),
             policy: policy.clone(),
             activations: self.calibration.activations(self.network, &self.space, policy),
+            output_channels: self.calibration.output_channels.clone(),
             weights: self.layers.iter().enumerate().map(pick).collect::<Result<_, _>>()?,
         })
     }

@@ -13,7 +13,7 @@ use crate::operators::{Image, Linear};
 use crate::{Progress, Samples, TrainError};
 use bitesize_ir::memory::last_uses;
 use bitesize_ir::requantize::LayerInput;
-use bitesize_ir::{ActivationQuant, NodeId, Policy, QuantizedModel, WeightQuant};
+use bitesize_ir::{ActivationQuant, Encodings, NodeId, Policy, QuantizedModel, WeightQuant};
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -67,7 +67,9 @@ impl Ptq<'_> {
                 return Err(TrainError::Stopped);
             }
         }
-        Ok(QuantizedModel { network: Arc::clone(&self.shared), policy: policy.clone(), activations, weights })
+        let output_channels = self.calibration.output_channels.clone();
+        let (network, policy) = (Arc::clone(&self.shared), policy.clone());
+        Ok(QuantizedModel { network, policy, activations, output_channels, weights })
     }
 
     /// What layers sum up to in the float network, where biases are corrected.
@@ -194,7 +196,8 @@ impl Ptq<'_> {
     ) -> Result<Vec<u8>, TrainError> {
         let network = self.network;
         let node = network.node(id);
-        let runner = NodeRunner::new(network, id, activations, weights)?;
+        let output_channels = self.calibration.output_channels.as_deref();
+        let runner = NodeRunner::new(network, id, Encodings { tensors: activations, output_channels }, weights)?;
         let chunk = forward::chunk_images(network);
         let run = |start: usize| {
             let end = (start + chunk).min(count);

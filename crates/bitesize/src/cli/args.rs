@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use bitesize::input::{Channels, DataLayout, Model, PerChannel, PreprocessFile};
 use bitesize::run::config::{CalibrationConfig, PERCENTILES, STEPS};
 use bitesize::target::Platform;
-use bitesize::task::Task;
+use bitesize::task::{Objective, Task};
 use bitesize::usage;
 use bitesize_import::InputShape;
 use bitesize_ir::BitWidth;
@@ -268,11 +268,14 @@ pub(crate) struct CalibrationArgs {
 }
 
 impl CalibrationArgs {
-    /// As `config.toml` keeps them.
-    pub(crate) fn config(&self) -> CalibrationConfig {
+    /// As `config.toml` keeps them, for networks that are judged by `objective`.
+    pub(crate) fn config(&self, objective: &Objective) -> CalibrationConfig {
+        // Quantities are read each for itself; codes of classes are compared.
+        let output_per_channel = objective.task == Task::Regress && objective.shape.c > 1;
+        let default = CalibrationSettings::default();
         CalibrationConfig {
             samples: self.calibration_samples,
-            ranges: CalibrationSettings { method: self.ranges, ..CalibrationSettings::default() },
+            ranges: CalibrationSettings { method: self.ranges, output_per_channel, ..default },
         }
     }
 }

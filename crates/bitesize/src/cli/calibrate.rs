@@ -71,7 +71,7 @@ impl CalibrateArgs {
                 layout,
             },
             preprocess,
-            calibration: self.calibration.config(),
+            calibration: self.calibration.config(&inputs.objective),
             target: None,
             search: None,
             package: PackageConfig::default(),

@@ -174,7 +174,7 @@ impl FitArgs {
                 layout,
             },
             preprocess,
-            calibration: self.calibration.config(),
+            calibration: self.calibration.config(&inputs.objective),
             target: Some(platform.name),
             search: Some(self.search.config(&inputs.model)?),
             package: PackageConfig { name: self.name.clone() },

@@ -89,14 +89,7 @@ impl Candidate {
         cache: Option<&PackCache>,
         monitor: &Monitor,
     ) -> Result<Vec<f64>, Interrupted> {
-        let codes = self.output_codes(batch, cache, monitor)?;
-        Ok(self.dequantized(&codes).collect())
-    }
-
-    /// The values that output codes, `[sample][pixel][channel]`, stand for.
-    pub fn dequantized<'a>(&self, codes: &'a [u8]) -> impl Iterator<Item = f64> + use<'a> {
-        let output = self.model.activations[self.model.network.output.0];
-        codes.iter().map(move |code| output.dequantize(*code))
+        Ok(self.model.output_values(&self.output_codes(batch, cache, monitor)?))
     }
 }
 

@@ -25,7 +25,7 @@ pub struct Emitted {
 }
 
 impl Emitted {
-    /// The C of `delivered` on `core`; `samples` give the known answers.
+    /// The C of `delivered`, made from `opened`, on `core`; `samples` give the known answers.
     ///
     /// # Errors
     /// A network that the C kernels cannot hold.
@@ -43,6 +43,7 @@ impl Emitted {
             prefix: opened.config.package.name.clone(),
             figures: Some(figures),
             reading: reading(&opened.inputs.objective),
+            output_order: opened.inputs.model.output_order.text(),
             ..EmitOptions::default()
         };
         let package = emit(&candidate.integers, &ram.plan, &options).context("cannot emit C")?;

@@ -154,7 +154,7 @@ impl HeldOut {
         for part in parts(objective, self.batch.len()) {
             let range = part.start * n..part.end * n;
             let float = compared(objective, self.outputs[range.clone()].iter().map(|x| f64::from(*x)));
-            let own = compared(objective, candidate.dequantized(&codes[range]));
+            let own = compared(objective, candidate.model.output_values(&codes[range]).into_iter());
             take(&float, &own, part);
         }
         Ok(())

@@ -6,7 +6,7 @@ use super::chosen::Chosen;
 use crate::input::Batch;
 use crate::observe::Monitor;
 use bitesize_integer::Interpreter;
-use bitesize_ir::BitWidth;
+use bitesize_ir::{BitWidth, TensorId};
 use bitesize_search::problem::Problem;
 use bitesize_train::FloatModel;
 
@@ -83,9 +83,11 @@ pub fn qualities(candidate: &Candidate, batch: &Batch, monitor: &Monitor) -> any
         let float = FloatModel::new(network).forward_tensors(&samples(&one)).map_err(train_error)?;
         let codes = interpreter.run_tensors(&candidate.input_codes(&one));
         for (t, sums) in sums.iter_mut().enumerate() {
-            let quant = candidate.model.activations[t];
-            let (lo, hi) = (quant.dequantize(0), quant.dequantize(quant.bits.max_code()));
-            for (real, code) in float[t].iter().map(|v| f64::from(*v)).zip(&codes[t]) {
+            let channels = network.tensors[t].shape.c;
+            let quants: Vec<_> = (0..channels).map(|c| candidate.model.encoding(TensorId(t), c)).collect();
+            for (i, (real, code)) in float[t].iter().map(|v| f64::from(*v)).zip(&codes[t]).enumerate() {
+                let quant = quants[i % channels];
+                let (lo, hi) = (quant.dequantize(0), quant.dequantize(quant.bits.max_code()));
                 let error = quant.dequantize(*code) - real;
                 sums.signal += real * real;
                 sums.error += error * error;

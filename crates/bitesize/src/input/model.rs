@@ -5,7 +5,7 @@ use crate::files;
 use crate::hash::sha256;
 use crate::observe::Monitor;
 use anyhow::Context as _;
-use bitesize_import::{InputShape, Layout};
+use bitesize_import::{InputShape, Layout, OutputOrder};
 use bitesize_ir::{Network, PolicySpace};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,8 @@ pub struct Model {
     pub input: Layout,
     /// After every rewrite.
     pub network: Network,
+    /// In which order the file has its output, and the network's output is.
+    pub output_order: OutputOrder,
     /// Its free widths.
     pub space: PolicySpace,
     /// How the file's output runs over the network's.
@@ -48,13 +50,14 @@ impl Model {
             monitor.note(note);
         }
         let (input, output) = (imported.input.layout, imported.output);
+        let output_order = imported.output_order;
         let (operators, tail) = (imported.network.nodes.len(), imported.network.tail);
         let (network, log) = bitesize_ir::rewrite::rewrite(imported.network)
             .with_context(|| format!("`{}` is not a network that can be quantized", path.display()))?;
         let rewrites = log.to_string();
         monitor.detail(&rewrites);
         monitor.note(format_args!(
-            "model: {}, {} operators ({} as imported), {} parameters, {} MACs, input {}, output {}{}",
+            "model: {}, {} operators ({} as imported), {} parameters, {} MACs, input {}, output {}{}{}",
             path.display(),
             network.nodes.len(),
             operators,
@@ -62,10 +65,11 @@ impl Model {
             network.macs(),
             network.shape(network.input),
             network.shape(network.output),
+            output_order.text().map_or(String::new(), |order| format!(" ({order})")),
             tail.map_or(String::new(), |tail| format!(", final {tail} dropped")),
         ));
         let space = PolicySpace::of(&network);
-        Ok(Self { path: path.to_owned(), sha256, input, output, network, space, rewrites })
+        Ok(Self { path: path.to_owned(), sha256, input, output, output_order, network, space, rewrites })
     }
 
     /// Folds `preprocess` into the first layer, so that the network takes raw `u8` pixels.

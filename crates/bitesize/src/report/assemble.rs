@@ -35,6 +35,7 @@ impl Report {
                 parameters: network.parameters(),
                 macs: network.macs(),
                 tail: network.tail.map(|tail| tail.name().into()),
+                output_order: model.output_order.text(),
             },
             target: TargetReport {
                 name: target.name.clone(),

@@ -347,6 +347,9 @@ impl Report {
         if let Some(tail) = &m.tail {
             writeln!(out, "- its final {} is left out: the output is what goes into it", markdown(tail))?;
         }
+        if let Some(order) = &m.output_order {
+            writeln!(out, "- its output: {}", markdown(order))?;
+        }
         for line in &self.data {
             writeln!(out, "- {}", markdown(line))?;
         }

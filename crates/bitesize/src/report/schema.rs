@@ -84,6 +84,9 @@ pub struct ModelReport {
     pub macs: u64,
     /// The function at the end that was left out.
     pub tail: Option<String>,
+    /// How the output runs over height, width and channels, where it is no vector.
+    #[serde(default)]
+    pub output_order: Option<String>,
 }
 
 /// What it had to fit.

@@ -2,15 +2,19 @@
 //!
 //! For each row with weights `NAME.levels` (i8, in the float weights' layout), `NAME.scales` and `NAME.bias` (f64, one for
 //! each output channel), `NAME` with `@` before it where it begins with `activation.` or `@`, so that no layer's key is a
-//! tensor's; for each tensor `activation.NAME` (f64: scale, zero point, bits). The metadata has one entry
+//! tensor's; for each tensor `activation.NAME` (f64: scale, zero point, bits); where the channels of the output have encodings
+//! of their own, `@output_channels` (f64: scale and zero point of each). The metadata has one entry
 //! `bitesize`, a JSON text with the form's name, the version, the model's SHA-256 and the policy.
 
 use super::tensors::{Tensors, Writer};
-use bitesize_ir::{Network, Node, NodeId, PolicySpace, QuantizedModel};
+use bitesize_ir::{ActivationQuant, BitWidth, Network, Node, NodeId, PolicySpace, QuantizedModel};
 use bitesize_search::{from_compact, to_compact};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::sync::Arc;
+
+/// Not the beginning of any layer's key ([`key`]).
+const OUTPUT_CHANNELS: &str = "@output_channels";
 
 const FORMAT: &str = "bitesize-weights-1";
 
@@ -37,6 +41,10 @@ pub fn to_bytes(model: &QuantizedModel, model_sha256: &str) -> anyhow::Result<Ve
     for (tensor, quant) in model.network.tensors.iter().zip(&model.activations) {
         let values = [quant.scale, f64::from(quant.zero), f64::from(quant.bits.bits())];
         writer.doubles(format!("activation.{}", tensor.name), &values);
+    }
+    if let Some(channels) = &model.output_channels {
+        let values: Vec<f64> = channels.iter().flat_map(|quant| [quant.scale, f64::from(quant.zero)]).collect();
+        writer.doubles(OUTPUT_CHANNELS.into(), &values);
     }
     let about = About {
         format: FORMAT.into(),
@@ -74,7 +82,26 @@ pub fn from_bytes(
         file.weights(&key(&node.name), bits, parameters).map(Some)
     };
     let weights = network.nodes.iter().enumerate().map(weights).collect::<Result<_, String>>()?;
-    Ok(QuantizedModel { network: Arc::new(network.clone()), policy, activations, weights })
+    let output_channels = output_channels(&file, network)?;
+    Ok(QuantizedModel { network: Arc::new(network.clone()), policy, activations, output_channels, weights })
+}
+
+fn output_channels(file: &Tensors<'_>, network: &Network) -> Result<Option<Vec<ActivationQuant>>, String> {
+    if !file.has(OUTPUT_CHANNELS) {
+        return Ok(None);
+    }
+    let values = file.doubles(OUTPUT_CHANNELS)?;
+    let channel = |pair: &[f64]| {
+        let (scale, zero) = (pair[0], pair[1]);
+        let fits = scale.is_finite() && scale > 0.0 && (0.0..=255.0).contains(&zero) && zero.fract() == 0.0;
+        fits.then_some(ActivationQuant { bits: BitWidth::B8, scale, zero: zero as u8 })
+    };
+    let channels: Option<Vec<ActivationQuant>> = values.chunks_exact(2).map(channel).collect();
+    let expected = network.output_layer().map_or(0, |_| 2 * network.shape(network.output).c);
+    let channels = channels.filter(|_| values.len() == expected && expected > 0);
+    channels
+        .map(Some)
+        .ok_or_else(|| format!("`{OUTPUT_CHANNELS}` is not scale and zero point of each channel of the output"))
 }
 
 /// What stands before the keys of a layer.
@@ -87,7 +114,7 @@ mod tests {
     use super::*;
     use bitesize_ir::network::Tensor;
     use bitesize_ir::op::{Clamp, FullyConnected};
-    use bitesize_ir::{ActivationQuant, BitWidth, InputEncoding, Op, Policy, Shape, TensorId, WeightQuant};
+    use bitesize_ir::{InputEncoding, Op, Policy, Shape, TensorId, WeightQuant};
     use bitesize_train::PreparedLayer;
     use proptest::prelude::*;
 
@@ -120,6 +147,7 @@ mod tests {
         QuantizedModel {
             policy: Policy::uniform(&PolicySpace::of(&network), BitWidth::B8, BitWidth::B8),
             activations: (0..tensors.len()).map(activation).collect(),
+            output_channels: (layers.len() == 2).then(|| (1..=2).map(activation).collect()),
             weights: (0..layers.len()).map(|at| Some(weights(at))).collect(),
             network: network.into(),
         }
@@ -132,7 +160,9 @@ mod tests {
         let bytes = to_bytes(&model, "00").expect("the weights are written");
         let space = PolicySpace::of(&model.network);
         let read = from_bytes(&bytes, &model.network, &space, "00").expect("the weights are read");
-        assert_eq!((&read.weights, &read.activations), (&model.weights, &model.activations), "{layers:?} {tensors:?}");
+        assert_eq!(read.weights, model.weights, "{layers:?} {tensors:?}");
+        assert_eq!(read.activations, model.activations, "{layers:?} {tensors:?}");
+        assert_eq!(read.output_channels, model.output_channels, "{layers:?} {tensors:?}");
         let prepared = |quant: &Option<WeightQuant>| {
             let quant = quant.clone()?;
             Some(PreparedLayer { float_means: quant.bias.clone(), quants: [None, None, Some(quant)] })
@@ -156,6 +186,7 @@ mod tests {
             &["a", "a@8", "a.means", "a@8.levels", "__metadata__"],
             &["a", "b", "__metadata__", "", "activation.a", "f"],
         );
+        check(&["output_channels", "@output_channels"], &["output_channels", "@output_channels", "@"]);
         check(&["\"'\n\u{1b}\u{202e}", &"n".repeat(10_000)], &["\"", "\\", &"t".repeat(10_000)]);
     }
 

@@ -13,6 +13,7 @@ mod hostile;
 mod images;
 mod nasty_names;
 mod outlier;
+mod output_order;
 mod pack;
 mod pareto;
 mod proof;

@@ -174,6 +174,20 @@ typedef struct {
     uint8_t zero;
 } model_pad_layer;
 
+/* An axis of a tensor: bits from one element to the next, and elements. */
+typedef struct {
+    uint32_t step;
+    uint16_t count;
+} model_dimension;
+
+typedef struct {
+    model_dimension slow;
+    model_dimension middle;
+    model_dimension fast;
+    uint32_t input;
+    uint32_t output;
+} model_flatten_layer;
+
 /*
  * The numbers in a name are the widths of the input, of the weights or second input, and of the
  * output.

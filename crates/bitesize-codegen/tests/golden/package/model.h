@@ -6,7 +6,7 @@
  * they are.
  * Output: 1x1x3 codes of 8 bits, real = scale * (code - zero). As a classifier: the class is the
  * lowest index of the highest code.
- * A final Softmax was dropped: it would not change which code is the highest.
+ * The network's final Softmax is left out: the output is what goes into it.
  *
  * Use: fill model_input(arena), call model_run(arena), read model_output(arena). Both lie in the
  * arena, and model_run overwrites the input. Calls at the same time need an arena each.

@@ -78,7 +78,13 @@ fn features(problem: &Problem, row: usize) -> [f32; PREVIOUS] {
         Op::DepthwiseConv2d(op) => Some(op.window),
         Op::AveragePool(op) => Some(op.window),
         Op::MaxPool(window) => Some(*window),
-        Op::FullyConnected(_) | Op::Add(_) | Op::Concat | Op::Clamp(_) | Op::Pad(_) | Op::ChannelAffine(_) => None,
+        Op::FullyConnected(_)
+        | Op::Add(_)
+        | Op::Concat
+        | Op::Clamp(_)
+        | Op::Pad(_)
+        | Op::Flatten(_)
+        | Op::ChannelAffine(_) => None,
     };
     let longer = |sides: [usize; 2]| sides[0].max(sides[1]);
     let input_channels: usize = match node.op {

@@ -6,7 +6,14 @@ fn report() -> Report {
         schema: 2,
         version: "0".into(),
         seed: 0,
-        model: ModelReport { path: "model.onnx".into(), sha256: "00".into(), parameters: 1, macs: 1, tail: None },
+        model: ModelReport {
+            path: "model.onnx".into(),
+            sha256: "00".into(),
+            parameters: 1,
+            macs: 1,
+            tail: None,
+            output_order: None,
+        },
         target: TargetReport {
             name: "custom".into(),
             core: "cortex-m4".into(),
