@@ -5,6 +5,7 @@
 //! costs, the settings of the search and the contents of the held-out samples.
 
 use super::aim::Aim;
+use super::coarse;
 use super::contest::{Contest, Shared, Winner};
 use super::diary::Diary;
 use super::finalists::{FinalJudge, Finalist};
@@ -128,6 +129,7 @@ impl<'a> Chosen<'a> {
             let Ok(candidate) = prepared.quantizer.fast(&widest) else { return Ok(None) };
             Ok(Some(held_out.measure(&candidate, opened.monitor)?))
         })?;
+        coarse::warn_of_few_codes(candidate, &prepared.calibrated.samples, &opened)?;
         let Choice { winner, shared, settings, strategy } = choice;
         Ok(Self { prepared, held_out, winner, shared, found, settings, strategy })
     }

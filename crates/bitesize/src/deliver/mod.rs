@@ -11,7 +11,7 @@
 //! Beside the stages, in reading order: [`aim`] (whether there is anything to deliver), [`misfit`] (why not),
 //! [`candidate`] (a quantized network with its integers), [`quantizer`], [`held_out`] and [`judge`] (how good policies
 //! are), [`finalists`] and [`contest`] (search, and the best after the final quantization), [`diary`], [`sweep`] (other
-//! budgets), [`measured`] and [`validated`], [`quality`] (tensor by tensor), [`guessing`], [`anew`] (another search in the
+//! budgets), [`measured`] and [`validated`], [`quality`] (tensor by tensor), [`guessing`] and [`coarse`] (warnings), [`anew`] (another search in the
 //! same folder), [`emission`] (a package of edited widths or another name).
 
 pub mod aim;
@@ -19,6 +19,7 @@ pub mod anew;
 pub mod calibrated;
 pub mod candidate;
 pub mod chosen;
+pub mod coarse;
 pub mod contest;
 pub mod delivered;
 pub mod diary;

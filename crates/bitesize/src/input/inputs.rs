@@ -13,6 +13,7 @@ use crate::task::resolve::resolve;
 use crate::task::{Objective, Task};
 use anyhow::{Context as _, bail};
 use bitesize_import::InputShape;
+use bitesize_ir::Shape;
 use std::path::Path;
 
 /// A model with its data.
@@ -77,7 +78,9 @@ impl Inputs {
         let mut train = open(sources.train, Role::Train, "train")?;
         let mut val = open(sources.val, Role::Val, "val")?;
         let (network, output) = (&model.network, &model.output);
-        let shape = network.shape(network.output);
+        let tensor = network.shape(network.output);
+        // Where the file flattens its output, that is a vector, also if no byte has to move for it.
+        let shape = if model.output_order.flattened { Shape::vector(tensor.elements()) } else { tensor };
         let stored: Vec<&StoredLabels> =
             [&train, &val].into_iter().flatten().filter_map(Dataset::stored_labels).collect();
         let resolved = resolve(sources.task, &stored, shape, network.tail).map_err(|problem| match sources.train {
@@ -85,7 +88,7 @@ impl Inputs {
             None => anyhow::anyhow!("cannot use the data: {problem}"),
         })?;
         let objective = resolved.objective;
-        let (dims, places) = (output.layout.dims(shape), output.layout.nhwc_indices(shape));
+        let (dims, places) = (output.layout.dims(tensor), output.layout.nhwc_indices(tensor));
         let order = Order { dims: dims.get(1..).unwrap_or_default(), places: &places };
         for (data, name) in [(&mut train, "train"), (&mut val, "val")] {
             let Some(data) = data else { continue };

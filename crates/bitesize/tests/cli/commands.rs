@@ -269,7 +269,7 @@ fn an_input_shape_belongs_to_the_run() {
     fs::write(&path, bytes).unwrap();
     let shape = "1x1x28x28";
     run(&["inspect", &path]).expect(1, &["dynamic dimensions", "--input-shape"]);
-    run(&["inspect", &path, "--input-shape", shape]).expect(0, &["conv2d"]);
+    run(&["inspect", &path, "--input-shape", shape]).expect(0, &["input 28x28x1"]);
     run(&["inspect", &path, "--input-shape", "4x3x8x8"]).expect(2, &["batch of 4"]);
     run(&["inspect", &example.model, "--input-shape", "1x3x8"]).expect(1, &["1x3x8", "1x28x28"]);
     let out = folder.path().join("run").display().to_string();

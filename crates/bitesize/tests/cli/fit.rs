@@ -29,7 +29,7 @@ fn uniform_8_bits_is_the_answer_where_it_fits_and_everything_is_reported() {
     let ran = run(&fit_args(&out, &example, &more)).expect(0, &[]);
     assert!(ran.out.contains("fits `custom`") && ran.out.contains("qemu-m4"), "{}", ran.out);
     let report = report(&out);
-    assert_eq!((&report["schema"], &report["fits"]), (&1.into(), &true.into()));
+    assert_eq!((&report["schema"], &report["fits"]), (&2.into(), &true.into()));
     assert_eq!(report["search"]["stop_reason"], "uniform_fits");
     assert_eq!(report["search"]["episodes"], 1);
     assert_eq!(report["tune"], Value::Null);

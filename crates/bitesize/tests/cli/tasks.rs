@@ -96,7 +96,11 @@ fn map_classifies_each_pixel() {
     assert!(float > 0.9 && float - integer < 0.01, "{}", report["metric"]);
     assert_eq!(report["metrics"][0]["name"], "mean_iou");
     assert!(header.contains("The class of a pixel is the lowest index of the highest of its codes"), "{header}");
-    assert!(header.contains("16x16x3 codes of 8 bits (height x width x channels)"), "{header}");
+    assert!(
+        header
+            .contains("16x16x3 codes of 8 bits (height x width x channels; the source has channels x height x width)"),
+        "{header}"
+    );
 }
 
 #[test]
