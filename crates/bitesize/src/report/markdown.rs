@@ -128,7 +128,7 @@ impl Report {
     /// The task's metric as the tables of policies have it, and its values.
     fn metric_column(&self) -> (&'static str, Option<Metric>) {
         let metric = self.metric.as_ref().and_then(|row| Metric::of_name(&row.name));
-        (metric.map_or("metric", |metric| if metric.is_fraction() { "accuracy" } else { metric.title() }), metric)
+        (metric.map_or("metric", Metric::column), metric)
     }
 
     fn write_figures(&self, out: &mut String) -> std::fmt::Result {

@@ -58,9 +58,9 @@ fn charts(swept: &Swept, metric: Option<&MetricReport>) -> Vec<Chart> {
     let panel = |name: &str, other: &str, bytes: Of, level: Of| {
         let (title, what, float) = match (known, swept.reward) {
             (Some((metric, share)), _) if metric.is_fraction() => {
-                (capital(metric), format!("{}, %", metric.title()), 100.0 * share)
+                (capital(metric), format!("{}, %", metric.column()), 100.0 * share)
             }
-            (Some((metric, value)), _) => (capital(metric), metric.title().to_owned(), value),
+            (Some((metric, value)), _) => (capital(metric), metric.column().to_owned(), value),
             (None, kind) => {
                 let of = if kind == RewardKind::Loss { "exp(-loss)" } else { kind.name() };
                 ("Reward".to_owned(), format!("reward, {of}"), swept.float_reward)
@@ -102,7 +102,7 @@ fn charts(swept: &Swept, metric: Option<&MetricReport>) -> Vec<Chart> {
 }
 
 fn capital(metric: Metric) -> String {
-    let title = metric.title();
+    let title = metric.column();
     title[..1].to_uppercase() + &title[1..]
 }
 

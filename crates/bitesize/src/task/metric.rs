@@ -64,6 +64,14 @@ impl Metric {
         }
     }
 
+    /// The name at the head of a column or an axis, where top-1 is what everybody calls accuracy.
+    pub fn column(self) -> &'static str {
+        match self {
+            Self::Top1 => "accuracy",
+            other => other.title(),
+        }
+    }
+
     /// Whether more is better.
     pub fn is_higher_better(self) -> bool {
         !matches!(self, Self::Mae | Self::Rmse)

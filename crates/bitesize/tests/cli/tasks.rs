@@ -61,6 +61,12 @@ fn multilabel_says_yes_several_times() {
     let (float, integer) = both(&report, "/metric");
     assert!(float > 0.9 && float - integer < 0.02, "{}", report["metric"]);
     assert!(header.contains("Each says yes where"), "{header}");
+    // A search under two fifths of the weights.
+    let (report, ..) = fit("tones", &[&["--weight-bytes", "40%"][..], &SENSOR].concat());
+    let (float, integer) = both(&report, "/metric");
+    assert!(report["search"]["reward"].as_f64().unwrap() > 0.9 && float - integer < 0.02, "{}", report["metric"]);
+    let baselines = report["baselines"].as_array().unwrap();
+    assert!(baselines.iter().any(|row| row["metric"].is_f64() && row["accuracy"] == row["metric"]), "{baselines:?}");
 }
 
 #[test]
