@@ -135,7 +135,7 @@ fn read_idx(scratch: &Scratch, input: &[u8]) {
 
 fn image_input(mutator: &mut Mutator, seeds: &[Vec<u8>]) -> Vec<u8> {
     let mut input = some_seed(mutator, seeds);
-    if mutator.once_in(3) {
+    if !mutator.once_in(3) {
         mutator.bytes(&mut input, seeds);
         return input;
     }

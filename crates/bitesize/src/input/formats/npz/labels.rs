@@ -9,12 +9,12 @@ use crate::input::labels::{Numbers, StoredLabels};
 /// The labels, and of how many samples they are.
 pub(super) fn read(archive: &mut Archive) -> Result<(usize, StoredLabels), String> {
     let file_bytes = archive.size();
-    let (header, mut bytes) = super::array(archive, "y")?;
+    let (header, mut bytes) = super::arrays::open(archive, "y")?;
     of_array(&header, &mut bytes, file_bytes).map_err(|problem| format!("array `y`: {problem}"))
 }
 
 fn of_array(header: &Header, bytes: &mut impl std::io::Read, file_bytes: u64) -> Result<(usize, StoredLabels), String> {
-    let shape = super::shape::shown(&header.shape);
+    let shape = super::reading::shown(&header.shape);
     let [samples, dims @ ..] = &header.shape[..] else {
         return Err(format!(
             "its shape is {shape}: there is a label for each sample, so the first axis counts samples"

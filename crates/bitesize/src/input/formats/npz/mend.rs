@@ -1,7 +1,7 @@
 //! The line of NumPy that brings `x` to a shape that is read.
 
 use super::super::raw::Request;
-use super::shape::{Reading, readings};
+use super::reading::{Reading, readings};
 
 /// Images of (N, C, H, W) become (N, H, W, C).
 pub(super) const CHANNELS_LAST: &str = "x = x.transpose(0, 2, 3, 1)";

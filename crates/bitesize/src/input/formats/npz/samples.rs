@@ -4,13 +4,14 @@ use super::super::npy::{Header, Kind};
 use super::super::raw::{Request, Source};
 use super::super::unpacked::{check_kept, check_samples};
 use super::super::zip::Archive;
-use super::shape::{self, Reading};
+use super::reading::Reading;
+use super::shape;
 use bitesize_ir::Shape;
 
 /// The samples, and how many they are. Both kinds are kept channels last, whatever the order that they are stored in.
 pub(super) fn read(archive: &mut Archive, request: &Request) -> Result<(usize, Source), String> {
     let file_bytes = archive.size();
-    let (header, mut bytes) = super::array(archive, "x")?;
+    let (header, mut bytes) = super::arrays::open(archive, "x")?;
     let kind = header.kind().map_err(|problem| format!("array `x`: {problem}"))?;
     let Some(&samples) = header.shape.first() else {
         return Err("array `x` is a single number; its first axis counts samples".into());
