@@ -1,7 +1,7 @@
 //! Every task by its example in `examples/tasks`, as docs/tasks.md has them, and networks from the field.
 
 use super::common::shared;
-use super::{command, report, root, run, scratch};
+use super::{Example, command, fit_args, png, report, root, run, scratch, unproven};
 use serde_json::Value;
 use std::path::Path;
 
@@ -80,6 +80,41 @@ fn regress_measures_each_value_by_its_own_size() {
     assert!(float > 0.8 && float - integer < 0.02, "R2 {float} and {integer}");
     assert!(report["fidelity"]["loss"].as_f64().unwrap() < 0.01, "{}", report["fidelity"]);
     assert!(header.contains("Real is the network's value."), "{header}");
+    // With one scale for both, the share of bubbles gets one code.
+    let (report, told, _) = fit("flow", &[&FULL[..], &SENSOR, &["--task", "fidelity"]].concat());
+    assert!(report["fidelity"]["loss"].as_f64().unwrap() > 0.1, "{}", report["fidelity"]);
+    assert!(
+        told.contains("1 of 2 outputs take fewer than 16 different codes") && told.contains("output 1: 1 codes"),
+        "{told}"
+    );
+}
+
+/// Images in a folder without classes, and IDX images without their labels.
+#[test]
+fn data_without_labels() {
+    let (folder, out) = scratch();
+    let images = folder.path().join("images");
+    std::fs::create_dir(&images).unwrap();
+    (0..20).for_each(|i| png(&images.join(format!("{i}.png")), 28, i));
+    let idx = folder.path().join("idx");
+    std::fs::create_dir(&idx).unwrap();
+    let source = root().join("examples/fashion/train");
+    for entry in std::fs::read_dir(source).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_string_lossy().contains("images") {
+            std::fs::copy(&path, idx.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    let example = Example::new();
+    for (data, out) in [(images, out.clone()), (idx, format!("{out}2"))] {
+        let train = data.display().to_string();
+        let example = Example { train, ..Example { model: example.model.clone(), ..Example::new() } };
+        let ran = unproven(&fit_args(&out, &example, &["--policy", "8/8", "--flash", "200KiB", "--ram", "64KiB"]));
+        let ran = ran.expect(0, &["without labels", "task: fidelity, since the data have no labels"]);
+        assert!(!ran.err.contains("guessing"), "{}", ran.err);
+        let report = report(&out);
+        assert_eq!((&report["task"], &report["fidelity"]["data"]), (&"fidelity".into(), &"held-out".into()));
+    }
 }
 
 #[test]

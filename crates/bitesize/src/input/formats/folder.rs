@@ -131,6 +131,27 @@ pub(super) fn read(path: &Path, request: &Request) -> Result<Raw, DataError> {
     })
 }
 
+/// Whether `entries` of a folder are images that belong to no class.
+pub(super) fn holds_images(entries: &[PathBuf]) -> bool {
+    entries.iter().any(|entry| is_image(entry))
+}
+
+/// Images that lie in a folder without classes.
+pub(super) fn read_unlabelled(path: &Path, request: &Request) -> Result<Raw, DataError> {
+    let mut found = Found::default();
+    found.collect(path)?;
+    let left_out = found.left_out(path);
+    let warnings = left_out.into_iter().chain(headers::check(path, &found.files, request.preprocess)?).collect();
+    Ok(Raw {
+        format: "images",
+        samples: found.files.len(),
+        source: Source::Files(found.files),
+        labels: None,
+        class_count: 0,
+        warnings,
+    })
+}
+
 /// The files found so far.
 #[derive(Default)]
 struct Found {

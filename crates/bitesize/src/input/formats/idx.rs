@@ -10,10 +10,11 @@ use flate2::read::MultiGzDecoder;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-/// An images file with its labels file.
+/// An images file, with its labels file.
 pub(super) struct Pair {
     images: PathBuf,
-    labels: PathBuf,
+    /// `None` where the samples have no labels.
+    labels: Option<PathBuf>,
 }
 
 /// The pair of IDX files among `entries`: names hold `images`/`labels` and `idx` or `ubyte`. A folder with both halves
@@ -35,7 +36,7 @@ pub(super) fn find(entries: &[PathBuf], role: Role) -> Option<Pair> {
         };
         wanted.or(files.first()).cloned()
     };
-    Some(Pair { images: pick(of("images"))?, labels: pick(of("labels"))? })
+    Some(Pair { images: pick(of("images"))?, labels: pick(of("labels")) })
 }
 
 /// Sizes and bytes of an IDX file of unsigned bytes with `dimensions` axes. The header is checked before what follows it
@@ -92,18 +93,24 @@ fn of_stream(
 
 pub(super) fn read(pair: &Pair) -> Result<Raw, DataError> {
     let (sizes, pixels) = read_file(&pair.images, 3)?;
-    let (label_sizes, labels) = read_file(&pair.labels, 1)?;
-    if sizes[0] != label_sizes[0] {
-        let problem = format!("{} images, but `{}` holds {} labels", sizes[0], pair.labels.display(), label_sizes[0]);
-        return Err(DataError::unusable(&pair.images, problem));
-    }
-    let class_count = labels.iter().max().map_or(0, |m| usize::from(*m) + 1);
+    let labels = match &pair.labels {
+        Some(path) => {
+            let (label_sizes, labels) = read_file(path, 1)?;
+            if sizes[0] != label_sizes[0] {
+                let problem = format!("{} images, but `{}` holds {} labels", sizes[0], path.display(), label_sizes[0]);
+                return Err(DataError::unusable(&pair.images, problem));
+            }
+            Some(labels)
+        }
+        None => None,
+    };
+    let class_count = labels.iter().flatten().max().map_or(0, |m| usize::from(*m) + 1);
     let shape = Shape::new(sizes[1], sizes[2], 1);
     Ok(Raw {
         format: "IDX",
         source: Source::Images { shape, pixels },
-        samples: labels.len(),
-        labels: Some(StoredLabels::classes(labels.into_iter().map(i64::from).collect())),
+        samples: sizes[0],
+        labels: labels.map(|labels| StoredLabels::classes(labels.into_iter().map(i64::from).collect())),
         class_count,
         warnings: Vec::new(),
     })

@@ -50,10 +50,13 @@ pub(crate) fn read(path: &Path, role: Role, request: &Request) -> Result<Raw, Da
     if entries.iter().any(|e| e.is_dir()) {
         return folder::read(path, request);
     }
+    if folder::holds_images(&entries) {
+        return folder::read_unlabelled(path, request);
+    }
     Err(DataError::unusable(
         path,
-        "the folder holds no data: expected class folders with image files, CIFAR-10 .bin files, or IDX files \
-         (images and labels)",
+        "the folder holds no data: expected class folders with image files, image files without classes, CIFAR-10 .bin \
+         files, or IDX files (images, and labels where there are some)",
     ))
 }
 
