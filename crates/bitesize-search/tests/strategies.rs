@@ -24,7 +24,7 @@ fn settings(episodes: usize, seed: u64) -> SearchSettings {
         reward: RewardKind::Accuracy,
         seed,
         reference_reward: 0.9,
-        loss_of_knowing_nothing: 1000f64.ln(),
+        loss_of_knowing_nothing: 10f64.ln(),
         ddpg,
     }
 }
