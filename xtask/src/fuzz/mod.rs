@@ -6,6 +6,7 @@
 
 mod child;
 mod faults;
+mod known;
 mod mutate;
 mod pack;
 mod reader;
@@ -13,8 +14,8 @@ mod scratch;
 mod seeds;
 mod wire;
 
-use faults::FAULTS;
-use reader::{READERS, Reader};
+use known::find;
+use reader::READERS;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -40,11 +41,6 @@ struct Asked {
     longest: f64,
     seed: u64,
     into: PathBuf,
-}
-
-/// The reader or planted fault called `name`.
-fn find(name: &str) -> Option<&'static Reader> {
-    READERS.iter().chain(FAULTS).find(|reader| reader.name == name)
 }
 
 impl Asked {

@@ -121,7 +121,7 @@ impl<'a> Chosen<'a> {
         };
         let candidate = choice.winner.candidate()?;
         let found = held_out.measure(candidate, opened.monitor)?;
-        guessing::warn_of_delivered(&found, held_out, &opened, || {
+        guessing::warn_of_delivered(&found, held_out.float.as_ref(), &opened, || {
             let widest = problem.uniform(BitWidth::B8);
             if candidate.model.policy == widest {
                 return Ok(Some(found.clone()));

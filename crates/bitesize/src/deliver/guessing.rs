@@ -1,9 +1,8 @@
 //! Warnings where a network is hardly better than guessing.
 
-use super::held_out::HeldOut;
 use super::opened::Opened;
 use crate::task::loss::Fidelity;
-use crate::task::{Form, Measured, Metric};
+use crate::task::{Form, Measured, Metric, Task};
 
 /// What a network reaches, as far as one can tell whether it guesses.
 struct Reached {
@@ -49,19 +48,19 @@ fn reached(form: Form, (measured, fidelity): &(Option<Measured>, Fidelity)) -> O
 }
 
 /// A network that was good and is delivered knowing nothing has too few bits, or was quantized by the wrong samples:
-/// `delivered` is what was found of it, `at_widest` says that of the widest widths that are allowed, `None` where it cannot
-/// be had so.
+/// `delivered` is what was found of it and `float` of the float network, `at_widest` says that of the widest widths that are
+/// allowed, `None` where it cannot be had so.
 ///
 /// # Errors
 /// Those of `at_widest`.
 pub fn warn_of_delivered(
     delivered: &(Option<Measured>, Fidelity),
-    held_out: &HeldOut,
+    float: Option<&Measured>,
     opened: &Opened,
     at_widest: impl FnOnce() -> anyhow::Result<Option<(Option<Measured>, Fidelity)>>,
 ) -> anyhow::Result<()> {
-    let form = held_out.objective.form();
-    let float = held_out.float.as_ref().and_then(by_labels);
+    let form = opened.inputs.objective.form();
+    let float = float.and_then(by_labels);
     let Some(reached_now) = reached(form, delivered).filter(|reached| reached.skill < LEAST_SKILL) else {
         return Ok(());
     };
@@ -90,11 +89,10 @@ pub fn warn_of_delivered(
 }
 
 /// A network that is not better than guessing in float has most likely been fed wrongly.
-pub fn warn_of_float(held_out: &HeldOut, opened: &Opened) {
-    let Some(float) = held_out.float.as_ref().and_then(by_labels).filter(|float| float.skill < LEAST_SKILL) else {
-        return;
-    };
-    let classes = if held_out.batch.labels.classes().is_some() { " and the class order" } else { "" };
+pub fn warn_of_float(float: Option<&Measured>, opened: &Opened) {
+    let Some(float) = float.and_then(by_labels).filter(|float| float.skill < LEAST_SKILL) else { return };
+    let has_classes = matches!(opened.inputs.objective.task, Task::Classify | Task::Map);
+    let classes = if has_classes { " and the class order" } else { "" };
     opened.monitor.warn(format_args!(
         "the float network {} on held-out samples, hardly better than guessing: check the preprocessing ({}), the channel \
          order{classes}",

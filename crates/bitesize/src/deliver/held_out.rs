@@ -62,7 +62,7 @@ impl HeldOut {
                 batch.len()
             )),
         }
-        guessing::warn_of_float(&held_out, opened);
+        guessing::warn_of_float(held_out.float.as_ref(), opened);
         Ok(held_out)
     }
 

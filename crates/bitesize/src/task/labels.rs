@@ -1,6 +1,7 @@
 //! Labels as a task takes them, made of what is stored.
 
-use super::{Objective, Task};
+use super::kind::Task;
+use super::objective::Objective;
 use crate::input::labels::{Numbers, StoredLabels};
 use std::ops::Range;
 

@@ -1,7 +1,8 @@
 //! Which task a network and its labels are of.
 
+use super::kind::Task;
 use super::labels::describe;
-use super::{Objective, Task};
+use super::objective::Objective;
 use crate::input::labels::{Numbers, StoredLabels};
 use bitesize_ir::{Shape, Tail};
 
