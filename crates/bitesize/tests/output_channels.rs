@@ -108,7 +108,7 @@ fn each_quantity_gets_codes_of_its_own() {
     let widths = Widths::of(&network, &PolicySpace::of(&network), &model.policy);
     let integers = lower(&model).unwrap();
     let options = &EmitOptions { reading: Reading::Values, ..EmitOptions::default() };
-    let package = emit(&integers, &ram(&network, &widths, &core).plan, &options).unwrap();
+    let package = emit(&integers, &ram(&network, &widths, &core).plan, options).unwrap();
     let header = package.file("model.h").unwrap();
     let words = header.split_whitespace().filter(|word| *word != "*").collect::<Vec<_>>().join(" ");
     let zeros: Vec<String> = integers.output_channels.iter().map(|channel| channel.zero.to_string()).collect();
