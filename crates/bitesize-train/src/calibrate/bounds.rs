@@ -26,8 +26,8 @@ pub(super) fn of_samples(
     let tensors = network.tensors.len();
     let chunk = forward::chunk_images(network);
     let lanes = forward::fold_chunks(
+        network,
         samples.len(),
-        chunk,
         vec![vec![Seen::default(); tensors]; LANES],
         progress,
         |lane, range| {
@@ -79,20 +79,14 @@ pub(super) fn of_output_channels(
     let shape = network.shape(network.output);
     let none = vec![(f32::INFINITY, f32::NEG_INFINITY); shape.c];
     let widen = |all: &mut (f32, f32), (lo, hi): (f32, f32)| *all = (all.0.min(lo), all.1.max(hi));
-    let lanes = forward::fold_chunks(
-        samples.len(),
-        forward::chunk_images(network),
-        vec![none.clone(); LANES],
-        progress,
-        |lane, range| {
-            let values = samples.range(range.clone()).to_real(network);
-            let output = forward::run(network, values, range.len(), &mut |_| {});
-            let kept = range.zip(output.chunks_exact(shape.elements())).filter(|(sample, _)| is_kept(*sample));
-            for pixel in kept.flat_map(|(_, image)| image.chunks_exact(shape.c)) {
-                lane.iter_mut().zip(pixel).for_each(|(all, value)| widen(all, (*value, *value)));
-            }
-        },
-    )?;
+    let lanes = forward::fold_chunks(network, samples.len(), vec![none.clone(); LANES], progress, |lane, range| {
+        let values = samples.range(range.clone()).to_real(network);
+        let output = forward::run(network, values, range.len(), &mut |_| {});
+        let kept = range.zip(output.chunks_exact(shape.elements())).filter(|(sample, _)| is_kept(*sample));
+        for pixel in kept.flat_map(|(_, image)| image.chunks_exact(shape.c)) {
+            lane.iter_mut().zip(pixel).for_each(|(all, value)| widen(all, (*value, *value)));
+        }
+    })?;
     let mut all = none;
     lanes.iter().for_each(|lane| all.iter_mut().zip(lane).for_each(|(all, part)| widen(all, *part)));
     Ok(all)

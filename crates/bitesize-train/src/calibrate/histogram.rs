@@ -103,24 +103,18 @@ pub(super) fn find(
     progress: Progress<'_>,
 ) -> Result<Vec<Histogram>, TrainError> {
     let start: Vec<Histogram> = group.ranges.iter().map(|range| Histogram::new(*range)).collect();
-    let lanes = forward::fold_chunks(
-        samples.len(),
-        forward::chunk_images(network),
-        vec![start; lanes(group)],
-        progress,
-        |lane, range| {
-            let kept: Vec<bool> = range.clone().map(is_kept).collect();
-            forward::run(network, samples.range(range).to_real(network), kept.len(), &mut |event| {
-                if let Event::Tensor { id, values } = event
-                    && let Ok(found) = group.of_tensor.binary_search_by_key(&id.0, |(tensor, _)| *tensor)
-                {
-                    let histogram = &mut lane[group.of_tensor[found].1];
-                    let images = values.chunks_exact(network.shape(id).elements());
-                    images.zip(&kept).filter(|(_, kept)| **kept).for_each(|(image, _)| histogram.add(image));
-                }
-            });
-        },
-    )?;
+    let lanes = forward::fold_chunks(network, samples.len(), vec![start; lanes(group)], progress, |lane, range| {
+        let kept: Vec<bool> = range.clone().map(is_kept).collect();
+        forward::run(network, samples.range(range).to_real(network), kept.len(), &mut |event| {
+            if let Event::Tensor { id, values } = event
+                && let Ok(found) = group.of_tensor.binary_search_by_key(&id.0, |(tensor, _)| *tensor)
+            {
+                let histogram = &mut lane[group.of_tensor[found].1];
+                let images = values.chunks_exact(network.shape(id).elements());
+                images.zip(&kept).filter(|(_, kept)| **kept).for_each(|(image, _)| histogram.add(image));
+            }
+        });
+    })?;
     let mut lanes = lanes.into_iter();
     let mut all = lanes.next().unwrap_or_default();
     for lane in lanes {

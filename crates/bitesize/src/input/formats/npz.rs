@@ -37,18 +37,18 @@ fn without_samples(archive: &Archive) -> String {
     format!("no array `x`; it must hold the samples x and, where there are labels, y; found {names:?}")
 }
 
-/// What `name`'s header announces, and the elements behind it.
-fn array<'a>(archive: &'a mut Archive, name: &str) -> Result<(Header, Stream<'a>), String> {
+/// What `name`'s header announces, and the elements behind it. `kept` bytes of other arrays count as its own do.
+fn array<'a>(archive: &'a mut Archive, name: &str, kept: u64) -> Result<(Header, Stream<'a>), String> {
     let of_array = |problem: String| format!("array `{name}`: {problem}");
     let entry = find(archive, name).ok_or_else(|| of_array("it is not there".into()))?;
-    check_unpacked(entry.unpacked, archive.size()).map_err(of_array)?;
+    check_unpacked(entry.unpacked.saturating_add(kept), archive.size()).map_err(of_array)?;
     let mut bytes = archive.stream(&entry).map_err(of_array)?;
     let header = Header::read(&mut bytes, entry.unpacked).map_err(of_array)?;
     Ok((header, bytes))
 }
 
 pub(super) fn read(path: &Path, request: &Request) -> Result<Raw, DataError> {
-    let (file, size) = files::open(path).map_err(DataError::io(path))?;
+    let (file, size) = files::open_whole(path).map_err(DataError::io(path))?;
     let unusable = |problem: String| DataError::unusable(path, problem);
     let mut archive =
         Archive::open(file, size).map_err(|problem| unusable(format!("not a NumPy .npz archive: {problem}")))?;
@@ -56,7 +56,8 @@ pub(super) fn read(path: &Path, request: &Request) -> Result<Raw, DataError> {
         return Err(unusable(without_samples(&archive)));
     }
     let labels = find(&archive, "y").map(|_| labels::read(&mut archive)).transpose().map_err(unusable)?;
-    let (samples, source) = samples::read(&mut archive, request).map_err(unusable)?;
+    let of_labels = labels.as_ref().map_or(0, |(_, labels)| labels::bytes(labels));
+    let (samples, source) = samples::read(&mut archive, request, of_labels).map_err(unusable)?;
     if let Some((labelled, _)) = &labels
         && *labelled != samples
     {
