@@ -1,8 +1,8 @@
 //! Ranges of activations, and from them an encoding of each tensor at each width.
 //!
-//! Streaming passes of the float network: least and greatest value of each tensor, then a histogram between them, of many
-//! tensors in several passes ([`histogram`]). Samples
-//! that would rule a range by themselves are left out of both ([`outliers`]).
+//! Streaming passes of the float network: least and greatest value of each tensor, then a histogram between them, of very
+//! many tensors in several passes ([`histogram`]). Samples that would rule a range by themselves are left out of both
+//! ([`outliers`]).
 //! Tensors that share an encoding (max-pool, clamp and pad pass theirs on) are calibrated together, on the values that
 //! some operator reads as numbers: what a clamp cuts off does not count.
 
@@ -121,7 +121,7 @@ pub fn calibrate(
     let is_kept = |sample: usize| left_out.binary_search_by_key(&sample, |left_out| left_out.sample).is_err();
     let bounds: Vec<(f32, f32)> = of_samples.iter().map(|bounds| bounds::of_all(bounds, is_kept)).collect();
     let mut of_both = |done, half| progress(half + done, total);
-    let roots = roots(network);
+    let roots: Vec<usize> = network.encoding_roots().into_iter().map(|root| root.0).collect();
     let read = read_as_numbers(network);
     let of_pixels = matches!(network.input_encoding, InputEncoding::Pixels { .. });
     let output_root = roots[network.output.0];
@@ -181,15 +181,6 @@ pub fn calibrate(
         encodings: encodings[roots[t]],
     });
     Ok(Calibration { tensors: tensors.collect(), left_out, output_channels })
-}
-
-/// For each tensor the one whose encoding it has ([`Network::encoding_root`]).
-fn roots(network: &Network) -> Vec<usize> {
-    let mut roots: Vec<usize> = (0..network.tensors.len()).collect();
-    for node in network.nodes.iter().filter(|node| node.op.passes_encoding_on()) {
-        roots[node.output.0] = roots[node.inputs[0].0];
-    }
-    roots
 }
 
 /// For each tensor whether it is the output or read by an operator that makes a new encoding.

@@ -64,7 +64,9 @@ impl HeldShares {
 
 fn warn(what: &str, count: usize, asked: usize, most: usize, monitor: &Monitor) {
     if asked > most && count >= most {
-        monitor.warn(format_args!("{count} samples {what} and not {asked}: the network is too large to keep more in memory"));
+        monitor.warn(format_args!(
+            "{count} samples {what} and not {asked}: the network is too large to keep more in memory"
+        ));
     }
 }
 
@@ -87,10 +89,7 @@ mod tests {
         let network = Network {
             name: "n".into(),
             tensors: tensors.into(),
-            nodes: vec![
-                node("a", Op::Clamp(Clamp::RELU), &[0], 1),
-                node("y", Op::Add(Clamp::NONE), &[0, 1], 2),
-            ],
+            nodes: vec![node("a", Op::Clamp(Clamp::RELU), &[0], 1), node("y", Op::Add(Clamp::NONE), &[0, 1], 2)],
             input: TensorId(0),
             output: TensorId(2),
             input_encoding: InputEncoding::Real,
