@@ -8,9 +8,9 @@ use bitesize_ir::{InputEncoding, Network, Node, Op, Shape, Tail, Tensor, TensorI
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// The largest activation, in elements, that is accepted: far beyond any microcontroller, and small enough that
-/// nothing computed from shapes overflows.
-pub(crate) const MAX_ELEMENTS: usize = 1 << 28;
+/// The largest activation, in elements, that is accepted: at 2 bits it takes 4 MiB, more than any microcontroller's RAM, and
+/// 64 MiB as floats, of which several are kept at once for each sample.
+pub(crate) const MAX_ELEMENTS: usize = 1 << 24;
 
 /// What an ONNX tensor is.
 #[derive(Clone, Debug)]
@@ -142,7 +142,8 @@ impl Builder {
         let shape = op.output_shape(&shapes)?;
         let elements = [shape.h, shape.w, shape.c].iter().try_fold(1usize, |n, d| n.checked_mul(*d));
         if elements.is_none_or(|n| n == 0 || n > MAX_ELEMENTS) {
-            return Err(Reason::new(format!("its output would have the shape {shape}")));
+            return Err(Reason::new(format!("its output would have the shape {shape}"))
+                .hint(format!("an activation has 1 to {MAX_ELEMENTS} elements: make the network's input smaller")));
         }
         let output = self.add_tensor(output, shape);
         let name = unique(&mut self.node_names, name);

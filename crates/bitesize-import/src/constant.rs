@@ -131,8 +131,7 @@ pub(crate) fn read_tensor(
     };
     let type_of = ElementType::of(tensor.data_type)?;
     let data = if tensor.data_location == 1 {
-        let bytes = external.bytes(tensor, count, type_of.bytes, budget)?;
-        budget.spend(count, type_of.widened())?;
+        let bytes = external.bytes(tensor, (count, type_of.bytes), type_of.widened(), budget)?;
         type_of.read(&bytes)
     } else if !tensor.raw_data.is_empty() {
         if count.checked_mul(type_of.bytes) != Some(tensor.raw_data.len()) {

@@ -16,20 +16,27 @@ pub(crate) struct ExternalFiles<'a> {
     read: &'a Read<'a>,
     /// How far each was read.
     ends: HashMap<String, u64>,
+    /// Bytes read for the first time.
+    all: u64,
 }
+
+/// How many bytes beside a model extend its budget; more are read from what is left. No protobuf message may be larger
+/// either.
+const MAX_BYTES: u64 = 2 << 30;
 
 impl<'a> ExternalFiles<'a> {
     pub(crate) fn new(read: &'a Read<'a>) -> Self {
-        Self { read, ends: HashMap::new() }
+        Self { read, ends: HashMap::new(), all: 0 }
     }
 
     /// The bytes that `tensor` points to, which its dimensions say are `count` elements of `width`. Of the file no others
-    /// are read, and what is read for the first time extends the budget.
+    /// are read. As values of `kept` bytes they are paid for before that: a file can be nothing but a hole of any size. What
+    /// was read for the first time then extends the budget.
     pub(crate) fn bytes(
         &mut self,
         tensor: &TensorProto,
-        count: usize,
-        width: usize,
+        (count, width): (usize, usize),
+        kept: usize,
         budget: &Budget,
     ) -> Result<Vec<u8>, Reason> {
         let value = |key: &str| tensor.external_data.iter().find(|e| e.key == key).map(|e| e.value.as_str());
@@ -55,6 +62,7 @@ impl<'a> ExternalFiles<'a> {
         }
         // Without a length the data reach to the end of the file, which a byte more tells.
         let asked = if length.is_some() { expected } else { expected + 1 };
+        budget.spend(count, kept)?;
         let bytes = (self.read)(location, offset, asked).map_err(|error| {
             Reason::new(format!("its data should be in the file `{shown}`, which cannot be read: {error}"))
                 .hint("put that file beside the model, or save the model with its weights inside")
@@ -75,8 +83,12 @@ impl<'a> ExternalFiles<'a> {
         }
         let end = self.ends.entry(location.to_owned()).or_default();
         let reached = offset.saturating_add(expected as u64);
-        budget.extend(reached.saturating_sub(*end).min(expected as u64) as usize);
+        let new = reached.saturating_sub(*end).min(expected as u64);
         *end = reached.max(*end);
+        self.all = self.all.saturating_add(new);
+        if self.all <= MAX_BYTES {
+            budget.extend(new as usize);
+        }
         Ok(bytes)
     }
 }

@@ -149,7 +149,10 @@ fn fixed_dims(declared: &[Dim], refuse: &mut impl FnMut(Reason)) -> Option<Vec<u
 
 fn checked_size(dims: Vec<usize>, refuse: &mut impl FnMut(Reason)) -> Option<Vec<usize>> {
     if crate::constant::elements(&dims).is_none_or(|n| n > MAX_ELEMENTS) {
-        refuse(Reason::new(format!("its shape {dims:?} is too large")));
+        refuse(
+            Reason::new(format!("its shape {dims:?} is too large"))
+                .hint(format!("an activation has at most {MAX_ELEMENTS} elements: export with a smaller input")),
+        );
         return None;
     }
     Some(dims)

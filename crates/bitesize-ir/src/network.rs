@@ -145,6 +145,15 @@ impl Network {
         at
     }
 
+    /// [`Self::encoding_root`] of every tensor, in one walk.
+    pub fn encoding_roots(&self) -> Vec<TensorId> {
+        let mut roots: Vec<TensorId> = (0..self.tensors.len()).map(TensorId).collect();
+        for node in self.nodes.iter().filter(|node| node.op.passes_encoding_on()) {
+            roots[node.output.0] = roots[node.inputs[0].0];
+        }
+        roots
+    }
+
     /// Checks every rule of a legal network:
     ///
     /// 1. tensor and node names are unique and not empty;

@@ -176,14 +176,9 @@ impl fmt::Display for Policy {
 
 /// The tensors whose width is fixed at 8 bits: the input, the output and what is passed on unchanged between.
 pub fn fixed_tensors(network: &Network) -> Vec<TensorId> {
-    let (input, output) = (network.input, network.encoding_root(network.output));
-    (0..network.tensors.len())
-        .map(TensorId)
-        .filter(|t| {
-            let root = network.encoding_root(*t);
-            root == input || root == output
-        })
-        .collect()
+    let roots = network.encoding_roots();
+    let is_fixed = |t: &TensorId| roots[t.0] == network.input || roots[t.0] == roots[network.output.0];
+    (0..network.tensors.len()).map(TensorId).filter(is_fixed).collect()
 }
 
 #[cfg(test)]

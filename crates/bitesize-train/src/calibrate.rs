@@ -1,16 +1,17 @@
 //! Ranges of activations, and from them an encoding of each tensor at each width.
 //!
-//! Two streaming passes of the float network: least and greatest value of each tensor, then a histogram between them. Samples
-//! that would rule a range by themselves are left out of both ([`outliers`]).
+//! Streaming passes of the float network: least and greatest value of each tensor, then a histogram between them, of very
+//! many tensors in several passes ([`histogram`]). Samples that would rule a range by themselves are left out of both
+//! ([`outliers`]).
 //! Tensors that share an encoding (max-pool, clamp and pad pass theirs on) are calibrated together, on the values that
 //! some operator reads as numbers: what a clamp cuts off does not count.
 
 mod bounds;
+mod histogram;
 mod outliers;
 
 pub use outliers::LeftOut;
 
-use crate::forward::{self, Event};
 use crate::{Progress, Samples, TrainError};
 use bitesize_ir::policy::{Policy, PolicySpace};
 use bitesize_ir::{ActivationQuant, BitWidth, InputEncoding, Network, TensorId};
@@ -120,7 +121,52 @@ pub fn calibrate(
     let is_kept = |sample: usize| left_out.binary_search_by_key(&sample, |left_out| left_out.sample).is_err();
     let bounds: Vec<(f32, f32)> = of_samples.iter().map(|bounds| bounds::of_all(bounds, is_kept)).collect();
     let mut of_both = |done, half| progress(half + done, total);
-    let histograms = find_histograms(network, samples, &bounds, &is_kept, &mut of_both)?;
+    let roots: Vec<usize> = network.encoding_roots().into_iter().map(|root| root.0).collect();
+    let read = read_as_numbers(network);
+    let of_pixels = matches!(network.input_encoding, InputEncoding::Pixels { .. });
+    let output_root = roots[network.output.0];
+    let is_fixed = |root: usize| of_pixels && root == network.input.0;
+    let mut members: Vec<Vec<usize>> = vec![Vec::new(); bounds.len()];
+    (0..bounds.len()).filter(|t| read[*t]).for_each(|t| members[roots[t]].push(t));
+    let asked = |root: &usize| {
+        *root != output_root && !is_fixed(*root) && !members[*root].is_empty() && settings.method != RangeMethod::MinMax
+    };
+    let asked: Vec<usize> = (0..bounds.len()).filter(asked).collect();
+    let extent = |root: usize| {
+        let (lo, hi): (Vec<f64>, Vec<f64>) =
+            members[root].iter().map(|t| (f64::from(bounds[*t].0), f64::from(bounds[*t].1))).unzip();
+        (lo.into_iter().fold(0.0, f64::min), hi.into_iter().fold(0.0, f64::max))
+    };
+    // Those that no histogram is needed for.
+    let mut encodings: Vec<[ActivationQuant; 3]> = (0..bounds.len())
+        .map(|root| {
+            let (lo, hi) = extent(root);
+            BitWidth::ALL.map(|bits| match is_fixed(root) {
+                true => ActivationQuant { bits, scale: 1.0, zero: 0 },
+                false => ActivationQuant::from_range(lo, hi, bits),
+            })
+        })
+        .collect();
+    let groups = histogram::groups(&asked, &members, &bounds);
+    let passes = groups.len().max(1);
+    for (pass, group) in groups.iter().enumerate() {
+        let mut of_one = |done: usize, samples: usize| of_both((pass * samples + done) / passes, samples);
+        let found = histogram::find(network, samples, group, &is_kept, &mut of_one)?;
+        let chosen: Vec<[ActivationQuant; 3]> = group
+            .roots
+            .par_iter()
+            .map(|(root, places)| {
+                let points: Vec<(f64, f64)> = places.iter().flat_map(|place| found[*place].points()).collect();
+                let (lo, hi) = extent(*root);
+                BitWidth::ALL
+                    .map(|bits| choose(points.clone(), (lo, hi), bits, settings.method, settings.candidates.max(2)))
+            })
+            .collect();
+        group.roots.iter().zip(chosen).for_each(|((root, _), chosen)| encodings[*root] = chosen);
+    }
+    if groups.is_empty() && of_both(samples.len(), samples.len()).is_break() {
+        return Err(TrainError::Stopped);
+    }
     let mut output_channels = None;
     if of_channels {
         let mut of_third = |done, _| progress(2 * samples.len() + done, total);
@@ -128,25 +174,6 @@ pub fn calibrate(
         let encoding = |(lo, hi): (f32, f32)| ActivationQuant::from_range(lo.into(), hi.into(), BitWidth::B8);
         output_channels = Some(ranges.into_iter().map(encoding).collect());
     }
-
-    let roots: Vec<usize> = (0..bounds.len()).map(|t| network.encoding_root(TensorId(t)).0).collect();
-    let output_root = network.encoding_root(network.output).0;
-    let encodings: Vec<[ActivationQuant; 3]> = (0..bounds.len())
-        .into_par_iter()
-        .map(|root| {
-            let method = if root == output_root { RangeMethod::MinMax } else { settings.method };
-            let is_member = |t: &usize| roots[*t] == root && is_read_as_numbers(network, TensorId(*t));
-            let members: Vec<&Histogram> = (0..bounds.len()).filter(is_member).map(|t| &histograms[t]).collect();
-            let pixels = root == network.input.0 && matches!(network.input_encoding, InputEncoding::Pixels { .. });
-            BitWidth::ALL.map(|bits| {
-                if pixels {
-                    ActivationQuant { bits, scale: 1.0, zero: 0 }
-                } else {
-                    choose(&members, bits, method, settings.candidates.max(2))
-                }
-            })
-        })
-        .collect();
     let tensors = network.tensors.iter().enumerate().map(|(t, tensor)| TensorRange {
         name: tensor.name.clone(),
         lo: f64::from(bounds[t].0),
@@ -156,85 +183,24 @@ pub fn calibrate(
     Ok(Calibration { tensors: tensors.collect(), left_out, output_channels })
 }
 
-/// Whether the tensor is the output or read by an operator that makes a new encoding.
-fn is_read_as_numbers(network: &Network, tensor: TensorId) -> bool {
-    tensor == network.output || network.consumers(tensor).iter().any(|id| !network.node(*id).op.passes_encoding_on())
+/// For each tensor whether it is the output or read by an operator that makes a new encoding.
+fn read_as_numbers(network: &Network) -> Vec<bool> {
+    let mut read = vec![false; network.tensors.len()];
+    read[network.output.0] = true;
+    for node in network.nodes.iter().filter(|node| !node.op.passes_encoding_on()) {
+        node.inputs.iter().for_each(|input| read[input.0] = true);
+    }
+    read
 }
 
-const BINS: usize = 2048;
-
-/// How many values fell into each of [`BINS`] equal parts of a range, and their sum.
-#[derive(Clone)]
-struct Histogram {
-    lo: f32,
-    hi: f32,
-    bins: Vec<(f64, f64)>,
-}
-
-impl Histogram {
-    fn new((lo, hi): (f32, f32)) -> Self {
-        Self { lo, hi, bins: vec![(0.0, 0.0); BINS] }
-    }
-
-    fn add(&mut self, values: &[f32]) {
-        let extent = self.hi - self.lo;
-        let per_unit = if extent > 0.0 { BINS as f32 / extent } else { 0.0 };
-        for value in values {
-            let bin = &mut self.bins[(((value - self.lo) * per_unit) as usize).min(BINS - 1)];
-            bin.0 += 1.0;
-            bin.1 += f64::from(*value);
-        }
-    }
-
-    fn merge(&mut self, other: &Self) {
-        for (bin, part) in self.bins.iter_mut().zip(&other.bins) {
-            bin.0 += part.0;
-            bin.1 += part.1;
-        }
-    }
-
-    /// `(mean value, count)` of the bins that hold something, ascending.
-    fn points(&self) -> impl Iterator<Item = (f64, f64)> {
-        self.bins.iter().filter(|(count, _)| *count > 0.0).map(|(count, sum)| (sum / count, *count))
-    }
-}
-
-fn find_histograms(
-    network: &Network,
-    samples: &Samples<'_>,
-    bounds: &[(f32, f32)],
-    is_kept: &(dyn Fn(usize) -> bool + Sync),
-    progress: Progress<'_>,
-) -> Result<Vec<Histogram>, TrainError> {
-    let start: Vec<Histogram> = bounds.iter().map(|b| Histogram::new(*b)).collect();
-    let lanes = forward::fold_chunks(
-        samples.len(),
-        forward::chunk_images(network),
-        vec![start; bounds::LANES],
-        progress,
-        |lane, range| {
-            let kept: Vec<bool> = range.clone().map(is_kept).collect();
-            forward::run(network, samples.range(range).to_real(network), kept.len(), &mut |event| {
-                if let Event::Tensor { id, values } = event {
-                    let images = values.chunks_exact(network.shape(id).elements());
-                    images.zip(&kept).filter(|(_, kept)| **kept).for_each(|(image, _)| lane[id.0].add(image));
-                }
-            });
-        },
-    )?;
-    let mut lanes = lanes.into_iter();
-    let mut all = lanes.next().unwrap_or_default();
-    for lane in lanes {
-        all.iter_mut().zip(&lane).for_each(|(histogram, part)| histogram.merge(part));
-    }
-    Ok(all)
-}
-
-/// The encoding at `bits` of tensors that share one.
-fn choose(members: &[&Histogram], bits: BitWidth, method: RangeMethod, candidates: usize) -> ActivationQuant {
-    let lo = members.iter().map(|h| f64::from(h.lo)).fold(0.0, f64::min);
-    let hi = members.iter().map(|h| f64::from(h.hi)).fold(0.0, f64::max);
-    let mut points: Vec<(f64, f64)> = members.iter().flat_map(|h| h.points()).collect();
+/// The encoding at `bits` of tensors that share one, whose values lie in `lo..=hi` and are `points` (mean value, count).
+fn choose(
+    mut points: Vec<(f64, f64)>,
+    (lo, hi): (f64, f64),
+    bits: BitWidth,
+    method: RangeMethod,
+    candidates: usize,
+) -> ActivationQuant {
     match method {
         RangeMethod::MinMax => ActivationQuant::from_range(lo, hi, bits),
         RangeMethod::Percentile(p) => {

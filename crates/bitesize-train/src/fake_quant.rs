@@ -305,13 +305,12 @@ impl<'a> FakeQuantModel<'a> {
     /// `progress` said so.
     pub fn forward(&self, samples: &Samples<'_>, progress: Progress<'_>) -> Result<Vec<u8>, TrainError> {
         samples.check(self.network)?;
-        let chunk = forward::chunk_images(self.network);
         let fold = |lane: &mut Vec<Vec<u8>>, range: Range<usize>| {
             let count = range.len();
             let input = input_codes(self.network, self.activations, &samples.range(range));
             lane.push(std::mem::take(&mut self.run(input, count, false)[self.network.output.0]));
         };
-        let lanes = forward::fold_chunks(samples.len(), chunk, vec![Vec::new(); LANES], progress, fold)?;
+        let lanes = forward::fold_chunks(self.network, samples.len(), vec![Vec::new(); LANES], progress, fold)?;
         let mut all = Vec::new();
         for_each_in_order(lanes, |part| all.extend_from_slice(&part));
         Ok(all)

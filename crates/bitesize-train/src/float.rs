@@ -28,10 +28,9 @@ impl<'a> FloatModel<'a> {
     /// `progress` said so.
     pub fn forward(&self, samples: &Samples<'_>, progress: Progress<'_>) -> Result<Vec<f32>, TrainError> {
         samples.check(self.network)?;
-        let chunk = forward::chunk_images(self.network);
         let lanes = forward::fold_chunks(
+            self.network,
             samples.len(),
-            chunk,
             vec![Vec::new(); LANES],
             progress,
             |lane: &mut Vec<Vec<f32>>, range| {
@@ -49,12 +48,11 @@ impl<'a> FloatModel<'a> {
     /// As [`Self::forward`].
     pub fn forward_tensors(&self, samples: &Samples<'_>) -> Result<Vec<Vec<f32>>, TrainError> {
         samples.check(self.network)?;
-        let chunk = forward::chunk_images(self.network);
         let empty = vec![Vec::new(); self.network.tensors.len()];
         let mut never = |_, _| std::ops::ControlFlow::Continue(());
         let lanes = forward::fold_chunks(
+            self.network,
             samples.len(),
-            chunk,
             vec![Vec::new(); LANES],
             &mut never,
             |lane: &mut Vec<Vec<Vec<f32>>>, range| {

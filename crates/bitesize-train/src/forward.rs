@@ -38,6 +38,21 @@ pub(crate) fn chunk_images(network: &Network) -> usize {
     (ELEMENTS / largest).clamp(1, 64)
 }
 
+/// How many chunks are computed at once: on small networks all lanes', on large ones as many as their activations allow. Which
+/// chunks go to which lane does not depend on it.
+fn chunks_together(network: &Network) -> usize {
+    const BYTES: usize = 512 << 20;
+    let last_uses = last_uses(network);
+    let mut alive = network.shape(network.input).elements();
+    let mut most = alive;
+    for (id, node) in network.iter() {
+        alive += network.shape(node.output).elements();
+        most = most.max(alive);
+        alive -= last_uses[id.0].iter().map(|tensor| network.shape(*tensor).elements()).sum::<usize>();
+    }
+    BYTES / (most * chunk_images(network) * size_of::<f32>())
+}
+
 /// Runs `network` on `count` images whose input tensor is `input`, telling `visit` what happens; returns the output.
 pub(crate) fn run(network: &Network, input: Vec<f32>, count: usize, visit: &mut dyn FnMut(Event<'_>)) -> Vec<f32> {
     let last_uses = last_uses(network);
@@ -64,23 +79,26 @@ pub(crate) fn run(network: &Network, input: Vec<f32>, count: usize, visit: &mut 
     std::mem::take(&mut tensors[network.output.0])
 }
 
-/// Hands the chunks of `count` images to `accumulators` in turn (chunk `k` to accumulator `k % len`), those of one
-/// round in parallel, and reports progress after each round.
+/// Hands the chunks of `count` images of `network` to `accumulators` in turn (chunk `k` to accumulator `k % len`), those of
+/// one round in parallel as far as memory allows, and reports progress after each round.
 pub(crate) fn fold_chunks<A: Send>(
+    network: &Network,
     count: usize,
-    chunk: usize,
     mut accumulators: Vec<A>,
     progress: Progress<'_>,
     fold: impl Fn(&mut A, Range<usize>) + Sync,
 ) -> Result<Vec<A>, TrainError> {
-    let lanes = accumulators.len();
+    let (lanes, chunk) = (accumulators.len(), chunk_images(network));
+    let together = chunks_together(network).clamp(1, lanes.max(1));
     for round in (0..count).step_by(chunk * lanes) {
-        accumulators.par_iter_mut().enumerate().for_each(|(lane, accumulator)| {
-            let start = round + lane * chunk;
-            if start < count {
-                fold(accumulator, start..(start + chunk).min(count));
-            }
-        });
+        for (part, accumulators) in accumulators.chunks_mut(together).enumerate() {
+            accumulators.par_iter_mut().enumerate().for_each(|(lane, accumulator)| {
+                let start = round + (part * together + lane) * chunk;
+                if start < count {
+                    fold(accumulator, start..(start + chunk).min(count));
+                }
+            });
+        }
         if progress((round + chunk * lanes).min(count), count).is_break() {
             return Err(TrainError::Stopped);
         }
@@ -107,7 +125,7 @@ pub(crate) fn sum_layers<A: Clone + Send>(
     progress: Progress<'_>,
     (add, merge): (impl Fn(&mut A, &Met<'_>) + Sync, impl Fn(&mut A, &A)),
 ) -> Result<Vec<Option<A>>, TrainError> {
-    let parts = fold_chunks(samples.len(), chunk_images(network), vec![start; lanes], progress, |part, range| {
+    let parts = fold_chunks(network, samples.len(), vec![start; lanes], progress, |part, range| {
         let values = samples.range(range.clone()).to_real(network);
         run(network, values, range.len(), &mut |event| {
             if let Event::Layer { node, input, sums } = event

@@ -57,14 +57,49 @@ pub fn open(path: &Path) -> io::Result<(File, u64)> {
     Ok((file, metadata.len()))
 }
 
+/// Refuses a file of `size` bytes where `limit` are allowed.
+///
+/// # Errors
+/// A sentence: both sizes.
+fn check_size(size: u64, limit: u64) -> io::Result<()> {
+    if size <= limit {
+        return Ok(());
+    }
+    let problem = format!("it has {size} bytes, more than the {limit} that such a file may have");
+    Err(io::Error::new(ErrorKind::FileTooLarge, problem))
+}
+
 fn read_whole(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let (file, size) = open(path)?;
-    if size > limit {
-        let problem = format!("it has {size} bytes, more than the {limit} that such a file may have");
-        return Err(io::Error::new(ErrorKind::FileTooLarge, problem));
-    }
+    check_size(size, limit)?;
     let mut bytes = Vec::with_capacity(size as usize);
     file.take(size).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// As [`open`], where all that the file holds is going to be read.
+///
+/// # Errors
+/// As [`open`]; more than [`MAX_BYTES`].
+pub fn open_whole(path: &Path) -> io::Result<(File, u64)> {
+    let (file, size) = open(path)?;
+    check_size(size, MAX_BYTES)?;
+    Ok((file, size))
+}
+
+/// `length` bytes of `from`, which holds about as many: room is made as they arrive, so that a promise takes nothing.
+///
+/// # Errors
+/// It ends before, or cannot be read.
+pub(crate) fn read_exactly(from: &mut impl io::Read, length: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(length).read_to_end(&mut bytes)?;
+    if (bytes.len() as u64) < length {
+        return Err(io::Error::new(
+            ErrorKind::UnexpectedEof,
+            format!("it ends {} bytes early", length - bytes.len() as u64),
+        ));
+    }
     Ok(bytes)
 }
 
@@ -88,10 +123,11 @@ pub fn read_text(path: &Path) -> io::Result<String> {
 /// The bytes of the regular file `path` from `offset` on, at most `length` of them: fewer where the file ends before.
 ///
 /// # Errors
-/// As [`open`].
+/// As [`open`]; more than [`MAX_BYTES`] of them.
 pub fn read_part(path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>> {
     let (mut file, size) = open(path)?;
     let length = size.saturating_sub(offset).min(length as u64);
+    check_size(length, MAX_BYTES)?;
     file.seek(SeekFrom::Start(offset.min(size)))?;
     let mut bytes = Vec::with_capacity(length as usize);
     file.take(length).read_to_end(&mut bytes)?;
@@ -128,6 +164,9 @@ mod tests {
         assert_eq!(read_text(&path).unwrap_err().kind(), ErrorKind::FileTooLarge);
         File::create(&path).unwrap().set_len(MAX_BYTES + 1).unwrap();
         assert_eq!(read(&path).unwrap_err().kind(), ErrorKind::FileTooLarge);
+        assert_eq!(open_whole(&path).unwrap_err().kind(), ErrorKind::FileTooLarge);
+        assert_eq!(read_part(&path, 0, usize::MAX).unwrap_err().kind(), ErrorKind::FileTooLarge);
+        assert_eq!(read_part(&path, MAX_BYTES, usize::MAX).unwrap(), [0]);
     }
 
     #[cfg(unix)]

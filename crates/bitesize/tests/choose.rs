@@ -92,7 +92,7 @@ fn a_policy_that_cannot_be_quantized_does_not_end_the_run() {
     let calibration = calibrate(&network, &batch, &CalibrationSettings::default(), &monitor).unwrap();
     let quantizer = &Quantizer::prepare_all(&network, &batch, calibration, &monitor).unwrap();
     let problem = Problem::new(&network, &space, &core, Budget::of(1 << 20, 1 << 20));
-    let held_out = &HeldOut::of(&network, OBJECTIVE, &batch, &monitor).unwrap();
+    let held_out = &HeldOut::of(&network, OBJECTIVE, batch.clone(), &monitor).unwrap();
     let judge = FinalJudge { quantizer, held_out, reward: RewardKind::Accuracy, monitor: &monitor };
 
     let winner = hold(judge, &problem, Strategy::Rules, 1, None);
@@ -144,7 +144,7 @@ fn time_that_is_up_leaves_what_one_evaluation_found() {
     let codes = at_4.output_codes(&batch, None, &monitor).unwrap();
     batch.labels = Labels::Classes(codes.chunks_exact(CHANNELS).map(bitesize_integer::top1).collect());
 
-    let held_out = &HeldOut::of(&network, OBJECTIVE, &batch, &monitor).unwrap();
+    let held_out = &HeldOut::of(&network, OBJECTIVE, batch.clone(), &monitor).unwrap();
     let share = held_out.score(&at_8, None, &monitor).unwrap().accuracy;
     assert!(share.is_some_and(|share| share < 1.0), "both widths classify alike");
     let judge = FinalJudge { quantizer: &quantizer, held_out, reward: RewardKind::Accuracy, monitor: &monitor };

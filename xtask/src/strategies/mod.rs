@@ -85,7 +85,7 @@ impl<'a> Prepared<'a> {
     fn of(subject: &'a Subject) -> Result<Self, Failure> {
         let (network, monitor) = (&subject.model.network, Monitor::unobserved());
         let calibration = calibrate(network, &subject.calibration, &CalibrationSettings::default(), &monitor)?;
-        let held_out = HeldOut::of(network, subject.objective(), &subject.reward, &monitor)?;
+        let held_out = HeldOut::of(network, subject.objective(), subject.reward.clone(), &monitor)?;
         Ok(Self { subject, held_out, monitor, calibration })
     }
 

@@ -18,8 +18,9 @@
 //! it depends on anything but the buffers.
 //!
 //! A buffer is held against those that it meets in time only, which [`Intervals`] finds, so that an order takes time by
-//! the pairs that meet and not by all pairs. Steps 3 and 4 end early after [`VISITS`] such pairs: where hundreds of
-//! buffers are alive together, an order has as many pairs as a small network's whole planning.
+//! the pairs that meet and not by all pairs. Nothing more is tried after [`VISITS`] such pairs: where hundreds of
+//! buffers are alive together, an order has as many pairs as a small network's whole planning; where thousands are, the first
+//! order is the last.
 
 use super::intervals::Intervals;
 use std::cmp::Reverse;
@@ -30,9 +31,12 @@ const TRIALS: usize = 10_000;
 /// Changes of order tried where all else does not reach the lower bound.
 const ROUNDS: usize = 200;
 
-/// Pairs of buffers that meet looked at before the search beyond the fixed orders ends: DenseNet-121, whose blocks keep up
+/// Pairs of buffers that meet looked at before no other order is tried: DenseNet-121, whose blocks keep up
 /// to 60 buffers alive together, needs half of it for all its [`ROUNDS`].
 const VISITS: usize = 8_000_000;
+
+/// Buffers are crowded where more than one in so many pairs of them meet.
+const CROWDED: usize = 8;
 
 /// A buffer that must not overlap any other alive at the same step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +148,8 @@ struct Placed {
 struct Planner<'a> {
     buffers: &'a [Buffer],
     index: Intervals,
+    /// Whether buffers meet so many others that looking at all is quicker than finding those.
+    is_crowded: bool,
     /// Bytes alive at each step.
     alive: Vec<usize>,
 }
@@ -154,7 +160,9 @@ impl<'a> Planner<'a> {
         let index = Intervals::of(buffers.iter().map(|buffer| (buffer.first, buffer.last)));
         let alive = alive_bytes(buffers, buffers.iter().map(|b| b.last + 1).max().unwrap_or(0));
         let lower_bound = alive.iter().copied().max().unwrap_or(0);
-        (Self { buffers, index, alive }, lower_bound)
+        let pairs: usize = buffers.iter().map(|buffer| index.count_meeting(buffer.first, buffer.last)).sum();
+        let is_crowded = pairs > buffers.len() * buffers.len() / CROWDED;
+        (Self { buffers, index, is_crowded, alive }, lower_bound)
     }
 
     /// The best plan found, or the first whose arena is at most `enough`, which is at least `lower_bound`; and the visits.
@@ -166,12 +174,12 @@ impl<'a> Planner<'a> {
             if best.as_ref().is_none_or(|best| placed.arena < best.arena) {
                 best = Some(placed);
             }
-            if best.as_ref().is_some_and(|best| best.arena <= enough) {
+            if visits > VISITS || best.as_ref().is_some_and(|best| best.arena <= enough) {
                 break;
             }
         }
         let mut best = best.expect("there is at least one order");
-        if best.arena > enough {
+        if best.arena > enough && visits <= VISITS {
             match self.pack(lower_bound, &mut visits) {
                 Some(offsets) => best = Placed { arena: lower_bound, offsets, ..best },
                 None => self.improve(&mut best, enough, &mut visits),
@@ -191,6 +199,9 @@ impl<'a> Planner<'a> {
 
     /// Places buffers in `order`, each at the lowest offset that no buffer placed before and alive with it covers.
     fn in_order(&self, order: Vec<usize>, visits: &mut usize) -> Placed {
+        if self.is_crowded {
+            return self.in_order_crowded(order, visits);
+        }
         let mut offsets = vec![0; self.buffers.len()];
         let mut places = vec![usize::MAX; self.buffers.len()];
         // Offset, place in the order (of empty buffers at one offset the first goes before), end.
@@ -212,6 +223,33 @@ impl<'a> Planner<'a> {
             }
             (offsets[i], places[i]) = (offset, place);
             arena = arena.max(offset + bytes);
+        }
+        Placed { order, arena, offsets }
+    }
+
+    /// As [`Self::in_order`], with the buffers placed so far kept by their offsets.
+    fn in_order_crowded(&self, order: Vec<usize>, visits: &mut usize) -> Placed {
+        let mut offsets = vec![0; self.buffers.len()];
+        // Offset and buffer, ascending; of those at one offset the first placed goes before.
+        let mut placed: Vec<(usize, Buffer)> = Vec::with_capacity(order.len());
+        let mut arena = 0;
+        for &i in &order {
+            let buffer = self.buffers[i];
+            let (mut offset, mut is_found, mut met) = (0, false, 0);
+            for &(start, other) in &placed {
+                if other.first > buffer.last || buffer.first > other.last {
+                    continue;
+                }
+                met += 1;
+                is_found |= offset + buffer.bytes <= start;
+                if !is_found {
+                    offset = offset.max(start + other.bytes);
+                }
+            }
+            *visits += 1 + met;
+            offsets[i] = offset;
+            placed.insert(placed.partition_point(|(start, _)| *start <= offset), (offset, buffer));
+            arena = arena.max(offset + buffer.bytes);
         }
         Placed { order, arena, offsets }
     }
@@ -449,6 +487,11 @@ mod tests {
             for order in Order::ALL {
                 let placed = planner.in_order(planner.order(order), &mut 0);
                 prop_assert_eq!(&placed.offsets, &held_against_all(&buffers, &placed.order));
+                // Both ways, whichever is taken.
+                let (mut sparse, mut crowded) = (0, 0);
+                let one = Planner { is_crowded: false, ..Planner::of(&buffers).0 }.in_order(placed.order.clone(), &mut sparse);
+                let other = planner.in_order_crowded(placed.order.clone(), &mut crowded);
+                prop_assert_eq!((one.offsets, sparse), (other.offsets, crowded));
             }
         }
 

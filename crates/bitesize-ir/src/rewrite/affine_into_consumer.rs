@@ -4,27 +4,28 @@
 //! is exact with padding too.
 
 use super::edit;
+use super::graph::Graph;
 use super::rule::Outcome;
-use crate::network::{Network, NodeId};
+use crate::network::NodeId;
 use crate::op::{ChannelAffine, Op};
 use crate::requantize::WeightLayout;
 use crate::shape::Pads;
 
-pub(super) fn at(network: &mut Network, id: NodeId) -> Outcome {
-    let Op::ChannelAffine(affine) = &network.node(id).op else { return Outcome::NoMatch };
+pub(super) fn at(graph: &mut Graph, id: NodeId) -> Outcome {
+    let Op::ChannelAffine(affine) = &graph.node(id).op else { return Outcome::NoMatch };
     let affine = affine.clone();
-    let output = network.node(id).output;
+    let output = graph.node(id).output;
     if !affine.clamp.is_none() {
         return Outcome::Refused("it clamps its output".into());
     }
-    if output == network.output {
+    if output == graph.output() {
         return Outcome::Refused("its output is the network's output".into());
     }
     let shifts = affine.shift.iter().any(|s| *s != 0.0);
-    let consumers = network.consumers(output);
+    let consumers = graph.readers(output).collect::<Vec<_>>();
     let mut folded = Vec::new();
     for consumer in &consumers {
-        let consumer = network.node(*consumer);
+        let consumer = graph.node(*consumer);
         if consumer.op.parameters().is_none() {
             return Outcome::Refused(format!("`{}` after it is {} without weights", consumer.name, consumer.op.name()));
         }
@@ -38,11 +39,11 @@ pub(super) fn at(network: &mut Network, id: NodeId) -> Outcome {
             }
         }
     }
-    let names: Vec<String> = consumers.iter().map(|c| format!("`{}`", network.node(*c).name)).collect();
+    let names: Vec<String> = consumers.iter().map(|c| format!("`{}`", graph.node(*c).name)).collect();
     for (consumer, op) in consumers.into_iter().zip(folded) {
-        network.nodes[consumer.0].op = op;
+        *graph.op_mut(consumer) = op;
     }
-    edit::bypass(network, id);
+    graph.bypass(id);
     Outcome::Applied(format!("into {}", names.join(", ")))
 }
 

@@ -3,16 +3,17 @@
 //! Exact for factors of either sign, as long as nothing clamps in between and nobody else reads the layer's output.
 
 use super::edit;
+use super::graph::Graph;
 use super::rule::Outcome;
-use crate::network::{Network, NodeId};
+use crate::network::NodeId;
 use crate::op::Op;
 use crate::requantize::WeightLayout;
 
-pub(super) fn at(network: &mut Network, id: NodeId) -> Outcome {
-    let Op::ChannelAffine(affine) = &network.node(id).op else { return Outcome::NoMatch };
+pub(super) fn at(graph: &mut Graph, id: NodeId) -> Outcome {
+    let Op::ChannelAffine(affine) = &graph.node(id).op else { return Outcome::NoMatch };
     let affine = affine.clone();
-    let tensor = network.node(id).inputs[0];
-    if let Some(producer) = network.producer(tensor).map(|p| network.node(p)) {
+    let tensor = graph.node(id).inputs[0];
+    if let Some(producer) = graph.producer(tensor).map(|p| graph.node(p)) {
         if producer.op.parameters().is_none() {
             return Outcome::Refused(format!(
                 "`{}` before it is {} without weights",
@@ -24,11 +25,11 @@ pub(super) fn at(network: &mut Network, id: NodeId) -> Outcome {
             return Outcome::Refused(format!("`{}` before it clamps its output", producer.name));
         }
     }
-    let producer = match edit::sole_producer(network, id) {
+    let producer = match graph.sole_producer(id) {
         Ok(producer) => producer,
         Err(reason) => return Outcome::Refused(reason),
     };
-    let mut op = network.node(producer).op.clone();
+    let mut op = graph.node(producer).op.clone();
     let layout = WeightLayout::of(&op).expect("an operator with parameters has a weight layout");
     let (weights, bias) = op.parameters_mut().expect("checked above");
     for (index, weight) in weights.iter_mut().enumerate() {
@@ -43,8 +44,8 @@ pub(super) fn at(network: &mut Network, id: NodeId) -> Outcome {
     if let Some(clamp) = op.clamp_mut() {
         *clamp = affine.clamp;
     }
-    let done = Outcome::Applied(format!("into `{}`", network.node(producer).name));
-    network.nodes[producer.0].op = op;
-    edit::merge_into_producer(network, producer, id);
+    let done = Outcome::Applied(format!("into `{}`", graph.node(producer).name));
+    *graph.op_mut(producer) = op;
+    graph.merge_into_producer(producer, id);
     done
 }

@@ -1,18 +1,17 @@
 //! Removes what changes nothing: a clamp whose input lies within its bounds, a pad of nothing, a 1x1 pool, the
 //! flattening of a vector, an affine map of factor 1 and summand 0.
 
-use super::edit;
-use super::ranges;
+use super::graph::Graph;
 use super::rule::Outcome;
-use crate::network::{Network, NodeId};
+use crate::network::NodeId;
 use crate::op::{Clamp, Op};
 use crate::shape::Pads;
 
-pub(super) fn at(network: &mut Network, id: NodeId) -> Outcome {
-    let node = network.node(id);
+pub(super) fn at(graph: &mut Graph, id: NodeId) -> Outcome {
+    let node = graph.node(id);
     let what = match &node.op {
         Op::Clamp(clamp) => {
-            let range = ranges::before(network, id)[node.inputs[0].0];
+            let range = graph.range_before(id, node.inputs[0]);
             if range.lo < clamp.lo || range.hi > clamp.hi {
                 return Outcome::NoMatch;
             }
@@ -21,7 +20,7 @@ pub(super) fn at(network: &mut Network, id: NodeId) -> Outcome {
         Op::Pad(pads) if *pads == Pads::default() => "a pad of nothing".into(),
         Op::MaxPool(window) if window.is_pointwise() => "a 1x1 pool".into(),
         Op::AveragePool(op) if op.window.is_pointwise() && op.clamp.is_none() => "a 1x1 pool".into(),
-        Op::Flatten(_) if network.shape(node.inputs[0]).pixels() == 1 => "its input is a vector".into(),
+        Op::Flatten(_) if graph.shape(node.inputs[0]).pixels() == 1 => "its input is a vector".into(),
         Op::ChannelAffine(op)
             if op.clamp.is_none() && op.scale.iter().all(|s| *s == 1.0) && op.shift.iter().all(|s| *s == 0.0) =>
         {
@@ -29,10 +28,10 @@ pub(super) fn at(network: &mut Network, id: NodeId) -> Outcome {
         }
         _ => return Outcome::NoMatch,
     };
-    if node.output == network.output && node.inputs[0] == network.input {
+    if node.output == graph.output() && node.inputs[0] == graph.input() {
         return Outcome::Refused("nothing would be left between the network's input and output".into());
     }
-    edit::bypass(network, id);
+    graph.bypass(id);
     Outcome::Applied(what)
 }
 

@@ -1,41 +1,6 @@
-//! The few edits that rewrites are made of, and the questions they ask first.
+//! Edits of a whole network, each in time that grows with it; rewrites make theirs by [`super::graph::Graph`].
 
 use crate::network::{Network, Node, NodeId, Tensor, TensorId};
-
-/// The node that makes the (first) input of `id`, provided that nobody else reads that input.
-///
-/// # Errors
-/// Why there is no such node.
-pub(super) fn sole_producer(network: &Network, id: NodeId) -> Result<NodeId, String> {
-    let tensor = network.node(id).inputs[0];
-    let name = &network.tensor(tensor).name;
-    let Some(producer) = network.producer(tensor) else {
-        return Err(format!("`{name}` is the network's input"));
-    };
-    only_reader(network, tensor, id)?;
-    Ok(producer)
-}
-
-/// Checks that `id` is the only one that reads `tensor`, the network's caller included.
-///
-/// # Errors
-/// Who else reads it.
-pub(super) fn only_reader(network: &Network, tensor: TensorId, id: NodeId) -> Result<(), String> {
-    let name = &network.tensor(tensor).name;
-    if tensor == network.output {
-        return Err(format!("`{name}` is the network's output too"));
-    }
-    match network.consumers(tensor).into_iter().find(|other| *other != id) {
-        Some(other) => Err(format!("`{}` reads `{name}` too", network.node(other).name)),
-        None => Ok(()),
-    }
-}
-
-/// Makes `producer` write what `id` wrote, and removes `id`.
-pub(super) fn merge_into_producer(network: &mut Network, producer: NodeId, id: NodeId) {
-    network.nodes[producer.0].output = network.node(id).output;
-    network.nodes.remove(id.0);
-}
 
 /// Removes `id`, whose output equals its first input: readers of the output read the input.
 pub(super) fn bypass(network: &mut Network, id: NodeId) {

@@ -1,15 +1,15 @@
 //! Padding before a window becomes the window's own padding; pads in a row become one.
 
-use super::ranges;
+use super::graph::Graph;
 use super::rule::Outcome;
-use crate::network::{Network, NodeId};
+use crate::network::NodeId;
 use crate::op::{AveragePool, Op};
 use crate::shape::{Pads, Shape, Window};
 
 /// Tried at the reader of the pad: each reader of one takes it for itself.
-pub(super) fn at(network: &mut Network, id: NodeId) -> Outcome {
-    let node = network.node(id);
-    let Some(producer) = network.producer(node.inputs[0]).map(|p| network.node(p)) else { return Outcome::NoMatch };
+pub(super) fn at(graph: &mut Graph, id: NodeId) -> Outcome {
+    let node = graph.node(id);
+    let Some(producer) = graph.producer(node.inputs[0]).map(|p| graph.node(p)) else { return Outcome::NoMatch };
     let Op::Pad(added) = producer.op else { return Outcome::NoMatch };
     let source = producer.inputs[0];
     let name = &producer.name;
@@ -25,19 +25,18 @@ pub(super) fn at(network: &mut Network, id: NodeId) -> Outcome {
             op.window.pads = sum(op.window.pads, added);
             Ok(Op::DepthwiseConv2d(op))
         }
-        Op::AveragePool(op) => into_average(*op, added, network.shape(source)),
+        Op::AveragePool(op) => into_average(*op, added, graph.shape(source)),
         Op::MaxPool(window) => {
-            let lowest = ranges::before(network, id)[source.0].lo;
-            into_max(*window, added, lowest, network.shape(source)).map(Op::MaxPool)
+            let lowest = graph.range_before(id, source).lo;
+            into_max(*window, added, lowest, graph.shape(source)).map(Op::MaxPool)
         }
         op => Err(format!("{} has no padding to put `{name}` into", op.name())),
     };
     match folded {
         Ok(op) => {
             let done = Outcome::Applied(format!("takes `{name}`"));
-            let node = &mut network.nodes[id.0];
-            node.op = op;
-            node.inputs[0] = source;
+            *graph.op_mut(id) = op;
+            graph.read_instead(id, source);
             done
         }
         Err(reason) => Outcome::Refused(reason),

@@ -1,19 +1,20 @@
 //! Two affine maps in a row become one.
 
 use super::edit;
+use super::graph::Graph;
 use super::rule::Outcome;
-use crate::network::{Network, NodeId};
+use crate::network::NodeId;
 use crate::op::{ChannelAffine, Op};
 
-pub(super) fn at(network: &mut Network, id: NodeId) -> Outcome {
-    let Op::ChannelAffine(second) = &network.node(id).op else { return Outcome::NoMatch };
-    let Some(producer) = network.producer(network.node(id).inputs[0]) else { return Outcome::NoMatch };
-    let Op::ChannelAffine(first) = &network.node(producer).op else { return Outcome::NoMatch };
-    let name = &network.node(producer).name;
+pub(super) fn at(graph: &mut Graph, id: NodeId) -> Outcome {
+    let Op::ChannelAffine(second) = &graph.node(id).op else { return Outcome::NoMatch };
+    let Some(producer) = graph.producer(graph.node(id).inputs[0]) else { return Outcome::NoMatch };
+    let Op::ChannelAffine(first) = &graph.node(producer).op else { return Outcome::NoMatch };
+    let name = &graph.node(producer).name;
     if !first.clamp.is_none() {
         return Outcome::Refused(format!("`{name}` before it clamps its output"));
     }
-    if let Err(reason) = edit::sole_producer(network, id) {
+    if let Err(reason) = graph.sole_producer(id) {
         return Outcome::Refused(reason);
     }
     let merge = |c: usize| {
@@ -27,7 +28,7 @@ pub(super) fn at(network: &mut Network, id: NodeId) -> Outcome {
     }
     let done = Outcome::Applied(format!("into `{name}`"));
     let merged = ChannelAffine { scale, shift, clamp: second.clamp };
-    network.nodes[producer.0].op = Op::ChannelAffine(merged);
-    edit::merge_into_producer(network, producer, id);
+    *graph.op_mut(producer) = Op::ChannelAffine(merged);
+    graph.merge_into_producer(producer, id);
     done
 }

@@ -14,6 +14,7 @@ mod drop_identity;
 mod edit;
 mod fold_pad;
 mod fuse_clamp;
+mod graph;
 mod log;
 mod merge_affines;
 mod normalization;
@@ -22,6 +23,7 @@ mod rule;
 #[cfg(test)]
 mod tests;
 
+pub use graph::Graph;
 pub use log::{LogEntry, RewriteLog};
 pub use normalization::{Normalization, NormalizationError, fold_normalization};
 pub use rule::{Outcome, Rewrite};
@@ -57,7 +59,11 @@ pub fn rewrite_with(mut network: Network, rewrites: &[Rewrite]) -> Result<(Netwo
     let mut events = Events::default();
     network.compact();
     network.validate()?;
-    while let Some(changed_by) = rewrites.iter().find(|rewrite| sweep(&mut network, rewrite, &mut events)) {
+    loop {
+        let mut graph = Graph::of(network);
+        let changed_by = rewrites.iter().find(|rewrite| sweep(&mut graph, rewrite, &mut events));
+        network = graph.finish();
+        let Some(changed_by) = changed_by else { break };
         network.validate().map_err(|error| InvalidNetwork {
             problem: format!("after the rewrite {}: {}", changed_by.name, error.problem),
             ..error
@@ -66,22 +72,29 @@ pub fn rewrite_with(mut network: Network, rewrites: &[Rewrite]) -> Result<(Netwo
     Ok((network, events.into_log()))
 }
 
-/// Tries `rewrite` at every node in order; whether anything changed.
-fn sweep(network: &mut Network, rewrite: &Rewrite, events: &mut Events) -> bool {
+/// Tries `rewrite` at every node in order; whether anything changed. After a change that removed nodes up to the one it was tried
+/// at, as many behind it are passed over: the next sweep sees them.
+fn sweep(graph: &mut Graph, rewrite: &Rewrite, events: &mut Events) -> bool {
     let mut changed = false;
-    let mut at = 0;
-    while at < network.nodes.len() {
-        let name = network.nodes[at].name.clone();
-        match (rewrite.at)(network, NodeId(at)) {
+    let mut pass_over = 0;
+    for at in (0..graph.places()).map(NodeId) {
+        if !graph.is_live(at) {
+            continue;
+        }
+        if pass_over > 0 {
+            pass_over -= 1;
+            continue;
+        }
+        let name = graph.node(at).name.clone();
+        match (rewrite.at)(graph, at) {
             Outcome::NoMatch => {}
             Outcome::Refused(reason) => events.record(rewrite.name, name, false, reason),
             Outcome::Applied(what) => {
                 events.record(rewrite.name, name, true, what);
-                network.compact();
+                pass_over = graph.take_removed().iter().filter(|removed| **removed <= at).count();
                 changed = true;
             }
         }
-        at += 1;
     }
     changed
 }

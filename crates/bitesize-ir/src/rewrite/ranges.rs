@@ -1,10 +1,10 @@
 //! Bounds on the values of every tensor that follow from the operators alone.
 
-use crate::network::{InputEncoding, Network, NodeId};
+use crate::network::{InputEncoding, Network};
 use crate::op::{Clamp, Op};
 
-/// For each tensor that is written before `id` the bounds that hold for every input. An average in single precision may pass them by a rounding.
-pub(super) fn before(network: &Network, id: NodeId) -> Vec<Clamp> {
+/// For each tensor the bounds that hold before any node is looked at: none, but for an input of pixels.
+pub(super) fn of_inputs(network: &Network) -> Vec<Clamp> {
     let mut ranges = vec![Clamp::NONE; network.tensors.len()];
     if let InputEncoding::Pixels { offset } = &network.input_encoding {
         let bound = |pixel: f64, pick: fn(f64, f64) -> f64| offset.iter().map(|o| pixel - o).reduce(pick);
@@ -13,16 +13,11 @@ pub(super) fn before(network: &Network, id: NodeId) -> Vec<Clamp> {
             ranges[network.input.0] = Clamp { lo: lo as f32 - 1.0, hi: hi as f32 + 1.0 };
         }
     }
-    for node in &network.nodes[..id.0] {
-        let first = ranges[node.inputs[0].0];
-        let inputs = node.inputs.iter().map(|id| ranges[id.0]);
-        ranges[node.output.0] = after(&node.op, first, inputs);
-    }
     ranges
 }
 
 /// The bounds after `op` over `inputs`, of which `first` is the first.
-fn after(op: &Op, first: Clamp, inputs: impl Iterator<Item = Clamp>) -> Clamp {
+pub(super) fn after(op: &Op, first: Clamp, inputs: impl Iterator<Item = Clamp>) -> Clamp {
     let with_zero = |range: Clamp| Clamp { lo: range.lo.min(0.0), hi: range.hi.max(0.0) };
     match op {
         Op::Conv2d(_) | Op::DepthwiseConv2d(_) | Op::FullyConnected(_) | Op::ChannelAffine(_) => op.clamp(),

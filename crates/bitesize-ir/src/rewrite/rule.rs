@@ -1,14 +1,15 @@
 //! What a rewrite is, and what it answers.
 
-use crate::network::{Network, NodeId};
+use super::graph::Graph;
+use crate::network::NodeId;
 
 /// A named change, tried at one node at a time.
 #[derive(Clone, Copy, Debug)]
 pub struct Rewrite {
     /// As the log names it.
     pub name: &'static str,
-    /// Tries it at a node. It may add and remove nodes, and leave some that nobody reads.
-    pub at: fn(&mut Network, NodeId) -> Outcome,
+    /// Tries it at a node. It may change and remove nodes.
+    pub at: fn(&mut Graph, NodeId) -> Outcome,
 }
 
 /// What became of a rewrite at one node.

@@ -8,47 +8,63 @@ use bitesize_ir::Network;
 /// Parts of the samples that are looked at in parallel at most. A constant, so that the machine decides nothing.
 pub(super) const LANES: usize = 8;
 
-/// What a lane found of one sample in one tensor.
-#[derive(Clone, Copy)]
+/// What a lane found in one tensor.
+#[derive(Clone, Default)]
 struct Seen {
-    sample: usize,
-    bounds: (f32, f32),
-    /// Whether all values are.
-    finite: bool,
+    /// Of each of the lane's samples, in their order.
+    bounds: Vec<(f32, f32)>,
+    /// The first of them with a value that is not finite.
+    not_finite: Option<usize>,
 }
 
-/// For each tensor the least and the greatest value of each sample.
+/// For each tensor the least and the greatest value of each sample: 8 bytes a tensor and sample, twice while they are merged.
 pub(super) fn of_samples(
     network: &Network,
     samples: &Samples<'_>,
     progress: Progress<'_>,
 ) -> Result<Vec<Vec<(f32, f32)>>, TrainError> {
     let tensors = network.tensors.len();
-    let start: Vec<Vec<Seen>> = vec![Vec::new(); tensors];
+    let chunk = forward::chunk_images(network);
     let lanes = forward::fold_chunks(
+        network,
         samples.len(),
-        forward::chunk_images(network),
-        vec![start; LANES],
+        vec![vec![Seen::default(); tensors]; LANES],
         progress,
         |lane, range| {
             let count = range.len();
             forward::run(network, samples.range(range.clone()).to_real(network), count, &mut |event| {
                 if let Event::Tensor { id, values } = event {
+                    let seen = &mut lane[id.0];
+                    if seen.bounds.is_empty() {
+                        seen.bounds.reserve_exact(samples.len().div_ceil(chunk).div_ceil(LANES) * chunk);
+                    }
                     for (sample, image) in range.clone().zip(values.chunks_exact(network.shape(id).elements())) {
                         let (bounds, finite) = of_values(image);
-                        lane[id.0].push(Seen { sample, bounds, finite });
+                        seen.bounds.push(bounds);
+                        if !finite && seen.not_finite.is_none() {
+                            seen.not_finite = Some(sample);
+                        }
                     }
                 }
             });
         },
     )?;
-    let mut all = vec![vec![(0.0, 0.0); samples.len()]; tensors];
-    for (t, all) in all.iter_mut().enumerate() {
-        let seen = || lanes.iter().flat_map(|lane| &lane[t]);
-        if let Some(sample) = seen().filter(|seen| !seen.finite).map(|seen| seen.sample).min() {
-            return Err(TrainError::NotFinite { tensor: network.tensors[t].name.clone(), sample });
+    for (t, tensor) in network.tensors.iter().enumerate() {
+        if let Some(sample) = lanes.iter().filter_map(|lane| lane[t].not_finite).min() {
+            return Err(TrainError::NotFinite { tensor: tensor.name.clone(), sample });
         }
-        seen().for_each(|seen| all[seen.sample] = seen.bounds);
+    }
+    let mut lanes: Vec<_> = lanes.into_iter().map(Vec::into_iter).collect();
+    let mut all = Vec::with_capacity(tensors);
+    for _ in 0..tensors {
+        let parts: Vec<Seen> = lanes.iter_mut().filter_map(Iterator::next).collect();
+        // Chunk `k` went to lane `k % LANES`.
+        let mut parts: Vec<_> = parts.iter().map(|seen| seen.bounds.chunks(chunk)).collect();
+        let mut bounds = Vec::with_capacity(samples.len());
+        for k in 0..samples.len().div_ceil(chunk) {
+            bounds.extend_from_slice(parts[k % LANES].next().unwrap_or_default());
+        }
+        all.push(bounds);
     }
     Ok(all)
 }
@@ -63,20 +79,14 @@ pub(super) fn of_output_channels(
     let shape = network.shape(network.output);
     let none = vec![(f32::INFINITY, f32::NEG_INFINITY); shape.c];
     let widen = |all: &mut (f32, f32), (lo, hi): (f32, f32)| *all = (all.0.min(lo), all.1.max(hi));
-    let lanes = forward::fold_chunks(
-        samples.len(),
-        forward::chunk_images(network),
-        vec![none.clone(); LANES],
-        progress,
-        |lane, range| {
-            let values = samples.range(range.clone()).to_real(network);
-            let output = forward::run(network, values, range.len(), &mut |_| {});
-            let kept = range.zip(output.chunks_exact(shape.elements())).filter(|(sample, _)| is_kept(*sample));
-            for pixel in kept.flat_map(|(_, image)| image.chunks_exact(shape.c)) {
-                lane.iter_mut().zip(pixel).for_each(|(all, value)| widen(all, (*value, *value)));
-            }
-        },
-    )?;
+    let lanes = forward::fold_chunks(network, samples.len(), vec![none.clone(); LANES], progress, |lane, range| {
+        let values = samples.range(range.clone()).to_real(network);
+        let output = forward::run(network, values, range.len(), &mut |_| {});
+        let kept = range.zip(output.chunks_exact(shape.elements())).filter(|(sample, _)| is_kept(*sample));
+        for pixel in kept.flat_map(|(_, image)| image.chunks_exact(shape.c)) {
+            lane.iter_mut().zip(pixel).for_each(|(all, value)| widen(all, (*value, *value)));
+        }
+    })?;
     let mut all = none;
     lanes.iter().for_each(|lane| all.iter_mut().zip(lane).for_each(|(all, part)| widen(all, *part)));
     Ok(all)

@@ -49,6 +49,7 @@ impl<'a> Calibrated<'a> {
             opened.refuse_other_inputs(Stage::Calibrated, &made_from)?;
         }
         monitor.checkpoint()?;
+        opened.held_shares()?.warn_of_calibration(opened.split()?.calibration.len(), monitor);
         let samples = opened.calibration_samples(usize::MAX)?;
         let is_kept = kept.is_some();
         let calibration = match kept {

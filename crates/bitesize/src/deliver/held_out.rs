@@ -48,18 +48,20 @@ impl HeldOut {
     /// # Errors
     /// As [`Self::of`]; samples that cannot be read.
     pub fn of_run(opened: &Opened) -> anyhow::Result<Self> {
-        let batch = opened.train()?.load(&opened.split()?.reward)?;
-        let held_out = Self::of(&opened.inputs.model.network, opened.inputs.objective, &batch, opened.monitor)?;
+        let reward = opened.split()?.reward;
+        opened.held_shares()?.warn_of_reward(reward.len(), opened.monitor);
+        let batch = opened.train()?.load(&reward)?;
+        let held_out = Self::of(&opened.inputs.model.network, opened.inputs.objective, batch, opened.monitor)?;
         match held_out.float.as_ref().and_then(Measured::first) {
             Some((metric, value)) => opened.monitor.note(format_args!(
                 "float {} on {} held-out training samples: {}",
                 metric.title(),
-                batch.len(),
+                held_out.batch.len(),
                 metric.shown(Some(value))
             )),
             None => opened.monitor.note(format_args!(
                 "{} held-out training samples without labels: policies are judged by how near they come to the float network",
-                batch.len()
+                held_out.batch.len()
             )),
         }
         guessing::warn_of_float(held_out.float.as_ref(), opened);
@@ -70,8 +72,8 @@ impl HeldOut {
     ///
     /// # Errors
     /// [`Interrupted`]; samples that the network does not take.
-    pub fn of(network: &Network, objective: Objective, batch: &Batch, monitor: &Monitor) -> anyhow::Result<Self> {
-        let outputs = float_outputs(network, batch, monitor)?;
+    pub fn of(network: &Network, objective: Objective, batch: Batch, monitor: &Monitor) -> anyhow::Result<Self> {
+        let outputs = float_outputs(network, &batch, monitor)?;
         let n = objective.shape.elements();
         let mut meter = Meter::new(objective);
         let mut spread = loss::SpreadOf::new(&objective);
@@ -81,7 +83,7 @@ impl HeldOut {
             meter.add(&outputs, &batch.labels.slice(part));
             spread.add(&outputs);
         }
-        Ok(Self { batch: batch.clone(), objective, float: meter.finish(), outputs, spread: spread.finish() })
+        Ok(Self { batch, objective, float: meter.finish(), outputs, spread: spread.finish() })
     }
 
     /// The first `count` samples, or as many as there are.

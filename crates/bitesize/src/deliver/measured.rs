@@ -33,6 +33,9 @@ pub struct CandidateFigures {
 /// Samples read at once: enough for every thread, few enough for memory.
 const CHUNK: usize = 250;
 
+/// What they may take with the network's outputs, in bytes: 250 of 224 x 224 x 3 real values take 151 MB.
+const CHUNK_BYTES: usize = 192 << 20;
+
 /// Figures of the float `network` and of `candidates`, which are for `objective`, on all of `data`, which is read once.
 ///
 /// # Errors
@@ -51,7 +54,8 @@ pub fn figures(
     let mut float_meter = Meter::new(objective);
     let mut meters: Vec<(Meter, Comparison)> =
         candidates.iter().map(|_| (Meter::new(objective), Comparison::new(objective))).collect();
-    let step_size = parts(&objective, CHUNK).next().map_or(CHUNK, |part| part.len());
+    let most = CHUNK.min(data.held_in(CHUNK_BYTES, n));
+    let step_size = parts(&objective, most).next().map_or(most, |part| part.len());
     for (done, chunk) in indices.chunks(step_size).enumerate() {
         monitor.checkpoint()?;
         let batch = data.load_kept(chunk)?;

@@ -28,6 +28,7 @@ pub mod emitted;
 pub mod finalists;
 pub mod guessing;
 pub mod held_out;
+mod held_shares;
 pub mod judge;
 pub mod measured;
 pub mod misfit;

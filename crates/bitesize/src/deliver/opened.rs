@@ -2,6 +2,7 @@
 //!
 //! Needs settings and what they name. Owns `config.toml`. Depends on nothing in the folder.
 
+use super::held_shares::HeldShares;
 use crate::ending::usage;
 use crate::input::{Batch, Dataset, Inputs, Model, Shares, Sources, Split};
 use crate::observe::Monitor;
@@ -122,9 +123,14 @@ impl<'a> Opened<'a> {
     /// # Errors
     /// No training data, or too little of it.
     pub fn split(&self) -> anyhow::Result<Split> {
+        Ok(Split::of(self.train()?, self.held_shares()?.get(), self.config.seed)?)
+    }
+
+    /// How many samples the settings ask for, and how many memory holds.
+    pub(super) fn held_shares(&self) -> anyhow::Result<HeldShares> {
         let reward = self.config.search.as_ref().map_or(0, |s| s.eval_samples);
-        let shares = Shares { reward, calibration: self.config.calibration.samples };
-        Ok(Split::of(self.train()?, shares, self.config.seed)?)
+        let asked = Shares { reward, calibration: self.config.calibration.samples };
+        Ok(HeldShares::of(asked, self.train()?, &self.inputs.model.network, &self.inputs.objective))
     }
 
     /// The first `count` of the calibration samples, or as many as there are.

@@ -18,6 +18,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+/// Samples that are decoded before they are added to the others, in bytes.
+const DECODED_BYTES: usize = 64 << 20;
+
 /// Labelled samples of one shape.
 pub struct Dataset {
     path: PathBuf,
@@ -148,6 +151,15 @@ impl Dataset {
         }
     }
 
+    /// How many of its samples `bytes` hold, each with `outputs` values that a network makes of it; at least one.
+    pub(crate) fn held_in(&self, bytes: usize, outputs: usize) -> usize {
+        let width = if self.is_pixels() { size_of::<u8>() } else { size_of::<f32>() };
+        // The samples are the labels of what gives them back.
+        let labels = if self.reconstructs { size_of::<f32>() } else { 0 };
+        let each = self.shape.elements() * (width + labels) + outputs * size_of::<f32>();
+        (bytes / each.max(1)).max(1)
+    }
+
     /// Which of the samples `indices`, once they were loaded, could be: those that the batch holds, in its order.
     pub fn loaded(&self, indices: &[usize]) -> Vec<usize> {
         let skipped = self.skipped.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -219,24 +231,35 @@ impl Dataset {
     /// # Errors
     /// An image of a size that nothing resizes, or a file that cannot be read.
     pub fn load_kept(&self, indices: &[usize]) -> Result<Batch, DataError> {
-        let kept: Vec<Option<Vec<u8>>> = match &self.source {
-            Source::Reals(values) => {
-                let n = self.shape.elements();
-                let picked = indices.iter().flat_map(|i| values[i * n..(i + 1) * n].iter().copied()).collect();
-                return Ok(self.batch(Values::Reals(picked), indices.iter().copied()));
+        let n = self.shape.elements();
+        if let Source::Reals(values) = &self.source {
+            let picked = indices.iter().flat_map(|i| values[i * n..(i + 1) * n].iter().copied()).collect();
+            return Ok(self.batch(Values::Reals(picked), indices.iter().copied()));
+        }
+        let (mut pixels, mut decoded) = (Vec::with_capacity(indices.len() * n), Vec::with_capacity(indices.len()));
+        // Part after part: each sample is in memory twice while it is added.
+        for part in indices.chunks((DECODED_BYTES / n).clamp(1, 256)) {
+            let images: Vec<Option<Vec<u8>>> =
+                part.par_iter().map(|i| self.pixels(*i)).collect::<Result<_, DataError>>()?;
+            for (index, image) in part.iter().zip(images) {
+                let Some(image) = image else { continue };
+                decoded.push(*index);
+                pixels.extend_from_slice(&image);
             }
+        }
+        Ok(self.batch(Values::Pixels(pixels), decoded))
+    }
+
+    /// The pixels of a sample of a data set of pixels, `None` where its file cannot be decoded.
+    fn pixels(&self, index: usize) -> Result<Option<Vec<u8>>, DataError> {
+        match &self.source {
             Source::Images { shape, pixels } => {
                 let n = shape.elements();
-                indices
-                    .par_iter()
-                    .map(|i| self.transform(&pixels[i * n..(i + 1) * n], *shape).map(Some))
-                    .collect::<Result<_, _>>()?
+                self.transform(&pixels[index * n..(index + 1) * n], *shape).map(Some)
             }
-            Source::Files(paths) => indices.par_iter().map(|i| self.decode(&paths[*i])).collect::<Result<_, _>>()?,
-        };
-        let decoded: Vec<usize> = indices.iter().zip(&kept).filter(|(_, k)| k.is_some()).map(|(i, _)| *i).collect();
-        let values = Values::Pixels(kept.into_iter().flatten().flatten().collect());
-        Ok(self.batch(values, decoded))
+            Source::Files(paths) => self.decode(&paths[index]),
+            Source::Reals(_) => unreachable!("real values are picked as they are"),
+        }
     }
 
     fn batch(&self, values: Values, indices: impl IntoIterator<Item = usize>) -> Batch {

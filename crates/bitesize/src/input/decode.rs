@@ -8,7 +8,14 @@ use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 
 /// How many bytes all decodes under way may take together, and so each alone: one of a photograph of 50 megapixels.
-const MAX_BYTES: u64 = 640 << 20;
+const MAX_BYTES: u64 = 656 << 20;
+
+/// What the decoder may take for what an image's header holds beside its sizes, in bytes: a profile of colours is packed, and has
+/// at most a few MiB unpacked.
+const HEADER_BYTES: u64 = 16 << 20;
+
+/// The longest side of an image, in pixels: JPEG's own limit. A resize has a table of its source's sides, 32 bytes a pixel.
+const MAX_SIDE: usize = 65_535;
 
 /// Bytes for each pixel beside the decoder's own output, at most three for each of: the output turned to 8 bits, the
 /// network's channels, the part that is cut out. A progressive JPEG's coefficients take two for each value, before them.
@@ -32,7 +39,7 @@ impl Measured {
             // A frame that does not fill the image is decoded beside it.
             bytes = bytes.saturating_mul(2);
         }
-        let bytes = bytes.saturating_add(pixels.saturating_mul(BYTES_BESIDE));
+        let bytes = bytes.saturating_add(pixels.saturating_mul(BYTES_BESIDE)).saturating_add(HEADER_BYTES);
         Self { format, height: h as usize, width: w as usize, bytes }
     }
 
@@ -41,6 +48,12 @@ impl Measured {
     /// # Errors
     /// A sentence: its size, and what to do.
     pub(super) fn check(&self) -> Result<(), String> {
+        if self.height.max(self.width) > MAX_SIDE {
+            return Err(format!(
+                "the image is {}x{} (height x width), and sides of at most {MAX_SIDE} are read: cut it up",
+                self.height, self.width
+            ));
+        }
         if self.bytes <= MAX_BYTES {
             return Ok(());
         }
@@ -71,7 +84,11 @@ fn decoder<'a, R: BufRead + Seek + 'a>(
         None => return Err(format!("it is none of {READ}")),
     };
     bytes.seek(SeekFrom::Start(0)).map_err(|e| e.to_string())?;
-    let mut decoder = ImageReader::with_format(bytes, format).into_decoder().map_err(|e| e.to_string())?;
+    let mut reader = ImageReader::with_format(bytes, format);
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(HEADER_BYTES);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(|e| e.to_string())?;
     if format == ImageFormat::Gif {
         let mut limits = Limits::no_limits();
         limits.max_alloc = Some(decoder.total_bytes());
@@ -156,14 +173,19 @@ impl Decoding {
         if bytes.starts_with(&[0xff, 0xd8]) && !jpeg_is_whole(bytes) {
             return Err(Fault::Undecodable("the JPEG is cut off: its end marker is missing".into()));
         }
-        let (decoder, format, _) = decoder(Cursor::new(bytes)).map_err(Fault::Undecodable)?;
-        let measured = Measured::of(&decoder, format);
+        let measured = {
+            let _taken = self.take(HEADER_BYTES);
+            let (decoder, format, _) = decoder(Cursor::new(bytes)).map_err(Fault::Undecodable)?;
+            Measured::of(&decoder, format)
+        };
         let (h, w) = (measured.height, measured.width);
         if h == 0 || w == 0 {
             return Err(Fault::Undecodable("the image has no pixels".into()));
         }
         measured.check().map_err(Fault::Unsuitable)?;
         let _taken = self.take(measured.bytes);
+        // A second time: one who held the first while waiting could keep all others from going on.
+        let (decoder, _, _) = decoder(Cursor::new(bytes)).map_err(Fault::Undecodable)?;
         let image = DynamicImage::from_decoder(decoder).map_err(|e| Fault::Undecodable(e.to_string()))?;
         let then = if image.color().has_color() {
             then(image.into_rgb8().into_raw(), Shape::new(h, w, 3))

@@ -28,8 +28,15 @@ pub(super) fn find(entries: &[PathBuf], role: Role) -> Vec<PathBuf> {
 
 pub(super) fn read(batches: &[PathBuf]) -> Result<Raw, DataError> {
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    let mut all = 0;
     for path in batches {
         let (file, size) = files::open(path).map_err(DataError::io(path))?;
+        all += size;
+        if all > files::MAX_BYTES {
+            let most = files::MAX_BYTES;
+            let problem = format!("with it the records have {all} bytes, and at most {most} are read: take fewer");
+            return Err(DataError::unusable(path, problem));
+        }
         if size == 0 || !size.is_multiple_of(RECORD as u64) {
             let problem = format!(
                 "{size} bytes are not a whole number of CIFAR-10 records of {RECORD} bytes (label, 1024 red, 1024 green, \
@@ -39,7 +46,7 @@ pub(super) fn read(batches: &[PathBuf]) -> Result<Raw, DataError> {
         }
         let records = size as usize / RECORD;
         check_samples(labels.len() + records).map_err(|problem| DataError::unusable(path, problem))?;
-        pixels.reserve_exact(records * 3 * PLANE);
+        pixels.reserve(records * 3 * PLANE);
         let mut file = BufReader::new(file);
         let mut record = [0; RECORD];
         for _ in 0..records {

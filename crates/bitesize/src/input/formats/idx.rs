@@ -42,7 +42,7 @@ pub(super) fn find(entries: &[PathBuf], role: Role) -> Option<Pair> {
 /// Sizes and bytes of an IDX file of unsigned bytes with `dimensions` axes. The header is checked before what follows it
 /// is read, and no more is unpacked than it announces.
 fn read_file(path: &Path, dimensions: u8) -> Result<(Vec<usize>, Vec<u8>), DataError> {
-    let (file, size) = files::open(path).map_err(DataError::io(path))?;
+    let (file, size) = files::open_whole(path).map_err(DataError::io(path))?;
     let mut file = BufReader::with_capacity(1 << 16, file.take(size));
     let is_packed = file.fill_buf().map_err(DataError::io(path))?.starts_with(&[0x1f, 0x8b]);
     let read = if is_packed {
@@ -83,8 +83,7 @@ fn of_stream(
     let announced = sizes.iter().try_fold(1u64, |n, size| n.checked_mul(*size as u64));
     let announced = announced.ok_or_else(|| format!("the header announces {sizes:?} bytes"))?;
     check(announced, header.len() as u64)?;
-    let mut held = vec![0; announced as usize];
-    bytes.read_exact(&mut held).map_err(damaged)?;
+    let held = files::read_exactly(bytes, announced).map_err(damaged)?;
     if bytes.read(&mut [0]).map_err(damaged)? > 0 {
         return Err(format!("the header announces {sizes:?} bytes, the file holds more"));
     }

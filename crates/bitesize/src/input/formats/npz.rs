@@ -19,7 +19,7 @@ use crate::input::labels::Numbers;
 use std::path::Path;
 
 pub(super) fn read(path: &Path, request: &Request) -> Result<Raw, DataError> {
-    let (file, size) = files::open(path).map_err(DataError::io(path))?;
+    let (file, size) = files::open_whole(path).map_err(DataError::io(path))?;
     let unusable = |problem: String| DataError::unusable(path, problem);
     let mut archive =
         Archive::open(file, size).map_err(|problem| unusable(format!("not a NumPy .npz archive: {problem}")))?;
@@ -27,7 +27,8 @@ pub(super) fn read(path: &Path, request: &Request) -> Result<Raw, DataError> {
         return Err(unusable(arrays::without_samples(&archive)));
     }
     let labels = arrays::find(&archive, "y").map(|_| labels::read(&mut archive)).transpose().map_err(unusable)?;
-    let (samples, source) = samples::read(&mut archive, request).map_err(unusable)?;
+    let of_labels = labels.as_ref().map_or(0, |(_, labels)| labels::bytes(labels));
+    let (samples, source) = samples::read(&mut archive, request, of_labels).map_err(unusable)?;
     if let Some((labelled, _)) = &labels
         && *labelled != samples
     {

@@ -24,19 +24,20 @@ pub(super) fn check_unpacked(unpacked: u64, file_bytes: u64) -> Result<(), Strin
     ))
 }
 
-/// Refuses to keep `count` numbers of `bytes` bytes each from a file of `file_bytes`: they may take more than they are
-/// stored in.
+/// Refuses to keep `count` numbers of `bytes` bytes each beside `others` bytes from a file of `file_bytes`: they may take
+/// more than they are stored in.
 ///
 /// # Errors
 /// A sentence: the sizes, and what to do.
-pub(super) fn check_kept(count: usize, bytes: usize, file_bytes: u64) -> Result<(), String> {
-    let kept = (count as u64).saturating_mul(bytes as u64);
+pub(super) fn check_kept(count: usize, bytes: usize, others: u64, file_bytes: u64) -> Result<(), String> {
+    let kept = (count as u64).saturating_mul(bytes as u64).saturating_add(others);
     if kept <= file_bytes.saturating_add(BEYOND_THE_FILE) {
         return Ok(());
     }
+    let beside = if others > 0 { " with the labels" } else { "" };
     Err(format!(
-        "its {count} numbers take {kept} bytes in memory, from a file of {file_bytes}; at most {} MiB more than the file \
-         are taken: take fewer samples",
+        "its {count} numbers take {kept} bytes in memory{beside}, from a file of {file_bytes}; at most {} MiB more than the \
+         file are taken: take fewer samples",
         BEYOND_THE_FILE >> 20
     ))
 }

@@ -12,6 +12,9 @@ use std::io::{self, BufReader, ErrorKind, Read, Seek as _, SeekFrom};
 /// The most entries that are looked at: an archive of arrays has a handful.
 const MAX_ENTRIES: u64 = 1 << 16;
 
+/// The longest central directory that is read, in bytes: an entry takes about a hundred.
+const MAX_DIRECTORY: u64 = 16 << 20;
+
 /// An archive.
 pub(super) struct Archive {
     file: File,
@@ -42,10 +45,8 @@ fn bytes_at(file: &mut File, size: u64, offset: u64, length: u64) -> Result<Vec<
     if offset.checked_add(length).is_none_or(|end| end > size) {
         return Err("its directory points behind its end: it is damaged or cut off".into());
     }
-    let mut bytes = vec![0; length as usize];
-    let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(&mut bytes));
-    read.map_err(|e| format!("it cannot be read: {e}"))?;
-    Ok(bytes)
+    let read = file.seek(SeekFrom::Start(offset)).and_then(|_| crate::files::read_exactly(file, length));
+    read.map_err(|e| format!("it cannot be read: {e}"))
 }
 
 /// Size and place of the central directory.
@@ -77,6 +78,9 @@ fn directory(file: &mut File, size: u64) -> Result<(u64, u64), String> {
     }
     if entries > MAX_ENTRIES {
         return Err(format!("it has {entries} entries; an archive of arrays has a few"));
+    }
+    if length > MAX_DIRECTORY {
+        return Err(format!("its directory has {length} bytes; an archive of arrays has a few entries"));
     }
     Ok((length, offset))
 }

@@ -23,11 +23,11 @@ pub(super) fn without_samples(archive: &Archive) -> String {
     format!("no array `x`; it must hold the samples x and, where there are labels, y; found {names:?}")
 }
 
-/// What `name`'s header announces, and the elements behind it.
-pub(super) fn open<'a>(archive: &'a mut Archive, name: &str) -> Result<(Header, Stream<'a>), String> {
+/// What `name`'s header announces, and the elements behind it. `kept` bytes of other arrays count as its own do.
+pub(super) fn open<'a>(archive: &'a mut Archive, name: &str, kept: u64) -> Result<(Header, Stream<'a>), String> {
     let of_array = |problem: String| format!("array `{name}`: {problem}");
     let entry = find(archive, name).ok_or_else(|| of_array("it is not there".into()))?;
-    check_unpacked(entry.unpacked, archive.size()).map_err(of_array)?;
+    check_unpacked(entry.unpacked.saturating_add(kept), archive.size()).map_err(of_array)?;
     let mut bytes = archive.stream(&entry).map_err(of_array)?;
     let header = Header::read(&mut bytes, entry.unpacked).map_err(of_array)?;
     Ok((header, bytes))

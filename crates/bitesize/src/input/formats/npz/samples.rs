@@ -9,9 +9,12 @@ use super::shape;
 use bitesize_ir::Shape;
 
 /// The samples, and how many they are. Both kinds are kept channels last, whatever the order that they are stored in.
-pub(super) fn read(archive: &mut Archive, request: &Request) -> Result<(usize, Source), String> {
+///
+/// # Errors
+/// A sentence; among others that they, with `kept` bytes of labels, take more than an archive's samples may.
+pub(super) fn read(archive: &mut Archive, request: &Request, kept: u64) -> Result<(usize, Source), String> {
     let file_bytes = archive.size();
-    let (header, mut bytes) = super::arrays::open(archive, "x")?;
+    let (header, mut bytes) = super::arrays::open(archive, "x", kept)?;
     let kind = header.kind().map_err(|problem| format!("array `x`: {problem}"))?;
     let Some(&samples) = header.shape.first() else {
         return Err("array `x` is a single number; its first axis counts samples".into());
@@ -29,7 +32,7 @@ pub(super) fn read(archive: &mut Archive, request: &Request) -> Result<(usize, S
         }
         Kind::I8 | Kind::I16 | Kind::U16 | Kind::F16 | Kind::F32 | Kind::F64 => {
             let reading = shape::of_reals(&header.shape, request)?;
-            check_kept(header.count, size_of::<f32>(), file_bytes)
+            check_kept(header.count, size_of::<f32>(), kept, file_bytes)
                 .map_err(|problem| format!("array `x`: {problem}"))?;
             let mut values = Reals::of(&header, &reading, request);
             header.each_real(&mut bytes, &reading.parts(samples), |place, value| values.put(place, value))?;
