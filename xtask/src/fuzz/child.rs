@@ -1,6 +1,6 @@
 //! The process in which a reader reads.
 
-use super::find;
+use super::known::find;
 use super::mutate::Mutator;
 use super::scratch::{Scratch, overwrite};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -6,6 +6,8 @@
 
 mod child;
 mod faults;
+mod known;
+mod limits;
 mod mutate;
 mod pack;
 mod reader;
@@ -13,17 +15,15 @@ mod scratch;
 mod seeds;
 mod wire;
 
-use faults::FAULTS;
-use reader::{READERS, Reader};
+use known::find;
+use limits::MEMORY_KIB;
+use reader::READERS;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 const USAGE: &str =
     "arguments: [READER...] [--minutes N | --executions N] [--longest SECONDS] [--seed N] [--into FOLDER]";
-
-/// What a child's address space may take, in KiB: 1 GiB for the reader, the rest for the program and its threads.
-const MEMORY_KIB: u64 = (1024 + 256) << 10;
 
 /// How much is done.
 #[derive(Clone, Copy)]
@@ -40,11 +40,6 @@ struct Asked {
     longest: f64,
     seed: u64,
     into: PathBuf,
-}
-
-/// The reader or planted fault called `name`.
-fn find(name: &str) -> Option<&'static Reader> {
-    READERS.iter().chain(FAULTS).find(|reader| reader.name == name)
 }
 
 impl Asked {
