@@ -1,36 +1,7 @@
 //! How far outputs are from the float network's. No label is used.
 
 use super::Objective;
-
-/// What outputs are, for comparing them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// Scores of a distribution: Kullback-Leibler divergence of the softmax from float's, in nats, mean over pixels.
-    Softmax,
-    /// Logits: the same of the two outcomes of each, a sum over the outputs of a pixel, mean over pixels.
-    Sigmoid,
-    /// Values: squared error over the variance of the float network's output, channel by channel, mean over channels and
-    /// pixels.
-    Real,
-}
-
-impl Form {
-    /// The name in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Softmax => "softmax",
-            Self::Sigmoid => "sigmoid",
-            Self::Real => "real",
-        }
-    }
-}
-
-/// Logarithms of the softmax of `row`.
-pub fn log_softmax(row: &mut [f64]) {
-    let highest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let sum: f64 = row.iter().map(|x| (x - highest).exp()).sum();
-    row.iter_mut().for_each(|x| *x -= highest + sum.ln());
-}
+use super::form::{Form, log_softmax};
 
 /// Kullback-Leibler divergence of the softmax of `own` from that of `float`, in nats; the two others are overwritten.
 fn softmax_divergence(float: &[f64], own: &[f64], [p, q]: &mut [Vec<f64>; 2]) -> f64 {
