@@ -2,11 +2,12 @@
 //!
 //! Whatever reaches a terminal, the report or C goes through one function of this module: [`name`] where the importer takes
 //! a name from a file, so that no name in a [`Network`](crate::Network) of it holds anything that cannot be seen; [`lines`]
-//! where a program writes to a terminal; [`markdown`] and [`markdown_name`] for the report; [`c_comment`] for C. All of
+//! where a program writes to a terminal; [`ShownPath`] for paths in messages, of which none may begin a line; [`markdown`] and [`markdown_name`] for the report; [`c_comment`] for C. All of
 //! them write what cannot be seen as its number, [`visible`]. The usual names stay as they are.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// Characters of a name that is kept whole.
 const WHOLE: usize = 240;
@@ -77,6 +78,19 @@ pub fn name(text: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{kept}...{number:016x}"))
 }
 
+/// Paths as messages show them.
+pub trait ShownPath {
+    /// The path in one line, [`visible`]: what a user or a folder calls a file may hold line breaks, and must not look like
+    /// a message of its own.
+    fn shown(&self) -> String;
+}
+
+impl ShownPath for Path {
+    fn shown(&self) -> String {
+        visible(&self.to_string_lossy()).into_owned()
+    }
+}
+
 /// What a program writes to a terminal: lines stay lines, a tab becomes four spaces, anything else that cannot be seen its
 /// number.
 pub fn lines(text: &str) -> Cow<'_, str> {
@@ -96,14 +110,73 @@ pub fn lines(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// A sentence in markdown, in one line: no HTML, no links, no bars that end a cell. Backticks stay, for the sentence's own.
+/// Characters that begin markup in markdown wherever they stand.
+const MARKUP: [char; 2] = ['~', '`'];
+/// Characters that begin a list, a quote or a heading where a line begins with them.
+const LINE_MARKUP: [char; 5] = ['#', '>', '+', '-', '='];
+
+/// A sentence in markdown, in one line, that reads as it does in plain text: no HTML, links, addresses that become links,
+/// emphasis or bars that end a cell. What stands between two backticks is code, as in the sentences of this program, and is
+/// left as it is but for `<` and `|`.
 pub fn markdown(text: &str) -> String {
-    visible(text).replace('<', "&lt;").replace('|', "\\|").replace("](", "]\\(")
+    let text = visible(text);
+    let mut parts = text.split('`').peekable();
+    let mut shown = plain_markdown(parts.next().unwrap_or_default(), true);
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            // A backtick without its partner.
+            shown += "&#96;";
+            shown += &plain_markdown(part, false);
+            break;
+        }
+        // Two backticks in turn would begin code of another kind.
+        let is_code = !part.is_empty() && !part.trim().is_empty();
+        let code = part.replace('<', "&lt;").replace('|', "\\|");
+        shown += &if is_code { format!("`{code}`") } else { format!("&#96;{part}&#96;") };
+        shown += &plain_markdown(parts.next().unwrap_or_default(), false);
+    }
+    shown
 }
 
 /// As [`markdown`] a name, which has no say in how what stands round it is read: backticks are written as their number too.
 pub fn markdown_name(text: &str) -> String {
-    markdown(text).replace('`', "&#96;")
+    plain_markdown(&visible(text), true)
+}
+
+/// A name within backticks in markdown.
+pub fn markdown_code(text: &str) -> String {
+    visible(text).replace('`', "'").replace('<', "&lt;").replace('|', "\\|")
+}
+
+fn plain_markdown(text: &str, is_first: bool) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut before = None;
+    for (at, c) in text.char_indices() {
+        let rest = &text[at..];
+        let after = rest[c.len_utf8()..].chars().next();
+        let joins = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+        let is_space = |c: Option<char>| c.is_none_or(char::is_whitespace);
+        let is_markup = MARKUP.contains(&c)
+            || is_first && at == 0 && LINE_MARKUP.contains(&c)
+            // Of a link, or of what one is defined by.
+            || c == ']' && after.is_some_and(|c| "([:".contains(c))
+            || c == '&' && after.is_some_and(|c| c == '#' || c.is_ascii_alphabetic())
+            || c == '*' && !(is_space(before) && is_space(after))
+            // Within a word it is no emphasis.
+            || c == '_' && !(joins(before) && joins(after))
+            || c == '\\' && after.is_some_and(|c| c.is_ascii_punctuation() && c != '{')
+            || c == ':' && rest.starts_with("://")
+            || c == '.' && shown.to_ascii_lowercase().ends_with("www");
+        match c {
+            '<' => shown += "&lt;",
+            '|' => shown += "\\|",
+            // Writing to a String cannot fail.
+            c if is_markup => write!(shown, "&#{};", u32::from(c)).unwrap_or_default(),
+            c => shown.push(c),
+        }
+        before = Some(c);
+    }
+    shown
 }
 
 /// Text in a C comment; lines stay lines. What would end the comment, open another, continue the line or be a trigraph is
@@ -151,8 +224,37 @@ mod tests {
 
     #[test]
     fn markdown_holds_no_html_and_no_links() {
-        assert_eq!(markdown("<script>|![x](y)"), "&lt;script>\\|![x]\\(y)");
+        assert_eq!(markdown("<script>|![x](y)"), "&lt;script>\\|![x&#93;(y)");
         assert_eq!(markdown_name("a`b\nc"), "a&#96;b\\u{a}c");
+    }
+
+    #[test]
+    fn names_in_markdown_stay_names() {
+        for (name, shown) in [
+            ("**b**", "&#42;&#42;b&#42;&#42;"),
+            ("_b_", "&#95;b&#95;"),
+            ("~~b~~", "&#126;&#126;b&#126;&#126;"),
+            ("https://x.org", "https&#58;//x.org"),
+            ("www.x.org", "www&#46;x.org"),
+            ("\\*b", "&#92;&#42;b"),
+            ("&lt;b", "&#38;lt;b"),
+            ("value * 0.5 - [0.5, 1]", "value * 0.5 - [0.5, 1]"),
+            ("# b", "&#35; b"),
+            ("conv_1/Conv_output_0:0", "conv_1/Conv_output_0:0"),
+        ] {
+            assert_eq!(markdown_name(name), shown);
+            assert_eq!(markdown(&format!("of `{name}`")), format!("of `{name}`").replace('<', "&lt;"));
+        }
+        // A name with backticks cannot end the code that it stands in and go on as markup.
+        assert_eq!(markdown("of `a`**b**`c`, `d`"), "of `a`&#42;&#42;b&#42;&#42;`c`, `d`");
+        assert_eq!(markdown("a`**b**"), "a&#96;&#42;&#42;b&#42;&#42;");
+        assert_eq!(markdown("``**b**"), "&#96;&#96;&#42;&#42;b&#42;&#42;");
+    }
+
+    #[test]
+    fn a_path_is_one_line() {
+        assert_eq!(Path::new("a\nerror: x").shown(), "a\\u{a}error: x");
+        assert_eq!(Path::new("runs/größe 1").shown(), "runs/größe 1");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::process::{Place, ProcessError};
 use crate::settings::Tools;
 use crate::sizes::{self, Sizes};
 use bitesize_codegen::PackageNames;
+use bitesize_ir::shown::ShownPath as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,7 +31,7 @@ pub struct PackageFolder {
 impl PackageFolder {
     /// The C files, sorted by name.
     pub(crate) fn sources(&self) -> Result<Vec<String>, String> {
-        let error = |e| format!("cannot read the package {}: {e}", self.folder.display());
+        let error = |e| format!("cannot read the package {}: {e}", self.folder.shown());
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(error)? {
             let name = entry.map_err(error)?.file_name();
@@ -39,7 +40,7 @@ impl PackageFolder {
         }
         names.sort();
         if names.is_empty() {
-            return Err(format!("{} holds no C files; run `bitesize emit` first", self.folder.display()));
+            return Err(format!("{} holds no C files; run `bitesize emit` first", self.folder.shown()));
         }
         Ok(names)
     }
@@ -89,17 +90,17 @@ impl Builder<'_> {
         let folder = self.place.folder;
         let write = |name: &str, text: &str| {
             fs::write(folder.join(name), text)
-                .map_err(|e| Failure::Failed(format!("cannot write {}: {e}", folder.join(name).display())))
+                .map_err(|e| Failure::Failed(format!("cannot write {}: {e}", folder.join(name).shown())))
         };
         let sources = package.sources().map_err(Failure::Failed)?;
         fs::create_dir_all(folder.join("package"))
-            .map_err(|e| Failure::Failed(format!("cannot create {}: {e}", folder.display())))?;
+            .map_err(|e| Failure::Failed(format!("cannot create {}: {e}", folder.shown())))?;
         write("package.h", &package.header().map_err(Failure::Failed)?)?;
         write("harness.c", runner.main_source())?;
         let compiler = self.compiler_version(runner)?;
         let mut objects = Vec::new();
         let absolute = std::path::absolute(&package.folder)
-            .map_err(|e| Failure::Failed(format!("cannot find {}: {e}", package.folder.display())))?;
+            .map_err(|e| Failure::Failed(format!("cannot find {}: {e}", package.folder.shown())))?;
         for source in &sources {
             let object = format!("package/{source}.o");
             self.compile(runner, flags, &absolute, &absolute.join(source), &object)?;

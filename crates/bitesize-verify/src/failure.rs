@@ -16,9 +16,6 @@ pub enum VerifyError {
         /// Bytes of the sample.
         found: usize,
     },
-    /// No folder for the build.
-    #[error("cannot create a temporary folder: {0}; set TMPDIR to a writable one")]
-    TemporaryFolder(std::io::Error),
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,

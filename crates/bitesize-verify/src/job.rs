@@ -7,8 +7,10 @@ use crate::machine::{Machine, Runner, STACK_BYTES};
 use crate::process::Place;
 use crate::result::{Mismatch, Prediction, Progress, RunnerResult, Status};
 use crate::settings::VerifySettings;
+use bitesize_ir::shown::ShownPath as _;
 use bitesize_ir::target::CoreCosts;
 use std::fs;
+use std::io::Read as _;
 use std::path::Path;
 
 /// By how much FLASH may be over-stated before a result mentions it: one part in this many.
@@ -48,7 +50,7 @@ pub(crate) fn prove(
     folder: &Path,
     result: &mut RunnerResult,
 ) -> Result<(), Failure> {
-    let failed = |what: &str, e: std::io::Error| Failure::Failed(format!("cannot {what} in {}: {e}", folder.display()));
+    let failed = |what: &str, e: std::io::Error| Failure::Failed(format!("cannot {what} in {}: {e}", folder.shown()));
     fs::create_dir_all(folder).map_err(|e| failed("create a folder", e))?;
     let place = Place { folder, cancelled: settings.cancelled };
     let builder = Builder { place, tools: &settings.tools, limit: settings.compile_limit };
@@ -65,7 +67,7 @@ pub(crate) fn prove(
         result.status = if is_bound { Status::OverBound { reason } } else { Status::Failed { reason } };
         return Ok(());
     }
-    let outputs = fs::read(folder.join("outputs")).map_err(|e| failed("read `outputs`", e))?;
+    let outputs = read_outputs(&folder.join("outputs"), cases).map_err(|e| failed("read `outputs`", e))?;
     result.samples = cases.len() - PATTERNS;
     compare(cases, &outputs, result)?;
     match (job.runner, report) {
@@ -105,12 +107,21 @@ fn run(
     }
 }
 
+/// What the package wrote: all of it, or one byte more than it may be.
+fn read_outputs(path: &Path, cases: &[Case<'_>]) -> std::io::Result<Vec<u8>> {
+    let due = cases.iter().map(|case| case.expected.len() as u64).sum::<u64>();
+    let mut outputs = Vec::new();
+    fs::File::open(path)?.take(due + 1).read_to_end(&mut outputs)?;
+    Ok(outputs)
+}
+
 /// Compares every byte; the first difference becomes the status.
 fn compare(cases: &[Case<'_>], outputs: &[u8], result: &mut RunnerResult) -> Result<(), Failure> {
     let output_bytes = cases[0].expected.len();
     if outputs.len() != output_bytes * cases.len() {
+        let more = if outputs.len() > output_bytes * cases.len() { "at least " } else { "" };
         return Err(Failure::Failed(format!(
-            "the package wrote {} bytes for {} inputs, but the network's output has {output_bytes} bytes",
+            "the package wrote {more}{} bytes for {} inputs, but the network's output has {output_bytes} bytes",
             outputs.len(),
             cases.len()
         )));
@@ -125,6 +136,9 @@ fn compare(cases: &[Case<'_>], outputs: &[u8], result: &mut RunnerResult) -> Res
     }
     Ok(())
 }
+
+/// Bytes of a report.
+const REPORT_BYTES: u64 = 20;
 
 /// What the harness of an emulated machine writes at its end.
 enum MachineReport {
@@ -148,7 +162,12 @@ impl MachineReport {
 /// Reads `report`: five little-endian words, as `harness/cortex_m.c` describes them.
 fn read_report(folder: &Path) -> Result<MachineReport, String> {
     let path = folder.join("report");
-    let bytes = fs::read(&path).map_err(|e| format!("the emulated program left no report: {e}"))?;
+    let mut bytes = Vec::new();
+    let read = fs::File::open(&path).and_then(|file| file.take(REPORT_BYTES + 1).read_to_end(&mut bytes));
+    read.map_err(|e| format!("the emulated program left no report: {e}"))?;
+    if bytes.len() as u64 > REPORT_BYTES {
+        return Err("the emulated program left a report that is none".into());
+    }
     let words: Vec<u32> =
         bytes.chunks_exact(4).map(|b| u32::from_le_bytes(b.try_into().expect("chunks of 4"))).collect();
     match words[..] {

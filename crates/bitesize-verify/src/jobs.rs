@@ -24,7 +24,14 @@ pub fn verify(
     if cases.samples() == 0 || jobs.iter().any(|job| job.samples == 0) {
         return Err(VerifyError::NoSamples);
     }
-    let folder = tempfile::Builder::new().prefix("bitesize-verify-").tempdir().map_err(VerifyError::TemporaryFolder)?;
+    let folder = match tempfile::Builder::new().prefix("bitesize-verify-").tempdir() {
+        Ok(folder) => folder,
+        // As with a missing tool, the package stands and nothing is said of it.
+        Err(error) => {
+            let reason = format!("cannot create a temporary folder: {error}; set TMPDIR to a writable one");
+            return Ok(jobs.iter().map(|job| not_run(job, &reason, settings)).collect());
+        }
+    };
     let next = AtomicUsize::new(0);
     let results: Mutex<Vec<Option<RunnerResult>>> = Mutex::new(vec![None; jobs.len()]);
     std::thread::scope(|scope| {
@@ -42,6 +49,14 @@ pub fn verify(
     });
     let results = results.into_inner().expect("no thread panics while it holds the lock");
     results.into_iter().collect::<Option<Vec<_>>>().ok_or(VerifyError::Interrupted)
+}
+
+/// The result of `job` where no folder to work in could be made, for `reason`.
+fn not_run(job: &Job, reason: &str, settings: &VerifySettings<'_>) -> RunnerResult {
+    let mut result = RunnerResult::new(job.runner);
+    result.status = Status::NotRun { reason: reason.to_owned(), install: "" };
+    (settings.progress)(Progress::Finished(&result));
+    result
 }
 
 /// `None` where the caller stopped it.

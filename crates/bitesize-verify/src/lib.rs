@@ -36,6 +36,7 @@ mod failure;
 mod job;
 mod jobs;
 mod machine;
+mod printed;
 mod process;
 mod result;
 mod settings;

@@ -1,6 +1,6 @@
-//! Child processes with a time limit, a way to cancel them, and their output kept for the error message.
+//! Child processes with a time limit, a way to cancel them, and their output kept for the error message, within bounds.
 
-use std::fs::{self, File};
+use crate::printed::Listener;
 use std::io;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -11,6 +11,9 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// The most lines of a failed tool's output that an error quotes.
 const QUOTED_LINES: usize = 20;
+
+/// The most characters of such a line.
+const QUOTED_CHARACTERS: usize = 400;
 
 /// Why a process did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +45,16 @@ pub(crate) enum ProcessError {
         /// The end of what it printed, with a leading line break, or nothing.
         output: String,
     },
+    /// It was stopped because it printed without end.
+    #[error("`{program}` printed more than {megabytes} MiB and was stopped{output}")]
+    PrintedTooMuch {
+        /// What ran.
+        program: String,
+        /// How much it may print.
+        megabytes: u64,
+        /// As in [`Self::Failed`].
+        output: String,
+    },
     /// The system refused.
     #[error("cannot run `{program}`: {error}")]
     Io {
@@ -54,14 +67,15 @@ pub(crate) enum ProcessError {
 
 /// Where processes run and what stops them.
 pub(crate) struct Place<'a> {
-    /// Working directory; logs are written here too.
+    /// Working directory.
     pub(crate) folder: &'a Path,
     /// Asked at every look; true stops the process.
     pub(crate) cancelled: &'a (dyn Fn() -> bool + Sync),
 }
 
 impl Place<'_> {
-    /// Runs `program` to its end, calling `watch` at every look.
+    /// Runs `program` to its end, calling `watch` at every look. Gives what it printed, the middle left out where that is
+    /// long.
     pub(crate) fn run(
         &self,
         program: &str,
@@ -70,28 +84,34 @@ impl Place<'_> {
         mut watch: impl FnMut(),
     ) -> Result<String, ProcessError> {
         let io = |error| ProcessError::Io { program: program.into(), error };
-        let log = self.folder.join("log");
-        let file = File::create(&log).map_err(io)?;
+        let (listener, end) = Listener::start().map_err(io)?;
         let mut child = Command::new(program)
             .args(arguments)
             .current_dir(self.folder)
             // So that what a compiler leaves behind when it is killed goes with the folder.
             .env("TMPDIR", ".")
             .stdin(Stdio::null())
-            .stdout(file.try_clone().map_err(io)?)
-            .stderr(file)
+            .stdout(end.try_clone().map_err(io)?)
+            .stderr(end)
             .spawn()
             .map_err(|error| match error.kind() {
                 io::ErrorKind::NotFound => ProcessError::NotFound(program.into()),
                 _ => io(error),
             })?;
-        let status = self.wait(program, &mut child, limit, &mut watch)?;
-        // A program may print bytes that are no text; what it printed is only ever shown.
-        let printed = String::from_utf8_lossy(&fs::read(&log).map_err(io)?).into_owned();
-        if status.success() {
-            Ok(printed)
-        } else {
-            Err(ProcessError::Failed { program: program.into(), status, output: tail(&printed) })
+        let status = match self.wait(program, &mut child, limit, &mut watch, &listener) {
+            Err(ProcessError::PrintedTooMuch { .. }) => None,
+            ended => Some(ended?),
+        };
+        let printed = listener.finish();
+        match status {
+            Some(status) if !printed.is_over_limit => {
+                if status.success() {
+                    Ok(printed.text)
+                } else {
+                    Err(ProcessError::Failed { program: program.into(), status, output: tail(&printed.text) })
+                }
+            }
+            _ => Err(printed_too_much(program, tail(&printed.text))),
         }
     }
 
@@ -101,6 +121,7 @@ impl Place<'_> {
         child: &mut Child,
         limit: Duration,
         watch: &mut dyn FnMut(),
+        listener: &Listener,
     ) -> Result<ExitStatus, ProcessError> {
         let start = Instant::now();
         loop {
@@ -110,6 +131,7 @@ impl Place<'_> {
                 Ok(None) if start.elapsed() > limit => {
                     ProcessError::TimedOut { program: program.into(), seconds: limit.as_secs() }
                 }
+                Ok(None) if listener.is_over_limit() => printed_too_much(program, String::new()),
                 Ok(None) => {
                     watch();
                     std::thread::sleep(POLL);
@@ -125,9 +147,17 @@ impl Place<'_> {
     }
 }
 
+fn printed_too_much(program: &str, output: String) -> ProcessError {
+    ProcessError::PrintedTooMuch { program: program.into(), megabytes: Listener::LIMIT >> 20, output }
+}
+
 /// The last lines of `printed`, indented below the line that quotes them.
 fn tail(printed: &str) -> String {
     let lines: Vec<&str> = printed.lines().collect();
     let from = lines.len().saturating_sub(QUOTED_LINES);
-    lines[from..].iter().map(|line| format!("\n    {line}")).collect()
+    let cut = |line: &str| match line.char_indices().nth(QUOTED_CHARACTERS) {
+        Some((at, _)) => format!("\n    {} ...", &line[..at]),
+        None => format!("\n    {line}"),
+    };
+    lines[from..].iter().map(|line| cut(line)).collect()
 }

@@ -48,11 +48,11 @@ pub enum Status {
         /// What and why.
         reason: String,
     },
-    /// A tool is missing.
+    /// A tool is missing, or a folder to work in.
     NotRun {
         /// Which.
         reason: String,
-        /// The Debian packages that would bring it, separated by spaces.
+        /// The Debian packages that would bring it, separated by spaces; empty where none would.
         install: &'static str,
     },
 }
@@ -132,6 +132,7 @@ impl fmt::Display for Status {
                 write!(f, ": {case}, output byte {byte}: the interpreter says {expected}, the package {found}")
             }
             Self::OverBound { reason } | Self::Failed { reason } => write!(f, ": {reason}"),
+            Self::NotRun { reason, install: "" } => write!(f, ": {reason}"),
             Self::NotRun { reason, install } => write!(f, ": {reason}; on Debian or Ubuntu: apt install {install}"),
         }
     }

@@ -1,5 +1,6 @@
 //! Bytes of FLASH and RAM of a package, read from ELF files.
 
+use bitesize_ir::shown::ShownPath as _;
 use object::{Object, ObjectSection, SectionFlags, elf};
 use std::path::Path;
 
@@ -34,7 +35,7 @@ pub(crate) fn of_object(path: &Path) -> Result<Sizes, String> {
 
 /// Adds up the sections that are loaded and that `counts`.
 fn sizes(path: &Path, counts: impl Fn(&str) -> Result<bool, String>) -> Result<Sizes, String> {
-    let error = |e: &dyn std::fmt::Display| format!("cannot read {}: {e}", path.display());
+    let error = |e: &dyn std::fmt::Display| format!("cannot read {}: {e}", path.shown());
     let bytes = std::fs::read(path).map_err(|e| error(&e))?;
     let file = object::File::parse(&*bytes).map_err(|e| error(&e))?;
     let mut total = Sizes::default();

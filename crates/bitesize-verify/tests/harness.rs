@@ -210,6 +210,21 @@ fn tools_that_fail_or_do_nothing_refute_nothing() {
 
 /// A stack that leaves the harness's is over any bound that holds for the compiler.
 #[test]
+fn what_prints_without_end_is_stopped_and_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("emulator");
+    // Its child prints: what stops it must reach that too.
+    fs::write(&script, "#!/bin/sh\necho begun\nhead -c 3000000000 /dev/zero && echo done > \"$0.done\"\n").unwrap();
+    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let tools = Tools { emulator: script.display().to_string(), ..Tools::default() };
+    let settings = VerifySettings { tools, ..VerifySettings::default() };
+    let result = run_edited("qemu-m4", |text| text.into(), &settings);
+    let Status::Failed { reason } = &result.status else { panic!("{:?}", result.status) };
+    assert!(reason.contains("printed more than 64 MiB and was stopped") && reason.len() < 20_000, "{reason}");
+    assert!(!folder.path().join("emulator.done").exists(), "it printed to its end");
+}
+
+#[test]
 fn a_stack_without_end_is_over_the_bound() {
     let deep =
         "volatile uint8_t frame[100000]; for (uint32_t i = 100000; i > 0; i--) { frame[i - 1u] = 1; } (void)frame;";

@@ -8,6 +8,7 @@ use crate::report::{Report, files};
 use crate::run::names::{DIARY, PARETO_POINTS, PROBES};
 use crate::run::{Stage, journal};
 use anyhow::{Context as _, bail};
+use bitesize_ir::shown::ShownPath as _;
 use bitesize_verify::Runner;
 
 /// The stages whose files a run leaves, the settings left out.
@@ -77,7 +78,7 @@ fn refuse_altered_journal(opened: &Opened, name: &str, made_from: &str, lines: u
     let text = match crate::files::read(&path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(lines == 0),
-        Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.display())),
+        Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.shown())),
     };
     let is_cut = !text.is_empty() && !text.ends_with('\n');
     let problem = match journal::parse(&text, made_from) {
@@ -87,6 +88,6 @@ fn refuse_altered_journal(opened: &Opened, name: &str, made_from: &str, lines: u
     };
     bail!(
         "`{}` is damaged or was altered: {problem}; put back the file as it was, or remove it, and --resume makes it again",
-        path.display()
+        path.shown()
     )
 }

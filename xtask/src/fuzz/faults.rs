@@ -1,5 +1,6 @@
 //! Readers that fail on purpose, one for each way to fail, to see that the harness notices. They run only where they are named.
 
+use super::limits::MEMORY_KIB;
 use super::mutate::Mutator;
 use super::reader::Reader;
 use super::scratch::Scratch;
@@ -49,7 +50,7 @@ fn fills_the_stack(_: &Scratch, input: &[u8]) {
 
 fn fills_the_memory(_: &Scratch, input: &[u8]) {
     if fails_at(input) {
-        std::hint::black_box(vec![1u8; super::MEMORY_KIB as usize * 1024]);
+        std::hint::black_box(vec![1u8; MEMORY_KIB as usize * 1024]);
     }
 }
 

@@ -7,6 +7,7 @@
 mod child;
 mod faults;
 mod known;
+mod limits;
 mod mutate;
 mod pack;
 mod reader;
@@ -15,6 +16,7 @@ mod seeds;
 mod wire;
 
 use known::find;
+use limits::MEMORY_KIB;
 use reader::READERS;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,9 +24,6 @@ use std::time::{Duration, Instant};
 
 const USAGE: &str =
     "arguments: [READER...] [--minutes N | --executions N] [--longest SECONDS] [--seed N] [--into FOLDER]";
-
-/// What a child's address space may take, in KiB: 1 GiB for the reader, the rest for the program and its threads.
-const MEMORY_KIB: u64 = (1024 + 256) << 10;
 
 /// How much is done.
 #[derive(Clone, Copy)]

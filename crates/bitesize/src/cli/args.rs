@@ -10,6 +10,7 @@ use bitesize_import::InputShape;
 use bitesize_ir::BitWidth;
 use bitesize_ir::memory::packed_weight_bytes;
 use bitesize_ir::policy::SpaceRow;
+use bitesize_ir::shown::ShownPath as _;
 use bitesize_ir::size::parse_size;
 use bitesize_ir::target::Budget;
 use bitesize_search::{Constraints, Pin, WidthSet};
@@ -40,19 +41,19 @@ pub(crate) struct PreprocessArgs {
     #[arg(long, value_name = "FILE")]
     preprocess: Option<PathBuf>,
     /// Factor on the 0..255 pixel
-    #[arg(long, allow_hyphen_values = true)]
+    #[arg(long, allow_hyphen_values = true, value_parser = positive)]
     scale: Option<f64>,
     /// One number, or one for each channel
-    #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
+    #[arg(long, value_delimiter = ',', allow_hyphen_values = true, value_parser = finite)]
     mean: Option<Vec<f64>>,
     /// One number, or one for each channel
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', allow_hyphen_values = true, value_parser = positive)]
     std: Option<Vec<f64>>,
     /// Resize images to this height and width, antialiased bilinear
     #[arg(long, value_name = "HxW", value_parser = parse_pair)]
     size: Option<[usize; 2]>,
     /// Centre crop before resizing: the share of each side that is kept
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", allow_hyphen_values = true, value_parser = share)]
     crop_fraction: Option<f64>,
     /// Cut a centre square first
     #[arg(long)]
@@ -67,7 +68,20 @@ pub(crate) struct PreprocessArgs {
 
 fn parse_pair(text: &str) -> Result<[usize; 2], String> {
     let pair = text.split_once('x').and_then(|(h, w)| Some([h.trim().parse().ok()?, w.trim().parse().ok()?]));
-    pair.ok_or_else(|| format!("`{text}` is not HEIGHTxWIDTH, as in 224x224"))
+    let pair = pair.filter(|[h, w]| *h > 0 && *w > 0);
+    pair.ok_or_else(|| format!("`{text}` is not HEIGHTxWIDTH in pixels, as in 224x224"))
+}
+
+fn finite(text: &str) -> Result<f64, String> {
+    text.trim().parse().ok().filter(|v: &f64| v.is_finite()).ok_or_else(|| "it is not a number to compute with".into())
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    finite(text).and_then(|v| if v > 0.0 { Ok(v) } else { Err("it must be above 0".into()) })
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    finite(text).and_then(|v| if v > 0.0 && v <= 1.0 { Ok(v) } else { Err("it must lie in (0, 1]".into()) })
 }
 
 fn parse_channels(text: &str) -> Result<Channels, String> {
@@ -92,8 +106,8 @@ impl PreprocessArgs {
         let file = match &self.preprocess {
             Some(path) => {
                 let text = bitesize::files::read_text(path)
-                    .with_context(|| format!("cannot read the preprocessing file `{}`", path.display()))?;
-                PreprocessFile::from_toml(&text).with_context(|| format!("`{}`", path.display()))?
+                    .with_context(|| format!("cannot read the preprocessing file `{}`", path.shown()))?;
+                PreprocessFile::from_toml(&text).with_context(|| format!("`{}`", path.shown()))?
             }
             None => PreprocessFile::default(),
         };
@@ -313,11 +327,11 @@ fn parse_ranges(text: &str) -> Result<RangeMethod, String> {
 
 /// An absolute path, so that a run folder can be used from anywhere; it must be UTF-8, as the settings are.
 pub(crate) fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
-    let path = std::path::absolute(path).with_context(|| format!("cannot use the path `{}`", path.display()))?;
+    let path = std::path::absolute(path).with_context(|| format!("cannot use the path `{}`", path.shown()))?;
     if path.to_str().is_none() {
         return Err(usage(format!(
             "the path `{}` is not UTF-8, so config.toml cannot keep it: rename it, or use a link",
-            path.display()
+            path.shown()
         )));
     }
     Ok(path)

@@ -11,6 +11,7 @@ use bitesize::observe::Monitor;
 use bitesize::run::config::{DataConfig, ModelConfig, PackageConfig, VerifyConfig};
 use bitesize::run::{RESULTS_VERSION, RunConfig, RunFolder};
 use bitesize_ir::BitWidth;
+use bitesize_ir::shown::ShownPath as _;
 use bitesize_train::Calibration;
 use clap::Args;
 use std::path::PathBuf;
@@ -82,7 +83,7 @@ impl CalibrateArgs {
         {
             bail!(
                 "the output folder `{}` is not empty: it holds a run with other settings ({difference}); give another one",
-                self.output.display()
+                self.output.shown()
             );
         }
         let result = steps(Opened { config: &config, inputs: &inputs, folder: &folder, monitor });

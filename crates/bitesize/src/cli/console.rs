@@ -8,17 +8,33 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::cell::Cell;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Writes to stdout, nothing that a terminal would obey. Where nobody reads it any more, as behind `| head`, the rest is dropped and the run goes on.
+/// The first failure to write to stdout, where there was one.
+static OUT_FAILURE: Mutex<Option<std::io::Error>> = Mutex::new(None);
+
+/// Writes to stdout, nothing that a terminal would obey. Where nobody reads it any more, as behind `| head`, the rest is
+/// dropped and the run goes on; so it does where it cannot be written, which [`out_failure`] tells at the end.
 pub(crate) fn print(text: std::fmt::Arguments) {
     let mut out = std::io::stdout().lock();
     let text = text.to_string();
-    if let Err(error) = out.write_all(lines(&text).as_bytes()).and_then(|()| out.flush())
+    let written = out.write_all(lines(&text).as_bytes()).and_then(|()| out.flush());
+    note_out_failure(written);
+}
+
+/// Keeps the failure `written` of a write to stdout, where it is the first and somebody was there to read.
+pub(crate) fn note_out_failure(written: std::io::Result<()>) {
+    if let Err(error) = written
         && error.kind() != std::io::ErrorKind::BrokenPipe
     {
-        print_error(format_args!("warning: cannot write to stdout: {error}\n"));
+        OUT_FAILURE.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     }
+}
+
+/// Why something that belonged on stdout is not there, where that is so.
+pub(crate) fn out_failure() -> Option<std::io::Error> {
+    OUT_FAILURE.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// Writes to stderr, nothing that a terminal would obey; where that fails there is nobody to tell.
@@ -88,6 +104,19 @@ pub(crate) fn stop_on_signals(verbosity: Verbosity) {
         err_line!("warning: Ctrl-C will end the run at once: {error}");
     }
 }
+
+/// Makes a write past the limit on the size of files (`ulimit -f`) an error like that of a full disk: the signal that comes
+/// with it would end the process. Children get the signal's usual meaning back.
+#[cfg(unix)]
+pub(crate) fn outlive_file_size_limit() {
+    let told = Arc::new(AtomicBool::new(false));
+    if let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, told) {
+        err_line!("warning: a limit on the size of files will end the run at once: {error}");
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) fn outlive_file_size_limit() {}
 
 /// The observer of a run that was started from the command line.
 #[derive(Clone, Copy, Debug)]

@@ -16,6 +16,7 @@ use bitesize::run::RunFolder;
 use bitesize::task::Metric;
 use bitesize::task::metric::shown_number;
 use bitesize::{Ending, usage};
+use bitesize_ir::shown::ShownPath as _;
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -150,7 +151,7 @@ impl EvalArgs {
             } else {
                 monitor.warn(format_args!(
                     "the run folder `{}` cannot be written to, so its report does not get these figures",
-                    self.path.display()
+                    self.path.shown()
                 ));
             }
         }

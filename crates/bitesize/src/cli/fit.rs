@@ -15,6 +15,7 @@ use bitesize::run::config::{DataConfig, ModelConfig, PackageConfig, VerifyConfig
 use bitesize::run::names::{CONFIG, DIARY, PARETO_POINTS, PROBES};
 use bitesize::run::{RESULTS_VERSION, RunConfig, RunFolder};
 use bitesize::{Ending, Until, Walked, usage};
+use bitesize_ir::shown::ShownPath as _;
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -67,7 +68,7 @@ pub(crate) struct FitArgs {
 impl FitArgs {
     /// The command that goes on with an interrupted run.
     pub(crate) fn resume_command(&self) -> String {
-        format!("bitesize fit --resume -o {}", self.output.display())
+        format!("bitesize fit --resume -o {}", self.output.shown())
     }
 
     pub(crate) fn run(self, monitor: &Monitor) -> anyhow::Result<Ending> {
@@ -78,19 +79,19 @@ impl FitArgs {
         if let Some(difference) = kept.as_ref().and_then(|kept| kept.difference_from(&config)) {
             bail!(
                 "`{}` holds a run with other settings, so it cannot be resumed with these: {difference}",
-                self.output.display()
+                self.output.shown()
             );
         }
         if kept.as_ref().is_some_and(|kept| kept.data.val.is_none()) && config.data.val.is_some() {
             bail!(
                 "the run in `{0}` has no validation data: go on without --val, then measure with `bitesize eval {0} --val DATA`",
-                self.output.display()
+                self.output.shown()
             );
         }
         let opened = Opened { config: &config, inputs: &inputs, folder: &folder, monitor };
         if let Some(report) = bitesize::finished(&opened, Until::Proven)? {
             if report.has_open_runners() {
-                let path = self.output.display();
+                let path = self.output.shown();
                 monitor.note(format_args!(
                     "the run in `{path}` is finished but for its proof: what was not run is run now"
                 ));
@@ -100,7 +101,7 @@ impl FitArgs {
                 return Ok(report.ending());
             }
             tell_shortcoming(&report);
-            monitor.note(format_args!("the run in `{}` is finished: nothing to do", self.output.display()));
+            monitor.note(format_args!("the run in `{}` is finished: nothing to do", self.output.shown()));
             return Ok(report.ending());
         }
         let result = bitesize::walk(opened, Until::Proven);
@@ -134,7 +135,7 @@ impl FitArgs {
             }
             (None, None, Some(kept)) => open(kept.clone()),
             (None, None, None) => {
-                bail!("there is no run to resume in `{}`: it has no {CONFIG}", self.output.display())
+                bail!("there is no run to resume in `{}`: it has no {CONFIG}", self.output.shown())
             }
         }
     }
@@ -197,6 +198,6 @@ fn keep_search(error: anyhow::Error, folder: &mut RunFolder) -> anyhow::Error {
     folder.keep();
     error.context(format!(
         "the search so far is kept: mend what is named here and go on with `bitesize fit --resume -o {}`",
-        folder.path().display()
+        folder.path().shown()
     ))
 }

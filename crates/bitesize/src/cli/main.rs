@@ -44,21 +44,47 @@ const EXIT_CODES: &str = "Exit codes: 0 done and fits, 1 failed, 2 wrong usage, 
 
 fn main() -> ExitCode {
     let mut command = Cli::command();
-    let matches = command.get_matches_mut();
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let parsed = command.try_get_matches_from_mut(std::env::args_os());
+    let (matches, cli) = match parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches))) {
+        Ok((cli, matches)) => (matches, cli),
+        Err(answer) => return tell_usage(&answer),
+    };
     let verbosity = match (cli.quiet, cli.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Verbose,
         _ => Verbosity::Normal,
     };
     console::stop_on_signals(verbosity);
+    console::outlive_file_size_limit();
     use_threads(cli.threads);
     let resume_command = cli.command.resume_command();
     let terminal = Terminal::new(verbosity);
     let monitor = Monitor::new(&terminal);
     match command::refuse_ignored(&command, &matches).and_then(|()| cli.command.run(&monitor)) {
-        Ok(ending) => exit_code(ending),
+        Ok(ending) => told(exit_code(ending)),
         Err(error) => fail(&error, resume_command),
+    }
+}
+
+/// What the argument parser answers: help, the version, or what is wrong with the command line.
+fn tell_usage(answer: &clap::Error) -> ExitCode {
+    if answer.use_stderr() {
+        // Where that fails there is nobody to tell.
+        let _ = answer.print();
+    } else {
+        console::note_out_failure(answer.print());
+    }
+    told(ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2)))
+}
+
+/// `code`, unless what belonged on stdout is not there: whoever reads it would take a part for the whole.
+fn told(code: ExitCode) -> ExitCode {
+    match console::out_failure() {
+        None => code,
+        Some(error) => {
+            err_line!("error: cannot write to stdout: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 

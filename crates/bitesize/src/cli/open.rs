@@ -4,13 +4,14 @@ use anyhow::Context as _;
 use bitesize::observe::Interrupted;
 use bitesize::run::names::CONFIG;
 use bitesize::run::{RunConfig, RunFolder};
+use bitesize_ir::shown::ShownPath as _;
 use std::path::Path;
 
 /// Reads the settings of a run.
 pub(crate) fn read_config(path: &Path) -> anyhow::Result<RunConfig> {
     let text =
-        bitesize::files::read_text(path).with_context(|| format!("cannot read the settings `{}`", path.display()))?;
-    RunConfig::from_toml(&text).map_err(|e| anyhow::anyhow!("the settings `{}`: {e}", path.display()))
+        bitesize::files::read_text(path).with_context(|| format!("cannot read the settings `{}`", path.shown()))?;
+    RunConfig::from_toml(&text).map_err(|e| anyhow::anyhow!("the settings `{}`: {e}", path.shown()))
 }
 
 /// The settings of the run in `folder`.

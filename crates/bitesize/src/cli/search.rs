@@ -13,6 +13,7 @@ use bitesize::run::names::DIARY;
 use bitesize::run::{RunConfig, RunFolder, Stage};
 use bitesize::target::{Platform, PlatformName};
 use bitesize::{Ending, Until, Walked};
+use bitesize_ir::shown::ShownPath as _;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -33,18 +34,18 @@ pub(crate) struct SearchCommandArgs {
 impl SearchCommandArgs {
     /// The command that goes on with an interrupted search.
     pub(crate) fn resume_command(&self) -> String {
-        format!("bitesize search {} --resume", self.folder.display())
+        format!("bitesize search {} --resume", self.folder.shown())
     }
 
     pub(crate) fn run(self, monitor: &Monitor) -> anyhow::Result<Ending> {
         let folder = RunFolder::open(&self.folder)?;
         let earlier = config_of(&folder)?;
         if self.resume && earlier.search.is_none() {
-            bail!("there is no search to resume in `{}`: leave out --resume to begin one", self.folder.display());
+            bail!("there is no search to resume in `{}`: leave out --resume to begin one", self.folder.shown());
         }
         let inputs = inputs_of(&earlier, Some(&earlier.data.train), None, monitor)?;
         let config = self.settings(&earlier, &inputs)?;
-        let shown = self.folder.display();
+        let shown = self.folder.shown();
         let difference = earlier.difference_from(&config);
         if folder.join(DIARY).is_file() && !self.resume {
             bail!("`{shown}` holds a search already: pass --resume to go on with it, or remove {DIARY} to search anew");

@@ -10,6 +10,7 @@ use crate::observe::Monitor;
 use crate::run::names::CALIBRATION;
 use crate::run::{Commit, Provenance, Stage};
 use bitesize_ir::Network;
+use bitesize_ir::shown::ShownPath as _;
 use bitesize_train::{Calibration, CalibrationSettings, LeftOut, TrainError};
 
 /// Ranges, and the samples that they were found on.
@@ -54,7 +55,7 @@ impl<'a> Calibrated<'a> {
         let is_kept = kept.is_some();
         let calibration = match kept {
             Some(text) => serde_json::from_slice(&text)
-                .map_err(|e| anyhow::anyhow!("`{}` is damaged: {e}; {REMEDY}", folder.join(CALIBRATION).display()))?,
+                .map_err(|e| anyhow::anyhow!("`{}` is damaged: {e}; {REMEDY}", folder.join(CALIBRATION).shown()))?,
             None => calibrate(&inputs.model.network, &samples, &config.calibration.ranges, monitor)
                 .map_err(|error| naming_sample(error, &opened))?,
         };
@@ -100,9 +101,13 @@ fn sample_name(sample: usize, opened: &Opened) -> anyhow::Result<String> {
 
 /// An error of calibration, with the name of the sample that it is about.
 fn naming_sample(error: anyhow::Error, opened: &Opened) -> anyhow::Error {
-    let Some(TrainError::NotFinite { sample, .. }) = error.downcast_ref() else { return error };
+    let Some(TrainError::NotFinite { sample, tensor }) = error.downcast_ref() else { return error };
+    // The number that the error tells is that of the sample among those drawn, which nobody else knows.
     match sample_name(*sample, opened) {
-        Ok(name) => error.context(format!("{name} cannot be used to calibrate")),
+        Ok(name) => anyhow::anyhow!(
+            "{name} cannot be used to calibrate: the float network gives infinite or undefined values for it in tensor \
+             `{tensor}`; leave out the sample if its values are wrong, or train the network to bear them"
+        ),
         Err(other) => other,
     }
 }

@@ -22,6 +22,7 @@ use crate::target::Platform;
 use crate::task::Measured;
 use crate::task::loss::Fidelity;
 use anyhow::Context as _;
+use bitesize_ir::shown::ShownPath as _;
 use bitesize_ir::{BitWidth, Policy};
 use bitesize_search::problem::Problem;
 use bitesize_search::{DdpgSettings, Fitting, RewardKind, SearchSettings, Strategy};
@@ -170,7 +171,7 @@ impl<'a> Chosen<'a> {
         let strategy: Strategy = name.parse().map_err(usage)?;
         let settings = settings(&opened, held_out);
         let (journal, lines) = Journal::open(folder, DIARY, &made_from.hash())?;
-        let fail = |name: &str| format!("`{}` cannot be gone on with", folder.join(name).display());
+        let fail = |name: &str| format!("`{}` cannot be gone on with", folder.join(name).shown());
         let mut diary = Diary::going_on(journal, &lines).with_context(|| fail(DIARY))?;
         let (journal, lines) = Journal::open(folder, PROBES, &Self::probes_made_from(&opened)?.hash())?;
         if folder.ledger().entry(Stage::Chosen).is_none() {
@@ -205,7 +206,7 @@ impl<'a> Chosen<'a> {
         let (strategy, settings, time_limit) = (self.strategy, &self.settings, time_limit(&opened));
         let contest = Contest { problem, fitting, judge, strategy, settings, time_limit };
         let asked = Sweep { contest, steps, winner: &self.winner };
-        let fail = || format!("`{}` cannot be gone on with", opened.folder.join(PARETO_POINTS).display());
+        let fail = || format!("`{}` cannot be gone on with", opened.folder.join(PARETO_POINTS).shown());
         sweep(&asked, shared, journal, &lines)
             .map(Some)
             .map_err(|error| if error.is::<crate::observe::Interrupted>() { error } else { error.context(fail()) })

@@ -10,6 +10,7 @@ use crate::run::names::{LEDGER, POLICY, WEIGHTS};
 use crate::run::{Commit, Provenance, Stage, weights};
 use anyhow::{Context as _, bail};
 use bitesize_ir::memory::{FlashUse, MemoryModel, RamUse, Widths};
+use bitesize_ir::shown::ShownPath as _;
 use bitesize_ir::target::CoreCosts;
 use bitesize_ir::{Policy, PolicySpace};
 
@@ -71,7 +72,7 @@ impl Delivered {
     pub fn kept(opened: &Opened, made_from: &Provenance, core: &CoreCosts) -> anyhow::Result<Self> {
         let remedy = "put back the file as it was, or start a new run";
         let path = opened.folder.join(WEIGHTS);
-        let shown = path.display();
+        let shown = path.shown();
         let Some(bytes) = opened.folder.read(Stage::Delivered, WEIGHTS, remedy)? else {
             bail!("there is no `{shown}`: run `bitesize search` or `bitesize fit` first");
         };
@@ -79,7 +80,7 @@ impl Delivered {
             bail!(
                 "a search was begun in `{0}` after the network there was delivered: bring it to its end with `bitesize search {0} \
                  --resume` first",
-                opened.folder.path().display()
+                opened.folder.path().shown()
             );
         }
         opened.refuse_other_known_inputs(Stage::Delivered, made_from)?;
@@ -101,8 +102,8 @@ impl Delivered {
         bail!(
             "`{0}` was edited after the network was quantized, and nothing writes over it: run `bitesize emit {1}` to \
              quantize the network with these widths, or remove `{0}` to go on with the run's own",
-            policy.display(),
-            folder.display()
+            policy.shown(),
+            folder.shown()
         )
     }
 }
@@ -124,13 +125,13 @@ pub fn written_policy(opened: &Opened) -> anyhow::Result<WrittenPolicy> {
     let text = match crate::files::read_text(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!(
             "there is no `{}`: put back the file, or have it written again with `bitesize fit --resume -o {}`",
-            path.display(),
-            opened.folder.path().display()
+            path.shown(),
+            opened.folder.path().shown()
         ),
-        text => text.with_context(|| format!("cannot read `{}`", path.display()))?,
+        text => text.with_context(|| format!("cannot read `{}`", path.shown()))?,
     };
     let policy = Policy::from_toml(&text, &opened.inputs.model.space)
-        .with_context(|| format!("cannot use `{}`", path.display()))?;
+        .with_context(|| format!("cannot use `{}`", path.shown()))?;
     Ok(WrittenPolicy { text, policy })
 }
 
@@ -143,7 +144,7 @@ pub fn refuse_edited_policy(opened: &Opened) -> anyhow::Result<()> {
     let written = match crate::files::read(&path) {
         Ok(bytes) => crate::hash::sha256(&bytes),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.display())),
+        Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.shown())),
     };
     if opened.folder.ledger().hash_of(POLICY) == Some(&written) {
         return Ok(());
@@ -151,7 +152,7 @@ pub fn refuse_edited_policy(opened: &Opened) -> anyhow::Result<()> {
     bail!(
         "`{0}` was edited after bitesize wrote it (its SHA-256 differs from that in {LEDGER}), and going on with the run \
          would write over it: run `bitesize emit {1}` to take the edited widths, or remove `{0}` to go on with the run's own",
-        path.display(),
-        opened.folder.path().display()
+        path.shown(),
+        opened.folder.path().shown()
     )
 }

@@ -15,6 +15,7 @@ use crate::run::names::{PARETO_POINTS, POLICY};
 use crate::run::{RunConfig, Stage};
 use crate::target::Platform;
 use bitesize_ir::Policy;
+use bitesize_ir::shown::ShownPath as _;
 use bitesize_search::{Constraints, to_compact};
 
 /// Writes the package of the network that the folder of `opened` holds, at the widths that `policy.toml` says now, whether
@@ -55,7 +56,7 @@ fn take_policy(config: &RunConfig, policy: &Policy) -> RunConfig {
 /// Quantizes the network with edited widths, whether they fit or not.
 fn quantize(opened: &Opened, platform: &Platform, policy: &Policy) -> anyhow::Result<Delivered> {
     let path = opened.folder.join(POLICY);
-    opened.monitor.note(format_args!("{} was changed: the network is quantized anew", path.display()));
+    opened.monitor.note(format_args!("{} was changed: the network is quantized anew", path.shown()));
     let problem = opened.problem(platform)?;
     let calibrated = Calibrated::of(*opened)?;
     let prepared = Prepared::of(&calibrated, &problem, Asked::None)?;

@@ -13,6 +13,7 @@ use crate::task::{Form, Objective, Task};
 use anyhow::{Context as _, bail};
 use bitesize_codegen::{EmitOptions, Figures, Reading, emit, emit_example};
 use bitesize_integer::Interpreter;
+use bitesize_ir::shown::ShownPath as _;
 use bitesize_ir::target::CoreCosts;
 
 /// Samples of the known-answer test beside the package.
@@ -80,8 +81,12 @@ impl Emitted {
     /// No package, or one of other inputs.
     pub fn refuse_missing(opened: &Opened, made_from: &Provenance) -> anyhow::Result<bool> {
         let folder = opened.folder;
-        if !folder.join(PACKAGE).is_dir() || folder.ledger().entry(Stage::Emitted).is_none() {
-            bail!("`{}` holds no {PACKAGE} of this run: run `bitesize emit` first", folder.path().display());
+        let package = folder.join(PACKAGE);
+        if package.is_symlink() && !package.is_dir() {
+            bail!("`{}` is a link that leads to no folder: remove it, then run `bitesize emit`", package.shown());
+        }
+        if !package.is_dir() || folder.ledger().entry(Stage::Emitted).is_none() {
+            bail!("`{}` holds no {PACKAGE} of this run: run `bitesize emit` first", folder.path().shown());
         }
         opened.refuse_other_known_inputs(Stage::Emitted, made_from)?;
         let altered = folder.altered_files(Stage::Emitted)?;
@@ -89,7 +94,7 @@ impl Emitted {
             opened.monitor.warn(format_args!(
                 "`{}` is not as bitesize wrote it: what is told here is told of the package as it is now, and is not \
                  written into the report",
-                folder.join(name).display()
+                folder.join(name).shown()
             ));
         }
         Ok(altered.is_empty())

@@ -12,6 +12,7 @@ use crate::run::{Commit, Provenance, RESULTS_VERSION, RunConfig, RunFolder, Stag
 use crate::target::Platform;
 use anyhow::{Context as _, bail};
 use bitesize_ir::Policy;
+use bitesize_ir::shown::ShownPath as _;
 use bitesize_search::from_compact;
 use bitesize_search::problem::Problem;
 use std::path::Path;
@@ -63,14 +64,14 @@ pub fn inputs_of(
         bail!(
             "`{}` is not the file that the run was made from (the SHA-256 differs): bring that one back, or start a \
              new run",
-            config.model.path.display()
+            config.model.path.shown()
         );
     }
     let (now, then) = (inputs.train_samples(), config.data.train_samples);
     if train == Some(config.data.train.as_path()) && then > 0 && now != then {
         bail!(
             "`{}` has {now} samples and had {then} when the run was made: bring those back, or start a new run",
-            config.data.train.display()
+            config.data.train.shown()
         );
     }
     Ok(inputs)
@@ -191,7 +192,7 @@ impl<'a> Opened<'a> {
             Some(difference) => bail!(
                 "the run in `{}` cannot be gone on with: {difference}; bring back what it was, or start a new run in another \
                  folder",
-                self.folder.path().display()
+                self.folder.path().shown()
             ),
             None => Ok(()),
         }

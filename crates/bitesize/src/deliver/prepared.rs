@@ -11,6 +11,7 @@ use crate::run::names::PREPARED;
 use crate::run::prepared_layers;
 use crate::run::{Provenance, Stage};
 use bitesize_ir::BitWidth;
+use bitesize_ir::shown::ShownPath as _;
 use bitesize_search::Side;
 use bitesize_search::problem::Problem;
 use bitesize_search::widths::width;
@@ -60,7 +61,7 @@ impl<'a> Prepared<'a> {
         if let Some(bytes) = &kept {
             opened.refuse_other_inputs(Stage::Prepared, &made_from)?;
             known = prepared_layers::from_bytes(bytes, network)
-                .map_err(|e| anyhow::anyhow!("`{}`: {e}; {REMEDY}", opened.folder.join(PREPARED).display()))?;
+                .map_err(|e| anyhow::anyhow!("`{}`: {e}; {REMEDY}", opened.folder.join(PREPARED).shown()))?;
         }
         let request =
             PrepareRequest { settings: PtqSettings::default(), wanted: wanted(problem, asked), known: known.clone() };

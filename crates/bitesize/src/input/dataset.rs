@@ -13,6 +13,7 @@ use crate::hash::{Hasher, sha256};
 use crate::task::labels::{Order, labels_of};
 use crate::task::{Labels, Objective, Task};
 use bitesize_ir::Shape;
+use bitesize_ir::shown::ShownPath as _;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -146,8 +147,8 @@ impl Dataset {
     /// What a user knows the sample `index` by: its file, or its number in the file of all.
     pub fn name_of(&self, index: usize) -> String {
         match &self.source {
-            Source::Files(paths) => format!("`{}`", paths[index].display()),
-            _ => format!("sample {index} of `{}`", self.path.display()),
+            Source::Files(paths) => format!("`{}`", paths[index].shown()),
+            _ => format!("sample {index} of `{}` (counted from 0)", self.path.shown()),
         }
     }
 

@@ -1,12 +1,13 @@
 //! What can be wrong with data.
 
+use bitesize_ir::shown::ShownPath as _;
 use std::path::{Path, PathBuf};
 
 /// What can be wrong with data or with how it is asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// The operating system refused.
-    #[error("cannot read `{path}`")]
+    #[error("cannot read `{}`", .path.shown())]
     Io {
         /// What was read.
         path: PathBuf,
@@ -14,7 +15,7 @@ pub enum DataError {
         source: std::io::Error,
     },
     /// It was read and is not usable.
-    #[error("`{path}`: {problem}")]
+    #[error("`{}`: {problem}", .path.shown())]
     Unusable {
         /// What was read.
         path: PathBuf,

@@ -14,6 +14,7 @@ use crate::task::{Objective, Task};
 use anyhow::{Context as _, bail};
 use bitesize_import::InputShape;
 use bitesize_ir::Shape;
+use bitesize_ir::shown::ShownPath as _;
 use std::path::Path;
 
 /// A model with its data.
@@ -84,7 +85,7 @@ impl Inputs {
         let stored: Vec<&StoredLabels> =
             [&train, &val].into_iter().flatten().filter_map(Dataset::stored_labels).collect();
         let resolved = resolve(sources.task, &stored, shape, network.tail).map_err(|problem| match sources.train {
-            Some(path) => anyhow::anyhow!("cannot use the data `{}`: {problem}", path.display()),
+            Some(path) => anyhow::anyhow!("cannot use the data `{}`: {problem}", path.shown()),
             None => anyhow::anyhow!("cannot use the data: {problem}"),
         })?;
         let objective = resolved.objective;
@@ -93,7 +94,7 @@ impl Inputs {
         for (data, name) in [(&mut train, "train"), (&mut val, "val")] {
             let Some(data) = data else { continue };
             data.label(&objective, order).with_context(|| format!("cannot use the {name} data"))?;
-            let line = format!("{name}: {}, {}", data.path().display(), data.describe()?);
+            let line = format!("{name}: {}, {}", data.path().shown(), data.describe()?);
             monitor.note(&line);
             echo.push(line);
             data.warnings().iter().for_each(|warning| monitor.warn(warning));
@@ -131,11 +132,11 @@ impl Inputs {
             let skipped = data.skipped();
             if let Some((path, reason)) = skipped.first() {
                 let count = skipped.len();
-                let shown = path.display();
+                let shown = path.shown();
                 monitor.warn(format_args!(
                     "{count} of {} images of `{}` cannot be decoded and were skipped; the first: `{shown}`: {reason}",
                     data.len(),
-                    data.path().display()
+                    data.path().shown()
                 ));
             }
         }

@@ -6,6 +6,7 @@ use crate::hash::sha256;
 use crate::observe::Monitor;
 use anyhow::Context as _;
 use bitesize_import::{InputShape, Layout, OutputOrder};
+use bitesize_ir::shown::ShownPath as _;
 use bitesize_ir::{Network, PolicySpace};
 use std::path::{Path, PathBuf};
 
@@ -43,7 +44,7 @@ impl Model {
     /// # Errors
     /// A file that cannot be read or imported, or whose input has another shape.
     pub fn load_sized(path: &Path, input_shape: Option<&InputShape>, monitor: &Monitor) -> anyhow::Result<Self> {
-        let bytes = files::read(path).with_context(|| format!("cannot read the model `{}`", path.display()))?;
+        let bytes = files::read(path).with_context(|| format!("cannot read the model `{}`", path.shown()))?;
         let sha256 = sha256(&bytes);
         let imported = import(path, &bytes, input_shape)?;
         for note in &imported.notes {
@@ -53,12 +54,12 @@ impl Model {
         let output_order = imported.output_order;
         let (operators, tail) = (imported.network.nodes.len(), imported.network.tail);
         let (network, log) = bitesize_ir::rewrite::rewrite(imported.network)
-            .with_context(|| format!("`{}` is not a network that can be quantized", path.display()))?;
+            .with_context(|| format!("`{}` is not a network that can be quantized", path.shown()))?;
         let rewrites = log.to_string();
         monitor.detail(&rewrites);
         monitor.note(format_args!(
             "model: {}, {} operators ({} as imported), {} parameters, {} MACs, input {}, output {}{}{}",
-            path.display(),
+            path.shown(),
             network.nodes.len(),
             operators,
             network.parameters(),
@@ -95,5 +96,5 @@ fn import(path: &Path, bytes: &[u8], input_shape: Option<&InputShape>) -> anyhow
     let external =
         |location: &str, offset: u64, length: usize| files::read_part(&folder.join(location), offset, length);
     bitesize_import::import_onnx_sized(bytes, &external, &name, input_shape)
-        .with_context(|| format!("cannot import `{}`", path.display()))
+        .with_context(|| format!("cannot import `{}`", path.shown()))
 }

@@ -3,7 +3,7 @@
 use super::schema::{LayerReport, MetricReport, ON_VALIDATION, Report};
 use crate::task::Metric;
 use crate::task::metric::shown_number;
-use bitesize_ir::shown::{lines, markdown, markdown_name};
+use bitesize_ir::shown::{lines, markdown, markdown_code, markdown_name};
 use bitesize_ir::size::format_size;
 use bitesize_search::{Constraints, RewardKind, WidthSet};
 use std::collections::HashSet;
@@ -47,7 +47,7 @@ fn describe(constraints: &Constraints) -> String {
             parts.push(format!("{what} of {widths} bits"));
         }
     }
-    parts.extend(pins.iter().map(|pin| format!("`{}`", markdown_name(&pin.to_string()))));
+    parts.extend(pins.iter().map(|pin| format!("`{}`", markdown_code(&pin.to_string()))));
     parts.join("; ")
 }
 
@@ -80,7 +80,7 @@ impl Report {
         writeln!(
             out,
             "The network {verdict} `{}` ({}): FLASH {}, RAM {}.\n",
-            markdown_name(&target.name),
+            markdown_code(&target.name),
             markdown_name(&target.core),
             limit(target.flash_bytes),
             limit(target.ram_bytes)
@@ -114,7 +114,7 @@ impl Report {
                 ram.stack
             )?;
             if !target.compiler.is_empty() {
-                writeln!(out, "FLASH and stack hold for `{}`.\n", markdown_name(&target.compiler))?;
+                writeln!(out, "FLASH and stack hold for `{}`.\n", markdown_code(&target.compiler))?;
             }
         }
         self.write_figures(out)?;
@@ -200,7 +200,7 @@ impl Report {
                 Some(peak) => writeln!(
                     out,
                     "; its RAM peaks during `{}` with {} B.\n",
-                    markdown_name(&peak.name),
+                    markdown_code(&peak.name),
                     peak.ram_bytes
                 )?,
                 None => writeln!(out, ".\n")?,
@@ -224,7 +224,7 @@ impl Report {
         writeln!(
             out,
             "RAM peaks during `{}` with:\n\n| tensor | bytes | bits |\n|---|---|---|",
-            markdown_name(&d.peak_node)
+            markdown_code(&d.peak_node)
         )?;
         for (name, bytes, bits) in &d.peak_tensors {
             writeln!(out, "| {} | {bytes} | {bits} |", markdown_name(name))?;

@@ -1,6 +1,6 @@
 //! What a run tells at its end: `report.json` for programs, `report.md` for people; the same facts.
 //!
-//! In reading order: [`schema`], [`assemble`], `proof` (what verification came to), `markdown`, [`files`] (in the run folder), [`pareto`] (a sweep's table and
+//! In reading order: [`schema`], `schema_1` (its predecessor), [`assemble`], `proof` (what verification came to), `markdown`, [`files`] (in the run folder), [`pareto`] (a sweep's table and
 //! chart), [`chart`].
 
 pub mod assemble;
@@ -10,5 +10,6 @@ mod markdown;
 pub mod pareto;
 mod proof;
 pub mod schema;
+mod schema_1;
 
 pub use schema::Report;

@@ -83,7 +83,7 @@ impl Report {
             "NOTHING IS PROVEN about the package: no runner could be started".into()
         };
         Some(format!(
-            "{what}; install what is named here, then `bitesize fit --resume` runs it\n  {}",
+            "{what}; mend what is named here, then `bitesize fit --resume` runs it\n  {}",
             details(&|row| row.status == Status::NOT_RUN)
         ))
     }

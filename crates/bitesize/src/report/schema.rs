@@ -279,13 +279,21 @@ impl Report {
         self.metric.is_some() || self.fidelity.as_ref().is_some_and(|fidelity| fidelity.data == ON_VALIDATION)
     }
 
-    /// Reads the text of `report.json`.
+    /// Reads the text of `report.json`, of this schema or the one before.
     ///
     /// # Errors
     /// What is wrong, with the line; another schema.
     pub fn from_json(text: &str) -> Result<Self, String> {
-        let report: Self = serde_json::from_str(text).map_err(|e| e.to_string())?;
-        if report.schema == SCHEMA { Ok(report) } else { Err(format!("its schema is {}, not {SCHEMA}", report.schema)) }
+        #[derive(Deserialize)]
+        struct Numbered {
+            schema: u32,
+        }
+        let Numbered { schema } = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        match schema {
+            SCHEMA => serde_json::from_str(text).map_err(|e| e.to_string()),
+            1 => super::schema_1::read(text),
+            other => Err(format!("its schema is {other}, and this version reads 1 and {SCHEMA}")),
+        }
     }
 
     /// The text of `report.json`.

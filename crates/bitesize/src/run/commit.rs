@@ -5,12 +5,15 @@
 
 use super::folder::RunFolder;
 use super::ledger::{Ledger, Stage};
-use super::moves::{COMMIT, Moves, NEW, OLD, PLAN, STAGING, files_below, move_to_places, sync_folder, write_file};
+use super::moves::{
+    COMMIT, Moves, NEW, OLD, PLAN, STAGING, files_below, is_there, move_to_places, sync_folder, write_file,
+};
 use super::names::{CONFIG, LEDGER};
 use super::provenance::Provenance;
 use crate::files;
 use crate::hash::sha256;
 use anyhow::{Context as _, bail};
+use bitesize_ir::shown::ShownPath as _;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,12 +38,12 @@ impl RunFolder {
     /// The folder cannot be written to.
     pub fn begin(&self) -> anyhow::Result<Commit<'_>> {
         if !self.is_writable() {
-            bail!("the run folder `{}` cannot be written to", self.path().display());
+            bail!("the run folder `{}` cannot be written to", self.path().shown());
         }
         let staging = tempfile::Builder::new()
             .prefix(STAGING)
             .tempdir_in(self.path())
-            .with_context(|| format!("the run folder `{}` cannot be written to", self.path().display()))?;
+            .with_context(|| format!("the run folder `{}` cannot be written to", self.path().shown()))?;
         let plan = Moves { put: Vec::new(), remove: Vec::new(), before: BTreeMap::new() };
         let ledger = self.ledger().clone();
         // Settings are read before they are written, so that nothing but comments is lost.
@@ -128,7 +131,7 @@ impl Commit<'_> {
         }
         self.write(LEDGER, self.ledger.to_json().as_bytes())?;
         self.plan.put.push(LEDGER.to_owned());
-        let removed = |name: &String| !self.plan.put.contains(name) && self.folder.join(name).exists();
+        let removed = |name: &String| !self.plan.put.contains(name) && is_there(&self.folder.join(name));
         let remove: Vec<String> = self.plan.remove.iter().filter(|name| removed(name)).cloned().collect();
         self.plan.remove = remove;
         let plan = serde_json::to_vec(&self.plan)?;
@@ -138,8 +141,7 @@ impl Commit<'_> {
         }
         let Self { folder, staging, ledger, files, .. } = self;
         let place = folder.join(COMMIT);
-        fs::rename(staging.path(), &place)
-            .with_context(|| format!("cannot write into `{}`", folder.path().display()))?;
+        fs::rename(staging.path(), &place).with_context(|| format!("cannot write into `{}`", folder.path().shown()))?;
         // The folder has moved away from under its guard.
         let _ = staging.keep();
         sync_folder(folder.path());
@@ -154,7 +156,7 @@ impl Commit<'_> {
     }
 
     fn fail(&self, name: &str) -> String {
-        format!("cannot write `{}`: free some space or give another output folder", self.folder.join(name).display())
+        format!("cannot write `{}`: free some space or give another output folder", self.folder.join(name).shown())
     }
 
     fn write(&mut self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
@@ -174,15 +176,22 @@ impl Commit<'_> {
         let mut before = BTreeMap::new();
         for name in self.plan.put.iter().chain(&self.plan.remove) {
             for path in files_below(self.folder.path(), name)? {
-                let bytes = files::read(&self.folder.join(&path)).with_context(|| format!("cannot read `{path}`"))?;
+                let place = self.folder.join(&path);
+                if place.is_symlink() && !self.asked_for.contains(name) {
+                    bail!(
+                        "`{}` is a link, which bitesize does not make, and would be lost: move it out of the run folder or \
+                         remove it, then give the command again",
+                        place.shown()
+                    );
+                }
+                let bytes = files::read(&place).with_context(|| format!("cannot read `{}`", place.shown()))?;
                 let hash = sha256(&bytes);
                 let is_written = known.hash_of(&path) == Some(&hash) || self.ledger.hash_of(&path) == Some(&hash);
                 if !is_written && !self.asked_for.contains(name) {
-                    let shown = self.folder.join(&path);
                     bail!(
                         "`{}` was edited or put there since bitesize wrote `{name}`, and would be lost: move it out of the \
                          run folder or remove it, then give the command again",
-                        shown.display()
+                        place.shown()
                     );
                 }
                 before.insert(path, hash);

@@ -11,6 +11,7 @@ use super::names::{CALIBRATION, CONFIG, LEDGER, POLICY, PREPARED, REPORT_JSON, W
 use crate::files;
 use crate::hash::sha256;
 use anyhow::{Context as _, bail};
+use bitesize_ir::shown::ShownPath as _;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
@@ -49,7 +50,7 @@ enum Contents {
 
 impl Contents {
     fn of(path: &Path) -> anyhow::Result<Self> {
-        let what = || format!("cannot use the output folder `{}`", path.display());
+        let what = || format!("cannot use the output folder `{}`", path.shown());
         let entries = match fs::read_dir(path) {
             Ok(entries) => entries,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Self::Absent),
@@ -96,7 +97,7 @@ impl RunFolder {
     /// # Errors
     /// It is not there, holds no run, is in use, or cannot be written to; a commit that cannot be brought to its end.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        let no_run = || anyhow::anyhow!("`{}` is not a run folder: it has no {CONFIG} of a run", path.display());
+        let no_run = || anyhow::anyhow!("`{}` is not a run folder: it has no {CONFIG} of a run", path.shown());
         match Contents::of(path)? {
             Contents::Run => Some(Self::opened(path, None, false)?).filter(Self::holds_run).ok_or_else(no_run),
             Contents::Absent | Contents::Nothing | Contents::Foreign => Err(no_run()),
@@ -113,7 +114,7 @@ impl RunFolder {
             Contents::Run => Self::opened(path, None, false),
             Contents::Nothing => Self::opened(path, None, true),
             Contents::Absent => {
-                let what = || format!("cannot make the output folder `{}`", path.display());
+                let what = || format!("cannot make the output folder `{}`", path.shown());
                 let absolute = std::path::absolute(path).with_context(what)?;
                 let made = absolute.ancestors().take_while(|a| !a.exists()).last().map(Path::to_owned);
                 let result = fs::create_dir_all(path).with_context(what).and_then(|()| {
@@ -143,7 +144,7 @@ impl RunFolder {
                     bail!(
                         "a command was cut off in `{}` and its change is not at its end: give a command once where the folder \
                          can be written to",
-                        path.display()
+                        path.shown()
                     );
                 }
                 let mut folder = Self::unlocked(path, None, false);
@@ -178,7 +179,7 @@ impl RunFolder {
         } else if !folder.ledger().is_empty() {
             bail!(
                 "`{}` is missing: put back the file, or start a new run in another folder",
-                folder.join(CONFIG).display()
+                folder.join(CONFIG).shown()
             );
         }
         Ok(folder)
@@ -186,7 +187,7 @@ impl RunFolder {
 
     /// Nobody else's process writes here, since this one holds the lock.
     fn clear_left_behind(&self) -> anyhow::Result<()> {
-        let what = || format!("cannot read the folder `{}`", self.path.display());
+        let what = || format!("cannot read the folder `{}`", self.path.shown());
         for entry in fs::read_dir(&self.path).with_context(what)? {
             let name = entry.with_context(what)?.file_name();
             let name = name.to_string_lossy();
@@ -202,12 +203,12 @@ impl RunFolder {
         let text = match files::read_text(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return self.refuse_files_without_ledger(),
-            Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.display())),
+            Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.shown())),
         };
         let ledger = Ledger::from_json(&text).map_err(|problem| {
             anyhow::anyhow!(
                 "`{}` cannot be used: {problem}; put back the file that bitesize wrote, or start a new run",
-                path.display()
+                path.shown()
             )
         })?;
         *self.ledger.get_mut().unwrap_or_else(PoisonError::into_inner) = ledger;
@@ -221,7 +222,7 @@ impl RunFolder {
             Some(name) => bail!(
                 "`{}` is missing, so nothing says what `{name}` was made from: put back the file, or start a new run in \
                  another folder",
-                self.join(LEDGER).display()
+                self.join(LEDGER).shown()
             ),
             None => Ok(()),
         }
@@ -262,18 +263,18 @@ impl RunFolder {
         let bytes = match files::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.display())),
+            Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.shown())),
         };
         let ledger = self.ledger();
         match ledger.entry(stage).and_then(|entry| entry.files.get(name)) {
             Some(hash) if *hash == sha256(&bytes) => Ok(Some(bytes)),
             Some(_) => bail!(
                 "`{}` is damaged or was altered: its SHA-256 differs from that in {LEDGER}; {remedy}",
-                path.display()
+                path.shown()
             ),
             None => bail!(
                 "`{}` is no file of this run: {LEDGER} does not say what it was made from; {remedy}",
-                path.display()
+                path.shown()
             ),
         }
     }
@@ -291,7 +292,7 @@ impl RunFolder {
                 Ok(bytes) if sha256(&bytes) == hash => {}
                 Ok(_) => altered.push(name),
                 Err(error) if error.kind() == ErrorKind::NotFound => altered.push(name),
-                Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.display())),
+                Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.shown())),
             }
         }
         Ok(altered)
@@ -310,7 +311,7 @@ impl RunFolder {
                     bail!(
                         "`{}` is damaged or was altered: its SHA-256 differs from that in {LEDGER}; put back the file as it \
                          was, or remove it, and --resume makes it again",
-                        path.display()
+                        path.shown()
                     );
                 }
                 is_whole = false;
@@ -325,7 +326,7 @@ impl RunFolder {
         let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         match removed {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("cannot remove `{}`", path.display()))
+                Err(error).with_context(|| format!("cannot remove `{}`", path.shown()))
             }
             _ => Ok(()),
         }
@@ -350,7 +351,7 @@ impl RunFolder {
 fn not_empty(path: &Path) -> anyhow::Error {
     anyhow::anyhow!(
         "the output folder `{}` is not empty: give another one, or --resume to go on with the run in it",
-        path.display()
+        path.shown()
     )
 }
 

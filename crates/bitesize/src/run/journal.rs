@@ -8,6 +8,7 @@ use super::folder::RunFolder;
 use crate::files;
 use crate::hash::Hasher;
 use anyhow::{Context as _, bail};
+use bitesize_ir::shown::ShownPath as _;
 use std::fs::File;
 use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
@@ -68,7 +69,11 @@ impl Journal {
     /// A line that was altered or is of another run; a file that cannot be read or written.
     pub fn open(folder: &RunFolder, name: &str, made_from: &str) -> anyhow::Result<(Self, Vec<String>)> {
         let path = folder.join(name);
-        let shown = path.display();
+        let shown = path.shown();
+        // Lines are added in place: a link would lead them out of the folder.
+        if path.is_symlink() {
+            bail!("`{shown}` is a link, and nothing is written through one: put the file in its place, or remove it");
+        }
         let text = match files::read(&path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
@@ -81,7 +86,12 @@ impl Journal {
                  or remove it, and what it holds is made again"
             ),
         };
-        let file = File::options().create(true).append(true).open(&path);
+        let file = match File::options().append(true).open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                File::options().append(true).create_new(true).open(&path)
+            }
+            opened => opened,
+        };
         let file = file.with_context(|| format!("cannot write `{shown}`"))?;
         let complete = text.rfind('\n').map_or(0, |end| end + 1);
         file.set_len(complete as u64).with_context(|| format!("cannot write `{shown}`"))?;
@@ -99,7 +109,7 @@ impl Journal {
         let open = body.strip_suffix('}').context("a line of a journal is a JSON object")?;
         let line = format!("{open}{KEY}{next}\"}}\n");
         self.file.write_all(line.as_bytes()).with_context(|| {
-            format!("cannot write `{}`: free some space, then go on with --resume", self.path.display())
+            format!("cannot write `{}`: free some space, then go on with --resume", self.path.shown())
         })?;
         self.check = next;
         Ok(())
@@ -133,6 +143,19 @@ mod tests {
         assert_eq!(parse(&format!("{}\n{}\n", lines[0], lines[2]), "seed"), Err(2));
         assert_eq!(parse("{\"i\":0}\n", "seed"), Err(1));
         assert_eq!(parse("", "seed"), Ok(Vec::new()));
+        #[cfg(unix)]
+        for target in ["nowhere", "there"] {
+            let outside = tempfile::tempdir().unwrap();
+            let (link, target) = (root.path().join("link.jsonl"), outside.path().join(target));
+            if target.ends_with("there") {
+                fs::write(&target, "").unwrap();
+            }
+            std::os::unix::fs::symlink(&target, &link).unwrap();
+            let error = Journal::open(&folder, "link.jsonl", "seed").err().unwrap().to_string();
+            assert!(error.contains("link.jsonl` is a link"), "{error}");
+            assert!(fs::read(&target).map_or(0, |bytes| bytes.len()) == 0);
+            fs::remove_file(&link).unwrap();
+        }
         let error = Journal::open(&folder, "j.jsonl", "other").err().unwrap().to_string();
         assert!(error.contains("j.jsonl") && error.contains("line 1"), "{error}");
     }

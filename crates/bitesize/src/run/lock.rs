@@ -1,6 +1,7 @@
 //! One writer to a run folder: an advisory lock of the operating system on a file in it.
 
 use anyhow::{Context as _, bail};
+use bitesize_ir::shown::ShownPath as _;
 use std::fs::{self, File, TryLockError};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -29,10 +30,10 @@ impl Lock {
     /// Another process holds the lock; the folder cannot be written to.
     pub fn take(folder: &Path) -> anyhow::Result<Self> {
         let path = folder.join(LOCK);
-        let shown = folder.display();
+        let shown = folder.shown();
         loop {
             if fs::symlink_metadata(&path).is_ok() && !Self::is_one(&path) {
-                bail!("`{}` is not the lock of a run: move it away, or give another folder", path.display());
+                bail!("`{}` is not the lock of a run: move it away, or give another folder", path.shown());
             }
             let mut file = File::options()
                 .read(true)
@@ -52,7 +53,7 @@ impl Lock {
                     bail!(
                         "the run folder `{shown}` is in use: another bitesize{process} holds the lock `{}`; wait until \
                          it has ended, or give another folder",
-                        path.display()
+                        path.shown()
                     );
                 }
                 Err(TryLockError::Error(error)) => {

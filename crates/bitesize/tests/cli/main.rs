@@ -16,9 +16,11 @@ mod outlier;
 mod output_order;
 mod pack;
 mod pareto;
+mod places;
 mod proof;
 mod resume;
 mod sizes;
+mod surroundings;
 mod tasks;
 
 use std::path::{Path, PathBuf};
