@@ -13,6 +13,12 @@ const ALLOWANCE: usize = 128 << 20;
 /// How many times the file's bytes are added: strings and raw data are copied, lists grow to twice their size.
 const TIMES: usize = 3;
 
+/// What the smallest piece of memory takes, in bytes: a text has one of its own.
+const BLOCK: usize = 32;
+
+/// The most inputs that a node may name, and outputs: far beyond any network's.
+const MAX_EDGES: usize = 65_535;
+
 /// What a field holds.
 enum Field {
     /// A message whose fields are those of the list, and the bytes that it takes decoded.
@@ -54,7 +60,11 @@ const SHAPE: &Message = &[(1, Field::Message(&[], size_of::<DimensionProto>()))]
 /// # Errors
 /// A sentence.
 pub(crate) fn check(bytes: &[u8]) -> Result<(), String> {
-    let decoded = decoded_bytes(bytes, MODEL);
+    let mut edges = 0;
+    let decoded = decoded_bytes(bytes, MODEL, &mut edges);
+    if edges > MAX_EDGES {
+        return Err(format!("it has a node of {edges} inputs or outputs; at most {MAX_EDGES} are read"));
+    }
     let allowed = bytes.len().saturating_mul(TIMES).saturating_add(ALLOWANCE);
     if decoded <= allowed {
         return Ok(());
@@ -79,9 +89,11 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// The bytes beside their copies that the fields of a `message` take decoded, as far as it can be read.
-fn decoded_bytes(mut bytes: &[u8], message: &Message) -> usize {
+/// The bytes beside their copies that the fields of a `message` take decoded, as far as it can be read. `most` becomes the
+/// number of the texts of a message that has more.
+fn decoded_bytes(mut bytes: &[u8], message: &Message, most: &mut usize) -> usize {
     let mut decoded = 0;
+    let mut texts = 0;
     while let Some(key) = varint(&mut bytes) {
         let field = message.iter().find(|(number, _)| *number == key >> 3).map(|(_, field)| field);
         let length = match key & 7 {
@@ -94,13 +106,17 @@ fn decoded_bytes(mut bytes: &[u8], message: &Message) -> usize {
         let Some((body, rest)) = length.and_then(|length| bytes.split_at_checked(length)) else { break };
         bytes = rest;
         decoded += match field {
-            Some(Field::Message(fields, size)) => size + decoded_bytes(body, fields),
+            Some(Field::Message(fields, size)) => size + decoded_bytes(body, fields, most),
             // Packed: at most a number for each byte; else a number for each key.
             Some(Field::Numbers(size)) => size * body.len().max(1),
-            Some(Field::Text) => size_of::<String>(),
+            Some(Field::Text) => {
+                texts += 1;
+                size_of::<String>() + BLOCK
+            }
             None => 0,
         };
     }
+    *most = texts.max(*most);
     decoded
 }
 
@@ -118,6 +134,13 @@ mod tests {
         assert!(check(&nodes(2_000_000)).unwrap_err().contains("decoded"));
         let attributes = NodeProto { attribute: vec![AttributeProto::default(); 1_000_000], ..Default::default() };
         assert!(check(&model(GraphProto { node: vec![attributes], ..Default::default() })).is_err());
+        // A text of one byte takes three on the wire, and a node that joins thousands of tensors is as good as endless.
+        let joined = |count| NodeProto { input: vec!["x".into(); count], ..Default::default() };
+        let joins = |count| model(GraphProto { node: vec![joined(60_000); count], ..Default::default() });
+        assert!(check(&joins(1)).is_ok());
+        assert!(check(&joins(50)).unwrap_err().contains("decoded"));
+        let one = model(GraphProto { node: vec![joined(MAX_EDGES + 1)], ..Default::default() });
+        assert!(check(&one).unwrap_err().contains("65536 inputs"));
         // Raw data and floats take what they have.
         let weights = TensorProto { raw_data: vec![1; 1 << 20], float_data: vec![1.0; 1 << 20], ..Default::default() };
         let bytes = model(GraphProto { initializer: vec![weights; 40], ..Default::default() });

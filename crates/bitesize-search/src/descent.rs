@@ -8,7 +8,7 @@ use crate::groups::{Best, WeightGroups};
 use crate::problem::{Footprint, Problem};
 use crate::widths::{Side, set_width, width};
 use bitesize_ir::memory::Account;
-use bitesize_ir::{BitWidth, Policy};
+use bitesize_ir::{BitWidth, Policy, TensorId};
 
 /// Activation widths under change, the weights always the best for them.
 struct Descent<'p> {
@@ -40,6 +40,13 @@ impl<'p> Descent<'p> {
                 self.groups.change(row, before, self.problem.group_of(row, self.account.widths()));
             }
         }
+    }
+
+    /// How many nodes [`Self::set`] looks at.
+    fn touched(&self, row: usize) -> usize {
+        let model = self.problem.model();
+        let of_tensor = |tensor: &TensorId| model.touching(*tensor) + self.problem.weighted_beside(*tensor).len();
+        self.problem.tensors_of(row).iter().map(of_tensor).sum()
     }
 
     /// Its bytes, the arena as small as any plan might be.
@@ -103,11 +110,12 @@ pub(crate) fn descend<C: PartialOrd>(
     while improved && lowest > enough {
         improved = false;
         for row in 0..descent.policy.rows.len() {
+            let steps = 1 + descent.touched(row) / 8;
             for bits in problem.allowed(row, Side::Activations).iter() {
                 let Some(now) = width(&descent.policy, row, Side::Activations).filter(|now| *now != bits) else {
                     continue;
                 };
-                if !spending.try_policy()? {
+                if !spending.try_policy(steps)? {
                     return Ok((lowest, descent.completed()));
                 }
                 descent.set(row, bits);

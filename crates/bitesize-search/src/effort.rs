@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::ControlFlow;
 
-/// Steps that one search may take: a policy tried is one, and each buffer that the planner holds against another is one. A
-/// step takes 10 to 500 ns, so that a search ends within a few seconds on any network. The searches of MobileNets and
+/// Steps that one search may take: a policy tried is one, each eight nodes whose kernels it changes are one, and each buffer
+/// that the planner holds against another is one. A step takes 10 to 500 ns, so that a search ends within a few seconds on any network. The searches of MobileNets and
 /// ResNets take less than a hundredth of it; where arenas are above the bound, as in DenseNet's blocks, a policy may cost
 /// 100,000 and more.
 const STEPS: u64 = 60_000_000;
@@ -66,8 +66,8 @@ pub(crate) struct Spending<'a> {
 }
 
 impl Spending<'_> {
-    /// Whether another policy may be tried; counts it.
-    pub(crate) fn try_policy(&self) -> Result<bool, Stopped> {
+    /// Whether another policy may be tried; counts it as `steps`.
+    pub(crate) fn try_policy(&self, steps: usize) -> Result<bool, Stopped> {
         if (self.go_on)().is_break() {
             return Err(Stopped);
         }
@@ -75,7 +75,7 @@ impl Spending<'_> {
             return Ok(false);
         }
         self.tried.set(self.tried.get() + 1);
-        self.spend(1);
+        self.spend(steps);
         Ok(true)
     }
 

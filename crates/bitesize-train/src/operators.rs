@@ -156,16 +156,23 @@ fn gather_rows(
 /// Calls `visit(output pixel, tap, input pixel)` for every tap that lies inside the image, output pixels in order.
 #[inline(always)]
 pub(crate) fn for_each_tap(input: Shape, output: Shape, window: &Window, mut visit: impl FnMut(usize, usize, usize)) {
-    let [kh, kw] = window.kernel;
     for oy in 0..output.h {
         for ox in 0..output.w {
-            for ky in 0..kh {
-                let Some(y) = window.source(0, oy, ky, input.h) else { continue };
-                for kx in 0..kw {
-                    let Some(x) = window.source(1, ox, kx, input.w) else { continue };
-                    visit(oy * output.w + ox, ky * kw + kx, y * input.w + x);
-                }
-            }
+            let to = oy * output.w + ox;
+            for_each_tap_at([oy, ox], input, window, |tap, from| visit(to, tap, from));
+        }
+    }
+}
+
+/// Calls `visit(tap, input pixel)` for every tap of the output pixel `at` (y, x) that lies inside the image.
+#[inline(always)]
+pub(crate) fn for_each_tap_at(at: [usize; 2], input: Shape, window: &Window, mut visit: impl FnMut(usize, usize)) {
+    let [kh, kw] = window.kernel;
+    for ky in 0..kh {
+        let Some(y) = window.source(0, at[0], ky, input.h) else { continue };
+        for kx in 0..kw {
+            let Some(x) = window.source(1, at[1], kx, input.w) else { continue };
+            visit(ky * kw + kx, y * input.w + x);
         }
     }
 }

@@ -102,6 +102,11 @@ impl<'a> MemoryModel<'a> {
         self.ram.lifetime(tensor)
     }
 
+    /// How many nodes write or read `tensor`.
+    pub fn touching(&self, tensor: TensorId) -> usize {
+        self.ram.touching(tensor).len()
+    }
+
     /// Bytes of FLASH that every package has whatever its layers.
     pub fn base_code_bytes(&self) -> u64 {
         self.flash.base_code

@@ -2,8 +2,9 @@
 
 use super::settings::PtqSettings;
 use super::tiles::Tiles;
-use crate::operators::{Image, Linear, for_each_tap, vectorized};
+use crate::operators::{Image, Linear, for_each_tap_at, vectorized};
 use bitesize_ir::requantize::WeightLayout;
+use bitesize_ir::shape::Window;
 use bitesize_ir::{Op, Shape};
 use faer::{Accum, MatMut, MatRef, Par};
 
@@ -83,10 +84,7 @@ impl Moments {
         self.rows_seen += (input.count * output.pixels()) as f64;
         match linear {
             Linear::Dense { .. } => self.add_dense(linear, input, output),
-            Linear::Depthwise { window } => {
-                let taps = window.area();
-                self.add_depthwise(input, output, taps, |visit| for_each_tap(input.shape, output, window, visit));
-            }
+            Linear::Depthwise { window } => self.add_depthwise(input, output, window),
         }
     }
 
@@ -112,24 +110,32 @@ impl Moments {
         });
     }
 
-    /// `taps_of` lists `(output pixel, tap, input pixel)`, one output pixel after the other.
-    fn add_depthwise(
-        &mut self,
-        input: &Image<'_>,
-        output: Shape,
-        taps: usize,
-        taps_of: impl Fn(&mut dyn FnMut(usize, usize, usize)),
-    ) {
+    fn add_depthwise(&mut self, input: &Image<'_>, output: Shape, window: &Window) {
+        /// Output pixels whose taps are listed at once.
+        const LISTED: usize = 1 << 16;
         let c = input.shape.c;
-        let mut inside: Vec<Vec<(usize, usize)>> = vec![Vec::new(); output.pixels()];
-        taps_of(&mut |to, tap, from| inside[to].push((tap, from)));
+        // Of some output pixels, for each the taps inside the image with their input pixels.
+        let mut inside: Vec<Vec<(usize, usize)>> = Vec::new();
+        let mut listed = 0..0;
         let tiles = self.blocks.tiles();
-        let mut sums = vec![0f32; taps * c];
+        let mut sums = vec![0f32; window.area() * c];
         let mut products = vec![0f32; tiles.entries() * c];
-        vectorized(
-            #[inline(always)]
-            || {
-                for image in input.values.chunks_exact(input.shape.elements()) {
+        let pixels = output.pixels();
+        let parts = (0..pixels).step_by(LISTED).map(|start| start..pixels.min(start + LISTED));
+        let images = input.values.chunks_exact(input.shape.elements());
+        for (image, part) in images.flat_map(|image| parts.clone().map(move |part| (image, part))) {
+            if part != listed {
+                inside.resize(part.len(), Vec::new());
+                for (inside, pixel) in inside.iter_mut().zip(part.clone()) {
+                    inside.clear();
+                    let at = [pixel / output.w, pixel % output.w];
+                    for_each_tap_at(at, input.shape, window, |tap, from| inside.push((tap, from)));
+                }
+                listed = part;
+            }
+            vectorized(
+                #[inline(always)]
+                || {
                     for inside in &inside {
                         for (i, (tap, from)) in inside.iter().enumerate() {
                             let values = &image[from * c..][..c];
@@ -145,9 +151,9 @@ impl Moments {
                             }
                         }
                     }
-                }
-            },
-        );
+                },
+            );
+        }
         self.sums.iter_mut().zip(&sums).for_each(|(total, x)| *total += f64::from(*x));
         self.products.iter_mut().zip(&products).for_each(|(total, x)| *total += f64::from(*x));
     }

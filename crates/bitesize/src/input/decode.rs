@@ -1,8 +1,9 @@
 //! Decoding of image files, within a limit of memory.
 
 use bitesize_ir::Shape;
+use image::error::LimitErrorKind;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 use std::io::{BufRead, BufReader, Cursor, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -87,8 +88,15 @@ fn decoder<'a, R: BufRead + Seek + 'a>(
     let mut reader = ImageReader::with_format(bytes, format);
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(HEADER_BYTES);
+    // A row is among what the limit is for.
+    limits.max_image_width = Some(MAX_SIDE as u32);
     reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(|e| e.to_string())?;
+    let mut decoder = reader.into_decoder().map_err(|e| match e {
+        ImageError::Limits(e) if matches!(e.kind(), LimitErrorKind::DimensionError) => {
+            format!("the image is wider than the {MAX_SIDE} pixels that are read: cut it up")
+        }
+        e => e.to_string(),
+    })?;
     if format == ImageFormat::Gif {
         let mut limits = Limits::no_limits();
         limits.max_alloc = Some(decoder.total_bytes());
@@ -229,17 +237,53 @@ mod tests {
 
     #[test]
     fn an_image_of_many_pixels_is_refused_before_it_is_decoded() {
-        let mut bytes = png(2, 2);
         let decode = |bytes: &[u8]| Decoding::default().decode(bytes, |pixels, shape| Ok((pixels, shape)));
-        assert_eq!(decode(&bytes), Ok((vec![7; 4], Shape::new(2, 2, 1))));
-        // The header's chunk: its length, its name, width, height, five bytes more, the checksum of all but the length.
-        bytes[16..20].copy_from_slice(&20_000u32.to_be_bytes());
-        bytes[20..24].copy_from_slice(&20_000u32.to_be_bytes());
+        assert_eq!(decode(&png(2, 2)), Ok((vec![7; 4], Shape::new(2, 2, 1))));
+        let bytes = with_sides(png(2, 2), 20_000, 20_000);
+        let Err(Fault::Unsuitable(problem)) = decode(&bytes) else { panic!("it is too large") };
+        assert!(problem.contains("20000x20000") && problem.contains("make it smaller"), "{problem}");
+    }
+
+    /// As `bytes`, a PNG, with the sides `width` and `height` in its header's chunk: its length, its name, the sides, five bytes
+    /// more, the checksum of all but the length.
+    fn with_sides(mut bytes: Vec<u8>, width: u32, height: u32) -> Vec<u8> {
+        bytes[16..20].copy_from_slice(&width.to_be_bytes());
+        bytes[20..24].copy_from_slice(&height.to_be_bytes());
         let mut crc = flate2::Crc::new();
         crc.update(&bytes[12..29]);
         bytes[29..33].copy_from_slice(&crc.sum().to_be_bytes());
-        let Err(Fault::Unsuitable(problem)) = decode(&bytes) else { panic!("it is too large") };
-        assert!(problem.contains("20000x20000") && problem.contains("make it smaller"), "{problem}");
+        bytes
+    }
+
+    #[test]
+    fn sides_are_bounded() {
+        let decode = |bytes: &[u8]| Decoding::default().decode(bytes, |_, shape| Ok(shape));
+        assert_eq!(decode(&png(65_535, 1)), Ok(Shape::new(1, 65_535, 1)));
+        assert_eq!(decode(&png(1, 65_535)), Ok(Shape::new(65_535, 1, 1)));
+        let problem = |width, height| match decode(&with_sides(png(2, 2), width, height)) {
+            Err(Fault::Unsuitable(problem) | Fault::Undecodable(problem)) => problem,
+            Ok(shape) => panic!("{shape} is too long"),
+        };
+        for (width, height) in [(65_536, 1), (50_000_000, 1), (1, 65_536), (1, 50_000_000)] {
+            assert!(problem(width, height).contains("65535"), "{}", problem(width, height));
+        }
+    }
+
+    /// A profile of colours that unpacks to more than the decoder may take is left out, and never made.
+    #[test]
+    fn a_packed_profile_takes_a_bounded_amount() {
+        let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+        std::io::Write::write_all(&mut packed, &vec![0; 2 * HEADER_BYTES as usize]).unwrap();
+        let body = [&b"iCCPx\0\0"[..], &packed.finish().unwrap()].concat();
+        let mut crc = flate2::Crc::new();
+        crc.update(&body);
+        let length = (body.len() as u32 - 4).to_be_bytes();
+        let mut bytes = png(2, 2);
+        bytes.splice(33..33, [&length[..], &body, &crc.sum().to_be_bytes()].concat());
+        let (decoder, ..) = decoder(Cursor::new(&bytes[..])).unwrap();
+        let mut decoder = decoder;
+        assert_eq!(decoder.icc_profile().unwrap(), None);
+        assert_eq!(Decoding::default().decode(&bytes, |_, shape| Ok(shape)), Ok(Shape::new(2, 2, 1)));
     }
 
     #[test]
