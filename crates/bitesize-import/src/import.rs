@@ -366,6 +366,11 @@ fn end_with_tail(builder: &mut Builder, output: &mut Activation) -> Result<Optio
             return Err(vec![reason.at(&last.place, last.tail.name())]);
         }
     };
+    if is_of_each_pixel(last) && is_flattened(&output.layout) {
+        let reason = Reason::new("it goes over the classes of each pixel, and behind it the output is flattened")
+            .hint("export the network up to its map, or flatten before it");
+        return Err(vec![reason.at(&last.place, last.tail.name())]);
+    }
     network.tail = Some(last.tail);
     let of_classes = matches!(last.tail, Tail::ArgMax | Tail::Softmax | Tail::LogSoftmax);
     if last.tail == Tail::ArgMax || of_classes && is_flattened(&last.layout) {
@@ -384,9 +389,14 @@ fn end_with_tail(builder: &mut Builder, output: &mut Activation) -> Result<Optio
 /// Whether the scores that `last` compares have the order of those before `before`: a Softmax of each pixel does not keep the order
 /// among pixels.
 fn rises_along(before: &LeftOut, last: &LeftOut) -> bool {
-    let has_pixels = before.layout.axes().iter().flatten().any(|axis| *axis != Axis::C);
-    let of_each_pixel = matches!(before.tail, Tail::Softmax | Tail::LogSoftmax) && !is_flattened(&before.layout);
-    !(has_pixels && of_each_pixel && is_flattened(&last.layout))
+    !(is_of_each_pixel(before) && is_flattened(&last.layout))
+}
+
+/// Whether it goes over the classes of one pixel, of several.
+fn is_of_each_pixel(it: &LeftOut) -> bool {
+    let axes = || it.layout.axes().iter().flatten();
+    let has_pixels = axes().any(|axis| *axis != Axis::C) && axes().any(|axis| *axis == Axis::C);
+    has_pixels && matches!(it.tail, Tail::Softmax | Tail::LogSoftmax) && !is_flattened(&it.layout)
 }
 
 /// The names of the ONNX operators that are understood, sorted.

@@ -87,7 +87,7 @@ impl EvalArgs {
                 fidelity.form
             );
         } else if rows.is_empty() {
-            return Err(usage("the data have no labels, so there is nothing to measure the float network by"));
+            return Err(usage("no labels are looked at, so there is nothing to measure the float network by"));
         }
         Ok(())
     }
@@ -116,6 +116,9 @@ impl EvalArgs {
     fn of_run(&self, monitor: &Monitor) -> anyhow::Result<()> {
         if self.model_input.input_shape().is_some() {
             return Err(usage("the input shape of a run is in its config.toml and cannot be given again"));
+        }
+        if self.task.asked().is_some() {
+            return Err(usage("the task of a run is in its config.toml and cannot be given again"));
         }
         if self.preprocess.read()? != PreprocessFile::default() {
             return Err(usage("the preprocessing of a run is in its config.toml and cannot be given again"));

@@ -19,8 +19,18 @@ struct Seen {
     codes: BTreeSet<u8>,
     /// Different values of the float network, as bits, up to [`FEWEST_CODES`].
     values: BTreeSet<u32>,
-    signal: f64,
+    sum: f64,
+    squares: f64,
+    count: f64,
     error: f64,
+}
+
+impl Seen {
+    /// Of the output's variation, in decibels.
+    fn sqnr(&self) -> f64 {
+        let signal = self.squares - self.sum * self.sum / self.count.max(1.0);
+        10.0 * (signal.max(f64::MIN_POSITIVE) / self.error.max(f64::MIN_POSITIVE)).log10()
+    }
 }
 
 /// Warns of outputs of `candidate` that get few codes on `samples` where the float network has more values.
@@ -47,7 +57,9 @@ pub fn warn_of_few_codes(candidate: &Candidate, samples: &Batch, opened: &Opened
             if seen.values.len() < FEWEST_CODES {
                 seen.values.insert(float[i].to_bits());
             }
-            seen.signal += real[i] * real[i];
+            seen.sum += real[i];
+            seen.squares += real[i] * real[i];
+            seen.count += 1.0;
             seen.error += (own[i] - real[i]).powi(2);
         }
     }
@@ -56,10 +68,10 @@ pub fn warn_of_few_codes(candidate: &Candidate, samples: &Batch, opened: &Opened
     if coarse.is_empty() {
         return Ok(());
     }
-    let named = coarse.iter().take(NAMED).map(|(output, seen)| {
-        let decibels = 10.0 * (seen.signal / seen.error.max(f64::MIN_POSITIVE)).log10();
-        format!("output {output}: {} codes, {decibels:.1} dB", seen.codes.len())
-    });
+    let named = coarse
+        .iter()
+        .take(NAMED)
+        .map(|(output, seen)| format!("output {output}: {} codes, {:.1} dB", seen.codes.len(), seen.sqnr()));
     let named: Vec<String> = named.collect();
     let more = if coarse.len() > NAMED { ", ..." } else { "" };
     opened.monitor.warn(format_args!(
@@ -68,13 +80,13 @@ pub fn warn_of_few_codes(candidate: &Candidate, samples: &Batch, opened: &Opened
         coarse.len(),
         samples.len(),
         named.join("; "),
-        advice(candidate)
+        advice(candidate, row)
     ));
     Ok(())
 }
 
-fn advice(candidate: &Candidate) -> &'static str {
-    if candidate.model.output_channels.is_none() {
+fn advice(candidate: &Candidate, outputs: usize) -> &'static str {
+    if candidate.model.output_channels.is_none() && outputs > 1 {
         "Where outputs are quantities of different sizes, --task regress gives each a scale of its own; else divide them by \
          their sizes before training"
     } else {

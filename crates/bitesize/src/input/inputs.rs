@@ -82,10 +82,12 @@ impl Inputs {
         let tensor = network.shape(network.output);
         // Where the file flattens its output, that is a vector, also if no byte has to move for it.
         let shape = if model.output_order.flattened { Shape::vector(tensor.elements()) } else { tensor };
-        let stored: Vec<&StoredLabels> =
-            [&train, &val].into_iter().flatten().filter_map(Dataset::stored_labels).collect();
-        let resolved = resolve(sources.task, &stored, shape, network.tail).map_err(|problem| match sources.train {
-            Some(path) => anyhow::anyhow!("cannot use the data `{}`: {problem}", path.shown()),
+        // Nothing is chosen by validation data where there are labels to train by.
+        let labels_of = |data: &Option<Dataset>| data.as_ref().and_then(Dataset::stored_labels).is_some();
+        let telling = if labels_of(&train) { &train } else { &val };
+        let stored: Vec<&StoredLabels> = telling.iter().filter_map(Dataset::stored_labels).collect();
+        let resolved = resolve(sources.task, &stored, shape, network.tail).map_err(|problem| match telling {
+            Some(data) => anyhow::anyhow!("cannot use the data `{}`: {problem}", data.path().display()),
             None => anyhow::anyhow!("cannot use the data: {problem}"),
         })?;
         let objective = resolved.objective;
@@ -98,6 +100,13 @@ impl Inputs {
             monitor.note(&line);
             echo.push(line);
             data.warnings().iter().for_each(|warning| monitor.warn(warning));
+        }
+        let unlabelled = [&train, &val].into_iter().flatten().all(|data| !data.is_labelled());
+        if unlabelled && !echo.is_empty() && objective.task != Task::Fidelity {
+            monitor.warn(format_args!(
+                "the data have no labels for the task `{}`: networks are judged by how near they come to the float network",
+                objective.task
+            ));
         }
         if !echo.is_empty() {
             let line = format!("task: {}, since {}", objective.task, resolved.because);

@@ -3,13 +3,16 @@
 use super::kind::Task;
 use super::objective::Objective;
 use crate::input::labels::{Numbers, StoredLabels};
+use bitesize_ir::Shape;
 use std::ops::Range;
 
 /// The class of a pixel that counts nowhere.
 pub const UNLABELLED: u32 = u32::MAX;
 
-/// What is stored for such a pixel, as in PASCAL VOC and Cityscapes.
-const STORED_UNLABELLED: i64 = 255;
+/// Whether `stored` is what stands for such a pixel: 255 as in PASCAL VOC and Cityscapes, or -1.
+fn is_unlabelled(stored: i64) -> bool {
+    stored == 255 || stored == -1
+}
 
 /// The labels of some samples.
 #[derive(Clone, Debug, PartialEq)]
@@ -170,6 +173,20 @@ impl StoredLabels {
         }
     }
 
+    /// Whether every number is 0, 1 or the one of pixels without a label.
+    pub(super) fn are_masks(&self) -> bool {
+        let is_mask = |n: i64| (0..=1).contains(&n) || is_unlabelled(n);
+        self.integers().is_some_and(|numbers| numbers.into_iter().all(is_mask))
+    }
+
+    /// Whether each pixel of arrays of `shape`, channels last or first, is 0 but for a 1.
+    pub(super) fn are_one_hot_maps(&self, shape: Shape) -> bool {
+        let (numbers, n, pixels) = (self.reals(), shape.elements(), shape.pixels());
+        let mut samples = numbers.chunks_exact(n);
+        let planes = |sample: &[f32]| (0..pixels).all(|p| sample[p..].iter().step_by(pixels).sum::<f32>() == 1.0);
+        shape.c > 1 && (self.are_one_hot(shape.c) || self.are_flags() && samples.all(planes))
+    }
+
     pub(super) fn reals(&self) -> Vec<f32> {
         match &self.numbers {
             Numbers::Integers(numbers) => numbers.iter().map(|n| *n as f32).collect(),
@@ -211,15 +228,16 @@ pub(crate) fn labels_of(
         }
         Task::Classify => classes(stored, outputs, offset).map(Labels::Classes),
         Task::Binary | Task::Multilabel => {
-            if each != outputs || !stored.are_flags() {
+            let flags =
+                order.of(&stored.dims, &stored.reals(), objective).filter(|_| each == outputs && stored.are_flags());
+            let Some(flags) = flags else {
                 return Err(format!(
                     "its labels are {}, but the task `{}` takes {outputs} of 0 or 1 for each sample",
                     describe(stored),
                     objective.task
                 ));
-            }
-            let flags = stored.reals().into_iter().map(|x| x == 1.0).collect();
-            Ok(Labels::Flags { each, flags })
+            };
+            Ok(Labels::Flags { each, flags: flags.into_iter().map(|x| x == 1.0).collect() })
         }
         Task::Regress => match order.of(&stored.dims, &stored.reals(), objective) {
             Some(values) if each == outputs => Ok(Labels::Values { each, values }),
@@ -294,15 +312,24 @@ fn map(objective: &Objective, stored: &StoredLabels, order: Order, offset: i64) 
         let class = |row: &[f32]| row.iter().position(|x| *x == 1.0).unwrap_or_default() as u32;
         return Ok(Labels::Pixels { each: pixels, classes: ordered.chunks_exact(shape.c).map(class).collect() });
     }
-    let (true, Some(integers)) = (each == pixels, stored.integers()) else { return Err(expected) };
+    let wide = |dims: &[usize]| dims.iter().copied().filter(|dim| *dim > 1).collect::<Vec<_>>();
+    let is_map = [wide(&[shape.h, shape.w]), wide(&[pixels])].contains(&wide(&stored.dims));
+    let (true, Some(integers)) = (is_map && each == pixels, stored.integers()) else { return Err(expected) };
+    if shape.c == 1 && integers.contains(&255) && !integers.contains(&1) {
+        return Err(
+            "its labels are 0 and 255, but in a mask 1 says yes and 255 that a pixel has no label: store mask // 255"
+                .into(),
+        );
+    }
+    let with = if offset == 0 { String::new() } else { format!(" (plus label_offset {offset})") };
     let check = |(i, label): (usize, &i64)| {
         let shifted = label.checked_add(offset).and_then(|label| usize::try_from(label).ok());
         match shifted.filter(|label| *label < classes) {
             Some(label) => Ok(label as u32),
-            None if *label == STORED_UNLABELLED => Ok(UNLABELLED),
+            None if is_unlabelled(*label) => Ok(UNLABELLED),
             None => Err(format!(
-                "pixel {} of sample {} has label {label}, but the network knows {classes} classes, so labels run from 0 to \
-                 {}, or are {STORED_UNLABELLED} where there is none",
+                "pixel {} of sample {} has label {label}{with}, but the network knows {classes} classes, so labels run from 0 to \
+                 {}, or are 255 or -1 where there is none",
                 i % pixels,
                 i / pixels,
                 classes - 1

@@ -31,19 +31,25 @@ pub struct Spread(Vec<f64>);
 #[derive(Clone, Debug)]
 struct Moments {
     count: f64,
+    /// The first row, from which values are counted: a large mean would swallow a small variance.
+    first: Vec<f64>,
     sums: Vec<f64>,
     squares: Vec<f64>,
 }
 
 impl Moments {
     fn new(channels: usize) -> Self {
-        Self { count: 0.0, sums: vec![0.0; channels], squares: vec![0.0; channels] }
+        Self { count: 0.0, first: vec![0.0; channels], sums: vec![0.0; channels], squares: vec![0.0; channels] }
     }
 
     fn add(&mut self, rows: &[f64]) {
         for row in rows.chunks_exact(self.sums.len()) {
+            if self.count == 0.0 {
+                self.first.copy_from_slice(row);
+            }
             self.count += 1.0;
             for (i, x) in row.iter().enumerate() {
+                let x = x - self.first[i];
                 self.sums[i] += x;
                 self.squares[i] += x * x;
             }
@@ -53,11 +59,12 @@ impl Moments {
     /// A channel that does not vary has its mean square instead, and one that is always 0 has 1.
     fn spread(&self) -> Spread {
         let count = self.count.max(1.0);
-        let of = |(sum, square): (&f64, &f64)| {
-            let (mean, mean_square) = (sum / count, square / count);
-            let variance = mean_square - mean * mean;
-            // Below that the difference is rounding.
-            if variance > 1e-9 * mean_square {
+        let of = |((first, sum), square): ((&f64, &f64), &f64)| {
+            let mean = sum / count;
+            let variance = (square / count - mean * mean).max(0.0);
+            let mean_square = (first + mean).powi(2) + variance;
+            // Below that it is the rounding of single precision.
+            if variance > 1e-13 * mean_square {
                 variance
             } else if mean_square > 0.0 {
                 mean_square
@@ -65,7 +72,7 @@ impl Moments {
                 1.0
             }
         };
-        Spread(self.sums.iter().zip(&self.squares).map(of).collect())
+        Spread(self.first.iter().zip(&self.sums).zip(&self.squares).map(of).collect())
     }
 }
 
@@ -257,6 +264,10 @@ mod tests {
         let found = comparison.finish();
         assert!((found.loss - 1.0).abs() < 1e-12 && found.agreement.is_none() && found.samples == 2);
         assert!((found.rmse.unwrap() - (500_000.5f64).sqrt()).abs() < 1e-9);
+        // A large mean hides nothing.
+        let far = [101_325.0, 0.0, 101_327.0, 2.0];
+        let off = loss(&two, &far, &[101_325.5, 0.0, 101_327.0, 2.0]);
+        assert!((off - 0.25 / 2.0).abs() < 1e-9, "{off}");
         // Channels that never change are measured by their size.
         let constant = [5.0, 0.0, 5.0, 0.0];
         assert!((loss(&two, &constant, &[5.5, 0.0, 5.0, 0.0]) - 0.01 / 2.0).abs() < 1e-12);

@@ -53,6 +53,8 @@ pub struct Meter {
 struct Errors {
     absolute: f64,
     squared: f64,
+    /// The first label, from which sums are counted: a large mean would swallow a small variance.
+    first: f64,
     sum: f64,
     squares: f64,
     count: f64,
@@ -167,15 +169,19 @@ impl Errors {
         let error = output - value;
         self.absolute += error.abs();
         self.squared += error * error;
-        self.sum += value;
-        self.squares += value * value;
+        if self.count == 0.0 {
+            self.first = value;
+        }
+        self.sum += value - self.first;
+        self.squares += (value - self.first).powi(2);
         self.count += 1.0;
     }
 
     /// `None` where the labels do not vary.
     fn r2(&self) -> Option<f64> {
         let total = self.squares - self.sum * self.sum / self.count;
-        (total > 1e-9 * self.squares).then(|| 1.0 - self.squared / total)
+        let mean = self.first + self.sum / self.count;
+        (total > 1e-13 * self.count * mean * mean && total > 0.0).then(|| 1.0 - self.squared / total)
     }
 }
 

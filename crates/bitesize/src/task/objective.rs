@@ -26,9 +26,10 @@ impl Objective {
             Task::Map if self.shape.c > 1 => Form::Softmax,
             Task::Map => Form::Sigmoid,
             Task::Fidelity => match self.tail {
-                Some(Tail::Softmax | Tail::LogSoftmax | Tail::ArgMax) => Form::Softmax,
+                // Of one output a softmax says nothing.
+                Some(Tail::Softmax | Tail::LogSoftmax | Tail::ArgMax) if self.shape.c > 1 => Form::Softmax,
                 Some(Tail::Sigmoid) => Form::Sigmoid,
-                Some(Tail::Tanh) | None => Form::Real,
+                _ => Form::Real,
             },
         }
     }
@@ -49,7 +50,7 @@ impl Objective {
         match self.tail {
             Some(Tail::Sigmoid) => outputs.iter_mut().for_each(|x| *x = 1.0 / (1.0 + (-*x).exp())),
             Some(Tail::Tanh) => outputs.iter_mut().for_each(|x| *x = x.tanh()),
-            Some(Tail::Softmax | Tail::LogSoftmax) => {
+            Some(Tail::Softmax | Tail::LogSoftmax) if self.row() > 1 => {
                 for row in outputs.chunks_exact_mut(self.row()) {
                     log_softmax(row);
                     if self.tail == Some(Tail::Softmax) {
@@ -57,7 +58,7 @@ impl Objective {
                     }
                 }
             }
-            Some(Tail::ArgMax) | None => {}
+            _ => {}
         }
     }
 

@@ -35,10 +35,28 @@ pub(crate) fn resolve(
             (task, format!("labels are {}{tail}", describe(first)))
         }
     };
-    if task == Task::Binary && shape.elements() != 1 {
-        return Err(format!("the task `binary` takes a network of one output, and this one has {}", shape.elements()));
-    }
+    check(task, shape, tail)?;
     Ok(Resolved { objective: Objective { task, shape, tail }, because })
+}
+
+/// Refuses a task that the network's output is no answer to.
+fn check(task: Task, shape: Shape, tail: Option<Tail>) -> Result<(), String> {
+    let (outputs, Shape { h, w, .. }) = (shape.elements(), shape);
+    let over_classes = matches!(tail, Some(Tail::Softmax | Tail::LogSoftmax | Tail::ArgMax)) && shape.c > 1;
+    let ends = tail.map_or(String::new(), |tail| format!("the network ends with {tail}"));
+    let problem = match task {
+        Task::Binary if outputs != 1 => format!("takes a network of one output, and this one has {outputs}"),
+        Task::Classify if outputs == 1 => {
+            "takes a network of several outputs: of one that says yes or no, binary".into()
+        }
+        Task::Classify if shape.pixels() > 1 => {
+            format!("takes a vector of outputs, and this one has a map of {h} x {w} pixels: take map, or fidelity")
+        }
+        Task::Multilabel if over_classes => format!("takes outputs that say yes or no each, and {ends}"),
+        Task::Regress if tail == Some(Tail::ArgMax) => format!("takes values, and {ends}, which gives a class"),
+        _ => return Ok(()),
+    };
+    Err(format!("the task `{task}` {problem}"))
 }
 
 /// By the shape of the `first` labels, and what `all` of them are.
@@ -53,26 +71,29 @@ fn of_labels(first: &StoredLabels, all: &[&StoredLabels], shape: Shape, tail: Op
     if each == 1 {
         return (!is_map && are_integers).then_some(Task::Classify);
     }
-    if is_map && each == pixels && (are_integers && !is_regressed(first, shape, tail, are_flags)) {
+    let are_masks = are_flags || all.iter().all(|labels| labels.are_masks());
+    if is_map && each == pixels && (are_integers && !is_regressed(first, shape, tail, are_masks)) {
         return Some(Task::Map);
     }
-    if each != outputs {
+    if each != outputs || tail == Some(Tail::ArgMax) {
         return None;
     }
+    let over_classes = matches!(tail, Some(Tail::Softmax | Tail::LogSoftmax));
     let one_hot = all.iter().all(|labels| labels.are_one_hot(outputs));
     Some(match (is_map, tail) {
         (false, Some(Tail::Sigmoid)) if are_flags => Task::Multilabel,
         (false, _) if one_hot => Task::Classify,
-        (false, _) if are_flags => Task::Multilabel,
-        (true, _) if are_flags && shape.c > 1 => Task::Map,
+        (false, _) if are_flags && !over_classes => Task::Multilabel,
+        (true, _) if are_flags && all.iter().all(|labels| labels.are_one_hot_maps(shape)) => Task::Map,
+        (true, _) if are_flags && !over_classes => Task::Multilabel,
         _ => Task::Regress,
     })
 }
 
-/// Whether a map of one channel is of values: real ones that are not all 0 or 1.
-fn is_regressed(first: &StoredLabels, shape: Shape, tail: Option<Tail>, are_flags: bool) -> bool {
+/// Whether a map of one channel is of values: real ones that are no mask.
+fn is_regressed(first: &StoredLabels, shape: Shape, tail: Option<Tail>, are_masks: bool) -> bool {
     let is_real = matches!(first.numbers, Numbers::Reals(_));
-    shape.c == 1 && !are_flags && (is_real || tail != Some(Tail::Sigmoid))
+    shape.c == 1 && !are_masks && (is_real || tail != Some(Tail::Sigmoid))
 }
 
 fn no_task(stored: &StoredLabels, shape: Shape) -> String {
@@ -129,6 +150,11 @@ mod tests {
         check(map, None, &[], integers(&[1]), None);
         check(mask, sigmoid, &[1, 2], integers(&[0, 1]), Some(Task::Map));
         check(mask, None, &[1, 2], reals(&[0.3, 0.7]), Some(Task::Regress));
+        check(mask, None, &[1, 2], integers(&[0, 255, 1, 0]), Some(Task::Map));
+        check(map, sigmoid, &[3, 1, 2], integers(&[1, 1, 1, 0, 0, 0]), Some(Task::Multilabel));
+        check(map, None, &[3, 1, 2], integers(&[0, 1, 1, 0, 0, 0]), Some(Task::Map));
+        check(three, Some(Tail::Softmax), &[3], integers(&[0, 1, 1, 1, 0, 0]), Some(Task::Regress));
+        check(three, Some(Tail::ArgMax), &[3], reals(&[0.5, 1.0, 1.0]), None);
     }
 
     #[test]
@@ -137,6 +163,14 @@ mod tests {
         assert_eq!((found.objective.task, found.because.as_str()), (Task::Fidelity, "the data have no labels"));
         let found = resolve(Some(Task::Regress), &[], Shape::vector(3), None).unwrap();
         assert_eq!(found.objective.task, Task::Regress);
-        assert!(resolve(Some(Task::Binary), &[], Shape::vector(3), None).unwrap_err().contains("one output"));
+        let refused = |task, shape, tail, words: &str| {
+            let error = resolve(Some(task), &[], shape, tail).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        };
+        refused(Task::Binary, Shape::vector(3), None, "one output");
+        refused(Task::Classify, Shape::vector(1), None, "several outputs");
+        refused(Task::Classify, Shape::new(2, 2, 3), None, "map of 2 x 2 pixels");
+        refused(Task::Multilabel, Shape::vector(3), Some(Tail::Softmax), "ends with Softmax");
+        refused(Task::Regress, Shape::vector(3), Some(Tail::ArgMax), "gives a class");
     }
 }
