@@ -103,6 +103,21 @@ fn dense_blocks_end_within_the_usual_limit() {
     }
 }
 
+/// Where a policy tried changes hundreds of nodes, the limit is met by what they cost.
+#[test]
+fn nodes_that_a_policy_changes_count() {
+    let network = dense(40);
+    let tried = |network: &Network| {
+        let effort = Effort::unwatched().with_steps(2000);
+        under_the_bounds(network, |problem| match some_policy_fits(problem, &effort).expect("not stopped") {
+            Existence::NotFound { limit_reached } => limit_reached,
+            found => panic!("{found:?}"),
+        })
+    };
+    let dense = tried(&network).expect("the limit is met");
+    assert!(dense < 1500, "{dense} policies for 2000 steps");
+}
+
 #[test]
 fn a_limit_that_is_met_is_told_and_proves_nothing() {
     under_the_bounds(&residuals(30), |problem| {

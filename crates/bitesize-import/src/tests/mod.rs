@@ -246,6 +246,36 @@ fn weights_beside_the_model() {
     }
 }
 
+/// A file can be a hole of any size: what weights beside the model take is paid for before they are read.
+#[test]
+fn weights_beside_the_model_are_paid_for_before_they_are_read() {
+    let entry = |key: &str, value: &str| StringStringEntryProto { key: key.into(), value: value.into() };
+    for (rows, location) in [(1 << 38, "sparse"), (1 << 27, "sparse")] {
+        let mut model = Model::new(13, &[1, 2]).node("MatMul", &["x", "w"], "y", &[]);
+        model.graph().initializer.push(TensorProto {
+            name: "w".into(),
+            dims: vec![rows, 1],
+            data_type: data_type::FLOAT,
+            data_location: 1,
+            external_data: vec![entry("location", location)],
+            ..Default::default()
+        });
+        let file = |_: &str, _: u64, length: usize| panic!("{length} bytes are asked for");
+        let error = import_onnx(&model.proto.encode_to_vec(), &file, "test").unwrap_err().to_string();
+        assert!(error.contains("too much for a model of this size"), "{error}");
+    }
+}
+
+#[test]
+fn no_activation_is_larger_than_any_memory() {
+    let pooled = |side: i64| Model::new(13, &[1, 1, side, side]).node("GlobalAveragePool", &["x"], "y", &[]);
+    assert_eq!(pooled(4096).import().unwrap().network.nodes.len(), 1);
+    pooled(4097).check_refused(&["too large", "at most 16777216 elements", "smaller input"]);
+    let pads = Ints(&[0, 0, 0, 0, 0, 0, 4096, 4096]);
+    let padded = Model::new(10, &[1, 1, 8, 8]).node("Pad", &["x"], "y", &[("pads", pads)]);
+    padded.check_refused(&["4104x4104", "elements"]);
+}
+
 #[test]
 fn dimensions_beside_a_0_are_not_walked() {
     const HUGE: i64 = 1 << 40;

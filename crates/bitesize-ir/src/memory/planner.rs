@@ -479,6 +479,20 @@ mod tests {
         prop::collection::vec(buffer, count)
     }
 
+    /// Half of them alive to the end, no two of one size: each order holds every buffer against half of all others.
+    #[test]
+    fn crowded_arenas_take_one_order() {
+        let count = 8000;
+        let buffer = |i: usize| {
+            let last = if i.is_multiple_of(2) { count } else { i + 1 };
+            Buffer { bytes: 4 * (1 + (i * 7919) % count), first: i, last }
+        };
+        let buffers: Vec<Buffer> = (0..count).map(buffer).collect();
+        let found = plan(&buffers);
+        assert!(found.visits > VISITS && found.visits <= count * count / 2, "{}", found.visits);
+        assert!(found.arena_bytes >= found.lower_bound);
+    }
+
     proptest! {
         #[test]
         fn plans_keep_buffers_apart_between_the_bounds(buffers in buffers(0..40)) {

@@ -73,20 +73,21 @@ fn warn(what: &str, count: usize, asked: usize, most: usize, monitor: &Monitor) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::{Preprocess, PreprocessFile, Request, Role};
+    use crate::task::Task;
     use bitesize_ir::op::{Clamp, Op};
     use bitesize_ir::{InputEncoding, Node, Shape, Tensor, TensorId};
 
-    #[test]
-    fn codes_are_those_alive_and_the_output_once_more() {
-        // The input is read twice, the first output once.
-        let tensors = ["x", "a", "y"].map(|name| Tensor { name: name.into(), shape: Shape::vector(10) });
+    /// `x -> relu -> add(x, relu)`, all of `shape`.
+    fn network(shape: Shape) -> Network {
+        let tensors = ["x", "a", "y"].map(|name| Tensor { name: name.into(), shape });
         let node = |name: &str, op, inputs: &[usize], output| Node {
             name: name.into(),
             op,
             inputs: inputs.iter().map(|t| TensorId(*t)).collect(),
             output: TensorId(output),
         };
-        let network = Network {
+        Network {
             name: "n".into(),
             tensors: tensors.into(),
             nodes: vec![node("a", Op::Clamp(Clamp::RELU), &[0], 1), node("y", Op::Add(Clamp::NONE), &[0, 1], 2)],
@@ -94,7 +95,29 @@ mod tests {
             output: TensorId(2),
             input_encoding: InputEncoding::Real,
             tail: None,
-        };
-        assert_eq!(codes(&network), 40);
+        }
+    }
+
+    #[test]
+    fn codes_are_those_alive_and_the_output_once_more() {
+        assert_eq!(codes(&network(Shape::vector(10))), 40);
+    }
+
+    #[test]
+    fn large_networks_take_fewer_samples() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("a")).unwrap();
+        image::GrayImage::new(8, 8).save(folder.path().join("a/0.png")).unwrap();
+        let asked = Shares { reward: 512, calibration: 512 };
+        // An output of two numbers: what is held out is the samples, what calibrates their activations too.
+        for (side, reward, calibration) in [(32, 512, 512), (4096, 23, 16)] {
+            let shape = Shape::new(side, side, 1);
+            let file = PreprocessFile { size: Some([side, side]), ..PreprocessFile::default() };
+            let preprocess = Preprocess::checked(&file, shape).unwrap();
+            let train = Dataset::open(folder.path(), Role::Train, &Request::new(shape, 2, &preprocess)).unwrap();
+            let objective = Objective { task: Task::Classify, shape: Shape::vector(2), tail: None };
+            let held = HeldShares::of(asked, &train, &network(shape), &objective).get();
+            assert_eq!((held.reward, held.calibration), (reward, calibration), "{shape}");
+        }
     }
 }

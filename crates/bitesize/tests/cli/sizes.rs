@@ -143,6 +143,62 @@ fn a_packed_idx_file_gives_what_its_header_announces() {
     check(&["train-images-idx3-ubyte.gz"]);
 }
 
+/// Files with holes, which take no space: their sizes are looked at before anything is made of them.
+#[test]
+fn sparse_files_are_refused_by_their_size() {
+    let (folder, _) = scratch();
+    let sparse = |name: &str, begin: &[u8], size: u64| {
+        let mut file = fs::File::create(folder.path().join(name)).unwrap();
+        file.write_all(begin).unwrap();
+        file.set_len(size).unwrap();
+        folder.path().join(name)
+    };
+    let too_large = "more than the 2147483648 that such a file may have";
+    // An archive that announces a directory of 4 GiB in its zip64 records, and one of 1 GiB.
+    check_refused(&sparse("large.npz", b"PK", 5 << 30), &[too_large]);
+    let mut end = vec![0; 16];
+    end.extend(b"PK\x05\x06\x00\x00\x00\x00\x01\x00\x01\x00");
+    end.extend((1u32 << 30).to_le_bytes());
+    end.extend([0; 6]);
+    let path = folder.path().join("directory.npz");
+    let mut file = fs::File::create(&path).unwrap();
+    file.set_len(1 << 30).unwrap();
+    std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0)).unwrap();
+    file.write_all(&end).unwrap();
+    check_refused(&path, &["its directory has 1073741824 bytes"]);
+    fs::remove_file(&path).unwrap();
+    // CIFAR-10's records, in one file and in several.
+    let cifar = folder.path().join("cifar");
+    fs::create_dir(&cifar).unwrap();
+    sparse("cifar/a.bin", &[], 3073 << 20);
+    check_refused(&cifar, &["a.bin", "at most 2147483648 are read"]);
+    for name in ["cifar/a.bin", "cifar/b.bin", "cifar/c.bin"] {
+        sparse(name, &[], 3073 << 19);
+    }
+    check_refused(&cifar, &["at most 2147483648 are read"]);
+    // IDX whose header tells the truth.
+    let idx = folder.path().join("idx");
+    fs::create_dir(&idx).unwrap();
+    let mut header = vec![0, 0, 8, 3];
+    [1u32, 1 << 20, 1 << 16].iter().for_each(|size| header.extend(size.to_be_bytes()));
+    sparse("idx/train-images-idx3-ubyte", &header, 16 + (1 << 36));
+    sparse("idx/train-labels-idx1-ubyte", &[0, 0, 8, 1, 0, 0, 0, 1], 9);
+    check_refused(&idx, &["train-images-idx3-ubyte", too_large]);
+}
+
+/// Labels are in memory beside the samples: as they are stored and as the task takes them.
+#[test]
+fn labels_count_among_what_an_archive_may_hold() {
+    let (folder, _) = scratch();
+    let path = folder.path().join("data.npz");
+    // Both by themselves would do: 768 MiB are 2^23 times 96 bytes.
+    let samples = 1usize << 23;
+    let labels = npy(&header("|u1", &format!("({samples},)")), &vec![0; samples]);
+    let x = npy(&header("|u1", &format!("({samples}, 1, 1, 1)")), &[]);
+    zip(&path, &[("x.npy", &x, true, (x.len() + 85 * samples) as u64), ("y.npy", &labels, true, labels.len() as u64)]);
+    check_refused(&path, &["array `x`", "unpacks to"]);
+}
+
 fn image(path: &Path) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     image::RgbImage::from_pixel(8, 8, image::Rgb([1, 2, 3])).save(path).unwrap();
