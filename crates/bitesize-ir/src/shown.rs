@@ -117,7 +117,7 @@ const LINE_MARKUP: [char; 5] = ['#', '>', '+', '-', '='];
 
 /// A sentence in markdown, in one line, that reads as it does in plain text: no HTML, links, addresses that become links,
 /// emphasis or bars that end a cell. What stands between two backticks is code, as in the sentences of this program, and is
-/// left as it is but for `<` and `|`.
+/// left as it is but for `<`, `|` and `](`.
 pub fn markdown(text: &str) -> String {
     let text = visible(text);
     let mut parts = text.split('`').peekable();
@@ -131,7 +131,7 @@ pub fn markdown(text: &str) -> String {
         }
         // Two backticks in turn would begin code of another kind.
         let is_code = !part.is_empty() && !part.trim().is_empty();
-        let code = part.replace('<', "&lt;").replace('|', "\\|");
+        let code = within_code(part);
         shown += &if is_code { format!("`{code}`") } else { format!("&#96;{part}&#96;") };
         shown += &plain_markdown(parts.next().unwrap_or_default(), false);
     }
@@ -145,7 +145,12 @@ pub fn markdown_name(text: &str) -> String {
 
 /// A name within backticks in markdown.
 pub fn markdown_code(text: &str) -> String {
-    visible(text).replace('`', "'").replace('<', "&lt;").replace('|', "\\|")
+    within_code(&visible(text)).replace('`', "&#96;")
+}
+
+/// What is no markup within code is written apart all the same: not every reader of markdown knows code as others do.
+fn within_code(text: &str) -> String {
+    text.replace('<', "&lt;").replace('|', "\\|").replace("](", "]\\(")
 }
 
 fn plain_markdown(text: &str, is_first: bool) -> String {

@@ -2,7 +2,7 @@
 
 use crate::deliver::delivered::refuse_edited_policy;
 use crate::deliver::opened::Opened;
-use crate::deliver::{Chosen, Delivered, Emitted, Proven};
+use crate::deliver::{Chosen, Emitted, Proven};
 use crate::fit::{Until, refuse_other_inputs};
 use crate::report::{Report, files};
 use crate::run::names::{DIARY, PARETO_POINTS, PROBES};
@@ -59,8 +59,7 @@ pub fn prove_rest(opened: &Opened, mut report: Report) -> anyhow::Result<Report>
     let Opened { config, folder, .. } = *opened;
     let platform = opened.platform()?;
     let made_from = Chosen::made_from(opened, &platform)?;
-    let delivered = Delivered::kept(opened, &made_from, &platform.core)?;
-    Emitted::refuse_missing(opened, &Emitted::made_from(opened, made_from))?;
+    let (delivered, _) = Emitted::kept(opened, made_from, &platform.core)?;
     let samples = opened.calibration_samples(config.verify.host_samples.max(config.verify.qemu_samples))?;
     let mut runners = Runner::usual(&platform.core.name);
     runners.retain(|runner| report.is_open(runner.name()));

@@ -6,7 +6,7 @@ use crate::open::config_of;
 use anyhow::bail;
 use bitesize::Ending;
 use bitesize::deliver::opened::{Opened, inputs_of};
-use bitesize::deliver::{Calibrated, Chosen, Delivered, Emitted, Misfit, Proven};
+use bitesize::deliver::{Calibrated, Chosen, Emitted, Misfit, Proven};
 use bitesize::observe::Monitor;
 use bitesize::report::{self, Report};
 use bitesize::run::{RunFolder, Stage};
@@ -44,9 +44,7 @@ impl VerifyArgs {
         let opened = Opened { config: &config, inputs: &inputs, folder: &folder, monitor };
         let platform = opened.platform()?;
         let made_from = Chosen::made_from_settings(&opened, &platform);
-        let delivered = Delivered::kept(&opened, &made_from, &platform.core)?;
-        delivered.refuse_other_widths(&opened)?;
-        let is_own = Emitted::refuse_missing(&opened, &Emitted::made_from(&opened, made_from))?;
+        let (delivered, is_own) = Emitted::kept(&opened, made_from, &platform.core)?;
         if self.train.is_none() {
             opened.refuse_other_inputs(Stage::Calibrated, &Calibrated::made_from(&opened)?)?;
         }

@@ -74,12 +74,23 @@ impl Emitted {
         commit.put_tree(Stage::Emitted, EXAMPLE, &self.example)
     }
 
+    /// The network in the folder, and whether its package there is as it was written; the network is made from `delivered`.
+    ///
+    /// # Errors
+    /// No network or no package, one of other inputs, a network that was altered, or widths that were edited since.
+    pub fn kept(opened: &Opened, delivered: Provenance, core: &CoreCosts) -> anyhow::Result<(Delivered, bool)> {
+        let network = Delivered::kept(opened, &delivered, core)?;
+        network.refuse_other_widths(opened)?;
+        let is_own = Self::refuse_missing(opened, &Self::made_from(opened, delivered))?;
+        Ok((network, is_own))
+    }
+
     /// Makes sure that the folder holds a package, of which `made_from` is known. Files of it that were altered since are
     /// warned of; whether there are none.
     ///
     /// # Errors
     /// No package, or one of other inputs.
-    pub fn refuse_missing(opened: &Opened, made_from: &Provenance) -> anyhow::Result<bool> {
+    fn refuse_missing(opened: &Opened, made_from: &Provenance) -> anyhow::Result<bool> {
         let folder = opened.folder;
         let package = folder.join(PACKAGE);
         if package.is_symlink() && !package.is_dir() {

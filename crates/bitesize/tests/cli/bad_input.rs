@@ -240,9 +240,18 @@ fn preprocessing_that_contradicts_the_network() {
     let nothing = |_: &mut Example, _: &Path| {};
     check(nothing, &["--channels", "rgb"], 1, &["channels is rgb", "1 channels"]);
     check(nothing, &["--mean", "1,2,3"], 1, &["mean has 3 values"]);
-    check(nothing, &["--std", "0"], 1, &["std holds 0"]);
-    check(nothing, &["--scale", "-1"], 1, &["scale is -1", "positive"]);
-    check(nothing, &["--crop-fraction", "1.5"], 1, &["crop_fraction is 1.5"]);
+    for (text, words) in [
+        ("std = 0.0", &["std holds 0"][..]),
+        ("scale = -1.0", &["scale is -1", "positive"]),
+        ("crop_fraction = 1.5", &["crop_fraction is 1.5"]),
+        ("size = [0, 0]", &["size is 0x0"]),
+    ] {
+        let file = |e: &mut Example, folder: &Path| {
+            e.preprocess = folder.join("preprocess.toml").display().to_string();
+            fs::write(&e.preprocess, text).unwrap();
+        };
+        check(file, &[], 1, words);
+    }
 }
 
 #[test]

@@ -283,7 +283,7 @@ fn npz_labels_of_every_integer_type_and_numbers_that_are_none() {
 #[test]
 fn inspect_heeds_preprocessing_and_bare_numbers_are_bytes() {
     let example = Example::new();
-    run(&["inspect", &example.model, "--std", "0"]).expect(1, &["std holds 0"]);
+    run(&["inspect", &example.model, "--std", "0"]).expect(2, &["--std", "above 0"]);
     run(&["inspect", &example.model, "--preprocess", &example.preprocess]).expect(0, &[]);
     run(&["inspect", &example.model, "--input", "real", "--scale", "2"]).expect(2, &["--input real"]);
     run(&["inspect", &example.model, "--flash", "1000", "--ram", "1000"]).expect(3, &[]);
