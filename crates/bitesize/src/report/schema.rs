@@ -291,7 +291,7 @@ impl Report {
         let Numbered { schema } = serde_json::from_str(text).map_err(|e| e.to_string())?;
         match schema {
             SCHEMA => serde_json::from_str(text).map_err(|e| e.to_string()),
-            1 => super::schema_1::read(text),
+            1 => serde_json::from_value(super::schema_1::upgraded(text, SCHEMA)?).map_err(|e| e.to_string()),
             other => Err(format!("its schema is {other}, and this version reads 1 and {SCHEMA}")),
         }
     }

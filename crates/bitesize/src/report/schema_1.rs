@@ -1,17 +1,16 @@
 //! `report.json` of schema 1, as releases wrote it that knew no task but classification.
 
-use super::schema::{Report, SCHEMA};
 use crate::task::{Metric, Task};
 use bitesize_ir::Tail;
 use serde_json::{Value, json};
 
-/// The report that the text of schema 1 tells, in the present schema.
+/// What the text of schema 1 tells, with the keys of schema `present`, which is 2.
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn read(text: &str) -> Result<Report, String> {
+pub(super) fn upgraded(text: &str, present: u32) -> Result<Value, String> {
     let mut report: Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
-    report["schema"] = json!(SCHEMA);
+    report["schema"] = json!(present);
     report["task"] = json!(Task::Classify.name());
     report["metrics"] = json!([]);
     if let Some(model) = report["model"].as_object_mut() {
@@ -28,15 +27,18 @@ pub(super) fn read(text: &str) -> Result<Report, String> {
     report["metric"] = json!(metric);
     for table in ["baselines", "pareto"] {
         for row in report[table].as_array_mut().into_iter().flatten() {
-            row["metric"] = row["accuracy"].clone();
+            if let Some(row) = row.as_object_mut() {
+                let accuracy = row.get("accuracy").cloned();
+                row.insert("metric".into(), json!(accuracy));
+            }
         }
     }
-    serde_json::from_value(report).map_err(|e| e.to_string())
+    Ok(report)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::schema::{Report, SCHEMA};
 
     const TEXT: &str = r#"{
         "schema": 1, "version": "0.1.0", "seed": 3, "fits": true,
