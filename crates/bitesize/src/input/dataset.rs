@@ -42,7 +42,7 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Opens a data set in whichever format `path` holds. Its labels are known once [`Self::label`] has said what they are.
+    /// Opens a data set in whichever format `path` holds. Its labels are known once a task has said what they are.
     ///
     /// # Errors
     /// Nothing readable there, or samples of another shape than the network's (of image files only the headers are
