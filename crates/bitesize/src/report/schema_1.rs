@@ -10,6 +10,10 @@ use serde_json::{Value, json};
 /// What is wrong with it.
 pub(super) fn upgraded(text: &str, present: u32) -> Result<Value, String> {
     let mut report: Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
+    // A list of one number passes for a struct of one field.
+    if !report.is_object() {
+        return Err("it is no object".into());
+    }
     report["schema"] = json!(present);
     report["task"] = json!(Task::Classify.name());
     report["metrics"] = json!([]);
@@ -75,5 +79,9 @@ mod tests {
             assert!(error.contains(&format!("its schema is {schema}")), "{error}");
         }
         assert!(Report::from_json("{}").unwrap_err().contains("schema"));
+        assert!(Report::from_json("[1]").unwrap_err().contains("no object"));
+        // Tables and rows of another kind.
+        let of_numbers = r#"{"schema": 1, "model": 3, "baselines": [1], "pareto": {"a": 1}, "accuracy": 2}"#;
+        assert!(Report::from_json(of_numbers).is_err());
     }
 }
