@@ -105,7 +105,7 @@ impl VisualWakeWords {
     fn images(&self, shared: &Path, first: usize, step: usize) -> Batch {
         let shape = self.model.network.shape(self.model.network.input);
         // The classes are those of other images; the labels are not used.
-        let request = Request::new(shape, 1000, &self.preprocess);
+        let request = Request::new(shape, &self.preprocess);
         let data = Dataset::open(&shared.join("data/imagenet/calibration"), Role::Train, &request).unwrap();
         let indices: Vec<usize> = (first..data.len()).step_by(step).collect();
         data.load(&indices).unwrap()

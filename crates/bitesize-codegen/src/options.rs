@@ -1,6 +1,8 @@
 //! What a package is asked to be.
 
 use crate::names::DEFAULT;
+use bitesize_ir::memory::{FlashUse, RamUse};
+use bitesize_ir::target::CoreCosts;
 
 /// What a package is called and what its header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,20 @@ impl Default for EmitOptions {
     fn default() -> Self {
         let (shared_kernels, figures, output_order) = (None, None, None);
         Self { prefix: DEFAULT.into(), shared_kernels, figures, output_order, reading: Reading::default() }
+    }
+}
+
+impl Figures {
+    /// Those of `core`, where the package takes `flash` and `ram`.
+    pub fn of(core: &CoreCosts, flash: &FlashUse, ram: &RamUse) -> Self {
+        Self {
+            core: core.name.clone(),
+            compiler: core.compiler.clone(),
+            flags: core.flags.clone(),
+            flash_bytes: flash.total,
+            ram_bytes: ram.total,
+            stack_bytes: ram.stack,
+        }
     }
 }
 

@@ -80,14 +80,7 @@ fn compile(folder: &Folder, flags: &[String], source: &str) -> Bytes {
 fn check(name: &str, drawn: &Drawn, core: &CoreCosts) {
     let (flash, ram) = (flash(&drawn.network, &drawn.widths, core), ram(&drawn.network, &drawn.widths, core));
     let plan = &ram.plan;
-    let figures = Figures {
-        core: core.name.clone(),
-        compiler: core.compiler.clone(),
-        flags: core.flags.clone(),
-        flash_bytes: flash.total,
-        ram_bytes: ram.total,
-        stack_bytes: ram.stack,
-    };
+    let figures = Figures::of(core, &flash, &ram);
     let options = EmitOptions { figures: Some(figures), ..EmitOptions::default() };
     let folder = Folder::new(&format!("{name}-{}", core.name));
     folder.write("package", &emit(&drawn.integer, plan, &options).expect("a drawn network can be emitted"));

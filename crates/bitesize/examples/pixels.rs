@@ -12,7 +12,7 @@ fn main() -> anyhow::Result<()> {
     let [h, w, c] = sides[..] else { anyhow::bail!("`{shape}` is not HEIGHTxWIDTHxCHANNELS") };
     let shape = Shape::new(h, w, c);
     let preprocess = Preprocess::checked(&PreprocessFile::from_toml(&std::fs::read_to_string(preprocess)?)?, shape)?;
-    let request = Request::new(shape, usize::MAX, &preprocess);
+    let request = Request::new(shape, &preprocess);
     let data = Dataset::open(data.as_ref(), Role::Train, &request)?;
     let indices: Vec<usize> = (0..count.parse::<usize>()?.min(data.len())).collect();
     let Values::Pixels(pixels) = data.load(&indices)?.values else { anyhow::bail!("these data are no pixels") };

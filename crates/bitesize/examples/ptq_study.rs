@@ -62,16 +62,10 @@ impl Subject {
             }
             _ => (data.join("cifar10/train"), data.join("cifar10/test")),
         };
-        let request = Request {
-            input: Some(&model.input),
-            ..Request::new(
-                model.network.shape(model.network.input),
-                model.network.shape(model.network.output).c,
-                &preprocess,
-            )
-        };
-        let train = Dataset::open(&train, Role::Train, &request)?.with_classes(request.outputs)?;
-        let test = Dataset::open(&test, Role::Val, &request)?.with_classes(request.outputs)?;
+        let (shape, outputs) = (model.network.shape(model.network.input), model.network.shape(model.network.output).c);
+        let request = Request { input: Some(&model.input), ..Request::new(shape, &preprocess) };
+        let train = Dataset::open(&train, Role::Train, &request)?.with_classes(outputs)?;
+        let test = Dataset::open(&test, Role::Val, &request)?.with_classes(outputs)?;
         if train.is_pixels() {
             model.fold_preprocessing(&preprocess)?;
         }

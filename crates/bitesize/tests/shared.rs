@@ -52,7 +52,7 @@ fn every_tensor_of_vww_keeps_20_db_at_8_bits_on_photographs() {
     let file = PreprocessFile { size: Some([96, 96]), ..PreprocessFile::default() };
     let preprocess = Preprocess::checked(&file, shape).unwrap();
     // The labels are those of another task and not used.
-    let request = Request::new(shape, usize::MAX, &preprocess);
+    let request = Request::new(shape, &preprocess);
     let data = Dataset::open(&data, Role::Train, &request).unwrap();
     let spread: Vec<usize> = (0..256).map(|i| i * data.len() / 256).collect();
     check_vww(&model, &data.load(&spread).unwrap());

@@ -38,7 +38,7 @@ pub(super) const READERS: &[Reader] = &[
 fn load(scratch: &Scratch, path: &Path) {
     for preprocess in [&scratch.preprocess, &real_values()] {
         let first = Layout::new(&[&[], &[Axis::C], &[Axis::H], &[Axis::W]], SHAPE);
-        let request = Request { input: Some(&first), ..Request::new(SHAPE, 10, preprocess) };
+        let request = Request { input: Some(&first), ..Request::new(SHAPE, preprocess) };
         match Dataset::open(path, Role::Train, &request) {
             Ok(data) => {
                 let all: Vec<usize> = (0..data.len().min(8)).collect();

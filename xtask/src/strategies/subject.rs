@@ -41,7 +41,7 @@ impl Subject {
         let shape = model.network.shape(model.network.input);
         let preprocess = Preprocess::checked(&preprocess, shape)?;
         let outputs = model.network.shape(model.network.output).c;
-        let request = Request::new(shape, outputs, &preprocess);
+        let request = Request::new(shape, &preprocess);
         let data = shared.join("data/cifar10");
         let train = Dataset::open(&data.join("train"), Role::Train, &request)?.with_classes(outputs)?;
         let test = Dataset::open(&data.join("test"), Role::Val, &request)?.with_classes(outputs)?;

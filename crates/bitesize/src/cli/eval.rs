@@ -11,9 +11,8 @@ use bitesize::input::{Inputs, PreprocessFile, Sources, class_order};
 use bitesize::observe::Monitor;
 use bitesize::report;
 use bitesize::report::assemble::{fidelity_report, metric_rows};
-use bitesize::report::schema::{MetricReport, ON_VALIDATION};
+use bitesize::report::schema::ON_VALIDATION;
 use bitesize::run::RunFolder;
-use bitesize::task::Metric;
 use bitesize::task::metric::shown_number;
 use bitesize::{Ending, usage};
 use bitesize_ir::shown::ShownPath as _;
@@ -66,14 +65,11 @@ impl EvalArgs {
             out_line!("{}", serde_json::to_string_pretty(&json)?);
             return Ok(());
         }
-        let shown = |row: &MetricReport, value: Option<f64>| {
-            Metric::of_name(&row.name).map_or("-".into(), |metric| metric.shown(value))
-        };
         for row in &rows {
-            out_line!("{} on {} samples", Metric::of_name(&row.name).map_or("", Metric::title), row.samples);
-            out_line!("{:<8} {}", "float", shown(row, row.float));
+            out_line!("{} on {} samples", row.title(), row.samples);
+            out_line!("{:<8} {}", "float", row.shown(row.float));
             if integer.is_some() {
-                out_line!("{:<8} {}", "integer", shown(row, row.integer));
+                out_line!("{:<8} {}", "integer", row.shown(row.integer));
             }
         }
         if let Some(fidelity) = fidelity {

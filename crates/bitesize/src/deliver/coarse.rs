@@ -5,6 +5,7 @@ use super::held_out::{compared, parts};
 use super::opened::Opened;
 use crate::input::Batch;
 use crate::task::Form;
+use crate::task::variation::Variation;
 use std::collections::BTreeSet;
 
 /// An output with fewer codes than this on the calibration samples is warned of: 4 bits of what it might say.
@@ -19,16 +20,14 @@ struct Seen {
     codes: BTreeSet<u8>,
     /// Different values of the float network, as bits, up to [`FEWEST_CODES`].
     values: BTreeSet<u32>,
-    sum: f64,
-    squares: f64,
-    count: f64,
+    float: Variation,
     error: f64,
 }
 
 impl Seen {
     /// Of the output's variation, in decibels.
     fn sqnr(&self) -> f64 {
-        let signal = self.squares - self.sum * self.sum / self.count.max(1.0);
+        let signal = self.float.count() * self.float.variance().unwrap_or(0.0);
         10.0 * (signal.max(f64::MIN_POSITIVE) / self.error.max(f64::MIN_POSITIVE)).log10()
     }
 }
@@ -57,9 +56,7 @@ pub fn warn_of_few_codes(candidate: &Candidate, samples: &Batch, opened: &Opened
             if seen.values.len() < FEWEST_CODES {
                 seen.values.insert(float[i].to_bits());
             }
-            seen.sum += real[i];
-            seen.squares += real[i] * real[i];
-            seen.count += 1.0;
+            seen.float.add(real[i]);
             seen.error += (own[i] - real[i]).powi(2);
         }
     }

@@ -32,14 +32,7 @@ impl Emitted {
     /// A network that the C kernels cannot hold.
     pub fn of(opened: &Opened, delivered: &Delivered, core: &CoreCosts, samples: &Batch) -> anyhow::Result<Self> {
         let Delivered { candidate, flash, ram } = delivered;
-        let figures = Figures {
-            core: core.name.clone(),
-            compiler: core.compiler.clone(),
-            flags: core.flags.clone(),
-            flash_bytes: flash.total,
-            ram_bytes: ram.total,
-            stack_bytes: ram.stack,
-        };
+        let figures = Figures::of(core, flash, ram);
         let options = EmitOptions {
             prefix: opened.config.package.name.clone(),
             figures: Some(figures),

@@ -114,7 +114,7 @@ mod tests {
             let shape = Shape::new(side, side, 1);
             let file = PreprocessFile { size: Some([side, side]), ..PreprocessFile::default() };
             let preprocess = Preprocess::checked(&file, shape).unwrap();
-            let train = Dataset::open(folder.path(), Role::Train, &Request::new(shape, 2, &preprocess)).unwrap();
+            let train = Dataset::open(folder.path(), Role::Train, &Request::new(shape, &preprocess)).unwrap();
             let objective = Objective { task: Task::Classify, shape: Shape::vector(2), tail: None };
             let held = HeldShares::of(asked, &train, &network(shape), &objective).get();
             assert_eq!((held.reward, held.calibration), (reward, calibration), "{shape}");

@@ -3,7 +3,6 @@
 use super::dataset::Dataset;
 use super::formats::class_order;
 use super::formats::raw::{Request, Role};
-use super::labels::StoredLabels;
 use super::layout::DataLayout;
 use super::model::Model;
 use super::preprocess::{Preprocess, PreprocessFile};
@@ -65,7 +64,6 @@ impl Inputs {
         let classes = class_order(&folders)?;
         let request = Request {
             shape,
-            outputs: model.network.shape(model.network.output).elements(),
             preprocess: &preprocess,
             classes: classes.as_deref(),
             input: Some(&model.input),
@@ -83,10 +81,10 @@ impl Inputs {
         // Where the file flattens its output, that is a vector, also if no byte has to move for it.
         let shape = if model.output_order.flattened { Shape::vector(tensor.elements()) } else { tensor };
         // Nothing is chosen by validation data where there are labels to train by.
-        let labels_of = |data: &Option<Dataset>| data.as_ref().and_then(Dataset::stored_labels).is_some();
-        let telling = if labels_of(&train) { &train } else { &val };
-        let stored: Vec<&StoredLabels> = telling.iter().filter_map(Dataset::stored_labels).collect();
-        let resolved = resolve(sources.task, &stored, shape, network.tail).map_err(|problem| match telling {
+        let has_labels = |data: &Dataset| data.stored_labels().is_some();
+        let telling = if train.as_ref().is_some_and(has_labels) { &train } else { &val };
+        let stored = telling.as_ref().and_then(Dataset::stored_labels);
+        let resolved = resolve(sources.task, stored, shape, network.tail).map_err(|problem| match telling {
             Some(data) => anyhow::anyhow!("cannot use the data `{}`: {problem}", data.path().display()),
             None => anyhow::anyhow!("cannot use the data: {problem}"),
         })?;

@@ -2,7 +2,7 @@
 
 use super::schema::{LayerReport, MetricReport, ON_VALIDATION, Report};
 use crate::task::Metric;
-use crate::task::metric::shown_number;
+use crate::task::metric::{capitalized, shown_number};
 use bitesize_ir::shown::{lines, markdown, markdown_code, markdown_name};
 use bitesize_ir::size::format_size;
 use bitesize_search::{Constraints, RewardKind, WidthSet};
@@ -15,10 +15,6 @@ fn percent(value: Option<f64>) -> String {
 
 fn shown(metric: Option<Metric>, value: Option<f64>) -> String {
     metric.map_or("-".into(), |metric| metric.shown(value))
-}
-
-fn capital(title: &str) -> String {
-    title[..1].to_uppercase() + &title[1..]
 }
 
 /// Accuracy as a share of the samples, another reward as the number that it is.
@@ -132,17 +128,13 @@ impl Report {
     }
 
     fn write_figures(&self, out: &mut String) -> std::fmt::Result {
-        let values = |row: &MetricReport| {
-            let shown = |value| Metric::of_name(&row.name).map_or("-".into(), |metric| metric.shown(value));
-            format!("float {}, integer {}", shown(row.float), shown(row.integer))
-        };
-        let title = |row: &MetricReport| Metric::of_name(&row.name).map_or("-", Metric::title);
+        let values = |row: &MetricReport| format!("float {}, integer {}", row.shown(row.float), row.shown(row.integer));
         if let Some(row) = &self.metric {
             let name = if row.name == Metric::Top1.name() { "Accuracy (top-1, " } else { "" };
-            let name = if name.is_empty() { format!("{} (", capital(title(row))) } else { name.to_owned() };
+            let name = if name.is_empty() { format!("{} (", capitalized(row.title())) } else { name.to_owned() };
             write!(out, "{name}{} validation samples): {}", row.samples, values(row))?;
             for row in &self.metrics {
-                write!(out, "; {}: {}", title(row), values(row))?;
+                write!(out, "; {}: {}", row.title(), values(row))?;
             }
             writeln!(out, ".\n")?;
         }

@@ -6,6 +6,7 @@ use crate::deliver::sweep::{Point, PointReport, Swept};
 use crate::run::names::{PARETO, PARETO_CSV, PARETO_SVG};
 use crate::run::{Commit, Provenance, Stage};
 use crate::task::Metric;
+use crate::task::metric::capitalized;
 use bitesize_ir::PolicySpace;
 use bitesize_search::RewardKind;
 use bitesize_search::from_compact;
@@ -58,9 +59,9 @@ fn charts(swept: &Swept, metric: Option<&MetricReport>) -> Vec<Chart> {
     let panel = |name: &str, other: &str, bytes: Of, level: Of| {
         let (title, what, float) = match (known, swept.reward) {
             (Some((metric, share)), _) if metric.is_fraction() => {
-                (capital(metric), format!("{}, %", metric.column()), 100.0 * share)
+                (capitalized(metric.column()), format!("{}, %", metric.column()), 100.0 * share)
             }
-            (Some((metric, value)), _) => (capital(metric), metric.column().to_owned(), value),
+            (Some((metric, value)), _) => (capitalized(metric.column()), metric.column().to_owned(), value),
             (None, kind) => {
                 let of = if kind == RewardKind::Loss { "exp(-loss)" } else { kind.name() };
                 ("Reward".to_owned(), format!("reward, {of}"), swept.float_reward)
@@ -99,11 +100,6 @@ fn charts(swept: &Swept, metric: Option<&MetricReport>) -> Vec<Chart> {
         panel("FLASH", "RAM", |p| p.flash_bytes, |p| p.ram_budget),
         panel("RAM", "FLASH", |p| p.ram_bytes, |p| p.flash_budget),
     ]
-}
-
-fn capital(metric: Metric) -> String {
-    let title = metric.column();
-    title[..1].to_uppercase() + &title[1..]
 }
 
 /// A number of a point.

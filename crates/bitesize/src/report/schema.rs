@@ -2,6 +2,7 @@
 
 use crate::deliver::sweep::PointReport;
 use crate::run::config::PackageConfig;
+use crate::task::Metric;
 use bitesize_search::Constraints;
 use serde::{Deserialize, Serialize};
 
@@ -114,6 +115,23 @@ pub struct MetricReport {
     pub float: Option<f64>,
     pub integer: Option<f64>,
     pub samples: usize,
+}
+
+impl MetricReport {
+    /// The figure; `None` for one that this version does not know.
+    fn figure(&self) -> Option<Metric> {
+        Metric::of_name(&self.name)
+    }
+
+    /// Its name for people.
+    pub fn title(&self) -> &'static str {
+        self.figure().map_or("-", Metric::title)
+    }
+
+    /// `value`, which is of this figure, for people.
+    pub fn shown(&self, value: Option<f64>) -> String {
+        self.figure().map_or("-".into(), |metric| metric.shown(value))
+    }
 }
 
 /// How near the integer network comes to the float network.

@@ -111,6 +111,11 @@ impl Labels {
     }
 }
 
+/// The dimensions that hold more than one number.
+fn wide(dims: &[usize]) -> Vec<usize> {
+    dims.iter().copied().filter(|dim| *dim > 1).collect()
+}
+
 /// How an array of labels runs over the network's output.
 #[derive(Clone, Copy, Debug)]
 pub struct Order<'a> {
@@ -126,7 +131,6 @@ impl Order<'_> {
     fn of<T: Copy + Default>(&self, dims: &[usize], values: &[T], objective: &Objective) -> Option<Vec<T>> {
         let shape = objective.shape;
         let n = shape.elements();
-        let wide = |dims: &[usize]| dims.iter().copied().filter(|dim| *dim > 1).collect::<Vec<_>>();
         let asked = wide(dims);
         if asked == wide(self.dims) {
             let mut ordered = vec![T::default(); values.len()];
@@ -269,6 +273,17 @@ pub(super) fn describe(stored: &StoredLabels) -> String {
     format!("{kind} of shape (N{dims})")
 }
 
+/// The class that `label` is with `offset`, where it is below `count`.
+fn class_of(label: i64, offset: i64, count: usize) -> Option<usize> {
+    let class = label.checked_add(offset).and_then(|class| usize::try_from(class).ok());
+    class.filter(|class| *class < count)
+}
+
+/// What an error says of `offset` behind a label.
+fn plus(offset: i64) -> String {
+    if offset == 0 { String::new() } else { format!(" (plus label_offset {offset})") }
+}
+
 /// A class below `outputs` for each sample.
 fn classes(stored: &StoredLabels, outputs: usize, offset: i64) -> Result<Vec<usize>, String> {
     let (1, Some(integers)) = (stored.each(), stored.integers()) else {
@@ -278,12 +293,11 @@ fn classes(stored: &StoredLabels, outputs: usize, offset: i64) -> Result<Vec<usi
         ));
     };
     let check = |(i, label): (usize, &i64)| {
-        let shifted = label.checked_add(offset).and_then(|label| usize::try_from(label).ok());
-        shifted.filter(|label| *label < outputs).ok_or_else(|| {
-            let with = if offset == 0 { String::new() } else { format!(" (plus label_offset {offset})") };
+        class_of(*label, offset, outputs).ok_or_else(|| {
             format!(
-                "sample {i} has label {label}{with}, but the network has {outputs} outputs, so labels run from 0 to {}: give \
+                "sample {i} has label {label}{}, but the network has {outputs} outputs, so labels run from 0 to {}: give \
                  the data that the network was trained for, or set label_offset",
+                plus(offset),
                 outputs.saturating_sub(1),
             )
         })
@@ -312,7 +326,6 @@ fn map(objective: &Objective, stored: &StoredLabels, order: Order, offset: i64) 
         let class = |row: &[f32]| row.iter().position(|x| *x == 1.0).unwrap_or_default() as u32;
         return Ok(Labels::Pixels { each: pixels, classes: ordered.chunks_exact(shape.c).map(class).collect() });
     }
-    let wide = |dims: &[usize]| dims.iter().copied().filter(|dim| *dim > 1).collect::<Vec<_>>();
     let is_map = [wide(&[shape.h, shape.w]), wide(&[pixels])].contains(&wide(&stored.dims));
     let (true, Some(integers)) = (is_map && each == pixels, stored.integers()) else { return Err(expected) };
     if shape.c == 1 && integers.contains(&255) && !integers.contains(&1) {
@@ -321,20 +334,17 @@ fn map(objective: &Objective, stored: &StoredLabels, order: Order, offset: i64) 
                 .into(),
         );
     }
-    let with = if offset == 0 { String::new() } else { format!(" (plus label_offset {offset})") };
-    let check = |(i, label): (usize, &i64)| {
-        let shifted = label.checked_add(offset).and_then(|label| usize::try_from(label).ok());
-        match shifted.filter(|label| *label < classes) {
-            Some(label) => Ok(label as u32),
-            None if is_unlabelled(*label) => Ok(UNLABELLED),
-            None => Err(format!(
-                "pixel {} of sample {} has label {label}{with}, but the network knows {classes} classes, so labels run from 0 to \
+    let check = |(i, label): (usize, &i64)| match class_of(*label, offset, classes) {
+        Some(label) => Ok(label as u32),
+        None if is_unlabelled(*label) => Ok(UNLABELLED),
+        None => Err(format!(
+            "pixel {} of sample {} has label {label}{}, but the network knows {classes} classes, so labels run from 0 to \
                  {}, or are 255 or -1 where there is none",
-                i % pixels,
-                i / pixels,
-                classes - 1
-            )),
-        }
+            i % pixels,
+            i / pixels,
+            plus(offset),
+            classes - 1
+        )),
     };
     let classes = integers.iter().enumerate().map(check).collect::<Result<_, _>>()?;
     Ok(Labels::Pixels { each: pixels, classes })

@@ -2,6 +2,7 @@
 
 use super::form::{Form, highest, log_softmax};
 use super::objective::Objective;
+use super::variation::Variation;
 
 /// Kullback-Leibler divergence of the softmax of `own` from that of `float`, in nats; the two others are overwritten.
 fn softmax_divergence(float: &[f64], own: &[f64], [p, q]: &mut [Vec<f64>; 2]) -> f64 {
@@ -27,73 +28,30 @@ fn sigmoid_divergence(float: f64, own: f64) -> f64 {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Spread(Vec<f64>);
 
-/// Sums over the float network's outputs, for their variance by channel.
-#[derive(Clone, Debug)]
-struct Moments {
-    count: f64,
-    /// The first row, from which values are counted: a large mean would swallow a small variance.
-    first: Vec<f64>,
-    sums: Vec<f64>,
-    squares: Vec<f64>,
-}
-
-impl Moments {
-    fn new(channels: usize) -> Self {
-        Self { count: 0.0, first: vec![0.0; channels], sums: vec![0.0; channels], squares: vec![0.0; channels] }
-    }
-
-    fn add(&mut self, rows: &[f64]) {
-        for row in rows.chunks_exact(self.sums.len()) {
-            if self.count == 0.0 {
-                self.first.copy_from_slice(row);
-            }
-            self.count += 1.0;
-            for (i, x) in row.iter().enumerate() {
-                let x = x - self.first[i];
-                self.sums[i] += x;
-                self.squares[i] += x * x;
-            }
-        }
-    }
-
-    /// A channel that does not vary has its mean square instead, and one that is always 0 has 1.
-    fn spread(&self) -> Spread {
-        let count = self.count.max(1.0);
-        let of = |((first, sum), square): ((&f64, &f64), &f64)| {
-            let mean = sum / count;
-            let variance = (square / count - mean * mean).max(0.0);
-            let mean_square = (first + mean).powi(2) + variance;
-            // Below that it is the rounding of single precision.
-            if variance > 1e-13 * mean_square {
-                variance
-            } else if mean_square > 0.0 {
-                mean_square
-            } else {
-                1.0
-            }
-        };
-        Spread(self.first.iter().zip(&self.sums).zip(&self.squares).map(of).collect())
-    }
-}
-
 /// Finds the spread of the float network's outputs, batch after batch.
 #[derive(Clone, Debug)]
-pub struct SpreadOf(Moments);
+pub struct SpreadOf(Vec<Variation>);
 
 impl SpreadOf {
     /// Of nothing yet.
     pub fn new(objective: &Objective) -> Self {
-        Self(Moments::new(objective.row()))
+        Self(vec![Variation::default(); objective.row()])
     }
 
     /// Adds outputs, `[sample][pixel][channel]`, the tail applied.
     pub fn add(&mut self, outputs: &[f64]) {
-        self.0.add(outputs);
+        for row in outputs.chunks_exact(self.0.len()) {
+            self.0.iter_mut().zip(row).for_each(|(channel, x)| channel.add(*x));
+        }
     }
 
-    /// What was found.
+    /// What was found: a channel that does not vary has its mean square instead, and one that is always 0 has 1.
     pub fn finish(self) -> Spread {
-        self.0.spread()
+        let of = |channel: &Variation| {
+            let mean_square = channel.mean_square();
+            channel.variance().unwrap_or(if mean_square > 0.0 { mean_square } else { 1.0 })
+        };
+        Spread(self.0.iter().map(of).collect())
     }
 }
 
@@ -141,17 +99,18 @@ pub struct Comparison {
     loss: f64,
     agreeing: usize,
     compared: usize,
-    float: Moments,
+    float: SpreadOf,
     /// Squared errors, by channel.
     errors: Vec<f64>,
+    /// Pixels that they are of.
+    pixels: usize,
 }
 
 impl Comparison {
     /// Of nothing yet.
     pub fn new(objective: Objective) -> Self {
-        let row = objective.row();
-        let errors = vec![0.0; row];
-        Self { objective, samples: 0, loss: 0.0, agreeing: 0, compared: 0, float: Moments::new(row), errors }
+        let (float, errors) = (SpreadOf::new(&objective), vec![0.0; objective.row()]);
+        Self { objective, samples: 0, loss: 0.0, agreeing: 0, compared: 0, float, errors, pixels: 0 }
     }
 
     /// Adds samples: both outputs `[sample][pixel][channel]`, tails applied.
@@ -172,6 +131,7 @@ impl Comparison {
             }
             Form::Real => {
                 self.float.add(float);
+                self.pixels += float.len() / row;
                 for (float, own) in rows() {
                     for (error, (float, own)) in self.errors.iter_mut().zip(float.iter().zip(own)) {
                         *error += (float - own).powi(2);
@@ -186,8 +146,8 @@ impl Comparison {
         let samples = self.samples.max(1) as f64;
         let (mut loss, mut agreement, mut rmse) = (self.loss / samples, None, None);
         if self.objective.form() == Form::Real {
-            let count = self.float.count.max(1.0);
-            let Spread(spread) = self.float.spread();
+            let count = self.pixels.max(1) as f64;
+            let Spread(spread) = self.float.finish();
             let shares = self.errors.iter().zip(&spread).map(|(error, spread)| error / count / spread);
             loss = shares.sum::<f64>() / self.errors.len() as f64;
             rmse = Some((self.errors.iter().sum::<f64>() / count / self.errors.len() as f64).sqrt());

@@ -5,6 +5,7 @@ use super::kind::Task;
 use super::labels::{Labels, UNLABELLED};
 use super::metric::Metric;
 use super::objective::Objective;
+use super::variation::Variation;
 
 /// Figures over some samples.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,11 +54,7 @@ pub struct Meter {
 struct Errors {
     absolute: f64,
     squared: f64,
-    /// The first label, from which sums are counted: a large mean would swallow a small variance.
-    first: f64,
-    sum: f64,
-    squares: f64,
-    count: f64,
+    labels: Variation,
 }
 
 impl Meter {
@@ -126,8 +123,8 @@ impl Meter {
     }
 
     fn of(&self, metric: Metric) -> Option<f64> {
-        let outputs = self.errors.iter().filter(|errors| errors.count > 0.0);
-        let count: f64 = outputs.clone().map(|errors| errors.count).sum();
+        let outputs = self.errors.iter().filter(|errors| errors.labels.count() > 0.0);
+        let count: f64 = outputs.clone().map(|errors| errors.labels.count()).sum();
         match metric {
             Metric::Top1 | Metric::Accuracy | Metric::PixelAccuracy => {
                 (self.counted > 0).then(|| self.right as f64 / self.counted as f64)
@@ -169,19 +166,12 @@ impl Errors {
         let error = output - value;
         self.absolute += error.abs();
         self.squared += error * error;
-        if self.count == 0.0 {
-            self.first = value;
-        }
-        self.sum += value - self.first;
-        self.squares += (value - self.first).powi(2);
-        self.count += 1.0;
+        self.labels.add(value);
     }
 
     /// `None` where the labels do not vary.
     fn r2(&self) -> Option<f64> {
-        let total = self.squares - self.sum * self.sum / self.count;
-        let mean = self.first + self.sum / self.count;
-        (total > 1e-13 * self.count * mean * mean && total > 0.0).then(|| 1.0 - self.squared / total)
+        self.labels.variance().map(|variance| 1.0 - self.squared / self.labels.count() / variance)
     }
 }
 

@@ -89,6 +89,11 @@ impl Metric {
     }
 }
 
+/// `text`, which begins with a letter of ASCII, with a capital.
+pub fn capitalized(text: &str) -> String {
+    text[..1].to_uppercase() + &text[1..]
+}
+
 /// Five digits, whatever the size.
 pub fn shown_number(value: f64) -> String {
     let size = value.abs();

@@ -2,7 +2,8 @@
 //!
 //! A task ([`kind`]) is asked for or follows from the network's tail and the labels ([`resolve`]). With the shape of the output it
 //! is an [`objective`]: the [`loss`] that a search minimises, against the float network and without labels, and the figures
-//! ([`metric`]) that a [`meter`] finds against [`labels`]. [`form`] is what outputs are compared as.
+//! ([`metric`]) that a [`meter`] finds against [`labels`]. [`form`] is what outputs are compared as, [`variation`]
+//! how much they vary.
 
 pub mod form;
 pub mod kind;
@@ -12,6 +13,7 @@ pub mod meter;
 pub mod metric;
 pub mod objective;
 pub mod resolve;
+pub mod variation;
 
 pub use form::Form;
 pub use kind::Task;

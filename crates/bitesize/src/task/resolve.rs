@@ -16,23 +16,23 @@ pub struct Resolved {
 }
 
 /// The task of a network whose output has `shape` and lost `tail`: `asked` where one is asked for, else what the tail and the
-/// labels of all data, `stored`, say.
+/// labels `stored` say.
 ///
 /// # Errors
 /// A sentence that says what is wrong with labels that no task takes.
 pub(crate) fn resolve(
     asked: Option<Task>,
-    stored: &[&StoredLabels],
+    stored: Option<&StoredLabels>,
     shape: Shape,
     tail: Option<Tail>,
 ) -> Result<Resolved, String> {
     let (task, because) = match (asked, stored) {
         (Some(task), _) => (task, "it is asked for".to_owned()),
-        (None, []) => (Task::Fidelity, "the data have no labels".to_owned()),
-        (None, [first, ..]) => {
-            let task = of_labels(first, stored, shape, tail).ok_or_else(|| no_task(first, shape))?;
+        (None, None) => (Task::Fidelity, "the data have no labels".to_owned()),
+        (None, Some(labels)) => {
+            let task = of_labels(labels, shape, tail).ok_or_else(|| no_task(labels, shape))?;
             let tail = tail.map_or(String::new(), |tail| format!(", and the network ends with {tail}"));
-            (task, format!("labels are {}{tail}", describe(first)))
+            (task, format!("labels are {}{tail}", describe(labels)))
         }
     };
     check(task, shape, tail)?;
@@ -59,11 +59,11 @@ fn check(task: Task, shape: Shape, tail: Option<Tail>) -> Result<(), String> {
     Err(format!("the task `{task}` {problem}"))
 }
 
-/// By the shape of the `first` labels, and what `all` of them are.
-fn of_labels(first: &StoredLabels, all: &[&StoredLabels], shape: Shape, tail: Option<Tail>) -> Option<Task> {
-    let (each, outputs, pixels) = (first.each(), shape.elements(), shape.pixels());
-    let are_flags = all.iter().all(|labels| labels.are_flags());
-    let are_integers = all.iter().all(|labels| labels.integers().is_some());
+/// By the shape and the values of `labels`.
+fn of_labels(labels: &StoredLabels, shape: Shape, tail: Option<Tail>) -> Option<Task> {
+    let (each, outputs, pixels) = (labels.each(), shape.elements(), shape.pixels());
+    let are_flags = labels.are_flags();
+    let are_integers = labels.integers().is_some();
     let is_map = pixels > 1;
     if outputs == 1 {
         return (each == 1).then_some(if are_flags { Task::Binary } else { Task::Regress });
@@ -71,29 +71,27 @@ fn of_labels(first: &StoredLabels, all: &[&StoredLabels], shape: Shape, tail: Op
     if each == 1 {
         return (!is_map && are_integers).then_some(Task::Classify);
     }
-    let are_masks = are_flags || all.iter().all(|labels| labels.are_masks());
-    if is_map && each == pixels && (are_integers && !is_regressed(first, shape, tail, are_masks)) {
+    if is_map && each == pixels && are_integers && !is_regressed(labels, shape, tail) {
         return Some(Task::Map);
     }
     if each != outputs || tail == Some(Tail::ArgMax) {
         return None;
     }
     let over_classes = matches!(tail, Some(Tail::Softmax | Tail::LogSoftmax));
-    let one_hot = all.iter().all(|labels| labels.are_one_hot(outputs));
     Some(match (is_map, tail) {
         (false, Some(Tail::Sigmoid)) if are_flags => Task::Multilabel,
-        (false, _) if one_hot => Task::Classify,
+        (false, _) if labels.are_one_hot(outputs) => Task::Classify,
         (false, _) if are_flags && !over_classes => Task::Multilabel,
-        (true, _) if are_flags && all.iter().all(|labels| labels.are_one_hot_maps(shape)) => Task::Map,
+        (true, _) if are_flags && labels.are_one_hot_maps(shape) => Task::Map,
         (true, _) if are_flags && !over_classes => Task::Multilabel,
         _ => Task::Regress,
     })
 }
 
 /// Whether a map of one channel is of values: real ones that are no mask.
-fn is_regressed(first: &StoredLabels, shape: Shape, tail: Option<Tail>, are_masks: bool) -> bool {
-    let is_real = matches!(first.numbers, Numbers::Reals(_));
-    shape.c == 1 && !are_masks && (is_real || tail != Some(Tail::Sigmoid))
+fn is_regressed(labels: &StoredLabels, shape: Shape, tail: Option<Tail>) -> bool {
+    let is_real = matches!(labels.numbers, Numbers::Reals(_));
+    shape.c == 1 && !labels.are_masks() && (is_real || tail != Some(Tail::Sigmoid))
 }
 
 fn no_task(stored: &StoredLabels, shape: Shape) -> String {
@@ -117,7 +115,7 @@ mod tests {
 
     fn check(shape: Shape, tail: Option<Tail>, dims: &[usize], numbers: Numbers, expected: Option<Task>) {
         let stored = StoredLabels { dims: dims.to_vec(), numbers };
-        let found = resolve(None, &[&stored], shape, tail);
+        let found = resolve(None, Some(&stored), shape, tail);
         assert_eq!(
             found.clone().ok().map(|found| found.objective.task),
             expected,
@@ -159,12 +157,12 @@ mod tests {
 
     #[test]
     fn without_labels_it_is_fidelity_and_what_is_asked_for_is_taken() {
-        let found = resolve(None, &[], Shape::vector(3), None).unwrap();
+        let found = resolve(None, None, Shape::vector(3), None).unwrap();
         assert_eq!((found.objective.task, found.because.as_str()), (Task::Fidelity, "the data have no labels"));
-        let found = resolve(Some(Task::Regress), &[], Shape::vector(3), None).unwrap();
+        let found = resolve(Some(Task::Regress), None, Shape::vector(3), None).unwrap();
         assert_eq!(found.objective.task, Task::Regress);
         let refused = |task, shape, tail, words: &str| {
-            let error = resolve(Some(task), &[], shape, tail).unwrap_err();
+            let error = resolve(Some(task), None, shape, tail).unwrap_err();
             assert!(error.contains(words), "{error}");
         };
         refused(Task::Binary, Shape::vector(3), None, "one output");

@@ -20,7 +20,7 @@ fn open(arrays: &[(&str, Vec<u8>)], file: &PreprocessFile, layout: Option<DataLa
         named.iter().zip(arrays).map(|(name, (_, bytes))| (name.as_str(), bytes.as_slice(), false, bytes.len() as u64));
     zip(&path, &entries.collect::<Vec<_>>());
     let preprocess = Preprocess::checked(file, SHAPE).unwrap();
-    let request = Request { layout, ..Request::new(SHAPE, 4, &preprocess) };
+    let request = Request { layout, ..Request::new(SHAPE, &preprocess) };
     let full = |error: bitesize::input::DataError| format!("{:#}", anyhow::Error::from(error));
     Dataset::open(&path, Role::Train, &request).and_then(|data| data.with_classes(4)).map_err(full)
 }
@@ -152,7 +152,7 @@ fn what_is_kept_is_bounded() {
         Entry { name: "x.npy", packed: &packed, is_deflated: true, crc: 0, unpacked: (start.len() + unpacked) as u64 };
     archive(&path, &[of_x]);
     let preprocess = Preprocess::checked(&PreprocessFile::default(), shape).unwrap();
-    let data = Dataset::open(&path, Role::Train, &Request::new(shape, 4, &preprocess));
+    let data = Dataset::open(&path, Role::Train, &Request::new(shape, &preprocess));
     let error = data.map(|data| data.len()).unwrap_err().to_string();
     assert!(error.contains("216000000 numbers take 864000000 bytes in memory"), "{error}");
 }
@@ -164,10 +164,7 @@ fn both_layouts_of_an_accelerometer_network_give_the_same() {
     let model = Model::load(&folder.join("har.onnx"), &Monitor::unobserved()).unwrap();
     let shape = model.network.shape(model.network.input);
     let preprocess = Preprocess::checked(&PreprocessFile::default(), shape).unwrap();
-    let request = Request {
-        input: Some(&model.input),
-        ..Request::new(shape, model.network.shape(model.network.output).elements(), &preprocess)
-    };
+    let request = Request { input: Some(&model.input), ..Request::new(shape, &preprocess) };
     let names = ["har_nhwc.npz", "har_as_network.npz"];
     let read = names.map(|name| {
         let data = Dataset::open(&folder.join(name), Role::Train, &request).unwrap();

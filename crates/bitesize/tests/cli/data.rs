@@ -10,7 +10,7 @@ const SHAPE: Shape = Shape { h: 28, w: 28, c: 1 };
 
 fn open(path: &Path, shape: Shape, file: &PreprocessFile) -> Dataset {
     let preprocess = Preprocess::checked(file, shape).unwrap();
-    let request = Request::new(shape, 10, &preprocess);
+    let request = Request::new(shape, &preprocess);
     Dataset::open(path, Role::Train, &request).unwrap().with_classes(10).unwrap()
 }
 

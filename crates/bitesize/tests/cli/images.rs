@@ -13,7 +13,7 @@ const SHAPE: Shape = Shape { h: 6, w: 8, c: 3 };
 fn open(path: &Path) -> Result<Dataset, String> {
     let preprocess = Preprocess::checked(&PreprocessFile::default(), SHAPE).unwrap();
     let full = |error: bitesize::input::DataError| format!("{:#}", anyhow::Error::from(error));
-    Dataset::open(path, Role::Train, &Request::new(SHAPE, 4, &preprocess)).map_err(full)
+    Dataset::open(path, Role::Train, &Request::new(SHAPE, &preprocess)).map_err(full)
 }
 
 /// Four colours, so that a gif holds them as they are.

@@ -10,7 +10,7 @@ const SHAPE: Shape = Shape { h: 28, w: 28, c: 1 };
 /// Samples `range` of the example as floats, in the `.npz` at `path`; those of `bad` are multiplied.
 fn floats(path: &Path, range: Range<usize>, bad: &[(usize, f32)]) {
     let preprocess = Preprocess::checked(&PreprocessFile::default(), SHAPE).unwrap();
-    let request = Request::new(SHAPE, 10, &preprocess);
+    let request = Request::new(SHAPE, &preprocess);
     let data =
         Dataset::open(super::example("train").as_ref(), Role::Train, &request).unwrap().with_classes(10).unwrap();
     let count = range.len();

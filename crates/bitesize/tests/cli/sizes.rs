@@ -13,7 +13,7 @@ use std::path::Path;
 fn open(path: &Path, shape: Shape) -> Result<Dataset, String> {
     let file = PreprocessFile { size: Some([shape.h, shape.w]), ..Default::default() };
     let preprocess = Preprocess::checked(&file, shape).unwrap();
-    let request = Request::new(shape, 10, &preprocess);
+    let request = Request::new(shape, &preprocess);
     let full = |error: bitesize::input::DataError| format!("{:#}", anyhow::Error::from(error));
     Dataset::open(path, Role::Train, &request).map_err(full)
 }

@@ -21,8 +21,6 @@ pub enum Role {
 pub struct Request<'a> {
     /// Shape of the network's input.
     pub shape: Shape,
-    /// Number of the network's outputs: labels are below it.
-    pub outputs: usize,
     /// How stored values become the network's.
     pub preprocess: &'a Preprocess,
     /// Class names in order, for class folders; `None` takes the order of the folder itself.
@@ -34,9 +32,9 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Samples of `shape` with labels below `outputs`, channels last, classes in the order of the folder itself.
-    pub fn new(shape: Shape, outputs: usize, preprocess: &'a Preprocess) -> Self {
-        Self { shape, outputs, preprocess, classes: None, input: None, layout: None }
+    /// Samples of `shape`, channels last, classes in the order of the folder itself.
+    pub fn new(shape: Shape, preprocess: &'a Preprocess) -> Self {
+        Self { shape, preprocess, classes: None, input: None, layout: None }
     }
 }
 

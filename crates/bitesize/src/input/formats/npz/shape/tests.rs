@@ -43,7 +43,7 @@ impl Network {
             Own::Flat => &[&[], &[C, H, W]],
         };
         let (input, preprocess) = (Layout::new(axes, self.shape), Preprocess::checked(&self.file, self.shape).unwrap());
-        let request = Request::new(self.shape, 10, &preprocess);
+        let request = Request::new(self.shape, &preprocess);
         then(&Request { input: Some(&input), layout: self.layout, ..request })
     }
 
