@@ -5,8 +5,10 @@
 
 #if defined(__GNUC__)
 #define BITESIZE_INLINE static inline __attribute__((always_inline, unused))
+#define BITESIZE_OUTLINE static __attribute__((noinline, unused))
 #else
 #define BITESIZE_INLINE static inline
+#define BITESIZE_OUTLINE static
 #endif
 
 /* Unsigned numbers wrap in these functions, and are meant to; a sanitizer that stops at that is told so. */

@@ -1,0 +1,37 @@
+BITESIZE_INLINE void bitesize_fully_connected_rows(const bitesize_fully_connected_rows_layer *layer, uint8_t *arena)
+{
+    uint32_t *const lanes = (uint32_t *)(void *)(arena + layer->scratch);
+    uint8_t *output = arena + layer->output;
+    uint32_t codes[BITESIZE_TILE / 4u];
+    bitesize_run run;
+    bitesize_block block;
+    uint32_t left;
+    memset(lanes, 0, layer->lane_bytes);
+    run.word = lanes;
+    run.step = 1;
+    run.odd = 0;
+    run.row = arena + layer->input;
+    run.rows = 1;
+    run.row_bytes = 0;
+    run.first = 0;
+    run.count = layer->in_channels;
+    layer->gather(&run);
+    block.lanes = lanes;
+    block.words = layer->weights.words;
+    block.factor = 1u << layer->weights.acc_shift;
+    block.zero = 2 * layer->weights.zero + 1;
+    block.values = (const uint32_t *)layer->weights.values;
+    block.channels = layer->weights.channels;
+    block.shifts = layer->weights.shifts;
+    block.second = 0;
+    block.first = (uint8_t *)codes;
+    for (left = layer->out_channels; left != 0u; left -= block.count) {
+        block.count = left < BITESIZE_TILE ? left : BITESIZE_TILE;
+        layer->multiply(&block);
+        layer->pack(block.first, block.count, output, &layer->weights.bounds);
+        block.channels += BITESIZE_TILE;
+        block.shifts += BITESIZE_TILE;
+        block.values += BITESIZE_TILE * block.words;
+        output += BITESIZE_TILE * layer->out_bits / 8u;
+    }
+}

@@ -1,0 +1,149 @@
+/*
+ * Lanes: two numbers of 16 bits in a word. Cores with the DSP extension multiply and add both at a time; everywhere
+ * else the same words are taken apart in C, with the same results.
+ *
+ * All sums here wrap at 32 bits and are meant to: what is left at the end of a layer's sum has less
+ * (docs/numerics.md), so what passes 2^31 on the way returns.
+ */
+
+#if defined(__ARM_FEATURE_DSP) && defined(__thumb2__) && defined(__GNUC__)
+#define BITESIZE_DSP
+#endif
+
+/* Words are read from bytes; the order of a word's bytes is that of every Cortex-M as shipped. */
+#if defined(__BYTE_ORDER__) && defined(__ORDER_LITTLE_ENDIAN__)
+typedef char bitesize_words_are_little_endian[__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 1 : -1];
+#endif
+
+BITESIZE_INLINE uint32_t bitesize_load(const uint8_t *bytes)
+{
+    uint32_t word;
+    memcpy(&word, bytes, sizeof word);
+    return word;
+}
+
+BITESIZE_INLINE void bitesize_store(uint8_t *bytes, uint32_t word)
+{
+    memcpy(bytes, &word, sizeof word);
+}
+
+/* sum + a.low * b.low + a.high * b.high */
+BITESIZE_WRAPS BITESIZE_INLINE uint32_t bitesize_multiply_add(uint32_t a, uint32_t b, uint32_t sum)
+{
+#ifdef BITESIZE_DSP
+    __asm__("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b));
+    return sum;
+#else
+    return sum + (uint32_t)((int32_t)(int16_t)a * (int16_t)b) + (uint32_t)(((int32_t)a >> 16) * ((int32_t)b >> 16));
+#endif
+}
+
+/* Bytes 0 and 2 of a word as lanes, with their sign. */
+BITESIZE_WRAPS BITESIZE_INLINE uint32_t bitesize_signed_even(uint32_t word)
+{
+#ifdef BITESIZE_DSP
+    uint32_t lanes;
+    __asm__("sxtb16 %0, %1" : "=r"(lanes) : "r"(word));
+    return lanes;
+#else
+    return ((uint32_t)(int32_t)(int8_t)word & 0xFFFFu) | ((uint32_t)((int32_t)(word << 8) >> 24) << 16);
+#endif
+}
+
+/* Bytes 1 and 3 of a word as lanes, with their sign. */
+BITESIZE_WRAPS BITESIZE_INLINE uint32_t bitesize_signed_odd(uint32_t word)
+{
+#ifdef BITESIZE_DSP
+    uint32_t lanes;
+    __asm__("sxtb16 %0, %1, ror #8" : "=r"(lanes) : "r"(word));
+    return lanes;
+#else
+    return bitesize_signed_even(word >> 8);
+#endif
+}
+
+/* Bytes 0 and 2 of a word as lanes. */
+BITESIZE_INLINE uint32_t bitesize_even(uint32_t word)
+{
+    return word & 0x00FF00FFu;
+}
+
+/* Bytes 1 and 3 of a word as lanes. */
+BITESIZE_INLINE uint32_t bitesize_odd(uint32_t word)
+{
+    return (word >> 8) & 0x00FF00FFu;
+}
+
+/* The low lanes of two words. */
+BITESIZE_INLINE uint32_t bitesize_lows(uint32_t low, uint32_t high)
+{
+    return (low & 0xFFFFu) | (high << 16);
+}
+
+/* The high lanes of two words. */
+BITESIZE_INLINE uint32_t bitesize_highs(uint32_t low, uint32_t high)
+{
+    return (low >> 16) | (high & 0xFFFF0000u);
+}
+
+/* min(max(value >> 1, 0), 255) */
+BITESIZE_INLINE uint32_t bitesize_halve_to_byte(int32_t value)
+{
+#ifdef BITESIZE_DSP
+    uint32_t byte;
+    __asm__("usat %0, #8, %1, asr #1" : "=r"(byte) : "r"(value));
+    return byte;
+#else
+    value >>= 1;
+    return (uint32_t)(value < 0 ? 0 : value > 255 ? 255 : value);
+#endif
+}
+
+/* max(byte - low, 0) for each byte of a word */
+BITESIZE_WRAPS BITESIZE_INLINE uint32_t bitesize_above(uint32_t word, uint32_t low)
+{
+#ifdef BITESIZE_DSP
+    uint32_t above;
+    __asm__("uqsub8 %0, %1, %2" : "=r"(above) : "r"(word), "r"(low));
+    return above;
+#else
+    uint32_t above = 0;
+    uint32_t shift;
+    for (shift = 0; shift < 32u; shift += 8u) {
+        const uint32_t byte = (word >> shift) & 0xFFu;
+        const uint32_t least = (low >> shift) & 0xFFu;
+        above |= (byte > least ? byte - least : 0u) << shift;
+    }
+    return above;
+#endif
+}
+
+/* Each byte of a word clamped to those of `lowest` and `highest`. */
+BITESIZE_WRAPS BITESIZE_INLINE uint32_t bitesize_clamp_bytes(uint32_t word, uint32_t lowest, uint32_t highest)
+{
+    word = bitesize_above(word, lowest) + lowest;
+    return word - bitesize_above(word, highest);
+}
+
+/* The difference of each lane. */
+BITESIZE_WRAPS BITESIZE_INLINE uint32_t bitesize_subtract(uint32_t lanes, uint32_t other)
+{
+#ifdef BITESIZE_DSP
+    __asm__("ssub16 %0, %0, %1" : "+r"(lanes) : "r"(other));
+    return lanes;
+#else
+    return ((lanes - other) & 0xFFFFu) | (((lanes >> 16) - (other >> 16)) << 16);
+#endif
+}
+
+/* The high word of a product. */
+BITESIZE_INLINE int32_t bitesize_high_word(int32_t a, int32_t b)
+{
+#ifdef BITESIZE_DSP
+    int32_t high;
+    __asm__("smmul %0, %1, %2" : "=r"(high) : "r"(a), "r"(b));
+    return high;
+#else
+    return bitesize_multiply_high(a, b);
+#endif
+}

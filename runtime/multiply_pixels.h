@@ -1,0 +1,162 @@
+/*
+ * The multiplication of two pixels by the weights of some output channels, for convolutions.
+ *
+ * Lanes: word 2j holds codes 2j and 2j + 1 of the first pixel's window, word 2j + 1 those of the second's; behind the
+ * last code zeros up to a multiple of 16.
+ *
+ * Weights: for each pair of channels their words in turn. A word has 32 / bits codes, ordered so that taking it apart gives
+ * lanes of neighbouring codes: the first and the third byte are codes 0 and 1, the second and fourth 2 and 3; of 4
+ * bits, nibble i and i + 4 are codes 2i and 2i + 1; of 2 bits, field i and i + 8. Codes of 4 and 2 bits are unsigned, the
+ * level less the lowest, so that no sign has to be made; the sums start at what that is too much.
+ */
+
+typedef struct {
+    uint32_t first_a;
+    uint32_t second_a;
+    uint32_t first_b;
+    uint32_t second_b;
+} bitesize_sums;
+
+/* Codes in a word of weights. */
+#define BITESIZE_CODES(bits) (32u / (bits))
+
+#ifdef BITESIZE_DSP
+/* One register less than bytes need: the mask takes it. */
+#define BITESIZE_PAIR "ldrd %[x], %[y], [%[lanes]], #8\n\t"
+#define BITESIZE_TIMES_A "smlad %[p], %[x], %[s], %[p]\n\tsmlad %[q], %[y], %[s], %[q]\n\t"
+#define BITESIZE_TIMES_B "smlad %[r], %[x], %[s], %[r]\n\tsmlad %[w], %[y], %[s], %[w]\n\t"
+#define BITESIZE_WEIGHTS "ldrd %[u], %[v], [%[values]], #8\n\t"
+#define BITESIZE_EVEN \
+    BITESIZE_PAIR "sxtb16 %[s], %[u]\n\t" BITESIZE_TIMES_A "sxtb16 %[s], %[v]\n\t" BITESIZE_TIMES_B
+#define BITESIZE_ODD \
+    BITESIZE_PAIR "sxtb16 %[s], %[u], ror #8\n\t" BITESIZE_TIMES_A "sxtb16 %[s], %[v], ror #8\n\t" BITESIZE_TIMES_B
+#define BITESIZE_FIELDS(shift) \
+    BITESIZE_PAIR "and %[s], %[mask], %[u], lsr #" #shift "\n\t" BITESIZE_TIMES_A \
+    "and %[s], %[mask], %[v], lsr #" #shift "\n\t" BITESIZE_TIMES_B
+#define BITESIZE_LOWEST_FIELDS \
+    BITESIZE_PAIR "and %[s], %[mask], %[u]\n\t" BITESIZE_TIMES_A "and %[s], %[mask], %[v]\n\t" BITESIZE_TIMES_B
+#define BITESIZE_AGAIN "cmp %[values], %[end]\n\tbne 1b\n\t"
+#define BITESIZE_RESULTS \
+    [p] "+r"(sums.first_a), [q] "+r"(sums.second_a), [r] "+r"(sums.first_b), [w] "+r"(sums.second_b), \
+    [lanes] "+r"(lanes), [values] "+r"(values), [u] "=&r"(u), [v] "=&r"(v), [y] "=&r"(y), [s] "=&r"(s)
+#endif
+
+/* Adds the products of all lanes with the weights of two channels. */
+BITESIZE_WRAPS BITESIZE_INLINE bitesize_sums bitesize_multiply_words(const uint32_t *lanes, const uint32_t *values,
+    uint32_t words, bitesize_sums sums, uint32_t bits)
+{
+    const uint32_t *const end = values + 2u * words;
+#ifdef BITESIZE_DSP
+    uint32_t u, v, y, s;
+    uint32_t x = words & 1u;
+    const uint32_t mask = bits == 4u ? 0x000F000Fu : 0x00030003u;
+    if (bits == 8u) {
+        /* Two words of a channel in a turn; where their number is odd, the first turn starts in the middle. */
+        __asm__("cmp %[x], #0\n\tbne 2f\n"
+                "1:\n\t" BITESIZE_WEIGHTS BITESIZE_EVEN BITESIZE_ODD
+                "2:\n\t" BITESIZE_WEIGHTS BITESIZE_EVEN BITESIZE_ODD
+                BITESIZE_AGAIN
+                : BITESIZE_RESULTS, [x] "+r"(x) : [end] "r"(end) : "cc", "memory");
+    } else if (bits == 4u) {
+        __asm__("1:\n\t" BITESIZE_WEIGHTS BITESIZE_LOWEST_FIELDS BITESIZE_FIELDS(4) BITESIZE_FIELDS(8) BITESIZE_FIELDS(12)
+                BITESIZE_AGAIN
+                : BITESIZE_RESULTS, [x] "+r"(x) : [end] "r"(end), [mask] "r"(mask) : "cc", "memory");
+    } else {
+        __asm__("1:\n\t" BITESIZE_WEIGHTS BITESIZE_LOWEST_FIELDS BITESIZE_FIELDS(2) BITESIZE_FIELDS(4) BITESIZE_FIELDS(6)
+                BITESIZE_FIELDS(8) BITESIZE_FIELDS(10) BITESIZE_FIELDS(12) BITESIZE_FIELDS(14)
+                BITESIZE_AGAIN
+                : BITESIZE_RESULTS, [x] "+r"(x) : [end] "r"(end), [mask] "r"(mask) : "cc", "memory");
+    }
+#else
+    const uint32_t mask = bits == 4u ? 0x000F000Fu : 0x00030003u;
+    do {
+        const uint32_t u = *values++;
+        const uint32_t v = *values++;
+        uint32_t i;
+        for (i = 0; i < 16u / bits; i++) {
+            const uint32_t x = *lanes++;
+            const uint32_t y = *lanes++;
+            uint32_t a = (u >> (bits * i)) & mask;
+            uint32_t b = (v >> (bits * i)) & mask;
+            if (bits == 8u) {
+                a = bitesize_signed_even(u >> (bits * i));
+                b = bitesize_signed_even(v >> (bits * i));
+            }
+            sums.first_a = bitesize_multiply_add(x, a, sums.first_a);
+            sums.second_a = bitesize_multiply_add(y, a, sums.second_a);
+            sums.first_b = bitesize_multiply_add(x, b, sums.first_b);
+            sums.second_b = bitesize_multiply_add(y, b, sums.second_b);
+        }
+    } while (values != end);
+#endif
+    return sums;
+}
+
+/* Takes an acc of a channel whose shift is below 33 to where one of 33 gives the same; see bitesize_requantize. */
+BITESIZE_OUTLINE int32_t bitesize_raise(int32_t acc, int32_t below)
+{
+    const int32_t left = below < -12 ? 12 : -below;
+    const int32_t limit = 4096 >> left;
+    return bitesize_clamp_code(acc, -limit, limit) * (1 << left);
+}
+
+/* The code, of all bytes, of a sum; `zero` is twice the zero point and 1, `factor` 2^acc_shift. */
+BITESIZE_WRAPS BITESIZE_INLINE uint8_t bitesize_code_of_sum(uint32_t sum, uint32_t factor, bitesize_channel channel,
+    int32_t below, int32_t zero)
+{
+    const int32_t acc = (int32_t)(sum * factor + (uint32_t)channel.bias);
+    return (uint8_t)bitesize_halve_to_byte((bitesize_high_word(acc, channel.multiplier) >> below) + zero);
+}
+
+/*
+ * Writes the codes of one channel's sums. The second first: where there is only one pixel, both go to the same place. What
+ * passes through `left` is not needed where the shift is 33 or more, as it nearly always is.
+ */
+BITESIZE_WRAPS BITESIZE_INLINE void bitesize_finish_sums(const bitesize_block *block, uint32_t i, uint32_t first,
+    uint32_t second)
+{
+    const bitesize_channel channel = block->channels[i];
+    const uint32_t factor = block->factor;
+    const int32_t zero = block->zero;
+    const int32_t below = block->shifts[i] - 33;
+    uint8_t *const code = block->first + i;
+    uint8_t *const other = code + block->second;
+    if (below < 0) {
+        const int32_t a = bitesize_raise((int32_t)(first * factor + (uint32_t)channel.bias), below);
+        const int32_t b = bitesize_raise((int32_t)(second * factor + (uint32_t)channel.bias), below);
+        *other = (uint8_t)bitesize_halve_to_byte(bitesize_high_word(b, channel.multiplier) + zero);
+        *code = (uint8_t)bitesize_halve_to_byte(bitesize_high_word(a, channel.multiplier) + zero);
+        return;
+    }
+    *other = bitesize_code_of_sum(second, factor, channel, below, zero);
+    *code = bitesize_code_of_sum(first, factor, channel, below, zero);
+}
+
+/* Writes `count` codes of both pixels. */
+BITESIZE_WRAPS BITESIZE_INLINE void bitesize_multiply_pixels(const bitesize_block *block, uint32_t bits)
+{
+    const uint32_t words = block->words;
+    const uint32_t *values = block->values;
+    uint32_t start_first = 0;
+    uint32_t start_second = 0;
+    uint32_t i;
+    if (bits != 8u) {
+        const uint32_t *lanes = block->lanes;
+        uint32_t left = words * BITESIZE_CODES(bits) / 2u;
+        do {
+            start_first = bitesize_multiply_add(*lanes++, 0x00010001u, start_first);
+            start_second = bitesize_multiply_add(*lanes++, 0x00010001u, start_second);
+        } while (--left != 0u);
+        start_first = 0u - (start_first << (bits - 1u));
+        start_second = 0u - (start_second << (bits - 1u));
+    }
+    for (i = 0; i < block->count; i += 2u) {
+        bitesize_sums sums = {start_first, start_second, start_first, start_second};
+        sums = bitesize_multiply_words(block->lanes, values, words, sums, bits);
+        values += 2u * words;
+        bitesize_finish_sums(block, i, sums.first_a, sums.second_a);
+        if (i + 1u != block->count) {
+            bitesize_finish_sums(block, i + 1u, sums.first_b, sums.second_b);
+        }
+    }
+}

@@ -1,0 +1,161 @@
+/*
+ * What kernels composed of stages are told about their layer. A stage knows one width: of the input (gather, spread), of
+ * the weights (multiply, levels) or of the output (pack), so that layers of any widths share them.
+ */
+
+/* A range's bounds in each byte of a word. */
+typedef struct {
+    uint32_t lowest;
+    uint32_t highest;
+} bitesize_bounds;
+
+/*
+ * Codes of an image and where they go: `count` codes from code `first` on, in each of `rows` rows. The next one goes into the
+ * low or, where `odd` is 1, the high lane of `word`; the next word is `step` on.
+ */
+typedef struct {
+    uint32_t *word;
+    uint32_t step;
+    uint32_t odd;
+    const uint8_t *row;
+    uint32_t rows;
+    uint32_t row_bytes;
+    uint32_t first;
+    uint32_t count;
+} bitesize_run;
+
+/* What a multiplication reads and writes: the codes of `count` output channels of one or two pixels. */
+typedef struct {
+    const uint32_t *lanes;
+    const uint32_t *values;
+    const bitesize_channel *channels;
+    const uint8_t *shifts;
+    /* Bytes for the codes of the first pixel, and how far behind them those of the second go. */
+    uint8_t *first;
+    uint32_t second;
+    uint32_t count;
+    /* Words of an output channel's weights. */
+    uint32_t words;
+    /* 2^acc_shift, and twice the output's zero point and 1. */
+    uint32_t factor;
+    int32_t zero;
+} bitesize_block;
+
+/* Four channels of two rows of an image, and where their lanes go. */
+typedef struct {
+    uint32_t *lanes;
+    /* Words from the lanes of one channel to those of the next, and from one column to the next. */
+    uint32_t plane;
+    uint32_t pitch;
+    /* The strip's first channel in column 0 of both rows, and bytes from one column to the next: 0 in the padding. */
+    const uint8_t *top;
+    const uint8_t *bottom;
+    uint32_t top_step;
+    uint32_t bottom_step;
+    /* Codes of columns outside the image. */
+    const uint8_t *padding;
+    uint32_t column;
+    uint32_t columns;
+    uint32_t in_w;
+    uint32_t channels;
+} bitesize_strip;
+
+/* The weights of four channels, tap by tap as they lie in FLASH, and where their lanes go. */
+typedef struct {
+    uint32_t *lanes;
+    uint32_t plane;
+    const uint8_t *values;
+    uint32_t tap_bytes;
+    uint32_t kernel_h;
+    uint32_t kernel_w;
+    uint32_t channels;
+} bitesize_strip_weights;
+
+/* The codes of up to four channels of neighbouring pixels, a word each, on their way to the output. */
+typedef struct {
+    const uint32_t *codes;
+    uint32_t pixels;
+    uint8_t *output;
+    uint32_t pixel_bytes;
+    uint32_t channels;
+    bitesize_bounds bounds;
+} bitesize_strip_codes;
+
+typedef void bitesize_gather_stage(bitesize_run *run);
+typedef void bitesize_multiply_stage(const bitesize_block *block);
+typedef void bitesize_pack_stage(const uint8_t *codes, uint32_t count, uint8_t *output, const bitesize_bounds *bounds);
+typedef void bitesize_spread_stage(const bitesize_strip *strip);
+typedef void bitesize_levels_stage(const bitesize_strip_weights *strip);
+typedef void bitesize_pack_strip_stage(const bitesize_strip_codes *strip);
+
+/*
+ * Weights, and the way from a sum to an output code, as in bitesize_weights; the clamp is the pack stage's. `words` are those
+ * of an output channel.
+ */
+typedef struct {
+    const void *values;
+    const bitesize_channel *channels;
+    const uint8_t *shifts;
+    bitesize_bounds bounds;
+    uint32_t words;
+    uint8_t acc_shift;
+    uint8_t zero;
+} bitesize_lane_weights;
+
+/* `pack` may be null where the output has 8 bits and all codes: then it is written at once. */
+typedef struct {
+    bitesize_lane_weights weights;
+    bitesize_window window;
+    bitesize_gather_stage *gather;
+    bitesize_multiply_stage *multiply;
+    bitesize_pack_stage *pack;
+    const uint8_t *padding;
+    uint32_t input;
+    uint32_t output;
+    uint32_t scratch;
+    uint32_t lane_bytes;
+    uint32_t pixel_bytes;
+    uint32_t out_pixel_bytes;
+    uint16_t groups;
+    uint16_t in_per_group;
+    uint16_t out_per_group;
+    uint8_t padding_code;
+    /* Whether the codes of neighbouring taps of a row follow one another. */
+    uint8_t joined;
+    uint8_t out_bits;
+} bitesize_conv2d_rows_layer;
+
+typedef struct {
+    bitesize_lane_weights weights;
+    bitesize_gather_stage *gather;
+    bitesize_multiply_stage *multiply;
+    bitesize_pack_stage *pack;
+    uint32_t input;
+    uint32_t output;
+    uint32_t scratch;
+    uint32_t lane_bytes;
+    uint32_t in_channels;
+    uint32_t out_channels;
+    uint8_t out_bits;
+} bitesize_fully_connected_rows_layer;
+
+/* `fill` is the padding code in the packed form of four channels. */
+typedef struct {
+    bitesize_lane_weights weights;
+    bitesize_window window;
+    bitesize_spread_stage *spread;
+    bitesize_levels_stage *levels;
+    bitesize_pack_strip_stage *pack;
+    const uint8_t *padding;
+    uint32_t input;
+    uint32_t output;
+    uint32_t scratch;
+    uint32_t pixel_bytes;
+    uint32_t out_pixel_bytes;
+    uint32_t tap_bytes;
+    uint16_t channels;
+    uint8_t fill[4];
+    uint8_t in_bits;
+    uint8_t weight_bits;
+    uint8_t out_bits;
+} bitesize_depthwise_conv2d_rows_layer;
