@@ -1,6 +1,3 @@
-/* Output channels whose codes wait in bytes until they are packed. */
-#define BITESIZE_TILE 32u
-
 /* Appends the padding's codes at `taps` taps, for the channels of one group. */
 BITESIZE_OUTLINE void bitesize_append_padding(const bitesize_conv2d_rows_layer *layer, bitesize_run *run, uint32_t taps)
 {
@@ -126,7 +123,7 @@ BITESIZE_INLINE void bitesize_conv2d_row(const bitesize_conv2d_rows_layer *layer
     }
 }
 
-BITESIZE_INLINE void bitesize_conv2d_rows(const bitesize_conv2d_rows_layer *layer, uint8_t *arena)
+BITESIZE_INLINE void bitesize_conv2d_by_rows(const bitesize_conv2d_rows_layer *layer, uint8_t *arena)
 {
     const bitesize_window *const window = &layer->window;
     uint32_t *const lanes = (uint32_t *)(void *)(arena + layer->scratch);
@@ -134,7 +131,7 @@ BITESIZE_INLINE void bitesize_conv2d_rows(const bitesize_conv2d_rows_layer *laye
     uint8_t *output = arena + layer->output;
     uint32_t y;
     /* What lies behind the last code of a window stays 0. */
-    memset(lanes, 0, layer->lane_bytes);
+    bitesize_clear(lanes, lanes + layer->lane_words);
     for (y = 0; y < window->out_h; y++) {
         bitesize_conv2d_row(layer, input, y, output, lanes);
         output += window->out_w * layer->out_pixel_bytes;

@@ -183,7 +183,7 @@ BITESIZE_INLINE void bitesize_depthwise_conv2d_some_rows(const bitesize_depthwis
     }
 }
 
-BITESIZE_INLINE void bitesize_depthwise_conv2d_rows(const bitesize_depthwise_conv2d_rows_layer *layer, uint8_t *arena)
+BITESIZE_INLINE void bitesize_depthwise_conv2d_by_rows(const bitesize_depthwise_conv2d_rows_layer *layer, uint8_t *arena)
 {
     uint32_t *const scratch = (uint32_t *)(void *)(arena + layer->scratch);
     bitesize_depthwise_conv2d_some_rows(layer, arena + layer->input, 0, layer->window.out_h, arena + layer->output, scratch);

@@ -1,4 +1,4 @@
-BITESIZE_INLINE void bitesize_fully_connected_rows(const bitesize_fully_connected_rows_layer *layer, uint8_t *arena)
+BITESIZE_INLINE void bitesize_fully_connected_by_rows(const bitesize_fully_connected_rows_layer *layer, uint8_t *arena)
 {
     uint32_t *const lanes = (uint32_t *)(void *)(arena + layer->scratch);
     uint8_t *output = arena + layer->output;
@@ -6,7 +6,7 @@ BITESIZE_INLINE void bitesize_fully_connected_rows(const bitesize_fully_connecte
     bitesize_run run;
     bitesize_block block;
     uint32_t left;
-    memset(lanes, 0, layer->lane_bytes);
+    bitesize_clear(lanes, lanes + layer->lane_words);
     run.word = lanes;
     run.step = 1;
     run.odd = 0;

@@ -147,3 +147,39 @@ BITESIZE_INLINE int32_t bitesize_high_word(int32_t a, int32_t b)
     return bitesize_multiply_high(a, b);
 #endif
 }
+
+/* Takes an acc of a channel whose shift is below 33 to where one of 33 gives the same; see bitesize_requantize. */
+BITESIZE_OUTLINE int32_t bitesize_raise(int32_t acc, int32_t below)
+{
+    const int32_t left = below < -12 ? 12 : -below;
+    const int32_t limit = 4096 >> left;
+    return bitesize_clamp_code(acc, -limit, limit) * (1 << left);
+}
+
+/* The code, of all bytes, of a sum; `zero` is twice the zero point and 1, `factor` 2^acc_shift. */
+BITESIZE_WRAPS BITESIZE_INLINE uint8_t bitesize_code_of_sum(uint32_t sum, uint32_t factor, bitesize_channel channel,
+    int32_t below, int32_t zero)
+{
+    const int32_t acc = (int32_t)(sum * factor + (uint32_t)channel.bias);
+    return (uint8_t)bitesize_halve_to_byte((bitesize_high_word(acc, channel.multiplier) >> below) + zero);
+}
+
+/* Codes in a word of weights. */
+#define BITESIZE_CODES(bits) (32u / (bits))
+
+#ifdef BITESIZE_DSP
+/* The next words of two channels, and the end of a loop over them. */
+#define BITESIZE_WEIGHTS "ldrd %[u], %[v], [%[values]], #8\n\t"
+#define BITESIZE_AGAIN "cmp %[values], %[end]\n\tbne 1b\n\t"
+#endif
+
+/* Zeros from `word` to `end`. In a loop that no compiler takes for a call of the library. */
+BITESIZE_INLINE void bitesize_clear(uint32_t *word, const uint32_t *end)
+{
+    for (; word != end; word++) {
+        *word = 0;
+#if defined(__GNUC__)
+        __asm__ volatile("" : : : "memory");
+#endif
+    }
+}

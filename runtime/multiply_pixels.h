@@ -17,15 +17,11 @@ typedef struct {
     uint32_t second_b;
 } bitesize_sums;
 
-/* Codes in a word of weights. */
-#define BITESIZE_CODES(bits) (32u / (bits))
-
 #ifdef BITESIZE_DSP
-/* One register less than bytes need: the mask takes it. */
+/* The weights of both channels pass through one register: with the mask there is no other. */
 #define BITESIZE_PAIR "ldrd %[x], %[y], [%[lanes]], #8\n\t"
 #define BITESIZE_TIMES_A "smlad %[p], %[x], %[s], %[p]\n\tsmlad %[q], %[y], %[s], %[q]\n\t"
 #define BITESIZE_TIMES_B "smlad %[r], %[x], %[s], %[r]\n\tsmlad %[w], %[y], %[s], %[w]\n\t"
-#define BITESIZE_WEIGHTS "ldrd %[u], %[v], [%[values]], #8\n\t"
 #define BITESIZE_EVEN \
     BITESIZE_PAIR "sxtb16 %[s], %[u]\n\t" BITESIZE_TIMES_A "sxtb16 %[s], %[v]\n\t" BITESIZE_TIMES_B
 #define BITESIZE_ODD \
@@ -35,7 +31,6 @@ typedef struct {
     "and %[s], %[mask], %[v], lsr #" #shift "\n\t" BITESIZE_TIMES_B
 #define BITESIZE_LOWEST_FIELDS \
     BITESIZE_PAIR "and %[s], %[mask], %[u]\n\t" BITESIZE_TIMES_A "and %[s], %[mask], %[v]\n\t" BITESIZE_TIMES_B
-#define BITESIZE_AGAIN "cmp %[values], %[end]\n\tbne 1b\n\t"
 #define BITESIZE_RESULTS \
     [p] "+r"(sums.first_a), [q] "+r"(sums.second_a), [r] "+r"(sums.first_b), [w] "+r"(sums.second_b), \
     [lanes] "+r"(lanes), [values] "+r"(values), [u] "=&r"(u), [v] "=&r"(v), [y] "=&r"(y), [s] "=&r"(s)
@@ -92,26 +87,7 @@ BITESIZE_WRAPS BITESIZE_INLINE bitesize_sums bitesize_multiply_words(const uint3
     return sums;
 }
 
-/* Takes an acc of a channel whose shift is below 33 to where one of 33 gives the same; see bitesize_requantize. */
-BITESIZE_OUTLINE int32_t bitesize_raise(int32_t acc, int32_t below)
-{
-    const int32_t left = below < -12 ? 12 : -below;
-    const int32_t limit = 4096 >> left;
-    return bitesize_clamp_code(acc, -limit, limit) * (1 << left);
-}
-
-/* The code, of all bytes, of a sum; `zero` is twice the zero point and 1, `factor` 2^acc_shift. */
-BITESIZE_WRAPS BITESIZE_INLINE uint8_t bitesize_code_of_sum(uint32_t sum, uint32_t factor, bitesize_channel channel,
-    int32_t below, int32_t zero)
-{
-    const int32_t acc = (int32_t)(sum * factor + (uint32_t)channel.bias);
-    return (uint8_t)bitesize_halve_to_byte((bitesize_high_word(acc, channel.multiplier) >> below) + zero);
-}
-
-/*
- * Writes the codes of one channel's sums. The second first: where there is only one pixel, both go to the same place. What
- * passes through `left` is not needed where the shift is 33 or more, as it nearly always is.
- */
+/* Writes the codes of one channel's sums. The second first: where there is only one pixel, both go to the same place. */
 BITESIZE_WRAPS BITESIZE_INLINE void bitesize_finish_sums(const bitesize_block *block, uint32_t i, uint32_t first,
     uint32_t second)
 {

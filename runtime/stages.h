@@ -3,6 +3,9 @@
  * the weights (multiply, levels) or of the output (pack), so that layers of any widths share them.
  */
 
+/* Output channels whose codes wait in bytes until they are packed. */
+#define BITESIZE_TILE 32u
+
 /* A range's bounds in each byte of a word. */
 typedef struct {
     uint32_t lowest;
@@ -113,7 +116,7 @@ typedef struct {
     uint32_t input;
     uint32_t output;
     uint32_t scratch;
-    uint32_t lane_bytes;
+    uint32_t lane_words;
     uint32_t pixel_bytes;
     uint32_t out_pixel_bytes;
     uint16_t groups;
@@ -133,7 +136,7 @@ typedef struct {
     uint32_t input;
     uint32_t output;
     uint32_t scratch;
-    uint32_t lane_bytes;
+    uint32_t lane_words;
     uint32_t in_channels;
     uint32_t out_channels;
     uint8_t out_bits;

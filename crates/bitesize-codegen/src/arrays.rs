@@ -1,12 +1,14 @@
 //! The constant arrays of each node: packed weights, biases, multipliers, shifts, padding codes.
 
 use crate::error::EmitError;
+use crate::lane_order;
 use crate::layers::{field, has_padding_array};
 use crate::names::PackageNames;
 use crate::writer::CWriter;
 use bitesize_integer::packing::{pack_weights, weight_row};
 use bitesize_integer::{IntNetwork, IntNode, IntOp, IntWeights, Rescale};
-use bitesize_ir::memory::word;
+use bitesize_ir::code::Implementation;
+use bitesize_ir::memory::{MemoryPlan, word};
 use bitesize_ir::requantize::Multiplier;
 use bitesize_ir::shown::c_comment;
 
@@ -14,6 +16,8 @@ use bitesize_ir::shown::c_comment;
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Numbers {
     Bytes(Vec<u8>),
+    /// Words in the order of kernels that work row by row.
+    Words(Vec<u32>),
     /// Bias and multiplier of each output channel.
     Channels(Vec<(i32, i32)>),
     Factors(Vec<(u16, Multiplier)>),
@@ -28,23 +32,24 @@ pub(crate) struct Array {
 }
 
 /// The arrays of every node, in order.
-pub(crate) fn arrays(network: &IntNetwork, names: &PackageNames) -> Result<Vec<Array>, EmitError> {
+pub(crate) fn arrays(network: &IntNetwork, plan: &MemoryPlan, names: &PackageNames) -> Result<Vec<Array>, EmitError> {
     let mut arrays = Vec::new();
     for (id, node) in network.iter() {
         let mut push = |what: &str, comment: String, numbers: Numbers| {
             arrays.push(Array { name: names.array(what, id.0), comment, numbers });
         };
+        let implementation = plan.implementations[id.0];
         match &node.op {
             IntOp::Conv2d { weights, rescale, padding, .. }
             | IntOp::DepthwiseConv2d { weights, rescale, padding, .. } => {
-                push_weights(node, weights, &mut push);
+                push_weights(node, weights, implementation, &mut push);
                 push_rescale(rescale, &mut push);
                 if has_padding_array(network, node) {
                     push("padding", String::new(), padded_bytes(padding.clone()));
                 }
             }
             IntOp::FullyConnected { weights, rescale } => {
-                push_weights(node, weights, &mut push);
+                push_weights(node, weights, implementation, &mut push);
                 push_rescale(rescale, &mut push);
             }
             IntOp::AveragePool { multipliers, .. } => {
@@ -61,10 +66,24 @@ pub(crate) fn arrays(network: &IntNetwork, names: &PackageNames) -> Result<Vec<A
     Ok(arrays)
 }
 
-fn push_weights(node: &IntNode, weights: &IntWeights, push: &mut impl FnMut(&str, String, Numbers)) {
+fn push_weights(
+    node: &IntNode,
+    weights: &IntWeights,
+    implementation: Implementation,
+    push: &mut impl FnMut(&str, String, Numbers),
+) {
     let row = weight_row(&node.op).expect("an operator with weights has rows of them");
     let comment = c_comment(&format!("{}: {}-bit weights", node.name, weights.bits));
-    push("weights", comment, Numbers::Bytes(pack_weights(weights, row)));
+    let out_per_group = match (&node.op, implementation) {
+        (IntOp::Conv2d { groups, rescale, .. }, Implementation::Rows) => Some(rescale.bias.len() / groups),
+        (IntOp::FullyConnected { rescale, .. }, Implementation::Rows) => Some(rescale.bias.len()),
+        _ => None,
+    };
+    let numbers = match out_per_group {
+        Some(out_per_group) => Numbers::Words(lane_order::words(weights, row, out_per_group)),
+        None => Numbers::Bytes(pack_weights(weights, row)),
+    };
+    push("weights", comment, numbers);
 }
 
 fn push_rescale(rescale: &Rescale, push: &mut impl FnMut(&str, String, Numbers)) {
@@ -93,6 +112,7 @@ fn factors(node: &IntNode, multipliers: &[(usize, Multiplier)]) -> Result<Vec<(u
 fn declaration(array: &Array, names: &PackageNames) -> String {
     let (kind, length) = match &array.numbers {
         Numbers::Bytes(bytes) => ("uint8_t", bytes.len()),
+        Numbers::Words(words) => ("uint32_t", words.len()),
         Numbers::Channels(channels) => ("bitesize_channel", channels.len()),
         Numbers::Factors(factors) => ("bitesize_average_factor", factors.len()),
     };
@@ -134,6 +154,7 @@ pub(crate) fn source(arrays: &[Array], names: &PackageNames) -> String {
         let declaration = format!("{attribute} {aligned} {}", declaration(array, names));
         match &array.numbers {
             Numbers::Bytes(bytes) => c.array(&declaration, bytes),
+            Numbers::Words(words) => c.array(&declaration, words.iter().map(|word| format!("0x{word:08x}u"))),
             Numbers::Channels(channels) => {
                 c.array(
                     &declaration,

@@ -3,9 +3,11 @@
 use crate::names::KernelNames;
 use crate::writer::CWriter;
 use bitesize_integer::{IntNetwork, IntNode};
+use bitesize_ir::NodeId;
+use bitesize_ir::code::{Code, KernelKey, Stage, StageKind};
 use bitesize_ir::grid::BitWidth;
+use bitesize_ir::memory::MemoryPlan;
 use bitesize_ir::op::KernelKind;
-use bitesize_ir::target::KernelKey;
 use std::collections::BTreeSet;
 
 const LAYERS: &str = include_str!("../../../runtime/layers.h");
@@ -22,21 +24,59 @@ const AVERAGE_POOL: &str = include_str!("../../../runtime/average_pool.h");
 const CLAMP: &str = include_str!("../../../runtime/clamp.h");
 const PAD: &str = include_str!("../../../runtime/pad.h");
 const FLATTEN: &str = include_str!("../../../runtime/flatten.h");
+const STAGES: &str = include_str!("../../../runtime/stages.h");
+const LANES: &str = include_str!("../../../runtime/lanes.h");
+const GATHER: &str = include_str!("../../../runtime/gather.h");
+const MULTIPLY_PIXELS: &str = include_str!("../../../runtime/multiply_pixels.h");
+const MULTIPLY_VECTOR: &str = include_str!("../../../runtime/multiply_vector.h");
+const PACK: &str = include_str!("../../../runtime/pack.h");
+const PACK_STRIP: &str = include_str!("../../../runtime/pack_strip.h");
+const SPREAD: &str = include_str!("../../../runtime/spread.h");
+const CONV2D_ROWS: &str = include_str!("../../../runtime/conv2d_rows.h");
+const DEPTHWISE_CONV2D_ROWS: &str = include_str!("../../../runtime/depthwise_conv2d_rows.h");
+const FULLY_CONNECTED_ROWS: &str = include_str!("../../../runtime/fully_connected_rows.h");
 
-/// The kernels that `network` calls.
-pub fn kernel_keys(network: &IntNetwork) -> BTreeSet<KernelKey> {
-    network.nodes.iter().flat_map(|node| node_keys(network, node)).collect()
+/// The code that `network` calls where its nodes are computed as `plan` says.
+pub fn code_of(network: &IntNetwork, plan: &MemoryPlan) -> BTreeSet<Code> {
+    network.iter().flat_map(|(id, node)| node_code(network, id, node, plan)).collect()
 }
 
-/// The kernels that one node calls, as [`KernelKey::of_calls`] says.
-pub(crate) fn node_keys(network: &IntNetwork, node: &IntNode) -> impl Iterator<Item = KernelKey> {
+/// The code that one node calls, as [`Code::of_calls`] says.
+pub(crate) fn node_code(
+    network: &IntNetwork,
+    id: NodeId,
+    node: &IntNode,
+    plan: &MemoryPlan,
+) -> impl Iterator<Item = Code> {
     let inputs = node.inputs.iter().map(|input| network.tensor(*input).bits);
     let weights = node.op.weights().map(|weights| weights.bits);
-    KernelKey::of_calls(node.op.kernel_kind(), inputs, weights, network.tensor(node.output).bits)
+    let output = network.tensor(node.output).bits;
+    Code::of_calls(plan.implementations[id.0], node.op.kernel_kind(), inputs, weights, output)
 }
 
-/// The templates that a kind is made of, in the order in which they must stand.
-fn templates(kind: KernelKind) -> &'static [&'static str] {
+/// The templates that a piece of code is made of, in the order in which they must stand.
+fn templates(code: Code) -> &'static [&'static str] {
+    match code {
+        Code::Kernel(key) => kernel_templates(key.kind),
+        Code::Stage(stage) => stage_templates(stage.kind),
+    }
+}
+
+fn stage_templates(kind: StageKind) -> &'static [&'static str] {
+    match kind {
+        StageKind::Conv2dRows => &[LANES, GATHER, CONV2D_ROWS],
+        StageKind::DepthwiseConv2dRows => &[LANES, DEPTHWISE_CONV2D_ROWS],
+        StageKind::FullyConnectedRows => &[LANES, FULLY_CONNECTED_ROWS],
+        StageKind::GatherLanes => &[LANES, GATHER],
+        StageKind::MultiplyPixels => &[LANES, MULTIPLY_PIXELS],
+        StageKind::MultiplyVector => &[LANES, MULTIPLY_VECTOR],
+        StageKind::Pack => &[LANES, PACK],
+        StageKind::Spread | StageKind::Levels => &[LANES, SPREAD],
+        StageKind::PackStrip => &[LANES, PACK, PACK_STRIP],
+    }
+}
+
+fn kernel_templates(kind: KernelKind) -> &'static [&'static str] {
     match kind {
         KernelKind::Conv2d => &[ROWS, CONV2D],
         KernelKind::DepthwiseConv2d => &[ROWS, WINDOW, DEPTHWISE_CONV2D],
@@ -58,58 +98,129 @@ fn widths(key: KernelKey) -> Vec<BitWidth> {
     [Some(key.input), key.second, output].into_iter().flatten().collect()
 }
 
-fn signature(key: KernelKey, names: &KernelNames) -> String {
-    format!("void {}(const {} *layer, uint8_t *arena)", names.kernel(key), names.layer_type(key.kind))
+fn kernel_signature(key: KernelKey, names: &KernelNames) -> String {
+    format!("void {}(const {} *layer, uint8_t *arena)", names.code(Code::Kernel(key)), names.layer_type(key.kind))
+}
+
+/// What a stage is told, and what of it the template is told.
+fn stage_parameters(kind: StageKind) -> (&'static str, &'static str) {
+    match kind {
+        StageKind::Conv2dRows => ("const bitesize_conv2d_rows_layer *layer, uint8_t *arena", "layer, arena"),
+        StageKind::DepthwiseConv2dRows => {
+            ("const bitesize_depthwise_conv2d_rows_layer *layer, uint8_t *arena", "layer, arena")
+        }
+        StageKind::FullyConnectedRows => {
+            ("const bitesize_fully_connected_rows_layer *layer, uint8_t *arena", "layer, arena")
+        }
+        StageKind::GatherLanes => ("bitesize_run *run", "run"),
+        StageKind::MultiplyPixels | StageKind::MultiplyVector => ("const bitesize_block *block", "block"),
+        StageKind::Pack => (
+            "const uint8_t *codes, uint32_t count, uint8_t *output, const bitesize_bounds *bounds",
+            "codes, count, output, bounds",
+        ),
+        StageKind::Spread => ("const bitesize_strip *strip", "strip"),
+        StageKind::Levels => ("const bitesize_strip_weights *strip", "strip"),
+        StageKind::PackStrip => ("const bitesize_strip_codes *strip", "strip"),
+    }
+}
+
+/// The name of a stage's template in `runtime/`.
+fn stage_template(kind: StageKind) -> String {
+    match kind {
+        StageKind::Conv2dRows => "bitesize_conv2d_by_rows".into(),
+        StageKind::DepthwiseConv2dRows => "bitesize_depthwise_conv2d_by_rows".into(),
+        StageKind::FullyConnectedRows => "bitesize_fully_connected_by_rows".into(),
+        kind => format!("bitesize_{}", kind.name()),
+    }
+}
+
+fn signature(code: Code, names: &KernelNames) -> String {
+    match code {
+        Code::Kernel(key) => kernel_signature(key, names),
+        Code::Stage(stage) => {
+            format!("void {}({})", names.code(code), names.of_runtime(stage_parameters(stage.kind).0))
+        }
+    }
+}
+
+/// The statement that makes `code` of its template.
+fn instance(code: Code, names: &KernelNames) -> String {
+    match code {
+        Code::Kernel(key) => {
+            let widths: Vec<String> = widths(key).iter().map(ToString::to_string).collect();
+            format!("{}(layer, arena, {});", names.template(key.kind), widths.join(", "))
+        }
+        Code::Stage(Stage { kind, bits }) => {
+            let (template, (_, arguments)) = (stage_template(kind), stage_parameters(kind));
+            let bits = bits.map_or_else(String::new, |bits| format!(", {bits}"));
+            names.of_runtime(&format!("{template}({arguments}{bits});"))
+        }
+    }
+}
+
+fn has_stages(codes: &BTreeSet<Code>) -> bool {
+    codes.iter().any(|code| matches!(code, Code::Stage(_)))
 }
 
 const TITLE: &str = "The integer kernels that the network calls. SPDX-License-Identifier: MIT OR Apache-2.0";
 
-/// The kernels' header: descriptors, and the kernels in `keys`.
-pub(crate) fn header(keys: &BTreeSet<KernelKey>, names: &KernelNames) -> String {
+/// The kernels' header: descriptors, and the code in `codes`.
+pub(crate) fn header(codes: &BTreeSet<Code>, names: &KernelNames) -> String {
     let mut c = CWriter::new();
     c.comment(TITLE);
     c.header(&names.of_runtime("BITESIZE_KERNELS_H"), "<stdint.h>", |c| {
         c.verbatim(&names.of_runtime(LAYERS));
+        if has_stages(codes) {
+            c.blank();
+            c.verbatim(&names.of_runtime(STAGES));
+        }
         c.blank();
         c.comment(
-            "The numbers in a name are the widths of the input, of the weights or second input, and of the output.",
+            "The numbers in a name are the widths of the input, of the weights or second input, and of the output; a stage \
+             has one.",
         );
-        for key in keys {
-            c.line(format!("{};", signature(*key, names)));
+        for code in codes {
+            c.line(format!("{};", signature(*code, names)));
         }
     });
     c.finish()
 }
 
-/// The kernels' source: the templates that `keys` need, and an instance for each.
-pub(crate) fn source(keys: &BTreeSet<KernelKey>, names: &KernelNames) -> String {
+/// The kernels' source: the templates that `codes` need, and an instance for each.
+pub(crate) fn source(codes: &BTreeSet<Code>, names: &KernelNames) -> String {
     let mut c = CWriter::new();
     c.comment(TITLE);
     c.line(format!("#include \"{}\"", names.header()));
+    if has_stages(codes) {
+        c.line("#include <string.h>");
+    }
     c.blank();
     c.verbatim(&names.of_runtime(COMMON));
     let mut written: Vec<&str> = Vec::new();
-    for template in keys.iter().flat_map(|key| templates(key.kind)) {
+    for template in codes.iter().flat_map(|code| templates(*code)) {
         if !written.contains(template) {
             written.push(template);
             c.blank();
             c.verbatim(&names.of_runtime(template));
         }
     }
-    for key in keys {
+    for code in codes {
         c.blank();
-        let widths: Vec<String> = widths(*key).iter().map(ToString::to_string).collect();
-        let call = format!("{}(layer, arena, {});", names.template(key.kind), widths.join(", "));
-        c.block(&signature(*key, names), |c| c.line(call));
+        c.block(&signature(*code, names), |c| c.line(instance(*code, names)));
     }
     c.finish()
 }
 
-/// The kernels in `keys` as two files, header and source, whose names all begin with `prefix`: for packages emitted
+/// The code in `codes` as two files, header and source, whose names all begin with `prefix`: for packages emitted
 /// with [`shared_kernels`](crate::EmitOptions::shared_kernels), and for measuring what a kernel costs.
-pub fn instances(keys: &BTreeSet<KernelKey>, prefix: &str) -> [(String, String); 2] {
+pub fn instances(codes: &BTreeSet<Code>, prefix: &str) -> [(String, String); 2] {
     let names = KernelNames::new(prefix);
-    [(names.header(), header(keys, &names)), (names.source(), source(keys, &names))]
+    [(names.header(), header(codes, &names)), (names.source(), source(codes, &names))]
+}
+
+/// The C type of the descriptor of a kind that is computed row by row, among kernels of `prefix`.
+pub fn rows_layer_type(kind: KernelKind, prefix: &str) -> String {
+    KernelNames::new(prefix).rows_layer_type(kind)
 }
 
 /// The C type of the descriptor of a kind, among kernels of `prefix`.

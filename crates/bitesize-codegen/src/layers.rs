@@ -1,14 +1,14 @@
 //! From nodes to the descriptors and calls of `model.c`.
 
 use crate::error::EmitError;
-use crate::kernels::node_keys;
+use crate::kernels::node_code;
 use crate::names::PackageNames;
 use crate::writer::Value;
 use bitesize_integer::{IntNetwork, IntNode, IntOp, Rescale};
 use bitesize_ir::TensorId;
+use bitesize_ir::code::{Code, Implementation};
 use bitesize_ir::memory::{MemoryPlan, padding_array_bytes};
 use bitesize_ir::shape::{Axis, Pads, Shape, Window};
-use bitesize_ir::target::KernelKey;
 
 /// One call of a kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,14 +30,27 @@ pub(crate) fn layers(network: &IntNetwork, plan: &MemoryPlan, names: &PackageNam
     let mut layers = Vec::new();
     for (id, node) in network.iter() {
         let context = Context { network, plan, names, index: id.0, node };
-        let keys: Vec<KernelKey> = node_keys(network, node).collect();
-        let several = keys.len() > 1;
-        for (part, key) in keys.into_iter().enumerate() {
+        let codes: Vec<Code> = node_code(network, id, node, plan).collect();
+        let comment = format!("{}: {}", node.name, network.tensor(node.output).shape);
+        let (kind, kernels) = (node.op.kernel_kind(), names.kernels());
+        if plan.implementations[id.0] == Implementation::Rows {
+            // The loop comes first and is what is called; it calls the others.
             layers.push(Layer {
-                comment: format!("{}: {}", node.name, network.tensor(node.output).shape),
-                kind: names.kernels().layer_type(key.kind),
+                comment,
+                kind: kernels.rows_layer_type(kind),
+                name: names.layer(id.0, None),
+                kernel: kernels.code(codes[0]),
+                fields: context.rows_fields(&codes)?,
+            });
+            continue;
+        }
+        let several = codes.len() > 1;
+        for (part, code) in codes.into_iter().enumerate() {
+            layers.push(Layer {
+                comment: comment.clone(),
+                kind: kernels.layer_type(kind),
                 name: names.layer(id.0, several.then_some(part)),
-                kernel: names.kernels().kernel(key),
+                kernel: kernels.code(code),
                 fields: context.fields(part)?,
             });
         }
@@ -61,15 +74,16 @@ pub(crate) fn field(node: &IntNode, what: &str, value: usize) -> Result<u16, Emi
     })
 }
 
-struct Context<'a> {
-    network: &'a IntNetwork,
-    plan: &'a MemoryPlan,
-    names: &'a PackageNames,
-    index: usize,
-    node: &'a IntNode,
+/// A node, and what its descriptors are made from.
+pub(crate) struct Context<'a> {
+    pub(crate) network: &'a IntNetwork,
+    pub(crate) plan: &'a MemoryPlan,
+    pub(crate) names: &'a PackageNames,
+    pub(crate) index: usize,
+    pub(crate) node: &'a IntNode,
 }
 
-type Fields = Vec<(&'static str, Value)>;
+pub(crate) type Fields = Vec<(&'static str, Value)>;
 
 impl Context<'_> {
     /// The descriptor of call `part` of the node.
@@ -216,7 +230,11 @@ impl Context<'_> {
     }
 
     fn window(&self, window: &Window) -> Result<Value, EmitError> {
-        let (input, output) = (self.input(0), self.output());
+        self.window_over(window, self.input(0), self.output())
+    }
+
+    /// `window` over an image of `input` that gives one of `output`.
+    pub(crate) fn window_over(&self, window: &Window, input: Shape, output: Shape) -> Result<Value, EmitError> {
         let fields = [
             ("in_h", "its input's height", input.h),
             ("in_w", "its input's width", input.w),
@@ -249,40 +267,40 @@ impl Context<'_> {
         ])
     }
 
-    fn padding(&self) -> Value {
+    pub(crate) fn padding(&self) -> Value {
         let per_channel = has_padding_array(self.network, self.node);
         Value::name(if per_channel { self.names.array("padding", self.index) } else { "0".into() })
     }
 
-    fn scratch(&self) -> Result<Value, EmitError> {
+    pub(crate) fn scratch(&self) -> Result<Value, EmitError> {
         match self.plan.scratch[self.index] {
             Some(offset) => self.long("its scratch's offset", offset),
             None => Ok(Value::name(self.names.kernels().of_runtime("BITESIZE_NO_SCRATCH"))),
         }
     }
 
-    fn offset(&self, tensor: TensorId) -> Result<Value, EmitError> {
+    pub(crate) fn offset(&self, tensor: TensorId) -> Result<Value, EmitError> {
         self.long("an offset in the arena", self.plan.tensors[tensor.0])
     }
 
-    fn zero(&self, tensor: TensorId) -> Value {
+    pub(crate) fn zero(&self, tensor: TensorId) -> Value {
         Value::number(self.network.tensor(tensor).zero)
     }
 
-    fn input(&self, i: usize) -> Shape {
+    pub(crate) fn input(&self, i: usize) -> Shape {
         self.network.tensor(self.node.inputs[i]).shape
     }
 
-    fn output(&self) -> Shape {
+    pub(crate) fn output(&self) -> Shape {
         self.network.tensor(self.node.output).shape
     }
 
-    fn number(&self, what: &str, value: usize) -> Result<Value, EmitError> {
+    pub(crate) fn number(&self, what: &str, value: usize) -> Result<Value, EmitError> {
         field(self.node, what, value).map(Value::number)
     }
 
     /// A field of 32 bits.
-    fn long(&self, what: &str, value: usize) -> Result<Value, EmitError> {
+    pub(crate) fn long(&self, what: &str, value: usize) -> Result<Value, EmitError> {
         let limit = i32::MAX as usize;
         let number = i64::try_from(value).ok().filter(|_| value <= limit);
         number.map(Value::Number).ok_or_else(|| EmitError::TooLarge {

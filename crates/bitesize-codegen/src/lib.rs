@@ -30,14 +30,16 @@ mod build;
 mod error;
 mod example;
 mod kernels;
+mod lane_order;
 mod layers;
 mod model;
 mod names;
 mod options;
+mod rows;
 mod writer;
 
 pub use error::EmitError;
-pub use kernels::{instances, kernel_keys, layer_type};
+pub use kernels::{code_of, instances, layer_type, rows_layer_type};
 pub use names::{PackageNames, check_name};
 pub use options::{EmitOptions, Figures, Reading};
 
@@ -71,7 +73,7 @@ pub fn emit(network: &IntNetwork, plan: &MemoryPlan, options: &EmitOptions) -> R
     let names = PackageNames::new(&options.prefix, options.shared_kernels.as_deref())?;
     check_plan(network, plan)?;
     let layers = layers::layers(network, plan, &names)?;
-    let arrays = arrays::arrays(network, &names)?;
+    let arrays = arrays::arrays(network, plan, &names)?;
     let mut files = vec![
         (names.header(), model::header(network, plan, options, &names)),
         (names.source(), model::source(network, plan, &layers, &names)),
@@ -79,7 +81,7 @@ pub fn emit(network: &IntNetwork, plan: &MemoryPlan, options: &EmitOptions) -> R
         (names.weights_source(), arrays::source(&arrays, &names)),
     ];
     if options.shared_kernels.is_none() {
-        files.extend(instances(&kernel_keys(network), names.prefix()));
+        files.extend(instances(&code_of(network, plan), names.prefix()));
     }
     files.extend(build::files(&names, options.shared_kernels.is_none(), options.figures.as_ref()));
     Ok(PackageFiles::of(files))
@@ -107,6 +109,7 @@ fn check_plan(network: &IntNetwork, plan: &MemoryPlan) -> Result<(), EmitError> 
     };
     lengths("tensors", plan.tensors.len(), network.tensors.len())?;
     lengths("nodes", plan.scratch.len(), network.nodes.len())?;
+    lengths("nodes' implementations", plan.implementations.len(), network.nodes.len())?;
     for (tensor, offset) in network.tensors.iter().zip(&plan.tensors) {
         let end = offset + bitesize_ir::memory::tensor_bytes(tensor.shape, tensor.bits);
         if end > plan.arena_bytes {

@@ -1,8 +1,8 @@
 //! Every C name and file name of a package, and what a package may be called.
 
 use crate::error::EmitError;
+use bitesize_ir::code::Code;
 use bitesize_ir::op::KernelKind;
-use bitesize_ir::target::KernelKey;
 
 /// The package that keeps the short file names.
 pub(crate) const DEFAULT: &str = "model";
@@ -218,9 +218,9 @@ impl KernelNames {
         format!("{prefix}_kernels")
     }
 
-    /// The function that computes `key`.
-    pub(crate) fn kernel(&self, key: KernelKey) -> String {
-        format!("{}_{}", self.prefix, key.name())
+    /// The function that is `code`.
+    pub(crate) fn code(&self, code: Code) -> String {
+        format!("{}_{}", self.prefix, code.name())
     }
 
     /// The template that it is an instance of.
@@ -231,6 +231,11 @@ impl KernelNames {
     /// The type of its descriptor.
     pub(crate) fn layer_type(&self, kind: KernelKind) -> String {
         format!("{}_{}_layer", self.prefix, kind.name())
+    }
+
+    /// The type of its descriptor where it is computed row by row.
+    pub(crate) fn rows_layer_type(&self, kind: KernelKind) -> String {
+        format!("{}_{}_rows_layer", self.prefix, kind.name())
     }
 
     /// A type or macro of `runtime/` by the name that it has there, or a whole text with such names.

@@ -14,6 +14,7 @@
 //! - [`shown`]: how names and other texts from outside reach a terminal, a report and C.
 #![forbid(unsafe_code)]
 
+pub mod code;
 pub mod grid;
 mod kernel_kind;
 pub mod memory;

@@ -2,7 +2,7 @@
 //!
 //! Both are TOML files (`targets/*.toml`, `targets/cores/*.toml`); reading them from disk is the caller's affair.
 
-use crate::grid::BitWidth;
+use crate::code::{Code, Implementation, KernelKey, Stage, Stages};
 use crate::op::KernelKind;
 use crate::size::parse_size;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -129,76 +129,6 @@ fn largest(regions: &[Region]) -> u64 {
     regions.iter().map(Region::available).max().unwrap_or(0)
 }
 
-/// The widths that one kernel is specialised for.
-///
-/// `second` is the weights' width, the second input's for an addition, and `None` for kernels that read one tensor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct KernelKey {
-    /// What it computes.
-    pub kind: KernelKind,
-    /// Width of the (first) input.
-    pub input: BitWidth,
-    /// Width of the weights or the second input.
-    pub second: Option<BitWidth>,
-    /// Width of the output.
-    pub output: BitWidth,
-}
-
-impl KernelKey {
-    /// `conv2d_8_4_8`: kind, input, second (where there is one), output.
-    pub fn name(&self) -> String {
-        match self.second {
-            Some(second) => format!("{}_{}_{}_{}", self.kind.name(), self.input, second, self.output),
-            None => format!("{}_{}_{}", self.kind.name(), self.input, self.output),
-        }
-    }
-
-    /// The kernels that an operator of `kind` calls, in the order of its inputs: a concatenation one for each input,
-    /// every other operator one in all. `weights` is their width, where it has some.
-    pub fn of_calls(
-        kind: KernelKind,
-        inputs: impl Iterator<Item = BitWidth> + Clone,
-        weights: Option<BitWidth>,
-        output: BitWidth,
-    ) -> impl Iterator<Item = Self> {
-        let second = match kind {
-            KernelKind::Conv2d | KernelKind::DepthwiseConv2d | KernelKind::FullyConnected => weights,
-            KernelKind::Add => inputs.clone().nth(1),
-            KernelKind::Concat
-            | KernelKind::MaxPool
-            | KernelKind::AveragePool
-            | KernelKind::Clamp
-            | KernelKind::Pad
-            | KernelKind::Flatten => None,
-        };
-        let calls = if kind == KernelKind::Concat { usize::MAX } else { 1 };
-        inputs.take(calls).map(move |input| Self { kind, input, second, output })
-    }
-
-    /// Every key that a network can ask for.
-    pub fn all() -> Vec<Self> {
-        let mut keys = Vec::new();
-        for kind in KernelKind::ALL {
-            for input in BitWidth::ALL {
-                match kind {
-                    KernelKind::Conv2d | KernelKind::DepthwiseConv2d | KernelKind::FullyConnected | KernelKind::Add => {
-                        for second in BitWidth::ALL {
-                            keys.extend(BitWidth::ALL.map(|output| Self { kind, input, second: Some(second), output }));
-                        }
-                    }
-                    KernelKind::Concat | KernelKind::AveragePool => {
-                        keys.extend(BitWidth::ALL.map(|output| Self { kind, input, second: None, output }));
-                    }
-                    KernelKind::MaxPool | KernelKind::Clamp | KernelKind::Pad | KernelKind::Flatten => {
-                        keys.push(Self { kind, input, second: None, output: input });
-                    }
-                }
-            }
-        }
-        keys
-    }
-}
-
 /// What emitted code costs on one core with one compiler and its flags, measured (`cargo xtask kernel-costs`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -217,6 +147,19 @@ pub struct CoreCosts {
     pub layers: BTreeMap<KernelKind, LayerCost>,
     /// For each [`KernelKey::name`], what having the kernel costs.
     pub kernels: BTreeMap<String, KernelCost>,
+    /// What layers cost that are computed row by row; `None` where the core has nothing to gain from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<RowCosts>,
+}
+
+/// What layers cost that are composed of stages ([`Implementation::Rows`]).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RowCosts {
+    /// For each kernel kind that has rows, what one more layer of it costs.
+    pub layers: BTreeMap<KernelKind, LayerCost>,
+    /// For each [`Stage::name`], what having the stage costs. The stack is that of the loop that calls it and its own.
+    pub stages: BTreeMap<String, KernelCost>,
 }
 
 /// What one more layer costs.
@@ -254,19 +197,41 @@ impl CoreCosts {
                 return Err(format!("[layers] lacks `{}`", key.kind.name()));
             }
         }
+        if let Some(rows) = &costs.rows {
+            if let Some(stage) = Stage::all().into_iter().find(|stage| !rows.stages.contains_key(&stage.name())) {
+                return Err(format!("[rows.stages] lacks `{}`", stage.name()));
+            }
+            let lacks = |kind: &KernelKind| Stages::of(*kind).is_some() && !rows.layers.contains_key(kind);
+            if let Some(kind) = KernelKind::ALL.into_iter().find(lacks) {
+                return Err(format!("[rows.layers] lacks `{}`", kind.name()));
+            }
+        }
         Ok(costs)
+    }
+
+    /// The same core, all of whose layers are computed by kernels of their own widths: the least code and scratch.
+    pub fn without_rows(&self) -> Self {
+        Self { rows: None, ..self.clone() }
     }
 
     /// Everything that decides how many bytes a network takes and with what they were measured, one figure a line. The
     /// same costs give the same text whatever fields are called, so it can be hashed and compared across versions.
     pub fn figures(&self) -> String {
-        let Self { name, compiler, flags, base_code_bytes, base_stack_bytes, layers, kernels } = self;
+        let Self { name, compiler, flags, base_code_bytes, base_stack_bytes, layers, kernels, rows } = self;
         let mut text = format!("{name}\n{compiler}\n{}\n{base_code_bytes} {base_stack_bytes}\n", flags.join(" "));
         for (kind, LayerCost { descriptor_bytes, call_bytes }) in layers {
             text += &format!("{} {descriptor_bytes} {call_bytes}\n", kind.name());
         }
         for (kernel, KernelCost { code_bytes, stack_bytes }) in kernels {
             text += &format!("{kernel} {code_bytes} {stack_bytes}\n");
+        }
+        if let Some(RowCosts { layers, stages }) = rows {
+            for (kind, LayerCost { descriptor_bytes, call_bytes }) in layers {
+                text += &format!("rows {} {descriptor_bytes} {call_bytes}\n", kind.name());
+            }
+            for (stage, KernelCost { code_bytes, stack_bytes }) in stages {
+                text += &format!("{stage} {code_bytes} {stack_bytes}\n");
+            }
         }
         text
     }
@@ -276,13 +241,20 @@ impl CoreCosts {
         std::iter::once(&self.compiler).chain(&self.flags).map(String::as_str).collect::<Vec<_>>().join(" ")
     }
 
-    /// The cost of a kernel. [`Self::from_toml`] has checked that it is there.
-    pub fn kernel(&self, key: KernelKey) -> KernelCost {
-        self.kernels[&key.name()]
+    /// The cost of a piece of code; `None` for one that the core does not have.
+    pub fn code(&self, code: Code) -> Option<KernelCost> {
+        match code {
+            Code::Kernel(key) => self.kernels.get(&key.name()).copied(),
+            Code::Stage(stage) => self.rows.as_ref().and_then(|rows| rows.stages.get(&stage.name()).copied()),
+        }
     }
 
-    /// The cost of a layer of `kind`. [`Self::from_toml`] has checked that it is there.
-    pub fn layer(&self, kind: KernelKind) -> LayerCost {
-        self.layers[&kind]
+    /// The cost of a layer of `kind` that is computed as `implementation` says. [`Self::from_toml`] has checked that it is
+    /// there where the core has such layers.
+    pub fn layer(&self, kind: KernelKind, implementation: Implementation) -> LayerCost {
+        match (implementation, &self.rows) {
+            (Implementation::Rows, Some(rows)) => rows.layers[&kind],
+            _ => self.layers[&kind],
+        }
     }
 }

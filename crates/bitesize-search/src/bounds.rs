@@ -1,16 +1,17 @@
 //! What no policy can go below, by proof.
 //!
-//! *FLASH.* All weights as narrow as they may be, and of each kind of kernel at least its cheapest that the allowed widths
-//! give.
+//! *FLASH.* All weights as narrow as they may be, and of each kind of kernel or stage at least its cheapest that the allowed
+//! widths give.
 //!
 //! *RAM.* The largest, over the nodes, of the bytes alive there with every tensor at the width that takes the least (a wider
 //! input may save more scratch than it costs), and the shallowest stack that the allowed widths give.
 
 use crate::problem::{Limits, Problem};
 use crate::widths::{Side, WidthSet};
-use bitesize_ir::BitWidth;
-use bitesize_ir::memory::{Widths, kernel_keys};
-use bitesize_ir::target::{KernelKey, holds};
+use bitesize_ir::code::{Code, Role};
+use bitesize_ir::memory::Widths;
+use bitesize_ir::target::{KernelCost, holds};
+use bitesize_ir::{BitWidth, NodeId};
 use std::collections::BTreeMap;
 
 /// Whether a limit is below what any policy needs: where this is false there may be no policy all the same.
@@ -26,8 +27,8 @@ pub(crate) fn least_weight_bytes(problem: &Problem) -> u64 {
     problem.weight_bytes(&problem.uniform(BitWidth::B2))
 }
 
-/// Which kernels each node might call.
-struct PossibleKernels<'p> {
+/// Which code each node might call.
+struct PossibleCode<'p> {
     problem: &'p Problem<'p>,
     /// The widest that are allowed.
     widths: Widths,
@@ -35,7 +36,7 @@ struct PossibleKernels<'p> {
     rows: Vec<Option<usize>>,
 }
 
-impl<'p> PossibleKernels<'p> {
+impl<'p> PossibleCode<'p> {
     fn of(problem: &'p Problem<'p>) -> Self {
         let mut rows = vec![None; problem.network().nodes.len()];
         for (row, of_row) in problem.space().rows.iter().enumerate().filter(|(_, row)| row.weights) {
@@ -44,8 +45,8 @@ impl<'p> PossibleKernels<'p> {
         Self { problem, widths: problem.widths(&problem.uniform(BitWidth::B8)), rows }
     }
 
-    /// The kernels that node `index` might call under some policy.
-    fn of_node(&mut self, index: usize) -> Vec<KernelKey> {
+    /// The code that node `index` might call under some policy.
+    fn of_node(&mut self, index: usize) -> Vec<Code> {
         let problem = self.problem;
         let node = &problem.network().nodes[index];
         let mut keys = Vec::new();
@@ -68,12 +69,23 @@ impl<'p> PossibleKernels<'p> {
                     }
                     widths.tensors[node.output.0] = output;
                     widths.weights[index] = widths.weights[index].map(|_| second);
-                    keys.extend(kernel_keys(node, index, widths));
+                    keys.extend(problem.model().code_of(NodeId(index), widths));
                 }
             }
         }
         touched().zip(before).for_each(|(tensor, bits)| self.widths.tensors[tensor] = bits);
         keys
+    }
+
+    /// For each role that node `index` has to fill, the least that `measure` gives for the code that might.
+    fn least_by_role(&mut self, index: usize, measure: impl Fn(KernelCost) -> u64) -> BTreeMap<Role, u64> {
+        let mut least = BTreeMap::new();
+        for code in self.of_node(index) {
+            let own = measure(self.problem.model().code(code));
+            let of_role = least.entry(code.role()).or_insert(own);
+            *of_role = own.min(*of_role);
+        }
+        least
     }
 }
 
@@ -82,13 +94,12 @@ pub(crate) fn flash_lower_bound(problem: &Problem) -> u64 {
     let network = problem.network();
     let narrowest = problem.model().flash(&problem.widths(&problem.uniform(BitWidth::B2)));
     let layers: u64 = narrowest.layers.iter().map(|layer| layer.total()).sum();
-    // Each kind needs at least one kernel, and that of its most demanding layer costs at least this.
-    let mut cheapest = BTreeMap::new();
-    let mut possible = PossibleKernels::of(problem);
-    for (index, node) in network.nodes.iter().enumerate() {
-        let code = possible.of_node(index).into_iter().map(|key| problem.model().kernel(key).code_bytes).min();
-        if let (Some(kind), Some(code)) = (node.op.kernel_kind(), code) {
-            let most = cheapest.entry(kind).or_insert(0);
+    // Each role is filled at least once, and for its most demanding layer that costs at least this.
+    let mut cheapest: BTreeMap<Role, u64> = BTreeMap::new();
+    let mut possible = PossibleCode::of(problem);
+    for index in 0..network.nodes.len() {
+        for (role, code) in possible.least_by_role(index, |cost| cost.code_bytes) {
+            let most = cheapest.entry(role).or_insert(0);
             *most = code.max(*most);
         }
     }
@@ -104,8 +115,8 @@ pub(crate) fn ram_lower_bound(problem: &Problem) -> u64 {
 
 /// No policy takes less stack.
 pub(crate) fn least_stack_bytes(problem: &Problem) -> u64 {
-    let mut possible = PossibleKernels::of(problem);
-    let stack = (0..problem.network().nodes.len())
-        .filter_map(|i| possible.of_node(i).into_iter().map(|key| problem.model().kernel(key).stack_bytes).min());
+    let mut possible = PossibleCode::of(problem);
+    let nodes = 0..problem.network().nodes.len();
+    let stack = nodes.filter_map(|i| possible.least_by_role(i, |cost| cost.stack_bytes).into_values().max());
     problem.model().base_stack_bytes() + stack.max().unwrap_or(0)
 }

@@ -4,7 +4,7 @@ use crate::bounds::{is_proved_impossible, least_weight_bytes};
 use crate::effort::{Effort, Stopped};
 use crate::least::{Least, Nearest, least_flash, least_ram, nearest};
 use crate::problem::{Footprint, Limits, Problem};
-use bitesize_ir::memory::{scratch_bytes, tensor_bytes};
+use bitesize_ir::memory::tensor_bytes;
 use bitesize_ir::size::format_size;
 use bitesize_ir::{BitWidth, Policy, TensorId};
 use std::fmt;
@@ -132,7 +132,7 @@ impl Peak {
         };
         let mut tensors: Vec<PeakTensor> = model.alive_at(step).map(tensor).collect();
         tensors.sort_by_key(|tensor| std::cmp::Reverse(tensor.bytes));
-        let scratch_bytes = scratch_bytes(network, node, &widths);
+        let scratch_bytes = model.scratch_bytes(step, widths.tensors[node.inputs[0].0]);
         Self { node: node.name.clone(), alive_bytes, scratch_bytes, tensors }
     }
 }

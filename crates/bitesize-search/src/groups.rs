@@ -1,13 +1,14 @@
 //! The best weight widths for given activation widths.
 //!
-//! Kernels are shared only by layers of one kind with the same input and output width, so what weights take is a sum over
-//! such groups, and within a group one width is best: a second one adds a kernel. A group's layers are counted as sums, so
+//! Code that depends on the weights' width is shared only within a group: by layers of one kind and, where each combination of
+//! widths has a kernel of its own, with the same input and output width. So what weights take is a sum over such groups, and
+//! within a group one width is best: a second one adds code. A group's layers are counted as sums, so
 //! that a layer changes its group, and a group's best width is found again, in a time that does not grow with the network.
 
 use crate::problem::Problem;
 use crate::widths::{Side, WidthSet, set_width};
 use bitesize_ir::memory::Widths;
-use bitesize_ir::target::KernelKey;
+use bitesize_ir::code::Code;
 use bitesize_ir::{BitWidth, Policy};
 use std::collections::BTreeMap;
 
@@ -47,7 +48,7 @@ struct OfSet {
     packed: [u64; 3],
 }
 
-/// Layers of one kind, input and output width.
+/// Layers that share what code depends on their weights' width.
 #[derive(Clone, Debug, Default)]
 struct Group {
     of_sets: [OfSet; SETS],
@@ -55,11 +56,11 @@ struct Group {
     best: (usize, WeightUse),
 }
 
-/// Layers with weights by kind, input and output width, the weight widths left open.
+/// Layers with weights by the code that depends on their width, this left open.
 pub(crate) struct WeightGroups<'p> {
     problem: &'p Problem<'p>,
     choice: Best,
-    groups: BTreeMap<KernelKey, Group>,
+    groups: BTreeMap<Code, Group>,
 }
 
 impl<'p> WeightGroups<'p> {
@@ -70,13 +71,13 @@ impl<'p> WeightGroups<'p> {
         for row in weighted() {
             groups.count(row, problem.group_of(row, widths), true);
         }
-        let keys: Vec<KernelKey> = groups.groups.keys().copied().collect();
+        let keys: Vec<Code> = groups.groups.keys().copied().collect();
         keys.into_iter().for_each(|key| groups.renew(key));
         groups
     }
 
     /// Layer `row` is in group `after` instead of `before`.
-    pub(crate) fn change(&mut self, row: usize, before: KernelKey, after: KernelKey) {
+    pub(crate) fn change(&mut self, row: usize, before: Code, after: Code) {
         if before != after {
             for (key, counted) in [(before, false), (after, true)] {
                 self.count(row, key, counted);
@@ -109,7 +110,7 @@ impl<'p> WeightGroups<'p> {
     }
 
     /// Counts `row` in the sums of group `key`, or no longer.
-    fn count(&mut self, row: usize, key: KernelKey, counted: bool) {
+    fn count(&mut self, row: usize, key: Code, counted: bool) {
         let change = |sum: &mut usize| *sum = if counted { *sum + 1 } else { *sum - 1 };
         let allowed = self.problem.allowed(row, Side::Weights);
         let group = self.groups.entry(key).or_default();
@@ -125,7 +126,7 @@ impl<'p> WeightGroups<'p> {
     }
 
     /// Finds the best set of group `key` again.
-    fn renew(&mut self, key: KernelKey) {
+    fn renew(&mut self, key: Code) {
         let Some(group) = self.groups.get_mut(&key) else { return };
         let whole = group.of_sets.iter().enumerate().filter(|(_, of_set)| of_set.lacking == 0);
         let uses = whole.map(|(set, of_set)| (set, self.problem.use_of(key, of_set)));
@@ -141,18 +142,16 @@ impl<'p> WeightGroups<'p> {
 
 impl Problem<'_> {
     /// The group of `row`, which has weights, at the activations of `widths`.
-    pub(crate) fn group_of(&self, row: usize, widths: &Widths) -> KernelKey {
-        let node = self.network().node(self.space().rows[row].node);
-        let kind = node.op.kernel_kind().expect("an operator with weights has kernels");
-        let (input, output) = (widths.tensors[node.inputs[0].0], widths.tensors[node.output.0]);
-        KernelKey { kind, input, second: None, output }
+    pub(crate) fn group_of(&self, row: usize, widths: &Widths) -> Code {
+        let code = self.model().code_of_weights(self.space().rows[row].node, widths);
+        code.expect("an operator with weights has code that depends on them")
     }
 
     /// What the rows of `of_set` take in group `key`; and the sum of their kernels' stacks.
-    fn use_of(&self, key: KernelKey, of_set: &OfSet) -> (WeightUse, u64) {
+    fn use_of(&self, key: Code, of_set: &OfSet) -> (WeightUse, u64) {
         let (mut taken, mut stacks) = (WeightUse::default(), 0);
         for bits in BitWidth::ALL.into_iter().filter(|bits| of_set.rows[*bits as usize] > 0) {
-            let kernel = self.model().kernel(KernelKey { second: Some(bits), ..key });
+            let kernel = self.model().code(key.with_weights(bits));
             taken.packed += of_set.packed[bits as usize];
             taken.code += kernel.code_bytes;
             taken.stack = taken.stack.max(kernel.stack_bytes);

@@ -2,7 +2,7 @@
 
 use crate::constraints::{ConstraintError, Constraints};
 use crate::widths::{Side, WidthSet, set_width, width};
-use bitesize_ir::memory::{MemoryModel, Widths, packed_weight_bytes};
+use bitesize_ir::memory::{MemoryModel, Widths};
 use bitesize_ir::policy::{PolicyRow, SpaceRow};
 use bitesize_ir::target::{Budget, CoreCosts, holds};
 use bitesize_ir::{BitWidth, Network, NodeId, Policy, PolicySpace, TensorId};
@@ -65,6 +65,12 @@ pub struct Problem<'a> {
     weighted_beside: Vec<Vec<usize>>,
 }
 
+/// Packed weights of each row of `space` by [`BitWidth`].
+fn packed(space: &PolicySpace, model: &MemoryModel) -> Vec<[u64; 3]> {
+    let of_row = |row: &SpaceRow| BitWidth::ALL.map(|bits| model.packed_weight_bytes(row.node, bits));
+    space.rows.iter().map(of_row).collect()
+}
+
 impl<'a> Problem<'a> {
     /// The problem of giving `network` (rewritten, with `space` its policy space) widths that keep `budget` on `core`.
     pub fn new(network: &'a Network, space: &'a PolicySpace, core: &CoreCosts, budget: Budget) -> Self {
@@ -87,15 +93,14 @@ impl<'a> Problem<'a> {
             weighted_beside[node.inputs[0].0].push(row);
             weighted_beside[node.output.0].push(row);
         }
-        let packed =
-            |row: &SpaceRow| BitWidth::ALL.map(|bits| packed_weight_bytes(&network.node(row.node).op, bits) as u64);
+        let model = MemoryModel::of(network, core);
         Self {
             network,
             space,
             limits: Limits { budget, weight_bytes: None },
-            model: MemoryModel::of(network, core),
+            weight_bytes: packed(space, &model),
+            model,
             allowed: vec![[WidthSet::ALL; 2]; space.rows.len()],
-            weight_bytes: space.rows.iter().map(packed).collect(),
             rows_of_tensors,
             tensors_of_rows,
             weighted_beside,
@@ -109,7 +114,8 @@ impl<'a> Problem<'a> {
 
     /// The same network and constraints on another core under another budget.
     pub fn on(&self, core: &CoreCosts, budget: Budget) -> Self {
-        Self { model: MemoryModel::of(self.network, core), ..self.with_budget(budget) }
+        let model = MemoryModel::of(self.network, core);
+        Self { weight_bytes: packed(self.space, &model), model, ..self.with_budget(budget) }
     }
 
     /// The same under `constraints` instead of those that it has.

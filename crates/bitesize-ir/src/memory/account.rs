@@ -1,20 +1,20 @@
 //! Bytes under change: a policy's FLASH and RAM, kept up to date width by width.
 
-use super::kernel_costs::{KernelTally, node_kernels};
+use super::kernel_costs::KernelTally;
 use super::load::Load;
 use super::model::MemoryModel;
-use super::ram::{Touch, scratch_of_input};
+use super::ram::Touch;
 use super::widths::Widths;
+use crate::code::{Code, Implementation};
 use crate::grid::BitWidth;
 use crate::network::{NodeId, TensorId};
 use crate::op::{KernelKind, Op};
-use crate::target::KernelKey;
 
 /// What [`MemoryModel`] counts at some widths, where one of them changes at a time: a change takes time by the nodes that
 /// the tensor touches and the logarithm of the steps, where counting anew takes it by the network.
 ///
-/// The weights of a node without a width for them (`None`) and its kernels are left out: who chooses such widths by
-/// other means adds what they take.
+/// The weights of a node without a width for them (`None`) are left out, and the code that depends on it: who chooses such
+/// widths by other means adds what they take.
 #[derive(Clone, Debug)]
 pub struct Account<'m> {
     model: &'m MemoryModel<'m>,
@@ -34,7 +34,7 @@ impl<'m> Account<'m> {
             load.change(model.lifetime(tensor), 0, model.ram.tensor_bytes(tensor, *bits));
         }
         for (id, node) in network.iter() {
-            load.change((id.0, id.0), 0, scratch_of_input(network, node, widths.tensors[node.inputs[0].0]));
+            load.change((id.0, id.0), 0, model.scratch_bytes(id, widths.tensors[node.inputs[0].0]));
         }
         let layers = model.flash.layers_bytes(&widths);
         let mut account = Self { model, widths, layers, kernels: KernelTally::default(), load };
@@ -59,7 +59,7 @@ impl<'m> Account<'m> {
         for &Touch { node, reads } in model.ram.touching(tensor) {
             let reader = &network.nodes[node];
             if reads > 0 && reader.inputs[0] == tensor {
-                let scratch = |bits| scratch_of_input(network, reader, bits);
+                let scratch = |bits| model.scratch_bytes(NodeId(node), bits);
                 self.load.change((node, node), scratch(before), scratch(bits));
             }
             for (width, counted) in [(before, false), (bits, true)] {
@@ -85,20 +85,17 @@ impl<'m> Account<'m> {
 
     /// Counts the kernels that `node` calls, or counts them no longer.
     fn call(&mut self, node: usize, counted: bool) {
-        let op = &self.model.network.nodes[node];
-        if op.op.parameters().is_some() && self.widths.weights[node].is_none() {
-            return;
-        }
-        for key in node_kernels(op, node, &self.widths) {
-            self.kernels.call(key, counted);
+        for code in self.model.code_of(NodeId(node), &self.widths) {
+            self.kernels.call(code, counted);
         }
     }
 
     /// Counts what `node`, a concatenation, calls for `reads` inputs of width `bits`.
     fn call_for_inputs(&mut self, node: usize, bits: BitWidth, reads: usize, counted: bool) {
         let output = self.widths.tensors[self.model.network.nodes[node].output.0];
-        for key in KernelKey::of_calls(KernelKind::Concat, std::iter::repeat_n(bits, reads), None, output) {
-            self.kernels.call(key, counted);
+        let inputs = std::iter::repeat_n(bits, reads);
+        for code in Code::of_calls(Implementation::Whole, KernelKind::Concat, inputs, None, output) {
+            self.kernels.call(code, counted);
         }
     }
 

@@ -1,8 +1,9 @@
 //! FLASH: packed weights, quantization constants, code.
 
-use super::kernel_costs::{KernelSet, KernelTable, node_kernels};
+use super::kernel_costs::{KernelSet, KernelTable};
 use super::widths::Widths;
 use super::word::word;
+use crate::code::{Code, Implementation};
 use crate::grid::BitWidth;
 use crate::network::{Network, Node, NodeId};
 use crate::op::{Conv2d, DepthwiseConv2d, Op};
@@ -46,9 +47,15 @@ impl FlashLayer {
 /// Bytes of the packed weights of `op` at `bits`, padded to a word; 0 where it has none.
 ///
 /// A row is one output channel's kernel (convolution), one input vector (fully connected) or one tap's channels
-/// (depthwise); rows start on a byte.
-pub fn packed_weight_bytes(op: &Op, bits: BitWidth) -> usize {
+/// (depthwise); rows start on a byte. Where a convolution or a fully connected layer is computed row by row, its rows are
+/// whole words, and an even number of them in each group.
+pub fn packed_weight_bytes(op: &Op, bits: BitWidth, implementation: Implementation) -> usize {
     let Some(layout) = WeightLayout::of(op) else { return 0 };
+    if let (Implementation::Rows, WeightLayout::ChannelMajor { out_c, per_channel, out_per_group, .. }) =
+        (implementation, &layout)
+    {
+        return out_c / out_per_group * out_per_group.next_multiple_of(2) * word(bits.row_bytes(*per_channel));
+    }
     let total = op.parameters().map_or(0, |p| p.weights.len());
     let row = match layout {
         WeightLayout::ChannelMajor { per_channel, .. } => per_channel,
@@ -95,10 +102,13 @@ pub(super) struct FlashModel {
 }
 
 impl FlashModel {
-    pub(super) fn of(network: &Network, core: &CoreCosts) -> Self {
-        let packed = |node: &Node| BitWidth::ALL.map(|bits| packed_weight_bytes(&node.op, bits) as u64);
-        let fixed = |node: &Node| {
-            let layer = node.op.kernel_kind().map(|kind| core.layer(kind));
+    pub(super) fn of(network: &Network, core: &CoreCosts, implementations: &[Implementation]) -> Self {
+        let nodes = || network.nodes.iter().zip(implementations.iter().copied());
+        let packed = |(node, implementation): (&Node, Implementation)| {
+            BitWidth::ALL.map(|bits| packed_weight_bytes(&node.op, bits, implementation) as u64)
+        };
+        let fixed = |(node, implementation): (&Node, Implementation)| {
+            let layer = node.op.kernel_kind().map(|kind| core.layer(kind, implementation));
             let calls = if matches!(node.op, Op::Concat) { node.inputs.len() as u64 } else { 1 };
             FlashLayer {
                 weights: 0,
@@ -107,8 +117,8 @@ impl FlashModel {
             }
         };
         Self {
-            weights: network.nodes.iter().map(packed).collect(),
-            fixed: network.nodes.iter().map(fixed).collect(),
+            weights: nodes().map(packed).collect(),
+            fixed: nodes().map(fixed).collect(),
             base_code: core.base_code_bytes,
         }
     }
@@ -118,29 +128,33 @@ impl FlashModel {
         FlashLayer { weights, ..self.fixed[index] }
     }
 
-    fn kernel_bytes(network: &Network, widths: &Widths, kernels: &KernelTable) -> u64 {
+    fn kernel_bytes(called: impl Iterator<Item = Code>, kernels: &KernelTable) -> u64 {
         let mut seen = KernelSet::default();
-        let called = network.iter().flat_map(|(id, node)| node_kernels(node, id.0, widths));
-        called.filter(|key| seen.insert(*key)).map(|key| kernels.cost(key).code_bytes).sum()
+        called.filter(|code| seen.insert(*code)).map(|code| kernels.cost(code).code_bytes).sum()
     }
 
-    pub(super) fn count(&self, network: &Network, widths: &Widths, kernels: &KernelTable) -> FlashUse {
+    pub(super) fn count(&self, widths: &Widths, called: impl Iterator<Item = Code>, kernels: &KernelTable) -> FlashUse {
         let layers: Vec<FlashLayer> = (0..self.fixed.len()).map(|i| self.layer(i, widths)).collect();
         let weights = layers.iter().map(|l| l.weights).sum();
         let quantization = layers.iter().map(|l| l.quantization).sum();
         let code =
-            self.base_code + layers.iter().map(|l| l.code).sum::<u64>() + Self::kernel_bytes(network, widths, kernels);
+            self.base_code + layers.iter().map(|l| l.code).sum::<u64>() + Self::kernel_bytes(called, kernels);
         FlashUse { total: weights + quantization + code, weights, quantization, code, layers }
     }
 
     /// The total of [`Self::count`] without the list of layers.
-    pub(super) fn total(&self, network: &Network, widths: &Widths, kernels: &KernelTable) -> u64 {
-        self.base_code + self.layers_bytes(widths) + Self::kernel_bytes(network, widths, kernels)
+    pub(super) fn total(&self, widths: &Widths, called: impl Iterator<Item = Code>, kernels: &KernelTable) -> u64 {
+        self.base_code + self.layers_bytes(widths) + Self::kernel_bytes(called, kernels)
     }
 
     /// Everything that belongs to one layer each, over all layers.
     pub(super) fn layers_bytes(&self, widths: &Widths) -> u64 {
         (0..self.fixed.len()).map(|i| self.layer(i, widths).total()).sum()
+    }
+
+    /// Packed weights of node `index` at `bits`; 0 where it has none.
+    pub(super) fn packed_bytes_at(&self, index: usize, bits: BitWidth) -> u64 {
+        self.weights[index][bits.index()]
     }
 
     /// Packed weights of `node`; 0 where it has none.

@@ -1,33 +1,47 @@
-//! Which kernels a network calls at given widths, and what they cost on a core.
+//! Which code a network calls at given widths, and what it costs on a core.
 
 use super::widths::Widths;
+use crate::code::{Code, Implementation, KernelKey, Stage, StageKind};
 use crate::network::Node;
 use crate::op::KernelKind;
-use crate::target::{CoreCosts, KernelCost, KernelKey};
+use crate::target::{CoreCosts, KernelCost};
 
-/// The kernels that `node` calls, as [`KernelKey::of_calls`] says.
-pub fn kernel_keys(node: &Node, index: usize, widths: &Widths) -> Vec<KernelKey> {
-    node_kernels(node, index, widths).collect()
-}
-
-/// [`kernel_keys`] without a list: the search counts kernels for thousands of policies.
-pub(super) fn node_kernels(node: &Node, index: usize, widths: &Widths) -> impl Iterator<Item = KernelKey> {
-    let calls = |kind| {
+/// The code that `node`, computed as `implementation` says, calls, as [`Code::of_calls`] says.
+pub(super) fn node_code(
+    node: &Node,
+    index: usize,
+    widths: &Widths,
+    implementation: Implementation,
+) -> impl Iterator<Item = Code> {
+    let calls = move |kind| {
         let inputs = node.inputs.iter().map(|input| widths.tensors[input.0]);
-        KernelKey::of_calls(kind, inputs, widths.weights[index], widths.tensors[node.output.0])
+        Code::of_calls(implementation, kind, inputs, widths.weights[index], widths.tensors[node.output.0])
     };
     node.op.kernel_kind().map(calls).into_iter().flatten()
 }
 
-/// Number of values that [`dense_index`] can take: kinds x input x (none or second) x output.
-const DENSE: usize = KernelKind::ALL.len() * 3 * 4 * 3;
+/// Kernels: kinds x input x (none or second) x output.
+const KERNELS: usize = KernelKind::ALL.len() * 3 * 4 * 3;
 
-fn dense_index(key: KernelKey) -> usize {
-    let second = key.second.map_or(0, |bits| bits.index() + 1);
-    ((key.kind as usize * 3 + key.input.index()) * 4 + second) * 3 + key.output.index()
+/// Number of values that [`dense_index`] can take: kernels, then stage kinds x (none or a width).
+const DENSE: usize = KERNELS + StageKind::ALL.len() * 4;
+
+fn dense_index(code: Code) -> usize {
+    let or_none = |bits: Option<crate::BitWidth>| bits.map_or(0, |bits| bits.index() + 1);
+    match code {
+        Code::Kernel(KernelKey { kind, input, second, output }) => {
+            ((kind as usize * 3 + input.index()) * 4 + or_none(second)) * 3 + output.index()
+        }
+        Code::Stage(Stage { kind, bits }) => KERNELS + kind as usize * 4 + or_none(bits),
+    }
 }
 
-/// A core's kernel costs by number instead of by name.
+/// Every piece of code that a network can ask for.
+fn all() -> impl Iterator<Item = Code> {
+    KernelKey::all().into_iter().map(Code::Kernel).chain(Stage::all().into_iter().map(Code::Stage))
+}
+
+/// A core's costs of code by number instead of by name.
 #[derive(Clone, Debug)]
 pub(super) struct KernelTable {
     costs: Vec<Option<KernelCost>>,
@@ -36,19 +50,19 @@ pub(super) struct KernelTable {
 impl KernelTable {
     pub(super) fn of(core: &CoreCosts) -> Self {
         let mut costs = vec![None; DENSE];
-        for key in KernelKey::all() {
-            costs[dense_index(key)] = core.kernels.get(&key.name()).copied();
+        for code in all() {
+            costs[dense_index(code)] = core.code(code);
         }
         Self { costs }
     }
 
-    /// The cost of a kernel. [`CoreCosts::from_toml`] has checked that all are there.
-    pub(super) fn cost(&self, key: KernelKey) -> KernelCost {
-        self.costs[dense_index(key)].unwrap_or_else(|| panic!("the core file has no kernel `{}`", key.name()))
+    /// What `code` costs. [`CoreCosts::from_toml`] has checked that all is there which layers of the core call.
+    pub(super) fn cost(&self, code: Code) -> KernelCost {
+        self.costs[dense_index(code)].unwrap_or_else(|| panic!("the core file has no `{}`", code.name()))
     }
 }
 
-/// How often each kernel is called.
+/// How often each piece of code is called.
 #[derive(Clone, Debug)]
 pub(super) struct KernelTally {
     calls: Vec<u32>,
@@ -61,18 +75,18 @@ impl Default for KernelTally {
 }
 
 impl KernelTally {
-    /// One call of `key` more or, where `counted` is false, one less.
-    pub(super) fn call(&mut self, key: KernelKey, counted: bool) {
-        let calls = &mut self.calls[dense_index(key)];
+    /// One call of `code` more or, where `counted` is false, one less.
+    pub(super) fn call(&mut self, code: Code, counted: bool) {
+        let calls = &mut self.calls[dense_index(code)];
         *calls = if counted { *calls + 1 } else { *calls - 1 };
     }
 
-    /// Code of the kernels that are called.
+    /// Bytes of all that is called.
     pub(super) fn code_bytes(&self, table: &KernelTable) -> u64 {
         self.called(table).map(|cost| cost.code_bytes).sum()
     }
 
-    /// Stack of the one that needs the most; 0 where none is called.
+    /// Stack of what needs the most; 0 where nothing is called.
     pub(super) fn deepest_stack(&self, table: &KernelTable) -> u64 {
         self.called(table).map(|cost| cost.stack_bytes).max().unwrap_or(0)
     }
@@ -83,16 +97,16 @@ impl KernelTally {
     }
 }
 
-/// A set of kernels.
+/// A set of pieces of code.
 #[derive(Clone, Debug, Default)]
 pub(super) struct KernelSet {
     seen: [u64; DENSE.div_ceil(64)],
 }
 
 impl KernelSet {
-    /// Adds `key`; whether it was not there before.
-    pub(super) fn insert(&mut self, key: KernelKey) -> bool {
-        let index = dense_index(key);
+    /// Adds `code`; whether it was not there before.
+    pub(super) fn insert(&mut self, code: Code) -> bool {
+        let index = dense_index(code);
         let bit = 1 << (index % 64);
         let new = self.seen[index / 64] & bit == 0;
         self.seen[index / 64] |= bit;
@@ -106,13 +120,13 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn every_kernel_has_a_number_of_its_own() {
-        let keys = KernelKey::all();
-        let numbers: BTreeSet<usize> = keys.iter().map(|key| dense_index(*key)).collect();
-        assert_eq!(numbers.len(), keys.len());
+    fn every_piece_of_code_has_a_number_of_its_own() {
+        let codes: Vec<Code> = all().collect();
+        let numbers: BTreeSet<usize> = codes.iter().map(|code| dense_index(*code)).collect();
+        assert_eq!(numbers.len(), codes.len());
         assert!(numbers.last().is_some_and(|last| *last < DENSE));
         let mut set = KernelSet::default();
-        assert!(keys.iter().all(|key| set.insert(*key)));
-        assert!(!keys.iter().any(|key| set.insert(*key)));
+        assert!(codes.iter().all(|code| set.insert(*code)));
+        assert!(!codes.iter().any(|code| set.insert(*code)));
     }
 }

@@ -18,10 +18,9 @@ mod word;
 
 pub use account::Account;
 pub use flash::{FlashLayer, FlashUse, packed_weight_bytes, padding_array_bytes, quantization_bytes};
-pub use kernel_costs::kernel_keys;
 pub use lifetimes::{last_uses, lifetimes};
 pub use model::{MemoryModel, flash, ram};
 pub use planner::{Buffer, Placement, Plan, plan};
-pub use ram::{MemoryPlan, RamUse, scratch_bytes, tensor_bytes};
+pub use ram::{MemoryPlan, RamUse, tensor_bytes};
 pub use widths::Widths;
 pub use word::word;

@@ -1,12 +1,13 @@
 //! Everything that is counted, in one place to ask.
 
 use super::flash::{FlashModel, FlashUse};
-use super::kernel_costs::KernelTable;
-use super::ram::{RamModel, RamUse, peak, scratch_of_input};
+use super::kernel_costs::{KernelTable, node_code};
+use super::ram::{RamModel, RamUse, peak};
 use super::widths::Widths;
+use crate::code::{Code, Implementation};
 use crate::grid::BitWidth;
 use crate::network::{Network, NodeId, TensorId};
-use crate::target::{CoreCosts, KernelCost, KernelKey};
+use crate::target::{CoreCosts, KernelCost};
 
 /// The memory model of one network on one core: what does not depend on the widths is worked out once, so that a
 /// policy is counted in microseconds.
@@ -16,37 +17,71 @@ pub struct MemoryModel<'a> {
     pub(super) flash: FlashModel,
     pub(super) ram: RamModel,
     pub(super) kernels: KernelTable,
+    /// How each node is computed.
+    pub(super) implementations: Vec<Implementation>,
 }
 
 impl<'a> MemoryModel<'a> {
     /// The model of `network` (rewritten) on `core`.
     pub fn of(network: &'a Network, core: &CoreCosts) -> Self {
+        let of_node = |node| Implementation::of(network, node, core.rows.is_some());
+        let implementations: Vec<Implementation> = network.nodes.iter().map(of_node).collect();
         Self {
             network,
-            flash: FlashModel::of(network, core),
-            ram: RamModel::of(network, core),
+            flash: FlashModel::of(network, core, &implementations),
+            ram: RamModel::of(network, core, &implementations),
             kernels: KernelTable::of(core),
+            implementations,
         }
+    }
+
+    /// The code that node `id` calls at `widths`. Where the width of its weights is left open (`None`), what depends on it is
+    /// left out.
+    pub fn code_of<'w>(&'w self, id: NodeId, widths: &'w Widths) -> impl Iterator<Item = Code> + 'w {
+        node_code(self.network.node(id), id.0, widths, self.implementations[id.0])
+    }
+
+    /// What is called at `widths`, as often as it is.
+    fn called<'w>(&'w self, widths: &'w Widths) -> impl Iterator<Item = Code> + 'w {
+        (0..self.implementations.len()).flat_map(|index| self.code_of(NodeId(index), widths))
+    }
+
+    /// The code of node `id` that depends on the width of its weights, this left open ([`Code::of_weights`]); `None` where it
+    /// has none.
+    pub fn code_of_weights(&self, id: NodeId, widths: &Widths) -> Option<Code> {
+        let node = self.network.node(id);
+        let (input, output) = (widths.tensors[node.inputs[0].0], widths.tensors[node.output.0]);
+        Code::of_weights(self.implementations[id.0], node.op.kernel_kind()?, input, output)
+    }
+
+    /// Bytes of the packed weights of node `id` at `bits`; 0 where it has none.
+    pub fn packed_weight_bytes(&self, id: NodeId, bits: BitWidth) -> u64 {
+        self.flash.packed_bytes_at(id.0, bits)
+    }
+
+    /// Bytes of scratch that node `id` needs where its first input has `bits`.
+    pub fn scratch_bytes(&self, id: NodeId, bits: BitWidth) -> usize {
+        self.ram.scratch_bytes(id.0, bits)
     }
 
     /// FLASH at `widths`, and how it splits.
     pub fn flash(&self, widths: &Widths) -> FlashUse {
-        self.flash.count(self.network, widths, &self.kernels)
+        self.flash.count(widths, self.called(widths), &self.kernels)
     }
 
     /// RAM at `widths`, how it splits, and where everything lies.
     pub fn ram(&self, widths: &Widths) -> RamUse {
-        self.ram.count(self.network, widths, &self.kernels)
+        self.ram.count(self.network, widths, &self.implementations, self.stack_bytes(widths))
     }
 
     /// `flash(widths).total`, faster.
     pub fn flash_bytes(&self, widths: &Widths) -> u64 {
-        self.flash.total(self.network, widths, &self.kernels)
+        self.flash.total(widths, self.called(widths), &self.kernels)
     }
 
     /// `ram(widths).total`, faster.
     pub fn ram_bytes(&self, widths: &Widths) -> u64 {
-        self.ram.total(self.network, widths, &self.kernels)
+        self.ram.plan(self.network, widths).arena_bytes as u64 + self.stack_bytes(widths)
     }
 
     /// Bytes that have to lie in the arena during each node: its inputs, output, scratch, and what waits for later
@@ -87,13 +122,13 @@ impl<'a> MemoryModel<'a> {
     /// node reads it first, the scratch that this width asks for.
     pub fn bytes_at(&self, step: NodeId, tensor: TensorId, bits: BitWidth) -> usize {
         let node = self.network.node(step);
-        let scratch = if node.inputs[0] == tensor { scratch_of_input(self.network, node, bits) } else { 0 };
+        let scratch = if node.inputs[0] == tensor { self.scratch_bytes(step, bits) } else { 0 };
         self.ram.tensor_bytes(tensor, bits) + scratch
     }
 
     /// Bytes of stack at `widths`.
     pub fn stack_bytes(&self, widths: &Widths) -> u64 {
-        self.ram.stack(self.network, widths, &self.kernels)
+        self.ram.stack(self.called(widths), &self.kernels)
     }
 
     /// First and last node during which `tensor` is alive, inclusive: from the node that writes it to the last that
@@ -117,9 +152,9 @@ impl<'a> MemoryModel<'a> {
         self.ram.base_stack
     }
 
-    /// What the kernel costs on the core.
-    pub fn kernel(&self, key: KernelKey) -> KernelCost {
-        self.kernels.cost(key)
+    /// What a piece of code that the network may call costs on the core.
+    pub fn code(&self, code: Code) -> KernelCost {
+        self.kernels.cost(code)
     }
 }
 

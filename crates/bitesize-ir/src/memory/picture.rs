@@ -1,7 +1,7 @@
 //! A memory plan as text.
 
 use super::model::MemoryModel;
-use super::ram::{MemoryPlan, scratch_bytes, tensor_bytes};
+use super::ram::{MemoryPlan, tensor_bytes};
 use super::widths::Widths;
 use crate::network::{Network, NodeId};
 use std::fmt::Write as _;
@@ -44,7 +44,8 @@ impl MemoryModel<'_> {
             (letter(id.0), plan.tensors[id.0], bytes)
         });
         let scratch = plan.scratch[step];
-        let scratch = scratch.map(|offset| ('#', offset, scratch_bytes(network, &network.nodes[step], widths)));
+        let first = widths.tensors[network.nodes[step].inputs[0].0];
+        let scratch = scratch.map(|offset| ('#', offset, self.scratch_bytes(NodeId(step), first)));
         tensors.chain(scratch).collect()
     }
 }
@@ -73,7 +74,8 @@ mod tests {
     use crate::op::{Clamp, Conv2d, KernelKind, Op};
     use crate::policy::{Policy, PolicySpace};
     use crate::shape::{Pads, Shape, Window};
-    use crate::target::{CoreCosts, KernelCost, KernelKey, LayerCost};
+    use crate::code::KernelKey;
+    use crate::target::{CoreCosts, KernelCost, LayerCost};
     use crate::{InputEncoding, Node, Tensor, TensorId};
 
     fn convolution(channels: [usize; 2]) -> Op {
@@ -120,6 +122,7 @@ mod tests {
             kernels: (KernelKey::all().iter())
                 .map(|key| (key.name(), KernelCost { code_bytes: 0, stack_bytes: 0 }))
                 .collect(),
+            rows: None,
         };
         let space = PolicySpace::of(&network);
         let widths = Widths::of(&network, &space, &Policy::uniform(&space, BitWidth::B4, BitWidth::B4));

@@ -1,12 +1,13 @@
 //! RAM: the arena with every packed tensor and scratch, and the stack.
 
 use super::intervals::Intervals;
-use super::kernel_costs::{KernelTable, node_kernels};
+use super::kernel_costs::KernelTable;
 use super::lifetimes::of_network;
 use super::load::Load;
 use super::planner::{Buffer, Plan, alive_bytes, fits_within, plan};
 use super::widths::Widths;
 use super::word::word;
+use crate::code::{Code, Implementation};
 use crate::grid::BitWidth;
 use crate::network::{Network, Node, NodeId, TensorId};
 use crate::op::Op;
@@ -43,6 +44,8 @@ pub struct MemoryPlan {
     pub peak: NodeId,
     /// Bytes alive during each node: its inputs, output, scratch, and what waits for later nodes.
     pub alive: Vec<usize>,
+    /// How each node is computed.
+    pub implementations: Vec<Implementation>,
 }
 
 /// Bytes of a packed activation tensor: a row is one pixel's channels; padded to a word.
@@ -50,26 +53,39 @@ pub fn tensor_bytes(shape: Shape, bits: BitWidth) -> usize {
     word(shape.pixels() * bits.row_bytes(shape.c))
 }
 
-/// Bytes of scratch that the kernel of `node` needs, a multiple of 4.
-///
-/// A convolution gathers the input codes of one window and group into bytes before it multiplies, a fully connected
-/// layer its input vector; neither does where the input already is bytes in that order: 8 bits, and a 1x1 window of
-/// one group without padding (convolution). Other kernels read and write in place.
-pub fn scratch_bytes(network: &Network, node: &Node, widths: &Widths) -> usize {
-    scratch_of_input(network, node, widths.tensors[node.inputs[0].0])
-}
+/// Columns of its output that a depthwise convolution computes together, row by row.
+const COLUMNS: usize = 16;
 
-/// [`scratch_bytes`] where the first input has `bits`.
-pub(super) fn scratch_of_input(network: &Network, node: &Node, bits: BitWidth) -> usize {
+/// Bytes of scratch that `node`, computed as `implementation` says, needs where its first input has `bits`; a multiple of 4.
+///
+/// By a kernel of its widths, a convolution gathers the input codes of one window and group into bytes before it multiplies, a
+/// fully connected layer its input vector; neither does where the input already is bytes in that order: 8 bits, and a 1x1
+/// window of one group without padding (convolution). Row by row, a convolution gathers the windows of two pixels, a fully
+/// connected layer its input, into lanes of 16 bits, up to a multiple of 16 of them; a depthwise convolution the columns
+/// under [`COLUMNS`] pixels of four channels, two rows in a word, beside its weights in the same form, and a sum and a word of
+/// codes for each pixel. Other kernels read and write in place.
+pub(super) fn scratch_of_input(network: &Network, node: &Node, implementation: Implementation, bits: BitWidth) -> usize {
     let input = network.shape(node.inputs[0]);
+    let rows = implementation == Implementation::Rows;
     match &node.op {
         Op::Conv2d(op) => {
             let [kh, kw] = op.window.kernel;
+            let length = kh * kw * (input.c / op.groups);
             let direct =
                 bits == BitWidth::B8 && [kh, kw] == [1, 1] && op.groups == 1 && op.window.pads == Pads::default();
-            if direct { 0 } else { word(kh * kw * (input.c / op.groups)) }
+            match (rows, direct) {
+                (true, _) => 2 * lane_bytes(length),
+                (false, true) => 0,
+                (false, false) => word(length),
+            }
         }
+        Op::FullyConnected(_) if rows => lane_bytes(input.c),
         Op::FullyConnected(_) if bits != BitWidth::B8 => word(input.c),
+        Op::DepthwiseConv2d(op) if rows => {
+            let ([kh, kw], pixels) = (op.window.kernel, COLUMNS.min(network.shape(node.output).w));
+            let columns = (pixels - 1) * op.window.stride[1] + (kw - 1) * op.window.dilation[1] + 1;
+            4 * (2 * COLUMNS + 4 * kh.div_ceil(2) * (kw + columns))
+        }
         Op::FullyConnected(_)
         | Op::DepthwiseConv2d(_)
         | Op::Add(_)
@@ -81,6 +97,11 @@ pub(super) fn scratch_of_input(network: &Network, node: &Node, bits: BitWidth) -
         | Op::Flatten(_)
         | Op::ChannelAffine(_) => 0,
     }
+}
+
+/// Bytes of `length` codes as lanes, up to a multiple of 16 of them, as the weights of all widths take them.
+fn lane_bytes(length: usize) -> usize {
+    2 * length.next_multiple_of(16)
 }
 
 /// A node that writes a tensor or reads it.
@@ -102,11 +123,16 @@ pub(super) struct RamModel {
     touching: Vec<Vec<Touch>>,
     /// Packed bytes of each tensor by [`BitWidth`].
     bytes: Vec<[usize; 3]>,
+    /// Scratch of each node by the width of its first input.
+    scratch: Vec<[usize; 3]>,
     pub(super) base_stack: u64,
 }
 
 impl RamModel {
-    pub(super) fn of(network: &Network, core: &CoreCosts) -> Self {
+    pub(super) fn of(network: &Network, core: &CoreCosts, implementations: &[Implementation]) -> Self {
+        let scratch = |(node, implementation): (&Node, &Implementation)| {
+            BitWidth::ALL.map(|bits| scratch_of_input(network, node, *implementation, bits))
+        };
         let sizes = |shape: Shape| BitWidth::ALL.map(|bits| tensor_bytes(shape, bits));
         let lifetimes = of_network(network);
         let mut touching = vec![Vec::new(); network.tensors.len()];
@@ -125,6 +151,7 @@ impl RamModel {
             lifetimes,
             touching,
             bytes: network.tensors.iter().map(|tensor| sizes(tensor.shape)).collect(),
+            scratch: network.nodes.iter().zip(implementations).map(scratch).collect(),
             base_stack: core.base_stack_bytes,
         }
     }
@@ -137,7 +164,7 @@ impl RamModel {
         }
         let mut scratch_nodes = Vec::new();
         for (i, node) in network.nodes.iter().enumerate() {
-            let bytes = scratch_bytes(network, node, widths);
+            let bytes = self.scratch_bytes(i, widths.tensors[node.inputs[0].0]);
             if bytes > 0 {
                 scratch_nodes.push(i);
                 buffers.push(Buffer { bytes, first: i, last: i });
@@ -150,12 +177,23 @@ impl RamModel {
         alive_bytes(&self.buffers(network, widths).0, network.nodes.len())
     }
 
-    pub(super) fn stack(&self, network: &Network, widths: &Widths, kernels: &KernelTable) -> u64 {
-        let called = network.iter().flat_map(|(id, node)| node_kernels(node, id.0, widths));
-        self.base_stack + called.map(|key| kernels.cost(key).stack_bytes).max().unwrap_or(0)
+    /// Bytes of scratch of node `index` where its first input has `bits`.
+    pub(super) fn scratch_bytes(&self, index: usize, bits: BitWidth) -> usize {
+        self.scratch[index][bits.index()]
     }
 
-    pub(super) fn count(&self, network: &Network, widths: &Widths, kernels: &KernelTable) -> RamUse {
+    /// Bytes of stack where `called` is called.
+    pub(super) fn stack(&self, called: impl Iterator<Item = Code>, kernels: &KernelTable) -> u64 {
+        self.base_stack + called.map(|code| kernels.cost(code).stack_bytes).max().unwrap_or(0)
+    }
+
+    pub(super) fn count(
+        &self,
+        network: &Network,
+        widths: &Widths,
+        implementations: &[Implementation],
+        stack: u64,
+    ) -> RamUse {
         let (buffers, scratch_nodes) = self.buffers(network, widths);
         let Plan { arena_bytes, lower_bound, placements, .. } = plan(&buffers);
         let offsets: Vec<usize> = placements.iter().map(|p| p.offset).collect();
@@ -166,19 +204,21 @@ impl RamModel {
         }
         let alive = alive_bytes(&buffers, network.nodes.len());
         let peak = peak(&alive).map_or(NodeId(0), |(step, _)| step);
-        let stack = self.stack(network, widths, kernels);
         RamUse {
             total: arena_bytes as u64 + stack,
             arena: arena_bytes as u64,
             scratch: buffers[tensors..].iter().map(|b| b.bytes).max().unwrap_or(0) as u64,
             stack,
-            plan: MemoryPlan { arena_bytes, lower_bound, tensors: offsets[..tensors].to_vec(), scratch, peak, alive },
+            plan: MemoryPlan {
+                arena_bytes,
+                lower_bound,
+                tensors: offsets[..tensors].to_vec(),
+                scratch,
+                peak,
+                alive,
+                implementations: implementations.to_vec(),
+            },
         }
-    }
-
-    /// The total of [`Self::count`].
-    pub(super) fn total(&self, network: &Network, widths: &Widths, kernels: &KernelTable) -> u64 {
-        self.plan(network, widths).arena_bytes as u64 + self.stack(network, widths, kernels)
     }
 
     /// The arena at `widths`.
@@ -210,7 +250,7 @@ impl RamModel {
         for (id, node) in network.iter() {
             // A wider first input may save more scratch than it costs.
             let first = node.inputs[0];
-            let with_scratch = |bits| self.tensor_bytes(first, bits) + scratch_of_input(network, node, bits);
+            let with_scratch = |bits| self.tensor_bytes(first, bits) + self.scratch_bytes(id.0, bits);
             let least_with_scratch = allowed(first).map(with_scratch).min().unwrap_or(0);
             alive.push(load.at(id.0) - least(first) + least_with_scratch);
         }

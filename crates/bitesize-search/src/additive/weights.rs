@@ -1,17 +1,18 @@
-//! The best weight widths for given activations: a knapsack whose items share the kernels that they call.
+//! The best weight widths for given activations: a knapsack whose items share the code that they call.
 //!
-//! Layers with the same kind, input and output width are a group: each width used in a group costs the code of one
-//! kernel. KernelGroup by group, and for each set of widths that a group might use, partial choices are extended layer by
+//! Layers whose code by weight width is the same are a group (those of one kind and, where each combination of widths has a
+//! kernel of its own, with the same input and output width): each width used in a group costs one piece of code. Group by group, and for each set of widths that a group might use, partial choices are extended layer by
 //! layer; those that another beats in bytes and loss are dropped, and so are those that cannot become better than a
 //! known solution by the bound that a price per byte gives.
 
 use crate::costs::Costs;
 use crate::problem::Problem;
 use crate::widths::{Side, WidthSet, set_width};
-use bitesize_ir::memory::{Widths, kernel_keys};
-use bitesize_ir::target::{KernelKey, holds};
-use bitesize_ir::{BitWidth, Policy};
-use std::collections::BTreeMap;
+use bitesize_ir::code::Code;
+use bitesize_ir::memory::Widths;
+use bitesize_ir::target::holds;
+use bitesize_ir::{BitWidth, NodeId, Policy};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Partial choices kept at most; beyond it those of the highest cost are dropped, and nothing is proved.
 const LABELS: usize = 40_000;
@@ -75,7 +76,8 @@ pub(super) fn best(problem: &Problem, costs: &Costs, policy: &Policy, enough: f6
     for row in problem.space().rows.iter().filter(|row| row.weights) {
         widths.weights[row.node.0] = Some(BitWidth::B2);
     }
-    let kernels: u64 = weight_kernels(problem, &widths).map(|key| problem.model().kernel(key).code_bytes).sum();
+    let codes: BTreeSet<Code> = rows(problem).filter_map(|row| code_of(problem, row, &widths)).collect();
+    let kernels: u64 = codes.iter().map(|code| problem.model().code(code.with_weights(BitWidth::B2)).code_bytes).sum();
     let packed: u64 =
         problem.space().rows.iter().enumerate().map(|(row, _)| problem.packed_bytes(row, BitWidth::B2)).sum();
     let fixed = problem.model().flash_bytes(&widths) - kernels - packed;
@@ -114,37 +116,29 @@ fn item(problem: &Problem, costs: &Costs, row: usize, keeps: impl Fn(BitWidth) -
     Item { row, options: options.map(|(bits, cost)| (bits, problem.packed_bytes(row, bits), cost)).collect() }
 }
 
-/// The different kernels of layers with weights.
-fn weight_kernels<'p>(problem: &'p Problem, widths: &'p Widths) -> impl Iterator<Item = KernelKey> + 'p {
-    let keys: std::collections::BTreeSet<KernelKey> = rows(problem)
-        .flat_map(|row| {
-            let id = problem.space().rows[row].node;
-            kernel_keys(problem.network().node(id), id.0, widths)
-        })
-        .collect();
-    keys.into_iter()
+/// The code of `row` that depends on the width of its weights, this left open.
+fn code_of(problem: &Problem, row: usize, widths: &Widths) -> Option<Code> {
+    problem.model().code_of_weights(problem.space().rows[row].node, widths)
 }
 
 /// `None` where the arena at these widths leaves too little for the stack of a layer's every kernel.
 fn groups(problem: &Problem, costs: &Costs, widths: &Widths) -> Option<Vec<KernelGroup>> {
     let beside_kernels = problem.model().ram(widths).arena + problem.model().base_stack_bytes();
-    let stack_fits = |key| problem.budget().holds_ram(beside_kernels + problem.model().kernel(key).stack_bytes);
-    let nodes = problem.network().nodes.iter().enumerate().filter(|(i, _)| widths.weights[*i].is_none());
-    if !nodes.flat_map(|(i, node)| kernel_keys(node, i, widths)).all(stack_fits) {
+    let stack_fits = |code| problem.budget().holds_ram(beside_kernels + problem.model().code(code).stack_bytes);
+    let weights_left_open = Widths { tensors: widths.tensors.clone(), weights: vec![None; widths.weights.len()] };
+    let nodes = (0..widths.weights.len()).map(NodeId);
+    if !nodes.flat_map(|id| problem.model().code_of(id, &weights_left_open)).all(stack_fits) {
         return None;
     }
-    let mut groups: BTreeMap<KernelKey, KernelGroup> = BTreeMap::new();
+    let mut groups: BTreeMap<Code, KernelGroup> = BTreeMap::new();
     for row in rows(problem) {
-        let id = problem.space().rows[row].node;
-        let key = kernel_keys(problem.network().node(id), id.0, widths).into_iter().next()?;
-        let kernel = |bits| problem.model().kernel(KernelKey { second: Some(bits), ..key });
-        let item = item(problem, costs, row, |bits| stack_fits(KernelKey { second: Some(bits), ..key }));
+        let key = code_of(problem, row, widths)?;
+        let item = item(problem, costs, row, |bits| stack_fits(key.with_weights(bits)));
         if item.options.is_empty() {
             return None;
         }
-        let code = BitWidth::ALL.map(|bits| kernel(bits).code_bytes);
-        let group = groups.entry(KernelKey { second: None, ..key });
-        group.or_insert(KernelGroup { items: Vec::new(), code }).items.push(item);
+        let code = BitWidth::ALL.map(|bits| problem.model().code(key.with_weights(bits)).code_bytes);
+        groups.entry(key).or_insert(KernelGroup { items: Vec::new(), code }).items.push(item);
     }
     Some(groups.into_values().collect())
 }

@@ -1,0 +1,143 @@
+//! The descriptors of layers that are computed row by row.
+
+use crate::error::EmitError;
+use crate::lane_order::words_of;
+use crate::layers::{Context, Fields};
+use crate::writer::Value;
+use bitesize_integer::{IntOp, IntWeights, Rescale};
+use bitesize_ir::Shape;
+use bitesize_ir::code::Code;
+use bitesize_ir::grid::BitWidth;
+use bitesize_ir::shape::Window;
+
+/// Codes of the lanes that are gathered: a multiple of as many.
+const LANES: usize = 16;
+
+impl Context<'_> {
+    /// The descriptor of a node that calls `codes`: its loop, then the stages by input, weight and output width.
+    pub(crate) fn rows_fields(&self, codes: &[Code]) -> Result<Fields, EmitError> {
+        let stage = |i: usize| Value::name(self.names.kernels().code(codes[i]));
+        match &self.node.op {
+            IntOp::Conv2d { window, groups, weights, rescale, padding } => {
+                let (input, output) = (self.input(0), self.output());
+                let (in_per_group, out_per_group) = (input.c / groups, output.c / groups);
+                let length = window.kernel[0] * window.kernel[1] * in_per_group;
+                // Codes of all bytes are written at once.
+                let whole = self.out_bits() == BitWidth::B8 && (rescale.lo, rescale.hi) == (0, 255);
+                let (window, [input, output]) = one_row(window, [input, output]);
+                Ok(vec![
+                    ("weights", self.lane_weights(rescale, words_of(length, weights.bits))?),
+                    ("window", self.window_over(&window, input, output)?),
+                    ("gather", stage(1)),
+                    ("multiply", stage(2)),
+                    ("pack", if whole { Value::name("0") } else { stage(3) }),
+                    ("padding", self.padding()),
+                    ("input", self.offset(self.node.inputs[0])?),
+                    ("output", self.offset(self.node.output)?),
+                    ("scratch", self.scratch()?),
+                    ("lane_words", self.long("its window's codes", length.next_multiple_of(LANES))?),
+                    ("pixel_bytes", self.long("its input's channels", self.in_bits().row_bytes(input.c))?),
+                    ("out_pixel_bytes", self.long("its output's channels", self.out_bits().row_bytes(output.c))?),
+                    ("groups", self.number("its groups", *groups)?),
+                    ("in_per_group", self.number("its input channels", in_per_group)?),
+                    ("out_per_group", self.number("its output channels", out_per_group)?),
+                    ("padding_code", Value::number(padding[0])),
+                    ("joined", Value::number(u8::from(self.is_joined(&window, *groups)))),
+                    ("out_bits", self.out_bits_field()),
+                ])
+            }
+            IntOp::FullyConnected { weights, rescale } => {
+                let length = self.input(0).c;
+                Ok(vec![
+                    ("weights", self.lane_weights(rescale, words_of(length, weights.bits))?),
+                    ("gather", stage(1)),
+                    ("multiply", stage(2)),
+                    ("pack", stage(3)),
+                    ("input", self.offset(self.node.inputs[0])?),
+                    ("output", self.offset(self.node.output)?),
+                    ("scratch", self.scratch()?),
+                    ("lane_words", self.long("its inputs", length.next_multiple_of(LANES) / 2)?),
+                    ("in_channels", self.long("its inputs", length)?),
+                    ("out_channels", self.long("its outputs", self.output().c)?),
+                    ("out_bits", self.out_bits_field()),
+                ])
+            }
+            IntOp::DepthwiseConv2d { window, weights: IntWeights { bits, .. }, rescale, padding } => {
+                let channels = self.output().c;
+                // The same code at every position of a byte.
+                let fill = padding[0] * (255 / self.in_bits().max_code());
+                Ok(vec![
+                    ("weights", self.lane_weights(rescale, 0)?),
+                    ("window", self.window_over(window, self.input(0), self.output())?),
+                    ("spread", stage(1)),
+                    ("levels", stage(2)),
+                    ("pack", stage(3)),
+                    ("padding", self.padding()),
+                    ("input", self.offset(self.node.inputs[0])?),
+                    ("output", self.offset(self.node.output)?),
+                    ("scratch", self.scratch()?),
+                    ("pixel_bytes", self.long("its input's channels", self.in_bits().row_bytes(channels))?),
+                    ("out_pixel_bytes", self.long("its output's channels", self.out_bits().row_bytes(channels))?),
+                    ("tap_bytes", self.long("its channels", bits.row_bytes(channels))?),
+                    ("channels", self.number("its channels", channels)?),
+                    ("fill", Value::name(format!("{{{fill}, {fill}, {fill}, {fill}}}"))),
+                    ("in_bits", Value::number(self.in_bits().bits())),
+                    ("weight_bits", Value::number(bits.bits())),
+                    ("out_bits", self.out_bits_field()),
+                ])
+            }
+            IntOp::Add { .. }
+            | IntOp::Concat { .. }
+            | IntOp::MaxPool { .. }
+            | IntOp::AveragePool { .. }
+            | IntOp::Clamp { .. }
+            | IntOp::Pad { .. }
+            | IntOp::Flatten { .. } => {
+                let (name, kind) = (&self.node.name, self.node.op.kernel_kind().name());
+                Err(EmitError::Plan(format!("it computes `{name}`, of kind {kind}, row by row")))
+            }
+        }
+    }
+
+    fn in_bits(&self) -> BitWidth {
+        self.network.tensor(self.node.inputs[0]).bits
+    }
+
+    fn out_bits(&self) -> BitWidth {
+        self.network.tensor(self.node.output).bits
+    }
+
+    fn out_bits_field(&self) -> Value {
+        Value::number(self.out_bits().bits())
+    }
+
+    fn lane_weights(&self, rescale: &Rescale, words: usize) -> Result<Value, EmitError> {
+        let array = |what| Value::name(self.names.array(what, self.index));
+        let in_each_byte = |code: u8| Value::number(u32::from_ne_bytes([code; 4]));
+        let bounds = vec![("lowest", in_each_byte(rescale.lo)), ("highest", in_each_byte(rescale.hi))];
+        Ok(Value::Struct(vec![
+            ("values", array("weights")),
+            ("channels", array("channels")),
+            ("shifts", array("shifts")),
+            ("bounds", Value::Struct(bounds)),
+            ("words", self.long("its window's codes", words)?),
+            ("acc_shift", Value::number(rescale.acc_shift)),
+            ("zero", self.zero(self.node.output)),
+        ]))
+    }
+
+    /// Whether the codes of neighbouring taps of a row follow one another.
+    fn is_joined(&self, window: &Window, groups: usize) -> bool {
+        let bits = usize::from(self.in_bits().bits());
+        groups == 1 && window.dilation[1] == 1 && (self.input(0).c * bits).is_multiple_of(8)
+    }
+}
+
+/// A pointwise window needs no rows: the image is one, so that pixels find a neighbour at the end of each row, too.
+fn one_row(window: &Window, [input, output]: [Shape; 2]) -> (Window, [Shape; 2]) {
+    let pixels = input.pixels();
+    if window.is_pointwise() && pixels <= usize::from(u16::MAX) {
+        return (Window::of([1, 1]), [Shape::new(1, pixels, input.c), Shape::new(1, pixels, output.c)]);
+    }
+    (*window, [input, output])
+}
