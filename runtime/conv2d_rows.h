@@ -1,5 +1,5 @@
 /* Appends the padding's codes at `taps` taps, for the channels of one group. */
-BITESIZE_OUTLINE void bitesize_append_padding(const bitesize_conv2d_rows_layer *layer, bitesize_run *run, uint32_t taps)
+BITESIZE_OUTLINE void bitesize_append_padding(const bitesize_conv2d_rows_layer *layer, bitesize_code_run *run, uint32_t taps)
 {
     const uint8_t *const padding = layer->padding;
     uint32_t c;
@@ -12,7 +12,7 @@ BITESIZE_OUTLINE void bitesize_append_padding(const bitesize_conv2d_rows_layer *
 
 /* Appends the codes under one window of one group; `run` says where they go and where the group's channels start. */
 BITESIZE_OUTLINE void bitesize_gather_window(const bitesize_conv2d_rows_layer *layer, const uint8_t *input, uint32_t y,
-    uint32_t x, bitesize_run *run)
+    uint32_t x, bitesize_code_run *run)
 {
     const bitesize_window *const window = &layer->window;
     const uint32_t in_w = window->in_w;
@@ -109,7 +109,7 @@ BITESIZE_INLINE void bitesize_conv2d_row(const bitesize_conv2d_rows_layer *layer
         for (group = 0; group < layer->groups; group++) {
             uint32_t p;
             for (p = 0; p < pixels; p++) {
-                bitesize_run run;
+                bitesize_code_run run;
                 run.word = lanes + p;
                 run.step = 2;
                 run.odd = 0;

@@ -32,7 +32,7 @@ BITESIZE_WRAPS BITESIZE_OUTLINE void bitesize_sum_windows(const bitesize_windows
         const uint32_t w5 = weights[5];
         const uint32_t step = 4u * windows->step;
         uint32_t x, y, sum;
-        __asm__("1:\n\t"
+        __asm__ volatile("1:\n\t"
                 "ldrd %[x], %[y], [%[lanes]]\n\tsmuad %[sum], %[x], %[w0]\n\tsmlad %[sum], %[y], %[w1], %[sum]\n\t"
                 "ldrd %[x], %[y], [%[lanes], #8]\n\tsmlad %[sum], %[x], %[w2], %[sum]\n\tsmlad %[sum], %[y], %[w3], %[sum]\n\t"
                 "ldrd %[x], %[y], [%[lanes], #16]\n\tsmlad %[sum], %[x], %[w4], %[sum]\n\tsmlad %[sum], %[y], %[w5], %[sum]\n\t"

@@ -3,7 +3,7 @@ BITESIZE_INLINE void bitesize_fully_connected_by_rows(const bitesize_fully_conne
     uint32_t *const lanes = (uint32_t *)(void *)(arena + layer->scratch);
     uint8_t *output = arena + layer->output;
     uint32_t codes[BITESIZE_TILE / 4u];
-    bitesize_run run;
+    bitesize_code_run run;
     bitesize_block block;
     uint32_t left;
     bitesize_clear(lanes, lanes + layer->lane_words);

@@ -1,7 +1,7 @@
 /* From packed codes to lanes, for convolutions and fully connected layers. */
 
 /* Appends a code. The low lane clears the high one, so that a last odd code has a 0 beside it. */
-BITESIZE_INLINE void bitesize_append(bitesize_run *run, uint32_t code)
+BITESIZE_INLINE void bitesize_append(bitesize_code_run *run, uint32_t code)
 {
     if (run->odd != 0u) {
         *run->word |= code << 16;
@@ -13,10 +13,10 @@ BITESIZE_INLINE void bitesize_append(bitesize_run *run, uint32_t code)
 }
 
 /* Appends the codes of a run: a word of them at a time as long as there are whole ones. */
-BITESIZE_INLINE void bitesize_gather_lanes(bitesize_run *run, uint32_t bits)
+BITESIZE_INLINE void bitesize_gather_lanes(bitesize_code_run *run, uint32_t bits)
 {
     const uint32_t step = run->step;
-    bitesize_run to = *run;
+    bitesize_code_run to = *run;
     for (; to.rows != 0u; to.rows--) {
         bitesize_reader reader = bitesize_reader_at(to.row, to.first, bits);
         uint32_t left = to.count;

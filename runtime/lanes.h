@@ -75,7 +75,7 @@ BITESIZE_INLINE uint32_t bitesize_odd(uint32_t word)
 }
 
 /* The low lanes of two words. */
-BITESIZE_INLINE uint32_t bitesize_lows(uint32_t low, uint32_t high)
+BITESIZE_WRAPS BITESIZE_INLINE uint32_t bitesize_lows(uint32_t low, uint32_t high)
 {
     return (low & 0xFFFFu) | (high << 16);
 }

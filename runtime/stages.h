@@ -25,7 +25,7 @@ typedef struct {
     uint32_t row_bytes;
     uint32_t first;
     uint32_t count;
-} bitesize_run;
+} bitesize_code_run;
 
 /* What a multiplication reads and writes: the codes of `count` output channels of one or two pixels. */
 typedef struct {
@@ -84,7 +84,7 @@ typedef struct {
     bitesize_bounds bounds;
 } bitesize_strip_codes;
 
-typedef void bitesize_gather_stage(bitesize_run *run);
+typedef void bitesize_gather_stage(bitesize_code_run *run);
 typedef void bitesize_multiply_stage(const bitesize_block *block);
 typedef void bitesize_pack_stage(const uint8_t *codes, uint32_t count, uint8_t *output, const bitesize_bounds *bounds);
 typedef void bitesize_spread_stage(const bitesize_strip *strip);

@@ -4,7 +4,7 @@
 //! translation unit. The batch looks like a package itself: its input names the case and holds that case's input.
 
 use crate::Case;
-use bitesize_codegen::{EmitOptions, PackageFiles, PackageNames, emit, instances, kernel_keys};
+use bitesize_codegen::{EmitOptions, PackageFiles, PackageNames, code_of, emit, instances};
 use bitesize_integer::{IntNetwork, Interpreter};
 use bitesize_ir::PolicySpace;
 use bitesize_ir::memory::{Widths, ram};
@@ -29,7 +29,7 @@ pub struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// The package of `cases`. The memory plans do not depend on the core, which only has to be one.
+    /// The package of `cases`. What the memory plans take of the core is whether it computes row by row.
     ///
     /// # Panics
     /// Where a case cannot be emitted: cases are made so that they can.
@@ -47,7 +47,7 @@ impl<'a> Batch<'a> {
             let options = EmitOptions { prefix, shared_kernels: Some(PREFIX.into()), ..EmitOptions::default() };
             let package = emit(&case.int, &plan, &options).unwrap_or_else(|error| panic!("{}: {error}", case.name));
             body += &one_unit(&package, &names);
-            keys.extend(kernel_keys(&case.int));
+            keys.extend(code_of(&case.int, &plan));
             let _ = writeln!(
                 table,
                 "    {{{}, {}, {}, {}, {}, {}, {}}},",

@@ -15,10 +15,17 @@ fn core(runner: Runner) -> CoreCosts {
     boards::core(runner.core().unwrap_or("cortex-m4")).expect("the core has a file")
 }
 
-/// Runs `package` on `runners` and compares with what the interpreter says of `cases`, which are the same cases where
-/// nothing is damaged.
-fn run(package: &[Case], cases: &[Case], runners: &[Runner]) -> Vec<RunnerResult> {
-    run_as(package, cases, &|samples| runners.iter().map(|runner| job(*runner, samples)).collect(), Tools::default())
+/// The two ways in which layers are computed: row by row, and by kernels of their widths.
+fn ways() -> [(&'static str, CoreCosts); 2] {
+    let core = core(Runner::Host);
+    assert!(core.rows.is_some(), "{} computes row by row", core.name);
+    [(" whole", core.without_rows()), (" by rows", core)]
+}
+
+/// Runs `package` on `runners`, each in both ways, and compares with what the interpreter says of `cases`, which are the same
+/// cases where nothing is damaged; the way with each result.
+fn run(package: &[Case], cases: &[Case], runners: &[Runner]) -> Vec<(&'static str, RunnerResult)> {
+    run_as(package, cases, &|samples| runners.iter().map(|runner| job(*runner, samples)).collect(), &Tools::default())
 }
 
 fn job(runner: Runner, samples: usize) -> Job {
@@ -29,17 +36,27 @@ fn job(runner: Runner, samples: usize) -> Job {
 }
 
 /// As [`run`], with the jobs that `jobs` makes for a number of samples.
-fn run_as(package: &[Case], cases: &[Case], jobs: &dyn Fn(usize) -> Vec<Job>, tools: Tools) -> Vec<RunnerResult> {
-    let (emitted, batch) = (Batch::of(package, &core(Runner::Host)), Batch::of(cases, &core(Runner::Host)));
-    let folder = tempfile::tempdir().unwrap();
-    for (path, text) in &emitted.files {
-        std::fs::write(folder.path().join(path), text).unwrap();
+fn run_as(
+    package: &[Case],
+    cases: &[Case],
+    jobs: &dyn Fn(usize) -> Vec<Job>,
+    tools: &Tools,
+) -> Vec<(&'static str, RunnerResult)> {
+    let mut results = Vec::new();
+    for (way, core) in ways() {
+        let (emitted, batch) = (Batch::of(package, &core), Batch::of(cases, &core));
+        let folder = tempfile::tempdir().unwrap();
+        for (path, text) in &emitted.files {
+            std::fs::write(folder.path().join(path), text).unwrap();
+        }
+        let inputs = batch.inputs();
+        let checked = Cases::with_answers(&inputs, batch.input_bytes, 0, |input| batch.answer(input)).unwrap();
+        let package = PackageFolder { folder: folder.path().into(), prefix: "batch".into() };
+        let settings = VerifySettings { tools: tools.clone(), ..VerifySettings::default() };
+        let verified = verify(&package, &checked, &jobs(inputs.len()), &settings).unwrap();
+        results.extend(verified.into_iter().map(|result| (way, result)));
     }
-    let inputs = batch.inputs();
-    let checked = Cases::with_answers(&inputs, batch.input_bytes, 0, |input| batch.answer(input)).unwrap();
-    let package = PackageFolder { folder: folder.path().into(), prefix: "batch".into() };
-    let settings = VerifySettings { tools, ..VerifySettings::default() };
-    verify(&package, &checked, &jobs(inputs.len()), &settings).unwrap()
+    results
 }
 
 /// The case that a mismatch is about, in words.
@@ -67,8 +84,8 @@ fn expect_passed(cases: &[Case], result: &RunnerResult, how: &str) {
 #[test]
 fn every_case_gives_the_interpreters_bytes_on_every_runner() {
     let cases = cases();
-    for result in run(&cases, &cases, &Runner::all()) {
-        expect_passed(&cases, &result, "");
+    for (way, result) in run(&cases, &cases, &Runner::all()) {
+        expect_passed(&cases, &result, way);
     }
 }
 
@@ -103,7 +120,9 @@ fn every_case_runs_under_sanitizers() {
     let flags_of_job: Vec<String> = flags.iter().map(ToString::to_string).collect();
     let jobs = |samples| vec![Job { flags: flags_of_job.clone(), ..Job::host(samples) }];
     let tools = Tools { host_compiler: compiler.into(), ..Tools::default() };
-    expect_passed(&cases, &run_as(&cases, &cases, &jobs, tools)[0], &format!(" by {compiler} {}", flags.join(" ")));
+    for (way, result) in run_as(&cases, &cases, &jobs, &tools) {
+        expect_passed(&cases, &result, &format!("{way} by {compiler} {}", flags.join(" ")));
+    }
 }
 
 /// Damages the network of one case among others and expects just that case to differ.
@@ -113,10 +132,12 @@ fn check_damage(name: &str, damage: impl Fn(&mut IntNetwork)) {
     let mut damaged = cases.clone();
     let case = damaged.iter_mut().find(|case| case.name == name).expect("there is such a case");
     damage(&mut case.int);
-    match run(&damaged, &cases, &[Runner::Host]).remove(0).status {
-        Status::Mismatch(mismatch) => assert!(explain(&cases, &mismatch).starts_with(name), "{mismatch:?}"),
-        Status::NotRun { reason, .. } => println!("SKIPPED: {reason}"),
-        other => panic!("{name}: {other:?}"),
+    for (way, result) in run(&damaged, &cases, &[Runner::Host]) {
+        match result.status {
+            Status::Mismatch(mismatch) => assert!(explain(&cases, &mismatch).starts_with(name), "{mismatch:?}{way}"),
+            Status::NotRun { reason, .. } => println!("SKIPPED: {reason}"),
+            other => panic!("{name}{way}: {other:?}"),
+        }
     }
 }
 

@@ -6,12 +6,13 @@
 //! `--measure NAME COMPILER FLAG...` the file of another core or compiler is printed.
 
 use crate::objects::{Object, compile};
-use bitesize_codegen::{EmitOptions, PackageNames, emit, instances, layer_type};
+use bitesize_codegen::{EmitOptions, PackageNames, emit, instances, layer_type, rows_layer_type};
 use bitesize_integer::{IntNetwork, IntNode, IntOp, IntTensor};
+use bitesize_ir::code::{Code, Implementation, KernelKey, Stage, Stages};
 use bitesize_ir::memory::MemoryPlan;
 use bitesize_ir::op::KernelKind;
 use bitesize_ir::requantize::Multiplier;
-use bitesize_ir::target::{CoreCosts, KernelCost, KernelKey, LayerCost};
+use bitesize_ir::target::{CoreCosts, KernelCost, LayerCost, RowCosts};
 use bitesize_ir::{BitWidth, NodeId, Shape, TensorId};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,12 +25,13 @@ const COMPILER: &str = "arm-none-eabi-gcc";
 /// Of the names of what is compiled alone.
 const PREFIX: &str = "cost";
 
-/// The cores, and what the compiler is told for each.
-const CORES: [(&str, &[&str]); 4] = [
-    ("cortex-m0plus", &["-mcpu=cortex-m0plus", "-mthumb", "-O2"]),
-    ("cortex-m4", &["-mcpu=cortex-m4", "-mthumb", "-O2"]),
-    ("cortex-m7", &["-mcpu=cortex-m7", "-mthumb", "-O2"]),
-    ("cortex-m33", &["-mcpu=cortex-m33", "-mthumb", "-O2"]),
+/// The cores, what the compiler is told for each, and whether layers are computed row by row: where two lanes are multiplied
+/// at a time.
+const CORES: [(&str, &[&str], bool); 4] = [
+    ("cortex-m0plus", &["-mcpu=cortex-m0plus", "-mthumb", "-O2"], false),
+    ("cortex-m4", &["-mcpu=cortex-m4", "-mthumb", "-O2"], true),
+    ("cortex-m7", &["-mcpu=cortex-m7", "-mthumb", "-O2"], true),
+    ("cortex-m33", &["-mcpu=cortex-m33", "-mthumb", "-O2"], true),
 ];
 
 /// Flags of every core on top of its own. A kernel has a section of its own, so that the linker can leave it out, and the
@@ -51,7 +53,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         [flag] if flag == "--check" => true,
         [flag, name, compiler, flags @ ..] if flag == "--measure" => {
             let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-            print!("{}", to_toml(&measured_costs(name, compiler, &flags)?));
+            print!("{}", to_toml(&measured_costs(name, compiler, &flags, has_lanes(compiler, &flags)?)?));
             return Ok(());
         }
         other => {
@@ -61,7 +63,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     };
     let version = compiler_version(COMPILER)?;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../targets/cores");
-    for (name, flags) in CORES {
+    for (name, flags, has_rows) in CORES {
         let path = folder.join(format!("{name}.toml"));
         let text = || std::fs::read_to_string(&path).map_err(|e| format!("cannot read {}: {e}", path.display()));
         if check {
@@ -74,7 +76,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
                 continue;
             }
         }
-        let costs = measured_costs(name, COMPILER, flags)?;
+        let costs = measured_costs(name, COMPILER, flags, has_rows)?;
         if check {
             compare(&text()?, &to_toml(&costs), &path)?;
         } else {
@@ -124,18 +126,20 @@ impl Core<'_> {
     }
 }
 
-fn measured_costs(name: &str, compiler: &str, flags: &[&str]) -> Result<CoreCosts, String> {
+fn measured_costs(name: &str, compiler: &str, flags: &[&str], has_rows: bool) -> Result<CoreCosts, String> {
     let folder = std::env::temp_dir().join(format!("bitesize-kernel-costs-{}-{name}", std::process::id()));
     let common = COMMON_FLAGS.iter().filter(|flag| !flags.contains(flag));
     let flags: Vec<&str> = flags.iter().chain(common).copied().collect();
     let core = Core { compiler, flags: &flags, folder };
     let kernels: Result<BTreeMap<String, KernelCost>, String> =
-        KernelKey::all().into_par_iter().map(|key| Ok((key.name(), kernel(&core, key)?))).collect();
+        KernelKey::all().into_par_iter().map(|key| Ok((key.name(), code(&core, Code::Kernel(key))?))).collect();
     let kernels = kernels?;
     let calls = calls(&core)?;
-    let descriptors = descriptors(&core)?;
+    let of = |descriptor_bytes: u64| LayerCost { descriptor_bytes, call_bytes: calls.each };
+    let described = descriptors(&core, &KernelKind::ALL, &BTreeSet::new(), layer_type)?;
+    let rows = if has_rows { Some(rows(&core, of)?) } else { None };
     let _ = std::fs::remove_dir_all(&core.folder);
-    let layer = |kind: KernelKind| LayerCost { descriptor_bytes: descriptors[&kind], call_bytes: calls.each };
+    let layer = |kind: KernelKind| of(described[&kind]);
     Ok(CoreCosts {
         name: name.into(),
         compiler: compiler_version(compiler)?,
@@ -144,11 +148,48 @@ fn measured_costs(name: &str, compiler: &str, flags: &[&str]) -> Result<CoreCost
         base_stack_bytes: calls.stack,
         layers: KernelKind::ALL.into_iter().map(|kind| (kind, layer(kind))).collect(),
         kernels,
+        rows,
     })
 }
 
-/// Compiles one kernel alone. It must need nothing but itself, and no variables.
-fn kernel(core: &Core, key: KernelKey) -> Result<KernelCost, String> {
+/// Whether the compiler multiplies two lanes at a time with these flags.
+fn has_lanes(compiler: &str, flags: &[&str]) -> Result<bool, String> {
+    let folder = std::env::temp_dir().join(format!("bitesize-kernel-costs-{}-lanes", std::process::id()));
+    std::fs::create_dir_all(&folder).map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
+    let file = folder.join("empty.c");
+    std::fs::write(&file, "").map_err(|e| format!("cannot write {}: {e}", file.display()))?;
+    let output = Command::new(compiler).args(flags).args(["-dM", "-E"]).arg(&file).output();
+    let _ = std::fs::remove_dir_all(&folder);
+    let output = output.map_err(|e| format!("cannot run {compiler}: {e}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(["__ARM_FEATURE_DSP ", "__thumb2__ "].iter().all(|name| text.contains(&format!("#define {name}"))))
+}
+
+/// What layers and stages of the kernels cost that work row by row.
+fn rows(core: &Core, layer: impl Fn(u64) -> LayerCost) -> Result<RowCosts, String> {
+    let all = Stage::all();
+    let alone: Result<BTreeMap<Stage, KernelCost>, String> =
+        all.par_iter().map(|stage| Ok((*stage, code(core, Code::Stage(*stage))?))).collect();
+    let alone = alone?;
+    // A stage is called by a loop, whose frame lies above its own.
+    let above = |stage: Stage| {
+        let loops = Stages::loops_of(stage.kind).filter(|_| !stage.kind.is_loop());
+        loops.map(|kind| alone[&Stage { kind, bits: None }].stack_bytes).max().unwrap_or(0)
+    };
+    let with_loop = |(stage, cost): (&Stage, &KernelCost)| {
+        (stage.name(), KernelCost { stack_bytes: cost.stack_bytes + above(*stage), ..*cost })
+    };
+    let kinds: Vec<KernelKind> = KernelKind::ALL.into_iter().filter(|kind| Stages::of(*kind).is_some()).collect();
+    let loops = all.iter().filter(|stage| stage.kind.is_loop()).map(|stage| Code::Stage(*stage)).collect();
+    let described = descriptors(core, &kinds, &loops, rows_layer_type)?;
+    Ok(RowCosts {
+        layers: kinds.into_iter().map(|kind| (kind, layer(described[&kind]))).collect(),
+        stages: alone.iter().map(with_loop).collect(),
+    })
+}
+
+/// Compiles one piece of code alone. It must need nothing but itself, and no variables.
+fn code(core: &Core, key: Code) -> Result<KernelCost, String> {
     let [(header_name, header), (_, source)] = instances(&BTreeSet::from([key]), PREFIX);
     let file = format!("{}.c", key.name());
     let object = core.compile(&[(&header_name, &header), (&file, &source)], &file)?;
@@ -163,12 +204,17 @@ fn kernel(core: &Core, key: KernelKey) -> Result<KernelCost, String> {
     Ok(KernelCost { code_bytes: object.constant_bytes, stack_bytes })
 }
 
-/// `sizeof` of each kind's descriptor on the core.
-fn descriptors(core: &Core) -> Result<BTreeMap<KernelKind, u64>, String> {
-    let [(header_name, header), _] = instances(&BTreeSet::new(), PREFIX);
+/// `sizeof` of each kind's descriptor on the core, whose type `layer_type` names; the header with it is that of `codes`.
+fn descriptors(
+    core: &Core,
+    kinds: &[KernelKind],
+    codes: &BTreeSet<Code>,
+    layer_type: impl Fn(KernelKind, &str) -> String,
+) -> Result<BTreeMap<KernelKind, u64>, String> {
+    let [(header_name, header), _] = instances(codes, PREFIX);
     let mut source = format!("#include \"{header_name}\"\n");
-    for kind in KernelKind::ALL {
-        let (name, kind) = (kind.name(), layer_type(kind, PREFIX));
+    for kind in kinds {
+        let (name, kind) = (kind.name(), layer_type(*kind, PREFIX));
         let _ = writeln!(source, "extern const {kind} descriptor_{name};\nconst {kind} descriptor_{name};");
     }
     let object = core.compile(&[(&header_name, &header), ("descriptors.c", &source)], "descriptors.c")?;
@@ -176,7 +222,7 @@ fn descriptors(core: &Core) -> Result<BTreeMap<KernelKind, u64>, String> {
         let symbol = format!("descriptor_{}", kind.name());
         object.symbol_bytes.get(&symbol).copied().ok_or_else(|| format!("{symbol} was not compiled"))
     };
-    KernelKind::ALL.into_iter().map(|kind| Ok((kind, bytes(kind)?))).collect()
+    kinds.iter().map(|kind| Ok((*kind, bytes(*kind)?))).collect()
 }
 
 /// What calls and entry points cost.
@@ -247,6 +293,7 @@ fn clamp_plan(layers: usize) -> MemoryPlan {
         scratch: vec![None; layers],
         peak: NodeId(0),
         alive: vec![0; layers],
+        implementations: vec![Implementation::Whole; layers],
     }
 }
 
@@ -261,13 +308,27 @@ fn to_toml(costs: &CoreCosts) -> String {
         costs.base_code_bytes,
         costs.base_stack_bytes
     );
-    for (kind, cost) in &costs.layers {
+    write_layers(&mut text, &costs.layers);
+    text.push_str("\n[kernels]\n");
+    write_code(&mut text, &costs.kernels);
+    if let Some(rows) = &costs.rows {
+        text.push_str("\n[rows.layers]\n");
+        write_layers(&mut text, &rows.layers);
+        text.push_str("\n[rows.stages]\n");
+        write_code(&mut text, &rows.stages);
+    }
+    text
+}
+
+fn write_layers(text: &mut String, layers: &BTreeMap<KernelKind, LayerCost>) {
+    for (kind, cost) in layers {
         let (descriptor, call) = (cost.descriptor_bytes, cost.call_bytes);
         let _ = writeln!(text, "{} = {{ descriptor_bytes = {descriptor}, call_bytes = {call} }}", kind.name());
     }
-    text.push_str("\n[kernels]\n");
-    for (name, cost) in &costs.kernels {
+}
+
+fn write_code(text: &mut String, costs: &BTreeMap<String, KernelCost>) {
+    for (name, cost) in costs {
         let _ = writeln!(text, "{name} = {{ code_bytes = {}, stack_bytes = {} }}", cost.code_bytes, cost.stack_bytes);
     }
-    text
 }

@@ -3,6 +3,7 @@
 
 use bitesize_codegen::{EmitOptions, emit};
 use bitesize_integer::{IntNetwork, IntNode, IntOp, IntTensor, IntWeights, Rescale};
+use bitesize_ir::code::Implementation;
 use bitesize_ir::memory::{MemoryPlan, tensor_bytes};
 use bitesize_ir::requantize::Multiplier;
 use bitesize_ir::shape::{Pads, Window};
@@ -121,6 +122,7 @@ fn instructions(network: &IntNetwork, runner: Runner, core: &CoreCosts) -> Resul
         scratch: vec![needs_scratch(network).then_some(end)],
         peak: NodeId(0),
         alive: vec![0],
+        implementations: vec![Implementation::Whole],
     };
     let package = emit(network, &plan, &EmitOptions::default()).map_err(|e| e.to_string())?;
     let folder = std::env::temp_dir().join(format!("bitesize-kernel-speed-{}", std::process::id()));

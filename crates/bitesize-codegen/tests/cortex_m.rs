@@ -3,8 +3,10 @@
 mod common;
 
 use bitesize_codegen::{EmitOptions, Figures, emit};
+use bitesize_ir::code::Implementation;
 use bitesize_ir::memory::{flash, ram};
 use bitesize_ir::target::CoreCosts;
+use bitesize_ir::{Node, Op};
 use common::compiler::{Folder, WARNINGS, installed, run};
 use common::networks::{Drawn, drawn};
 use object::{Object, ObjectSection, SectionFlags, elf};
@@ -92,9 +94,12 @@ fn check(name: &str, drawn: &Drawn, core: &CoreCosts) {
     let stack = model.frame + kernels.frame;
     assert!(stack <= ram.stack, "{context}: {stack} bytes of stack where {} is the bound", ram.stack);
     assert_eq!(weights.constants, flash.weights + flash.quantization, "{context}: weights.c");
-    let keys = drawn.network.nodes.iter().enumerate();
-    let keys = keys.flat_map(|(i, node)| bitesize_ir::memory::kernel_keys(node, i, &drawn.widths));
-    let descriptors: u64 = keys.map(|key| core.layer(key.kind).descriptor_bytes).sum();
+    let layer = |(node, implementation): (&Node, &Implementation)| {
+        let calls = if matches!(node.op, Op::Concat) { node.inputs.len() as u64 } else { 1 };
+        let kind = node.op.kernel_kind().expect("a drawn network is rewritten");
+        calls * core.layer(kind, *implementation).descriptor_bytes
+    };
+    let descriptors: u64 = drawn.network.nodes.iter().zip(&plan.implementations).map(layer).sum();
     assert_eq!(model.constants, descriptors, "{context}: descriptors");
     assert_eq!((weights.code, kernels.constants), (0, 0), "{context}: code and constants are where they belong");
     assert_eq!(model.variables, BTreeMap::from([(".bss.model_arena".into(), plan.arena_bytes as u64)]), "{context}");

@@ -2,10 +2,10 @@
 
 mod common;
 
-use bitesize_codegen::kernel_keys;
+use bitesize_codegen::code_of;
 use bitesize_ir::memory::ram;
 use common::compiler::{Folder, WARNINGS, emit_both, installed, run};
-use common::networks::drawn;
+use common::networks::{Drawn, drawn};
 use object::{Object, ObjectSymbol};
 
 /// Runs both packages in turn, each in its own arena, then in one that they share; C and C++.
@@ -62,12 +62,13 @@ add_test(NAME both COMMAND firmware)
 /// both again in `flat`, and the program. `test` keeps tests that run at once apart.
 fn write(test: &str, names: [&str; 2]) -> Folder {
     let networks = [drawn(21, 6), drawn(22, 6)];
-    let keys = networks.each_ref().map(|drawn| kernel_keys(&drawn.integer));
+    let [_, core] = common::both_costs();
+    let plan = |drawn: &Drawn| ram(&drawn.network, &drawn.widths, &core).plan;
+    let keys = networks.each_ref().map(|drawn| code_of(&drawn.integer, &plan(drawn)));
     assert!(!keys[0].is_disjoint(&keys[1]) && keys[0] != keys[1], "{keys:?}");
     let folder = Folder::new(&format!("pair-{test}-{}", names[0]));
     for (drawn, name) in networks.iter().zip(names) {
-        let plan = ram(&drawn.network, &drawn.widths, &common::costs()).plan;
-        let [package, example] = emit_both(&drawn.integer, &plan, name, 5);
+        let [package, example] = emit_both(&drawn.integer, &plan(drawn), name, 5);
         folder.write(name, &package);
         folder.write("flat", &package);
         folder.write(&format!("{name}_example"), &example);

@@ -2,7 +2,7 @@
 
 mod common;
 
-use bitesize_codegen::{EmitOptions, check_name, emit, emit_example, instances, kernel_keys};
+use bitesize_codegen::{EmitOptions, check_name, emit, emit_example, instances, code_of};
 use bitesize_integer::IntOp;
 use bitesize_ir::memory::{MemoryPlan, ram};
 use bitesize_ir::{Shape, TensorId};
@@ -99,7 +99,7 @@ fn shared_kernels_are_left_out() {
     let drawn = drawn(5, 6);
     let options = EmitOptions { shared_kernels: Some("common".into()), ..options("tiny") };
     let package = emit(&drawn.integer, &plan(&drawn), &options).expect("it can be emitted");
-    let [(header, _), (source, text)] = instances(&kernel_keys(&drawn.integer), "common");
+    let [(header, _), (source, text)] = instances(&code_of(&drawn.integer, &plan(&drawn)), "common");
     assert_eq!((header.as_str(), source.as_str()), ("common_kernels.h", "common_kernels.c"));
     assert!(package.files.iter().all(|(path, text)| !path.contains("_kernels") && !text.contains("tiny_kernels")));
     for call in package.file("tiny.c").expect("it is there").lines().filter(|line| line.ends_with(", bytes);")) {

@@ -101,6 +101,7 @@ fn to_word(mut bytes: Vec<u8>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bitesize_ir::code::Implementation;
     use bitesize_ir::memory::{packed_weight_bytes, tensor_bytes};
     use bitesize_ir::op::{Clamp, Conv2d, DepthwiseConv2d, FullyConnected, Op};
     use bitesize_ir::shape::Window;
@@ -155,7 +156,7 @@ mod tests {
             for (row, op) in cases {
                 let weights = IntWeights { bits, levels: draw(op.parameters().unwrap().weights.len()).into() };
                 let packed = pack_weights(&weights, row);
-                prop_assert_eq!(packed.len(), packed_weight_bytes(&op, bits));
+                prop_assert_eq!(packed.len(), packed_weight_bytes(&op, bits, Implementation::Whole));
                 prop_assert_eq!(unpack_weights(&packed, weights.levels.len(), row, bits), weights);
             }
         }

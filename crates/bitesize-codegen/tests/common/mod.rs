@@ -5,10 +5,20 @@
 pub(crate) mod compiler;
 pub(crate) mod networks;
 
+use bitesize_ir::code::{KernelKey, Stage};
 use bitesize_ir::op::KernelKind;
-use bitesize_ir::target::{CoreCosts, KernelCost, KernelKey, LayerCost};
+use bitesize_ir::target::{CoreCosts, KernelCost, LayerCost, RowCosts};
 
-/// Costs of no core, for tests that only need a plan.
+/// Costs of no core, for tests that only need a plan: without rows, and with them.
+pub(crate) fn both_costs() -> [CoreCosts; 2] {
+    let whole = costs();
+    let stage = KernelCost { code_bytes: 0, stack_bytes: 0 };
+    let stages = Stage::all().into_iter().map(|key| (key.name(), stage)).collect();
+    let rows = RowCosts { layers: whole.layers.clone(), stages };
+    [whole.clone(), CoreCosts { rows: Some(rows), ..whole }]
+}
+
+/// Those without rows.
 pub(crate) fn costs() -> CoreCosts {
     let layer = LayerCost { descriptor_bytes: 0, call_bytes: 0 };
     let kernel = KernelCost { code_bytes: 0, stack_bytes: 0 };
@@ -20,5 +30,6 @@ pub(crate) fn costs() -> CoreCosts {
         base_stack_bytes: 0,
         layers: KernelKind::ALL.into_iter().map(|kind| (kind, layer)).collect(),
         kernels: KernelKey::all().into_iter().map(|key| (key.name(), kernel)).collect(),
+        rows: None,
     }
 }

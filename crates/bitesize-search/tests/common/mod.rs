@@ -1,9 +1,10 @@
 //! Networks and kernel costs made up for tests. Weights are all zero: the search looks at shapes only.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
+use bitesize_ir::code::{KernelKey, Stage};
 use bitesize_ir::op::{AveragePool, Clamp, Conv2d, DepthwiseConv2d, FullyConnected, KernelKind};
 use bitesize_ir::shape::{Pads, Shape, Window};
-use bitesize_ir::target::{CoreCosts, KernelCost, KernelKey, LayerCost};
+use bitesize_ir::target::{CoreCosts, KernelCost, LayerCost, RowCosts};
 use bitesize_ir::{BitWidth, InputEncoding, Network, Node, Op, PolicySpace, Tensor, TensorId};
 
 /// A network under construction; each operator returns the tensor that it writes.
@@ -170,7 +171,24 @@ pub fn costs() -> CoreCosts {
         base_stack_bytes: 40,
         layers: KernelKind::ALL.map(|kind| (kind, LayerCost { descriptor_bytes: 60, call_bytes: 20 })).into(),
         kernels: KernelKey::all().into_iter().map(|key| (key.name(), kernel(key))).collect(),
+        rows: None,
     }
+}
+
+/// [`costs`] of a core that computes row by row.
+pub fn costs_of_rows() -> CoreCosts {
+    let stage = |stage: Stage| {
+        let narrow = match stage.bits {
+            None => 5,
+            Some(BitWidth::B8) => 0,
+            Some(BitWidth::B4) => 1,
+            Some(BitWidth::B2) => 2,
+        };
+        (stage.name(), KernelCost { code_bytes: 150 + 40 * narrow, stack_bytes: 200 + 12 * narrow })
+    };
+    let costs = costs();
+    let stages = Stage::all().into_iter().map(stage).collect();
+    CoreCosts { rows: Some(RowCosts { layers: costs.layers.clone(), stages }), ..costs }
 }
 
 /// [`costs`] with kernels so large that they outweigh small layers.

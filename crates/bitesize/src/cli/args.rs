@@ -8,6 +8,7 @@ use bitesize::task::{Objective, Task};
 use bitesize::usage;
 use bitesize_import::InputShape;
 use bitesize_ir::BitWidth;
+use bitesize_ir::code::Implementation;
 use bitesize_ir::memory::packed_weight_bytes;
 use bitesize_ir::policy::SpaceRow;
 use bitesize_ir::shown::ShownPath as _;
@@ -248,8 +249,12 @@ impl ConstraintArgs {
 
     /// The constraints on `model`, whose pins are checked.
     pub(crate) fn read(&self, model: &Model) -> anyhow::Result<Constraints> {
+        // Kernels that work row by row pad some layers' weights: a share of 1 is to leave room for them.
         let packed = |bits| {
-            let bytes = |row: &SpaceRow| packed_weight_bytes(&model.network.node(row.node).op, bits) as u64;
+            let bytes = |row: &SpaceRow| {
+                let of = |implementation| packed_weight_bytes(&model.network.node(row.node).op, bits, implementation);
+                of(Implementation::Whole).max(of(Implementation::Rows)) as u64
+            };
             model.space.rows.iter().map(bytes).sum::<u64>()
         };
         let constraints = Constraints {
