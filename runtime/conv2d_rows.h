@@ -11,7 +11,7 @@ BITESIZE_OUTLINE void bitesize_append_padding(const bitesize_conv2d_rows_layer *
 }
 
 /* Appends the codes under one window of one group; `run` says where they go and where the group's channels start. */
-BITESIZE_OUTLINE void bitesize_gather_window(const bitesize_conv2d_rows_layer *layer, const uint8_t *input, uint32_t y,
+BITESIZE_WRAPS BITESIZE_OUTLINE void bitesize_gather_window(const bitesize_conv2d_rows_layer *layer, const uint8_t *input, uint32_t y,
     uint32_t x, bitesize_code_run *run)
 {
     const bitesize_window *const window = &layer->window;

@@ -20,27 +20,43 @@ BITESIZE_WRAPS BITESIZE_OUTLINE void bitesize_sum_windows(const bitesize_windows
     const uint32_t *lanes = windows->lanes;
     const uint32_t *weights = windows->weights;
     uint32_t *sums = windows->sums;
-    uint32_t *const end = sums + windows->count;
+    uint32_t *end = sums + windows->count;
 #ifdef BITESIZE_DSP
-    if (windows->kernel_w * windows->pairs == 6u && windows->column == windows->pairs) {
-        /* Windows of six words in a row, as of 3x3, whose weights fit the registers. */
+    if (windows->kernel_w == 3u && windows->column == 8u) {
+        /* Three columns of two words, as of 3x3, whose weights fit the registers; 32 bytes from one to the next. */
         const uint32_t w0 = weights[0];
         const uint32_t w1 = weights[1];
         const uint32_t w2 = weights[2];
         const uint32_t w3 = weights[3];
         const uint32_t w4 = weights[4];
         const uint32_t w5 = weights[5];
-        const uint32_t step = 4u * windows->step;
-        uint32_t x, y, sum;
-        __asm__ volatile("1:\n\t"
+        uint32_t x, y, sum, next;
+        if (windows->step == 8u) {
+            /* Two pixels share two of their columns. A last odd one brings a neighbour along, which nobody reads. */
+            end += windows->count & 1u;
+            __asm__ volatile("1:\n\t"
+                "ldrd %[x], %[y], [%[lanes]], #32\n\tsmuad %[sum], %[x], %[w0]\n\tsmlad %[sum], %[y], %[w1], %[sum]\n\t"
+                "ldrd %[x], %[y], [%[lanes]], #32\n\tsmlad %[sum], %[x], %[w2], %[sum]\n\tsmlad %[sum], %[y], %[w3], %[sum]\n\t"
+                "smuad %[next], %[x], %[w0]\n\tsmlad %[next], %[y], %[w1], %[next]\n\t"
+                "ldrd %[x], %[y], [%[lanes]]\n\tsmlad %[sum], %[x], %[w4], %[sum]\n\tsmlad %[sum], %[y], %[w5], %[sum]\n\t"
+                "smlad %[next], %[x], %[w2], %[next]\n\tsmlad %[next], %[y], %[w3], %[next]\n\t"
+                "ldrd %[x], %[y], [%[lanes], #32]\n\tsmlad %[next], %[x], %[w4], %[next]\n\tsmlad %[next], %[y], %[w5], %[next]\n\t"
+                "strd %[sum], %[next], [%[sums]], #8\n\tcmp %[sums], %[end]\n\tbne 1b\n\t"
+                : [lanes] "+&r"(lanes), [sums] "+&r"(sums), [x] "=&r"(x), [y] "=&r"(y), [sum] "=&r"(sum), [next] "=&r"(next)
+                : [w0] "r"(w0), [w1] "r"(w1), [w2] "r"(w2), [w3] "r"(w3), [w4] "r"(w4), [w5] "r"(w5), [end] "r"(end)
+                : "cc", "memory");
+        } else {
+            const uint32_t step = 4u * windows->step;
+            __asm__ volatile("1:\n\t"
                 "ldrd %[x], %[y], [%[lanes]]\n\tsmuad %[sum], %[x], %[w0]\n\tsmlad %[sum], %[y], %[w1], %[sum]\n\t"
-                "ldrd %[x], %[y], [%[lanes], #8]\n\tsmlad %[sum], %[x], %[w2], %[sum]\n\tsmlad %[sum], %[y], %[w3], %[sum]\n\t"
-                "ldrd %[x], %[y], [%[lanes], #16]\n\tsmlad %[sum], %[x], %[w4], %[sum]\n\tsmlad %[sum], %[y], %[w5], %[sum]\n\t"
+                "ldrd %[x], %[y], [%[lanes], #32]\n\tsmlad %[sum], %[x], %[w2], %[sum]\n\tsmlad %[sum], %[y], %[w3], %[sum]\n\t"
+                "ldrd %[x], %[y], [%[lanes], #64]\n\tsmlad %[sum], %[x], %[w4], %[sum]\n\tsmlad %[sum], %[y], %[w5], %[sum]\n\t"
                 "add %[lanes], %[lanes], %[step]\n\tstr %[sum], [%[sums]], #4\n\tcmp %[sums], %[end]\n\tbne 1b\n\t"
-                : [lanes] "+r"(lanes), [sums] "+r"(sums), [x] "=&r"(x), [y] "=&r"(y), [sum] "=&r"(sum)
+                : [lanes] "+&r"(lanes), [sums] "+&r"(sums), [x] "=&r"(x), [y] "=&r"(y), [sum] "=&r"(sum)
                 : [w0] "r"(w0), [w1] "r"(w1), [w2] "r"(w2), [w3] "r"(w3), [w4] "r"(w4), [w5] "r"(w5), [step] "r"(step),
                   [end] "r"(end)
                 : "cc", "memory");
+        }
         return;
     }
 #endif
@@ -85,41 +101,35 @@ BITESIZE_WRAPS BITESIZE_OUTLINE void bitesize_rescale_sums(const bitesize_lane_w
     } while (sums != end);
 }
 
-/* Lanes of four channels for output columns from `x` on of output row `y`. */
-BITESIZE_OUTLINE void bitesize_spread_rows(const bitesize_depthwise_conv2d_rows_layer *layer, const uint8_t *input,
-    uint32_t y, uint32_t c, uint32_t *lanes, bitesize_strip *strip)
+/* Lanes of four channels for the windows of some pixels of output row `y`: two rows at a time, or all three. */
+BITESIZE_WRAPS BITESIZE_OUTLINE void bitesize_spread_windows(const bitesize_depthwise_conv2d_rows_layer *layer, const uint8_t *input,
+    uint32_t y, uint32_t *lanes, bitesize_strip *strip)
 {
     const bitesize_window *const window = &layer->window;
     const uint32_t row_bytes = window->in_w * layer->pixel_bytes;
     uint32_t down = y * window->stride_h - window->pad_top;
     uint32_t left = window->kernel_h;
-    input += c * layer->in_bits / 8u;
     while (left != 0u) {
-        strip->lanes = lanes++;
-        strip->top = strip->padding;
-        strip->bottom = strip->padding;
-        strip->top_step = 0;
-        strip->bottom_step = 0;
-        if (down < window->in_h) {
-            strip->top = input + down * row_bytes;
-            strip->top_step = layer->pixel_bytes;
-        }
-        down += window->dilation_h;
-        left--;
-        if (left != 0u) {
-            if (down < window->in_h) {
-                strip->bottom = input + down * row_bytes;
-                strip->bottom_step = layer->pixel_bytes;
+        uint32_t i;
+        strip->three = left == 3u && strip->pairs == 2u ? 1u : 0u;
+        for (i = 0; i < 2u + strip->three; i++) {
+            strip->rows[i].codes = strip->padding;
+            strip->rows[i].step = 0;
+            if (i < left && down < window->in_h) {
+                strip->rows[i].codes = input + down * row_bytes;
+                strip->rows[i].step = layer->pixel_bytes;
             }
             down += window->dilation_h;
-            left--;
         }
+        strip->lanes = lanes;
         layer->spread(strip);
+        lanes++;
+        left -= left < i ? left : i;
     }
 }
 
 /* Computes the output rows `y` to `end` from the input, of which they read no other rows than those of their windows. */
-BITESIZE_INLINE void bitesize_depthwise_conv2d_some_rows(const bitesize_depthwise_conv2d_rows_layer *layer,
+BITESIZE_WRAPS BITESIZE_INLINE void bitesize_depthwise_conv2d_some_rows(const bitesize_depthwise_conv2d_rows_layer *layer,
     const uint8_t *input, uint32_t first_row, uint32_t end, uint8_t *output, uint32_t *scratch)
 {
     const bitesize_window *const window = &layer->window;
@@ -133,11 +143,12 @@ BITESIZE_INLINE void bitesize_depthwise_conv2d_some_rows(const bitesize_depthwis
     uint32_t c;
     windows.sums = scratch;
     windows.pairs = pairs;
-    windows.step = window->stride_w * pairs;
-    windows.column = window->dilation_w * pairs;
+    /* The words of four channels stand between those of neighbouring columns. */
+    windows.step = 4u * window->stride_w * pairs;
+    windows.column = 4u * window->dilation_w * pairs;
     windows.kernel_w = window->kernel_w;
     strip.in_w = window->in_w;
-    strip.pitch = pairs;
+    strip.pairs = pairs;
     weights.plane = window->kernel_w * pairs;
     weights.tap_bytes = layer->tap_bytes;
     weights.kernel_h = window->kernel_h;
@@ -163,15 +174,14 @@ BITESIZE_INLINE void bitesize_depthwise_conv2d_some_rows(const bitesize_depthwis
                 uint32_t p;
                 strip.column = x * window->stride_w - window->pad_left;
                 strip.columns = (count - 1u) * window->stride_w + (window->kernel_w - 1u) * window->dilation_w + 1u;
-                strip.plane = strip.columns * pairs;
-                bitesize_spread_rows(layer, input, y, c, columns, &strip);
+                bitesize_spread_windows(layer, input + c * layer->in_bits / 8u, y, columns, &strip);
                 windows.count = count;
                 windows.lanes = columns;
                 windows.weights = lanes;
                 for (p = 0; p < strip.channels; p++) {
                     bitesize_sum_windows(&windows);
                     bitesize_rescale_sums(&layer->weights, c + p, &windows, (uint8_t *)(scratch + BITESIZE_COLUMNS) + p);
-                    windows.lanes += strip.plane;
+                    windows.lanes += pairs;
                     windows.weights += weights.plane;
                 }
                 results.pixels = count;

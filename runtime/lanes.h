@@ -71,19 +71,37 @@ BITESIZE_INLINE uint32_t bitesize_even(uint32_t word)
 /* Bytes 1 and 3 of a word as lanes. */
 BITESIZE_INLINE uint32_t bitesize_odd(uint32_t word)
 {
+#ifdef BITESIZE_DSP
+    uint32_t lanes;
+    __asm__("uxtb16 %0, %1, ror #8" : "=r"(lanes) : "r"(word));
+    return lanes;
+#else
     return (word >> 8) & 0x00FF00FFu;
+#endif
 }
 
 /* The low lanes of two words. */
 BITESIZE_WRAPS BITESIZE_INLINE uint32_t bitesize_lows(uint32_t low, uint32_t high)
 {
+#ifdef BITESIZE_DSP
+    uint32_t lanes;
+    __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(lanes) : "r"(low), "r"(high));
+    return lanes;
+#else
     return (low & 0xFFFFu) | (high << 16);
+#endif
 }
 
 /* The high lanes of two words. */
 BITESIZE_INLINE uint32_t bitesize_highs(uint32_t low, uint32_t high)
 {
+#ifdef BITESIZE_DSP
+    uint32_t lanes;
+    __asm__("pkhtb %0, %1, %2, asr #16" : "=r"(lanes) : "r"(high), "r"(low));
+    return lanes;
+#else
     return (low >> 16) | (high & 0xFFFF0000u);
+#endif
 }
 
 /* min(max(value >> 1, 0), 255) */

@@ -48,40 +48,132 @@ BITESIZE_INLINE bitesize_strip_lanes bitesize_take_apart(uint32_t top, uint32_t 
     return strip;
 }
 
+/* The codes of one row in the low lanes; what is in the high ones does not matter. */
+BITESIZE_INLINE bitesize_strip_lanes bitesize_take_row_apart(uint32_t row, uint32_t bits)
+{
+    bitesize_strip_lanes strip;
+    if (bits == 8u) {
+        strip.lanes[0] = bitesize_even(row);
+        strip.lanes[1] = bitesize_odd(row);
+        strip.lanes[2] = bitesize_even(row >> 16);
+        strip.lanes[3] = row >> 24;
+    } else {
+        const uint32_t mask = bits == 4u ? 0xFu : 0x3u;
+        strip.lanes[0] = row & mask;
+        strip.lanes[1] = (row >> bits) & mask;
+        strip.lanes[2] = (row >> (2u * bits)) & mask;
+        strip.lanes[3] = (row >> (3u * bits)) & mask;
+    }
+    return strip;
+}
+
+/* The columns of a run, inside the image or outside, where the step is 0. */
+typedef struct {
+    const uint8_t *top;
+    const uint8_t *middle;
+    const uint8_t *bottom;
+    uint32_t steps[3];
+    uint32_t columns;
+} bitesize_strip_run;
+
+/*
+ * Three rows: for each channel a word with the upper two and one with the third. `channels` is 4, or fewer where their codes
+ * have to be read one by one.
+ */
+BITESIZE_INLINE uint32_t *bitesize_spread_three(const bitesize_strip_run *run, uint32_t *lanes, uint32_t channels,
+    uint32_t bits)
+{
+    const uint8_t *top = run->top;
+    const uint8_t *middle = run->middle;
+    const uint8_t *bottom = run->bottom;
+    const uint32_t top_step = run->steps[0];
+    const uint32_t middle_step = run->steps[1];
+    const uint32_t bottom_step = run->steps[2];
+    uint32_t *const end = lanes + 8u * run->columns;
+    do {
+        const uint32_t third = bitesize_load_strip(bottom, channels, bits);
+        const bitesize_strip_lanes upper = bitesize_take_apart(bitesize_load_strip(top, channels, bits),
+            bitesize_load_strip(middle, channels, bits), bits);
+        const bitesize_strip_lanes lower = bitesize_take_row_apart(third, bits);
+        lanes[0] = upper.lanes[0];
+        lanes[1] = lower.lanes[0];
+        lanes[2] = upper.lanes[1];
+        lanes[3] = lower.lanes[1];
+        lanes[4] = upper.lanes[2];
+        lanes[5] = lower.lanes[2];
+        lanes[6] = upper.lanes[3];
+        lanes[7] = lower.lanes[3];
+        top += top_step;
+        middle += middle_step;
+        bottom += bottom_step;
+        lanes += 8;
+    } while (lanes != end);
+    return lanes;
+}
+
+/* Two rows: for each channel a word, the words of channels `pairs` apart. */
+BITESIZE_INLINE uint32_t *bitesize_spread_two(const bitesize_strip_run *run, uint32_t *lanes, uint32_t pairs,
+    uint32_t channels, uint32_t bits)
+{
+    const uint8_t *top = run->top;
+    const uint8_t *middle = run->middle;
+    uint32_t left;
+    for (left = run->columns; left != 0u; left--) {
+        const bitesize_strip_lanes codes = bitesize_take_apart(bitesize_load_strip(top, channels, bits),
+            bitesize_load_strip(middle, channels, bits), bits);
+        uint32_t c;
+        for (c = 0; c < 4u; c++) {
+            *lanes = codes.lanes[c];
+            lanes += pairs;
+        }
+        top += run->steps[0];
+        middle += run->steps[1];
+    }
+    return lanes;
+}
+
 BITESIZE_WRAPS BITESIZE_INLINE void bitesize_spread(const bitesize_strip *strip, uint32_t bits)
 {
-    const uint8_t *const padding = strip->padding;
-    const uint8_t *const top = strip->top;
-    const uint8_t *const bottom = strip->bottom;
-    const uint32_t channels = strip->channels;
-    const uint32_t plane = strip->plane;
-    const uint32_t in_w = strip->in_w;
     uint32_t *lanes = strip->lanes;
     uint32_t column = strip->column;
-    uint32_t top_at = column * strip->top_step;
-    uint32_t bottom_at = column * strip->bottom_step;
     const uint32_t end = column + strip->columns;
-    do {
-        uint32_t upper;
-        uint32_t lower;
-        bitesize_strip_lanes codes;
-        if (column < in_w) {
-            upper = bitesize_load_strip(top + top_at, channels, bits);
-            lower = bitesize_load_strip(bottom + bottom_at, channels, bits);
+    while (column != end) {
+        const uint32_t left = end - column;
+        bitesize_strip_run run;
+        uint32_t channels = strip->channels;
+        /* Columns before the image are as many as it takes to wrap to 0. */
+        if (column < strip->in_w) {
+            const uint32_t inside = strip->in_w - column;
+            uint32_t i;
+            run.columns = left < inside ? left : inside;
+            for (i = 0; i < 3u; i++) {
+                run.steps[i] = strip->rows[i].step;
+            }
+            run.top = strip->rows[0].codes + column * run.steps[0];
+            run.middle = strip->rows[1].codes + column * run.steps[1];
+            run.bottom = strip->rows[2].codes + column * run.steps[2];
         } else {
-            upper = bitesize_load_strip(padding, channels, bits);
-            lower = upper;
+            const uint32_t outside = 0u - column;
+            run.columns = left < outside ? left : outside;
+            run.steps[0] = 0;
+            run.steps[1] = 0;
+            run.steps[2] = 0;
+            run.top = strip->padding;
+            run.middle = strip->padding;
+            run.bottom = strip->padding;
+            /* Four bytes of it can be read. */
+            channels = 4;
         }
-        codes = bitesize_take_apart(upper, lower, bits);
-        lanes[0] = codes.lanes[0];
-        lanes[plane] = codes.lanes[1];
-        lanes[2u * plane] = codes.lanes[2];
-        lanes[3u * plane] = codes.lanes[3];
-        lanes += strip->pitch;
-        top_at += strip->top_step;
-        bottom_at += strip->bottom_step;
-        column++;
-    } while (column != end);
+        if (bits != 8u || channels == 4u) {
+            channels = bits == 8u ? 4u : channels;
+            lanes = strip->three != 0u ? bitesize_spread_three(&run, lanes, channels, bits)
+                                       : bitesize_spread_two(&run, lanes, strip->pairs, channels, bits);
+        } else {
+            lanes = strip->three != 0u ? bitesize_spread_three(&run, lanes, strip->channels, bits)
+                                       : bitesize_spread_two(&run, lanes, strip->pairs, strip->channels, bits);
+        }
+        column += run.columns;
+    }
 }
 
 /* Column by column, the levels of two rows, one above the other, in the lanes of a word; below the last row 0. */

@@ -44,18 +44,22 @@ typedef struct {
     int32_t zero;
 } bitesize_block;
 
-/* Four channels of two rows of an image, and where their lanes go. */
+/* The first of four channels in column 0 of a row, and bytes from one column to the next: 0 in the padding. */
+typedef struct {
+    const uint8_t *codes;
+    uint32_t step;
+} bitesize_strip_row;
+
+/*
+ * Four channels of two rows of an image, or, where `three` is 1, of three, and where their lanes go: column by column and
+ * channel by channel `pairs` words, of which two rows fill the first, three the first two.
+ */
 typedef struct {
     uint32_t *lanes;
-    /* Words from the lanes of one channel to those of the next, and from one column to the next. */
-    uint32_t plane;
-    uint32_t pitch;
-    /* The strip's first channel in column 0 of both rows, and bytes from one column to the next: 0 in the padding. */
-    const uint8_t *top;
-    const uint8_t *bottom;
-    uint32_t top_step;
-    uint32_t bottom_step;
-    /* Codes of columns outside the image. */
+    uint32_t pairs;
+    bitesize_strip_row rows[3];
+    uint32_t three;
+    /* Codes of columns outside the image: four bytes. */
     const uint8_t *padding;
     uint32_t column;
     uint32_t columns;

@@ -62,8 +62,8 @@ const COLUMNS: usize = 16;
 /// fully connected layer its input vector; neither does where the input already is bytes in that order: 8 bits, and a 1x1
 /// window of one group without padding (convolution). Row by row, a convolution gathers the windows of two pixels, a fully
 /// connected layer its input, into lanes of 16 bits, up to a multiple of 16 of them; a depthwise convolution the columns
-/// under [`COLUMNS`] pixels of four channels, two rows in a word, beside its weights in the same form, and a sum and a word of
-/// codes for each pixel. Other kernels read and write in place.
+/// under [`COLUMNS`] pixels of four channels and one more, two rows in a word, beside its weights in the same form, and a sum and
+/// a word of codes for each pixel. Other kernels read and write in place.
 pub(super) fn scratch_of_input(network: &Network, node: &Node, implementation: Implementation, bits: BitWidth) -> usize {
     let input = network.shape(node.inputs[0]);
     let rows = implementation == Implementation::Rows;
@@ -84,7 +84,7 @@ pub(super) fn scratch_of_input(network: &Network, node: &Node, implementation: I
         Op::DepthwiseConv2d(op) if rows => {
             let ([kh, kw], pixels) = (op.window.kernel, COLUMNS.min(network.shape(node.output).w));
             let columns = (pixels - 1) * op.window.stride[1] + (kw - 1) * op.window.dilation[1] + 1;
-            4 * (2 * COLUMNS + 4 * kh.div_ceil(2) * (kw + columns))
+            4 * (2 * COLUMNS + 4 * kh.div_ceil(2) * (kw + columns + 1))
         }
         Op::FullyConnected(_)
         | Op::DepthwiseConv2d(_)
