@@ -7,7 +7,7 @@ use super::layout::DataLayout;
 use super::model::Model;
 use super::preprocess::{Preprocess, PreprocessFile};
 use crate::observe::Monitor;
-use crate::task::labels::Order;
+use crate::task::order::Order;
 use crate::task::resolve::resolve;
 use crate::task::{Objective, Task};
 use anyhow::{Context as _, bail};
@@ -84,16 +84,20 @@ impl Inputs {
         let has_labels = |data: &Dataset| data.stored_labels().is_some();
         let telling = if train.as_ref().is_some_and(has_labels) { &train } else { &val };
         let stored = telling.as_ref().and_then(Dataset::stored_labels);
-        let resolved = resolve(sources.task, stored, shape, network.tail).map_err(|problem| match telling {
-            Some(data) => anyhow::anyhow!("cannot use the data `{}`: {problem}", data.path().display()),
-            None => anyhow::anyhow!("cannot use the data: {problem}"),
-        })?;
+        let resolved =
+            resolve(sources.task, (stored, preprocess.label_offset), shape, network.tail).map_err(|problem| {
+                match telling {
+                    Some(data) => anyhow::anyhow!("cannot use the data `{}`: {problem}", data.path().shown()),
+                    None => anyhow::anyhow!("cannot use the data: {problem}"),
+                }
+            })?;
         let objective = resolved.objective;
         let (dims, places) = (output.layout.dims(tensor), output.layout.nhwc_indices(tensor));
-        let order = Order { dims: dims.get(1..).unwrap_or_default(), places: &places };
+        let order = Order { dims: dims.get(1..).unwrap_or_default(), places: &places, layout: sources.layout };
+        let source = model.reconstruction();
         for (data, name) in [(&mut train, "train"), (&mut val, "val")] {
             let Some(data) = data else { continue };
-            data.label(&objective, order).with_context(|| format!("cannot use the {name} data"))?;
+            data.label(&objective, order, source.as_deref()).with_context(|| format!("cannot use the {name} data"))?;
             let line = format!("{name}: {}, {}", data.path().shown(), data.describe()?);
             monitor.note(&line);
             echo.push(line);

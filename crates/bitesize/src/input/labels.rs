@@ -23,4 +23,9 @@ impl StoredLabels {
     pub(crate) fn classes(classes: Vec<i64>) -> Self {
         Self { dims: Vec::new(), numbers: Numbers::Integers(classes) }
     }
+
+    /// Whether there is one integer for each sample of a network of several `outputs`: it can name a class, and no values.
+    pub(crate) fn name_classes(&self, outputs: usize) -> bool {
+        outputs > 1 && self.dims.is_empty() && matches!(self.numbers, Numbers::Integers(_))
+    }
 }

@@ -1,7 +1,6 @@
 //! Which task a network and its labels are of.
 
 use super::kind::Task;
-use super::labels::describe;
 use super::objective::Objective;
 use crate::input::labels::{Numbers, StoredLabels};
 use bitesize_ir::{Shape, Tail};
@@ -16,13 +15,13 @@ pub struct Resolved {
 }
 
 /// The task of a network whose output has `shape` and lost `tail`: `asked` where one is asked for, else what the tail and the
-/// labels `stored` say.
+/// labels `stored` say, `offset` added to them.
 ///
 /// # Errors
 /// A sentence that says what is wrong with labels that no task takes.
 pub(crate) fn resolve(
     asked: Option<Task>,
-    stored: Option<&StoredLabels>,
+    (stored, offset): (Option<&StoredLabels>, i64),
     shape: Shape,
     tail: Option<Tail>,
 ) -> Result<Resolved, String> {
@@ -30,9 +29,9 @@ pub(crate) fn resolve(
         (Some(task), _) => (task, "it is asked for".to_owned()),
         (None, None) => (Task::Fidelity, "the data have no labels".to_owned()),
         (None, Some(labels)) => {
-            let task = of_labels(labels, shape, tail).ok_or_else(|| no_task(labels, shape))?;
+            let task = of_labels(labels, offset, shape, tail)?.ok_or_else(|| no_task(labels, offset, shape))?;
             let tail = tail.map_or(String::new(), |tail| format!(", and the network ends with {tail}"));
-            (task, format!("labels are {}{tail}", describe(labels)))
+            (task, format!("labels are {}{tail}", labels.describe(offset)))
         }
     };
     check(task, shape, tail)?;
@@ -59,42 +58,53 @@ fn check(task: Task, shape: Shape, tail: Option<Tail>) -> Result<(), String> {
     Err(format!("the task `{task}` {problem}"))
 }
 
-/// By the shape and the values of `labels`.
-fn of_labels(labels: &StoredLabels, shape: Shape, tail: Option<Tail>) -> Option<Task> {
-    let (each, outputs, pixels) = (labels.each(), shape.elements(), shape.pixels());
-    let are_flags = labels.are_flags();
+/// By the shape and the values of `stored`; `None` where no task takes them.
+///
+/// # Errors
+/// A sentence: two tasks would.
+fn of_labels(stored: &StoredLabels, offset: i64, shape: Shape, tail: Option<Tail>) -> Result<Option<Task>, String> {
+    let (each, outputs, pixels) = (stored.each(), shape.elements(), shape.pixels());
+    let labels = stored.with_offset(offset);
+    let are_flags = labels.answers().is_some();
     let are_integers = labels.integers().is_some();
     let is_map = pixels > 1;
     if outputs == 1 {
-        return (each == 1).then_some(if are_flags { Task::Binary } else { Task::Regress });
+        return Ok((each == 1).then_some(if are_flags { Task::Binary } else { Task::Regress }));
     }
     if each == 1 {
-        return (!is_map && are_integers).then_some(Task::Classify);
+        return Ok((!is_map && are_integers).then_some(Task::Classify));
     }
-    if is_map && each == pixels && are_integers && !is_regressed(labels, shape, tail) {
-        return Some(Task::Map);
+    if is_map && each == pixels && are_integers && !is_regressed(stored, offset, shape, tail) {
+        if pixels == shape.c && stored.dims.len() == 1 && labels.are_one_hot(each) {
+            return Err(format!(
+                "its labels are {}, which may be a class for each of {pixels} pixels, or one of {pixels} classes of the whole \
+                 sample: with --task map they are the first; the second takes a network that ends with a vector",
+                stored.describe(offset)
+            ));
+        }
+        return Ok(Some(Task::Map));
     }
     if each != outputs || tail == Some(Tail::ArgMax) {
-        return None;
+        return Ok(None);
     }
     let over_classes = matches!(tail, Some(Tail::Softmax | Tail::LogSoftmax));
-    Some(match (is_map, tail) {
+    Ok(Some(match (is_map, tail) {
         (false, Some(Tail::Sigmoid)) if are_flags => Task::Multilabel,
         (false, _) if labels.are_one_hot(outputs) => Task::Classify,
         (false, _) if are_flags && !over_classes => Task::Multilabel,
         (true, _) if are_flags && labels.are_one_hot_maps(shape) => Task::Map,
         (true, _) if are_flags && !over_classes => Task::Multilabel,
         _ => Task::Regress,
-    })
+    }))
 }
 
 /// Whether a map of one channel is of values: real ones that are no mask.
-fn is_regressed(labels: &StoredLabels, shape: Shape, tail: Option<Tail>) -> bool {
+fn is_regressed(labels: &StoredLabels, offset: i64, shape: Shape, tail: Option<Tail>) -> bool {
     let is_real = matches!(labels.numbers, Numbers::Reals(_));
-    shape.c == 1 && !labels.are_masks() && (is_real || tail != Some(Tail::Sigmoid))
+    shape.c == 1 && !labels.are_masks(offset) && (is_real || tail != Some(Tail::Sigmoid))
 }
 
-fn no_task(stored: &StoredLabels, shape: Shape) -> String {
+fn no_task(stored: &StoredLabels, offset: i64, shape: Shape) -> String {
     let Shape { h, w, c } = shape;
     let outputs = shape.elements();
     let would_do = match (outputs, shape.pixels()) {
@@ -105,7 +115,7 @@ fn no_task(stored: &StoredLabels, shape: Shape) -> String {
     format!(
         "its labels are {}, and the network has an output of {h} x {w} pixels and {c} channels: {would_do}, would do; with \
          --task fidelity no label is looked at",
-        describe(stored)
+        stored.describe(offset)
     )
 }
 
@@ -114,8 +124,19 @@ mod tests {
     use super::*;
 
     fn check(shape: Shape, tail: Option<Tail>, dims: &[usize], numbers: Numbers, expected: Option<Task>) {
+        check_with(0, shape, tail, (dims, numbers), expected);
+    }
+
+    #[track_caller]
+    fn check_with(
+        offset: i64,
+        shape: Shape,
+        tail: Option<Tail>,
+        (dims, numbers): (&[usize], Numbers),
+        expected: Option<Task>,
+    ) {
         let stored = StoredLabels { dims: dims.to_vec(), numbers };
-        let found = resolve(None, Some(&stored), shape, tail);
+        let found = resolve(None, (Some(&stored), offset), shape, tail);
         assert_eq!(
             found.clone().ok().map(|found| found.objective.task),
             expected,
@@ -156,13 +177,47 @@ mod tests {
     }
 
     #[test]
+    fn answers_may_be_of_either_sign_and_have_an_offset() {
+        let integers = |n: &[i64]| Numbers::Integers(n.to_vec());
+        let (one, three, mask) = (Shape::vector(1), Shape::vector(3), Shape::new(1, 2, 1));
+        let tanh = Some(Tail::Tanh);
+        check(one, tanh, &[], integers(&[-1, 1]), Some(Task::Binary));
+        check(one, None, &[], Numbers::Reals(vec![-1.0, 1.0]), Some(Task::Binary));
+        check(one, tanh, &[], integers(&[-1, 0, 1]), Some(Task::Regress));
+        check(three, tanh, &[3], integers(&[-1, 1, 1]), Some(Task::Multilabel));
+        check(three, None, &[3], integers(&[-1, 1, -1]), Some(Task::Classify));
+        check_with(-1, one, None, (&[], integers(&[1, 2])), Some(Task::Binary));
+        check_with(-1, one, None, (&[], integers(&[0, 1])), Some(Task::Binary));
+        check_with(-1, one, None, (&[], integers(&[0, 2])), Some(Task::Binary));
+        check_with(1, one, None, (&[], integers(&[0, 1])), Some(Task::Regress));
+        check_with(-1, three, Some(Tail::Sigmoid), (&[3], integers(&[1, 2, 2])), Some(Task::Multilabel));
+        check_with(-1, mask, None, (&[1, 2], Numbers::Reals(vec![1.0, 255.0])), Some(Task::Map));
+    }
+
+    #[test]
+    fn as_many_labels_as_pixels_and_classes_are_asked_about() {
+        let (shape, dims) = (Shape::new(1, 3, 3), [3]);
+        let of = |numbers: &[i64]| {
+            let stored = StoredLabels { dims: dims.to_vec(), numbers: Numbers::Integers(numbers.to_vec()) };
+            resolve(None, (Some(&stored), 0), shape, None).map(|found| found.objective.task)
+        };
+        assert_eq!(of(&[0, 2, 1]), Ok(Task::Map));
+        let error = of(&[0, 1, 0, 1, 0, 0]).unwrap_err();
+        assert!(error.contains("a class for each of 3 pixels, or one of 3 classes"), "{error}");
+        // An image of them cannot be meant for one class.
+        let stored = StoredLabels { dims: vec![2, 2], numbers: Numbers::Integers(vec![0, 1, 0, 0]) };
+        let found = resolve(None, (Some(&stored), 0), Shape::new(2, 2, 4), None);
+        assert_eq!(found.map(|found| found.objective.task), Ok(Task::Map));
+    }
+
+    #[test]
     fn without_labels_it_is_fidelity_and_what_is_asked_for_is_taken() {
-        let found = resolve(None, None, Shape::vector(3), None).unwrap();
+        let found = resolve(None, (None, 0), Shape::vector(3), None).unwrap();
         assert_eq!((found.objective.task, found.because.as_str()), (Task::Fidelity, "the data have no labels"));
-        let found = resolve(Some(Task::Regress), None, Shape::vector(3), None).unwrap();
+        let found = resolve(Some(Task::Regress), (None, 0), Shape::vector(3), None).unwrap();
         assert_eq!(found.objective.task, Task::Regress);
         let refused = |task, shape, tail, words: &str| {
-            let error = resolve(Some(task), None, shape, tail).unwrap_err();
+            let error = resolve(Some(task), (None, 0), shape, tail).unwrap_err();
             assert!(error.contains(words), "{error}");
         };
         refused(Task::Binary, Shape::vector(3), None, "one output");
