@@ -14,6 +14,7 @@ use anyhow::{Context as _, bail};
 use bitesize_import::InputShape;
 use bitesize_ir::Shape;
 use bitesize_ir::shown::ShownPath as _;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// A model with its data.
@@ -103,6 +104,9 @@ impl Inputs {
             echo.push(line);
             data.warnings().iter().for_each(|warning| monitor.warn(warning));
         }
+        if sources.task.is_none() && source.is_some() {
+            [&train, &val].into_iter().flatten().for_each(|data| warn_of_autoencoder(data, objective, monitor));
+        }
         let unlabelled = [&train, &val].into_iter().flatten().all(|data| !data.is_labelled());
         if unlabelled && !echo.is_empty() && objective.task != Task::Fidelity {
             monitor.warn(format_args!(
@@ -151,5 +155,20 @@ impl Inputs {
                 ));
             }
         }
+    }
+}
+
+/// A network that gives as many values as it takes, with data of a few classes, may be none that classifies.
+fn warn_of_autoencoder(data: &Dataset, objective: Objective, monitor: &Monitor) {
+    let Some(classes) = data.labels().classes() else { return };
+    let used: BTreeSet<&usize> = classes.iter().collect();
+    let outputs = objective.shape.elements();
+    if 2 * used.len() <= outputs {
+        monitor.warn(format_args!(
+            "the network gives as many values as it takes, {outputs}, and the labels of `{}` name {} classes: where it is an \
+             autoencoder, --task regress judges it by its input",
+            data.path().shown(),
+            used.len()
+        ));
     }
 }

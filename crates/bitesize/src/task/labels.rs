@@ -153,6 +153,9 @@ pub(crate) fn labels_of(
             };
             Ok(Labels::Flags { each, flags })
         }
+        Task::Regress if stored.of_classes => {
+            Err("its labels are classes, but the task `regress` takes values: store them in an .npz, as `y`".into())
+        }
         Task::Regress => {
             let values = if is_output { order.of(&stored.dims, &shifted.reals(), shape, |_| true)? } else { None };
             let values = values.ok_or_else(|| {
@@ -263,7 +266,7 @@ mod tests {
     use bitesize_ir::Shape;
 
     fn stored(dims: &[usize], numbers: &[i64]) -> StoredLabels {
-        StoredLabels { dims: dims.to_vec(), numbers: Numbers::Integers(numbers.to_vec()) }
+        StoredLabels { dims: dims.to_vec(), numbers: Numbers::Integers(numbers.to_vec()), of_classes: false }
     }
 
     fn of(task: Task, shape: Shape, stored: &StoredLabels, offset: i64) -> Result<Labels, String> {

@@ -72,8 +72,8 @@ impl Order<'_> {
         match found.as_slice() {
             [(_, one), (_, other)] if one != other => Err(format!(
                 "its labels have shape {}, which may be nhwc (channels last) or nchw (channels first): say which with \
-                 --data-layout nhwc or --data-layout nchw, which goes for `x` too; where `y` has its channels first and `x` \
-                 last, y = numpy.moveaxis(y, 1, -1)",
+                 --data-layout nhwc or --data-layout nchw, which goes for `x` too; where `y` runs otherwise than `x`, store \
+                 numpy.moveaxis(y, 1, -1), which brings its channels last, or numpy.moveaxis(y, -1, 1), first",
                 super::stored::shown(dims)
             )),
             _ => Ok(found.into_iter().next().map(|(_, values)| values)),

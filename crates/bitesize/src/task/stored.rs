@@ -25,7 +25,7 @@ impl StoredLabels {
             Numbers::Integers(numbers) => Numbers::Integers(numbers.iter().map(|n| n.saturating_add(offset)).collect()),
             Numbers::Reals(numbers) => Numbers::Reals(numbers.iter().map(|n| n + offset as f32).collect()),
         };
-        Self { dims: self.dims.clone(), numbers }
+        Self { dims: self.dims.clone(), numbers, of_classes: self.of_classes }
     }
 
     /// The answers that numbers of 0 and 1 are, or of -1 and 1; `None` for others.
