@@ -151,7 +151,8 @@ fn only_the_outer_crates_touch_files_and_processes() {
 /// A path may hold anything: messages show it by `bitesize_ir::shown`.
 #[test]
 fn paths_are_shown_in_one_line() {
-    let hits = lines_with(&["crates"], &["display"], &[]);
+    let mut hits = lines_with(&["crates"], &["display"], &[]);
+    hits.retain(|hit| hit.contains(".display()"));
     assert!(hits.is_empty(), "`.display()` of a path in:\n{}", hits.join("\n"));
 }
 

@@ -3,17 +3,12 @@
 use super::kind::Task;
 use super::objective::Objective;
 use super::order::{Order, wide};
-use super::stored::{are_one_hot, plus};
+use super::stored::{are_one_hot, is_unlabelled, plus};
 use crate::input::labels::StoredLabels;
 use std::ops::Range;
 
 /// The class of a pixel that counts nowhere.
 pub const UNLABELLED: u32 = u32::MAX;
-
-/// Whether `stored` is what stands for such a pixel: 255 as in PASCAL VOC and Cityscapes, or -1.
-pub(super) fn is_unlabelled(stored: i64) -> bool {
-    stored == 255 || stored == -1
-}
 
 /// The labels of some samples.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,6 +1,5 @@
 //! What stored labels may be taken for.
 
-use super::labels::is_unlabelled;
 use crate::input::labels::{Numbers, StoredLabels};
 use bitesize_ir::Shape;
 
@@ -83,6 +82,11 @@ impl StoredLabels {
         };
         format!("{kind} of shape {}{}", shown(&self.dims), plus(offset))
     }
+}
+
+/// Whether `stored` stands for a pixel without a label: 255 as in PASCAL VOC and Cityscapes, or -1.
+pub(super) fn is_unlabelled(stored: i64) -> bool {
+    stored == 255 || stored == -1
 }
 
 /// Whether each row of `width` answers has one yes.

@@ -6,7 +6,7 @@ use crate::files;
 use crate::input::decode::READ;
 use crate::input::error::DataError;
 use crate::input::labels::StoredLabels;
-use bitesize_ir::shown::ShownPath as _;
+use bitesize_ir::shown::{self, ShownPath as _};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -206,7 +206,7 @@ impl Found {
             let kind = match extension(file) {
                 _ if is_image(file) => "images outside of class folders".into(),
                 none if none.is_empty() => "without extension".into(),
-                extension => format!(".{extension}"),
+                extension => format!(".{}", shown::name(&extension)),
             };
             *counts.entry(kind).or_default() += 1;
         }
