@@ -148,6 +148,14 @@ fn only_the_outer_crates_touch_files_and_processes() {
     assert!(hits.is_empty(), "files, processes or clocks in a pure crate:\n{}", hits.join("\n"));
 }
 
+/// A path may hold anything: messages show it by `bitesize_ir::shown`.
+#[test]
+fn paths_are_shown_in_one_line() {
+    let mut hits = lines_with(&["crates"], &["display"], &[]);
+    hits.retain(|hit| hit.contains(".display()"));
+    assert!(hits.is_empty(), "`.display()` of a path in:\n{}", hits.join("\n"));
+}
+
 #[test]
 fn nothing_loose_is_left_behind() {
     // Spelled in parts so that this file does not name them itself.

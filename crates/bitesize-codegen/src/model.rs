@@ -97,8 +97,8 @@ fn has_threshold(network: &IntNetwork, reading: Reading) -> bool {
 
 fn how_to_read(network: &IntNetwork, reading: Reading, names: &PackageNames) -> String {
     let (threshold, shape) = (names.macro_name("OUTPUT_THRESHOLD"), network.tensor(network.output).shape);
-    let yes =
-        |what: &str| format!("{what} where the code is above {threshold}; the probability is 1 / (1 + exp(-real)).");
+    let probability = if network.tail == Some(Tail::Tanh) { "(1 + tanh(real)) / 2" } else { "1 / (1 + exp(-real))" };
+    let yes = |what: &str| format!("{what} where the code is above {threshold}; the probability is {probability}.");
     match reading {
         Reading::Class => "As a classifier: the class is the lowest index of the highest code.".into(),
         Reading::Threshold if shape.elements() == 1 => yes("It says yes"),

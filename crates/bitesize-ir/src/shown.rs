@@ -115,8 +115,8 @@ const MARKUP: [char; 2] = ['~', '`'];
 /// Characters that begin a list, a quote or a heading where a line begins with them.
 const LINE_MARKUP: [char; 5] = ['#', '>', '+', '-', '='];
 
-/// A sentence in markdown, in one line, that reads as it does in plain text: no HTML, links, addresses that become links,
-/// emphasis or bars that end a cell. What stands between two backticks is code, as in the sentences of this program, and is
+/// A sentence in markdown, in one line, that reads as it does in plain text: no HTML, links, addresses that become links (those
+/// of mail become code, since some readers link them however their `@` is written), emphasis or bars that end a cell. What stands between two backticks is code, as in the sentences of this program, and is
 /// left as it is but for `<`, `|` and `](`.
 pub fn markdown(text: &str) -> String {
     let text = visible(text);
@@ -132,8 +132,15 @@ pub fn markdown(text: &str) -> String {
         // Two backticks in turn would begin code of another kind.
         let is_code = !part.is_empty() && !part.trim().is_empty();
         let code = within_code(part);
+        if is_code && shown.ends_with('`') {
+            shown.push(' ');
+        }
         shown += &if is_code { format!("`{code}`") } else { format!("&#96;{part}&#96;") };
-        shown += &plain_markdown(parts.next().unwrap_or_default(), false);
+        let plain = plain_markdown(parts.next().unwrap_or_default(), false);
+        if shown.ends_with('`') && plain.starts_with('`') {
+            shown.push(' ');
+        }
+        shown += &plain;
     }
     shown
 }
@@ -153,10 +160,34 @@ fn within_code(text: &str) -> String {
     text.replace('<', "&lt;").replace('|', "\\|").replace("](", "]\\(")
 }
 
+/// Whether `c` can stand before the `@` of an address of mail.
+fn is_local(c: char) -> bool {
+    c.is_ascii_alphanumeric() || ".-_+".contains(c)
+}
+
+/// How long an address of mail is that `text` begins with; `None` where it begins with none.
+fn mail_address(text: &str) -> Option<usize> {
+    let at = text.find(|c| !is_local(c)).filter(|at| *at > 0 && text[*at..].starts_with('@'))?;
+    let domain = &text[at + 1..];
+    let end = domain.find(|c| !is_local(c) || c == '+').unwrap_or(domain.len());
+    domain[..end].contains('.').then_some(at + 1 + end)
+}
+
 fn plain_markdown(text: &str, is_first: bool) -> String {
     let mut shown = String::with_capacity(text.len());
-    let mut before = None;
+    let (mut before, mut mail_end) = (None, 0);
     for (at, c) in text.char_indices() {
+        if at < mail_end {
+            continue;
+        }
+        if !before.is_some_and(is_local)
+            && let Some(length) = mail_address(&text[at..])
+        {
+            mail_end = at + length;
+            shown += &format!("`{}`", &text[at..mail_end]);
+            before = Some('`');
+            continue;
+        }
         let rest = &text[at..];
         let after = rest[c.len_utf8()..].chars().next();
         let joins = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
@@ -241,6 +272,9 @@ mod tests {
             ("~~b~~", "&#126;&#126;b&#126;&#126;"),
             ("https://x.org", "https&#58;//x.org"),
             ("www.x.org", "www&#46;x.org"),
+            ("+me.i@x-y.org, 2", "`+me.i@x-y.org`, 2"),
+            ("_@x.org/www.a@b.c", "`_@x.org`/`www.a@b.c`"),
+            ("conv@2x", "conv@2x"),
             ("\\*b", "&#92;&#42;b"),
             ("&lt;b", "&#38;lt;b"),
             ("value * 0.5 - [0.5, 1]", "value * 0.5 - [0.5, 1]"),
@@ -252,6 +286,7 @@ mod tests {
         }
         // A name with backticks cannot end the code that it stands in and go on as markup.
         assert_eq!(markdown("of `a`**b**`c`, `d`"), "of `a`&#42;&#42;b&#42;&#42;`c`, `d`");
+        assert_eq!(markdown("of `a`b@c.org`d`"), "of `a` `b@c.org` `d`");
         assert_eq!(markdown("a`**b**"), "a&#96;&#42;&#42;b&#42;&#42;");
         assert_eq!(markdown("``**b**"), "&#96;&#96;&#42;&#42;b&#42;&#42;");
     }

@@ -162,7 +162,7 @@ impl Builder<'_> {
             }
         }
         arguments.extend(flags.iter().cloned());
-        let path = |path: &Path| path.display().to_string();
+        let path = |path: &Path| path.to_string_lossy().into_owned();
         arguments.extend(["-I.".into(), format!("-I{}", path(include)), "-c".into(), path(source)]);
         arguments.extend(["-o".into(), object.into()]);
         self.tool(runner, &arguments).map(drop)
@@ -207,7 +207,7 @@ impl Builder<'_> {
     ) -> Result<(), Failure> {
         let ran = match runner {
             Runner::Host => {
-                let program = self.place.folder.join(image.file).display().to_string();
+                let program = self.place.folder.join(image.file).to_string_lossy().into_owned();
                 self.place.run(&program, &[], limit, watch).map_err(failure_of_image)
             }
             Runner::Emulated(machine) => self.emulate(machine, image, limit, watch),

@@ -60,7 +60,7 @@ pub fn walk(opened: Opened, until: Until) -> anyhow::Result<Walked> {
     let held_out = HeldOut::of_run(&opened)?;
     let mut chosen = Chosen::of(&prepared, &held_out, &platform, &problem, &aim)?;
     report.add_choice(&chosen.winner);
-    report.add_held_out(&held_out.objective, chosen.found.1);
+    report.add_held_out(&held_out.objective, chosen.found.1.clone());
     if let Some(qualities) = quality::at_widest(&chosen, &problem)? {
         report.add_qualities(&qualities);
     }

@@ -9,6 +9,7 @@ use bitesize::deliver::opened::{Opened, inputs_of};
 use bitesize::observe::Monitor;
 use bitesize::run::RunFolder;
 use bitesize::run::names::PACKAGE;
+use bitesize_ir::shown::ShownPath as _;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -43,7 +44,7 @@ impl EmitArgs {
         if let Some(misfit) = &misfit {
             err_line!("{misfit}");
         }
-        out_line!("{}", folder.join(PACKAGE).display());
+        out_line!("{}", folder.join(PACKAGE).shown());
         Ok(Ending::of_fit(misfit.is_none()))
     }
 }

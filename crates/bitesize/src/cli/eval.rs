@@ -11,6 +11,7 @@ use bitesize::input::{Inputs, PreprocessFile, Sources, class_order};
 use bitesize::observe::Monitor;
 use bitesize::report;
 use bitesize::report::assemble::{fidelity_report, metric_rows};
+use bitesize::report::by_output;
 use bitesize::report::schema::ON_VALIDATION;
 use bitesize::run::RunFolder;
 use bitesize::task::metric::shown_number;
@@ -53,7 +54,7 @@ impl EvalArgs {
     fn tell(&self, figures: &Figures) -> anyhow::Result<()> {
         let integer = figures.integer.first();
         let rows = metric_rows(figures.float.as_ref(), integer.and_then(|found| found.measured.as_ref()));
-        let fidelity = integer.map(|found| fidelity_report(ON_VALIDATION, &figures.objective, found.fidelity));
+        let fidelity = integer.map(|found| fidelity_report(ON_VALIDATION, &figures.objective, found.fidelity.clone()));
         if self.json {
             let first = rows.first();
             let json = serde_json::json!({
@@ -71,6 +72,9 @@ impl EvalArgs {
             if integer.is_some() {
                 out_line!("{:<8} {}", "integer", row.shown(row.integer));
             }
+        }
+        for line in by_output::table(&rows, "what --json gives") {
+            out_line!("{line}");
         }
         if let Some(fidelity) = fidelity {
             let agreement = fidelity.agreement.map(|share| format!("same answer {:.2} %, ", 100.0 * share));

@@ -17,6 +17,7 @@ mod verify;
 
 use bitesize::observe::{Interrupted, Monitor};
 use bitesize::{Ending, Usage};
+use bitesize_ir::shown::visible;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use console::{INTERRUPTED, Terminal, Verbosity, err_line};
 use std::process::ExitCode;
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
     let parsed = command.try_get_matches_from_mut(std::env::args_os());
     let (matches, cli) = match parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches))) {
         Ok((cli, matches)) => (matches, cli),
-        Err(answer) => return tell_usage(&answer),
+        Err(answer) => return tell_usage(&in_one_line(answer)),
     };
     let verbosity = match (cli.quiet, cli.verbose) {
         (true, _) => Verbosity::Quiet,
@@ -64,6 +65,15 @@ fn main() -> ExitCode {
         Ok(ending) => told(exit_code(ending)),
         Err(error) => fail(&error, resume_command),
     }
+}
+
+/// What the argument parser answers where nothing in the arguments can begin a line or steer the terminal: it puts them into its
+/// messages as they are.
+fn in_one_line(answer: clap::Error) -> clap::Error {
+    let arguments: Vec<String> =
+        std::env::args_os().map(|text| visible(&text.to_string_lossy()).into_owned()).collect();
+    // Whatever is wrong with arguments is wrong with their visible form.
+    Cli::command().try_get_matches_from(arguments).err().unwrap_or(answer)
 }
 
 /// What the argument parser answers: help, the version, or what is wrong with the command line.

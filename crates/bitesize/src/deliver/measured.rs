@@ -7,6 +7,7 @@ use crate::observe::Monitor;
 use crate::task::loss::{Comparison, Fidelity};
 use crate::task::{Measured, Meter, Objective};
 use bitesize_ir::Network;
+use bitesize_ir::shown::ShownPath as _;
 
 /// Figures over a whole data set.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,9 +73,9 @@ pub fn figures(
         step.set(done * step_size + chunk.len(), data.len());
     }
     if samples == 0 {
-        anyhow::bail!("`{}`: none of its {} images can be decoded", data.path().display(), data.len());
+        anyhow::bail!("`{}`: none of its {} images can be decoded", data.path().shown(), data.len());
     }
-    step.finish(format_args!("{samples} samples of {}", data.path().display()));
+    step.finish(format_args!("{samples} samples of {}", data.path().shown()));
     let of = |(meter, comparison): (Meter, Comparison)| CandidateFigures {
         measured: meter.finish(),
         fidelity: comparison.finish(),

@@ -10,7 +10,8 @@ use super::pixels;
 use super::preprocess::Preprocess;
 use crate::files;
 use crate::hash::{Hasher, sha256};
-use crate::task::labels::{Order, labels_of};
+use crate::task::labels::labels_of;
+use crate::task::order::Order;
 use crate::task::{Labels, Objective, Task};
 use bitesize_ir::Shape;
 use bitesize_ir::shown::ShownPath as _;
@@ -29,8 +30,8 @@ pub struct Dataset {
     source: Source,
     stored: Option<StoredLabels>,
     labels: Labels,
-    /// Whether the samples are what the network has to give: an autoencoder.
-    reconstructs: bool,
+    /// Where the samples are what the network has to give, an autoencoder: for each output the place in a sample.
+    reconstructed: Option<Vec<usize>>,
     class_count: usize,
     warnings: Vec<String>,
     shape: Shape,
@@ -61,7 +62,7 @@ impl Dataset {
             source: raw.source,
             stored: raw.labels,
             labels: Labels::None(raw.samples),
-            reconstructs: false,
+            reconstructed: None,
             class_count: raw.class_count,
             warnings: raw.warnings,
             shape: request.shape,
@@ -78,15 +79,25 @@ impl Dataset {
     }
 
     /// Takes the labels for those of `objective`'s task; `order` says how the file's output runs. Where values are asked
-    /// for and none are stored, a network whose output is like its input has to give its input.
+    /// for and there are none but classes, a network whose output is like its input has to give its input: `source` says for each
+    /// output the place in a sample.
     ///
     /// # Errors
     /// Labels that are no such.
-    pub(crate) fn label(&mut self, objective: &Objective, order: Order) -> Result<(), DataError> {
-        let Some(stored) = &self.stored else {
-            self.reconstructs = objective.task == Task::Regress && objective.shape == self.shape;
-            return Ok(());
-        };
+    pub(crate) fn label(
+        &mut self,
+        objective: &Objective,
+        order: Order,
+        source: Option<&[usize]>,
+    ) -> Result<(), DataError> {
+        let has_values = self.stored.as_ref().is_some_and(|stored| !stored.name_classes(objective.shape.elements()));
+        if objective.task == Task::Regress && !has_values {
+            self.reconstructed = source.map(<[usize]>::to_vec);
+            if source.is_some() {
+                return Ok(());
+            }
+        }
+        let Some(stored) = &self.stored else { return Ok(()) };
         let labels = labels_of(objective, stored, order, self.preprocess.label_offset);
         self.labels = labels.map_err(|problem| DataError::unusable(&self.path, problem))?;
         Ok(())
@@ -109,13 +120,13 @@ impl Dataset {
     pub fn with_classes(mut self, outputs: usize) -> Result<Self, DataError> {
         let objective = Objective { task: Task::Classify, shape: Shape::vector(outputs), tail: None };
         let places: Vec<usize> = (0..outputs).collect();
-        self.label(&objective, Order { dims: &[outputs], places: &places })?;
+        self.label(&objective, Order { dims: &[outputs], places: &places, layout: None }, None)?;
         Ok(self)
     }
 
     /// Whether there is something to measure the network's answers by.
     pub fn is_labelled(&self) -> bool {
-        self.reconstructs || self.labels.are_there()
+        self.reconstructed.is_some() || self.labels.are_there()
     }
 
     /// The labels of all samples.
@@ -156,7 +167,7 @@ impl Dataset {
     pub(crate) fn held_in(&self, bytes: usize, outputs: usize) -> usize {
         let width = if self.is_pixels() { size_of::<u8>() } else { size_of::<f32>() };
         // The samples are the labels of what gives them back.
-        let labels = if self.reconstructs { size_of::<f32>() } else { 0 };
+        let labels = if self.reconstructed.is_some() { size_of::<f32>() } else { 0 };
         let each = self.shape.elements() * (width + labels) + outputs * size_of::<f32>();
         (bytes / each.max(1)).max(1)
     }
@@ -264,20 +275,25 @@ impl Dataset {
     }
 
     fn batch(&self, values: Values, indices: impl IntoIterator<Item = usize>) -> Batch {
-        let labels = if self.reconstructs { self.targets(&values) } else { self.labels.pick(indices) };
+        let labels = match &self.reconstructed {
+            Some(places) => self.targets(&values, places),
+            None => self.labels.pick(indices),
+        };
         Batch { values, labels, shape: self.shape }
     }
 
-    /// `values` as the network has to give them back.
-    fn targets(&self, values: &Values) -> Labels {
-        let values = match values {
+    /// `values` as the network has to give them back, each output that of one of `places`.
+    fn targets(&self, values: &Values, places: &[usize]) -> Labels {
+        let fed: Vec<f32> = match values {
             Values::Reals(values) => values.clone(),
             Values::Pixels(pixels) => {
                 let of = |(i, pixel): (usize, &u8)| self.preprocess.apply(f64::from(*pixel), i % self.shape.c) as f32;
                 pixels.iter().enumerate().map(of).collect()
             }
         };
-        Labels::Values { each: self.shape.elements(), values }
+        let of_sample = |sample: &[f32]| places.iter().map(|place| sample[*place]).collect::<Vec<f32>>();
+        let values = fed.chunks_exact(self.shape.elements()).flat_map(of_sample).collect();
+        Labels::Values { each: places.len(), values }
     }
 
     fn transform(&self, pixels: &[u8], shape: Shape) -> Result<Vec<u8>, DataError> {
@@ -343,7 +359,10 @@ impl Dataset {
 
     fn describe_labels(&self) -> String {
         match &self.labels {
-            Labels::None(_) if self.reconstructs => "the samples are what the network has to give".into(),
+            Labels::None(_) if self.reconstructed.is_some() => {
+                let classes = if self.stored.is_some() { ", and their classes are not looked at" } else { "" };
+                format!("the samples are what the network has to give{classes}")
+            }
             Labels::None(_) if self.stored.is_none() => "without labels".into(),
             Labels::None(_) => "labels not looked at".into(),
             Labels::Classes(classes) => {

@@ -7,13 +7,14 @@ use super::layout::DataLayout;
 use super::model::Model;
 use super::preprocess::{Preprocess, PreprocessFile};
 use crate::observe::Monitor;
-use crate::task::labels::Order;
+use crate::task::order::Order;
 use crate::task::resolve::resolve;
 use crate::task::{Objective, Task};
 use anyhow::{Context as _, bail};
 use bitesize_import::InputShape;
 use bitesize_ir::Shape;
 use bitesize_ir::shown::ShownPath as _;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// A model with its data.
@@ -84,20 +85,27 @@ impl Inputs {
         let has_labels = |data: &Dataset| data.stored_labels().is_some();
         let telling = if train.as_ref().is_some_and(has_labels) { &train } else { &val };
         let stored = telling.as_ref().and_then(Dataset::stored_labels);
-        let resolved = resolve(sources.task, stored, shape, network.tail).map_err(|problem| match telling {
-            Some(data) => anyhow::anyhow!("cannot use the data `{}`: {problem}", data.path().display()),
-            None => anyhow::anyhow!("cannot use the data: {problem}"),
-        })?;
+        let resolved =
+            resolve(sources.task, (stored, preprocess.label_offset), shape, network.tail).map_err(|problem| {
+                match telling {
+                    Some(data) => anyhow::anyhow!("cannot use the data `{}`: {problem}", data.path().shown()),
+                    None => anyhow::anyhow!("cannot use the data: {problem}"),
+                }
+            })?;
         let objective = resolved.objective;
         let (dims, places) = (output.layout.dims(tensor), output.layout.nhwc_indices(tensor));
-        let order = Order { dims: dims.get(1..).unwrap_or_default(), places: &places };
+        let order = Order { dims: dims.get(1..).unwrap_or_default(), places: &places, layout: sources.layout };
+        let source = model.reconstruction();
         for (data, name) in [(&mut train, "train"), (&mut val, "val")] {
             let Some(data) = data else { continue };
-            data.label(&objective, order).with_context(|| format!("cannot use the {name} data"))?;
+            data.label(&objective, order, source.as_deref()).with_context(|| format!("cannot use the {name} data"))?;
             let line = format!("{name}: {}, {}", data.path().shown(), data.describe()?);
             monitor.note(&line);
             echo.push(line);
             data.warnings().iter().for_each(|warning| monitor.warn(warning));
+        }
+        if sources.task.is_none() && source.is_some() {
+            [&train, &val].into_iter().flatten().for_each(|data| warn_of_autoencoder(data, objective, monitor));
         }
         let unlabelled = [&train, &val].into_iter().flatten().all(|data| !data.is_labelled());
         if unlabelled && !echo.is_empty() && objective.task != Task::Fidelity {
@@ -147,5 +155,20 @@ impl Inputs {
                 ));
             }
         }
+    }
+}
+
+/// A network that gives as many values as it takes, with data of a few classes, may be none that classifies.
+fn warn_of_autoencoder(data: &Dataset, objective: Objective, monitor: &Monitor) {
+    let Some(classes) = data.labels().classes() else { return };
+    let used: BTreeSet<&usize> = classes.iter().collect();
+    let outputs = objective.shape.elements();
+    if 2 * used.len() <= outputs {
+        monitor.warn(format_args!(
+            "the network gives as many values as it takes, {outputs}, and the labels of `{}` name {} classes: where it is an \
+             autoencoder, --task regress judges it by its input",
+            data.path().shown(),
+            used.len()
+        ));
     }
 }

@@ -7,6 +7,8 @@ pub(crate) struct StoredLabels {
     pub(crate) dims: Vec<usize>,
     /// `[sample][element]`.
     pub(crate) numbers: Numbers,
+    /// Whether they can be nothing but classes, as those of folders.
+    pub(crate) of_classes: bool,
 }
 
 /// Numbers of either kind.
@@ -21,6 +23,11 @@ pub(crate) enum Numbers {
 impl StoredLabels {
     /// A class for each sample.
     pub(crate) fn classes(classes: Vec<i64>) -> Self {
-        Self { dims: Vec::new(), numbers: Numbers::Integers(classes) }
+        Self { dims: Vec::new(), numbers: Numbers::Integers(classes), of_classes: true }
+    }
+
+    /// Whether there is one integer for each sample of a network of several `outputs`: it can name a class, and no values.
+    pub(crate) fn name_classes(&self, outputs: usize) -> bool {
+        outputs > 1 && self.dims.is_empty() && matches!(self.numbers, Numbers::Integers(_))
     }
 }

@@ -6,8 +6,9 @@ use crate::hash::sha256;
 use crate::observe::Monitor;
 use anyhow::Context as _;
 use bitesize_import::{InputShape, Layout, OutputOrder};
+use bitesize_ir::shape::nhwc_indices;
 use bitesize_ir::shown::ShownPath as _;
-use bitesize_ir::{Network, PolicySpace};
+use bitesize_ir::{Axis, Network, Op, PolicySpace};
 use std::path::{Path, PathBuf};
 
 /// An imported and rewritten network, and where it came from.
@@ -71,6 +72,31 @@ impl Model {
         ));
         let space = PolicySpace::of(&network);
         Ok(Self { path: path.to_owned(), sha256, input, output, output_order, network, space, rewrites })
+    }
+
+    /// For each element of the output the place in a sample of what an autoencoder gives there, where output and input have
+    /// as many elements: the same row, column and channel where both are such, else the element of the same number in the
+    /// file's tensors, as where one of them is flattened.
+    pub fn reconstruction(&self) -> Option<Vec<usize>> {
+        let network = &self.network;
+        let (input, output) = (network.shape(network.input), network.shape(network.output));
+        let flatten = network.nodes.iter().find(|node| node.output == network.output).and_then(|node| match node.op {
+            Op::Flatten(axes) => Some((network.shape(node.inputs[0]), axes)),
+            _ => None,
+        });
+        let (map, axes) = flatten.unwrap_or((output, [Axis::H, Axis::W, Axis::C]));
+        if map == input {
+            return Some(nhwc_indices(input, axes.into_iter()));
+        }
+        let is_row = self.output_order.flattened || input.pixels() == 1 || output.pixels() == 1;
+        let (from, to) = (self.input.nhwc_indices(input), self.output.layout.nhwc_indices(output));
+        let counts = [input.elements(), output.elements(), from.len(), to.len()];
+        if !is_row || counts.iter().any(|count| *count != counts[0]) {
+            return None;
+        }
+        let mut places = vec![0; to.len()];
+        to.into_iter().zip(from).for_each(|(to, from)| places[to] = from);
+        Some(places)
     }
 
     /// Folds `preprocess` into the first layer, so that the network takes raw `u8` pixels.

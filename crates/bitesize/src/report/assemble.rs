@@ -1,7 +1,7 @@
 //! How each stage's results come into a report.
 
 use super::schema::{
-    AccuracyReport, BaselineReport, DiagnosisReport, FidelityReport, FlashReport, LayerReport, MetricReport,
+    AccuracyReport, BaselineReport, ByOutput, DiagnosisReport, FidelityReport, FlashReport, LayerReport, MetricReport,
     ModelReport, ON_VALIDATION, RamReport, Report, SCHEMA, SearchReport, TargetReport, TensorReport,
 };
 use crate::deliver::contest::{SearchSummary, Winner};
@@ -30,7 +30,7 @@ impl Report {
             version: env!("CARGO_PKG_VERSION").into(),
             seed: config.seed,
             model: ModelReport {
-                path: model.path.display().to_string(),
+                path: model.path.to_string_lossy().into_owned(),
                 sha256: model.sha256.clone(),
                 parameters: network.parameters(),
                 macs: network.macs(),
@@ -159,7 +159,8 @@ impl Report {
         let mut rows = metric_rows(figures.float.as_ref(), integer).into_iter();
         self.metric = rows.next();
         self.metrics = rows.collect();
-        self.fidelity = delivered.map(|found| fidelity_report(ON_VALIDATION, &figures.objective, found.fidelity));
+        self.fidelity =
+            delivered.map(|found| fidelity_report(ON_VALIDATION, &figures.objective, found.fidelity.clone()));
         self.accuracy = figures.float.as_ref().and_then(|float| {
             let (metric, value) = float.first().filter(|(metric, _)| metric.is_fraction())?;
             let integer = integer.and_then(Measured::fraction);
@@ -207,12 +208,17 @@ pub fn metric_rows(float: Option<&Measured>, integer: Option<&Measured>) -> Vec<
         float: *value,
         integer: integer.and_then(|integer| integer.of(*metric)),
         samples,
+        by_output: float.and_then(|float| float.of_each(*metric)).map(|of_each| ByOutput {
+            float: of_each.to_vec(),
+            integer: integer.and_then(|integer| integer.of_each(*metric)).map(<[Option<f64>]>::to_vec),
+        }),
     };
     float.map_or(Vec::new(), |float| float.values.iter().map(|value| row(value, float.samples)).collect())
 }
 
 /// `fidelity`, taken on `data`.
 pub fn fidelity_report(data: &str, objective: &Objective, fidelity: Fidelity) -> FidelityReport {
-    let Fidelity { samples, loss, agreement, rmse } = fidelity;
-    FidelityReport { data: data.into(), samples, form: objective.form().name().into(), loss, agreement, rmse }
+    let Fidelity { samples, loss, agreement, rmse, rmse_by_output } = fidelity;
+    let form = objective.form().name().into();
+    FidelityReport { data: data.into(), samples, form, loss, agreement, rmse, rmse_by_output }
 }

@@ -4,6 +4,7 @@ use super::schema::Report;
 use crate::deliver::opened::Opened;
 use crate::run::names::{PACKAGE, REPORT_JSON, REPORT_MD};
 use crate::run::{Commit, Provenance, RunFolder, Stage};
+use bitesize_ir::shown::ShownPath as _;
 
 const REMEDY: &str =
     "put back the file as it was, or remove it to have the run's report made again by `bitesize fit --resume`";
@@ -36,7 +37,7 @@ pub fn read(folder: &RunFolder) -> anyhow::Result<Option<Report>> {
     let text = String::from_utf8_lossy(&bytes);
     Report::from_json(&text)
         .map(Some)
-        .map_err(|e| anyhow::anyhow!("`{}` cannot be used: {e}; {REMEDY}", folder.join(REPORT_JSON).display()))
+        .map_err(|e| anyhow::anyhow!("`{}` cannot be used: {e}; {REMEDY}", folder.join(REPORT_JSON).shown()))
 }
 
 /// Puts both forms of `report` into their places, with the warnings so far; `made_from` is what it depends on, or `None`

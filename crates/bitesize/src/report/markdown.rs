@@ -1,5 +1,6 @@
 //! `report.md`.
 
+use super::by_output;
 use super::schema::{LayerReport, MetricReport, ON_VALIDATION, Report};
 use crate::task::Metric;
 use crate::task::metric::{capitalized, shown_number};
@@ -137,6 +138,13 @@ impl Report {
                 write!(out, "; {}: {}", row.title(), values(row))?;
             }
             writeln!(out, ".\n")?;
+            let of_each = by_output::table(std::iter::once(row).chain(&self.metrics), "report.json");
+            for line in &of_each {
+                writeln!(out, "{line}")?;
+            }
+            if !of_each.is_empty() {
+                writeln!(out)?;
+            }
         }
         let Some(fidelity) = &self.fidelity else { return Ok(()) };
         let of = if fidelity.data == ON_VALIDATION { "validation" } else { "held-out training" };

@@ -115,6 +115,18 @@ pub struct MetricReport {
     pub float: Option<f64>,
     pub integer: Option<f64>,
     pub samples: usize,
+    /// The same of each output, where values of several are measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_output: Option<ByOutput>,
+}
+
+/// A figure of each output.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the schema's, which docs/formats.md explains")]
+pub struct ByOutput {
+    pub float: Vec<Option<f64>>,
+    /// Null where nothing integer was measured.
+    pub integer: Option<Vec<Option<f64>>>,
 }
 
 impl MetricReport {
@@ -148,6 +160,9 @@ pub struct FidelityReport {
     pub agreement: Option<f64>,
     /// Of `real`.
     pub rmse: Option<f64>,
+    /// The same of each output, where there are values of several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rmse_by_output: Vec<f64>,
 }
 
 /// Accuracies on the validation data.

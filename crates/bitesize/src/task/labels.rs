@@ -2,17 +2,13 @@
 
 use super::kind::Task;
 use super::objective::Objective;
-use crate::input::labels::{Numbers, StoredLabels};
-use bitesize_ir::Shape;
+use super::order::{Order, wide};
+use super::stored::{are_one_hot, is_unlabelled, plus};
+use crate::input::labels::StoredLabels;
 use std::ops::Range;
 
 /// The class of a pixel that counts nowhere.
 pub const UNLABELLED: u32 = u32::MAX;
-
-/// Whether `stored` is what stands for such a pixel: 255 as in PASCAL VOC and Cityscapes, or -1.
-fn is_unlabelled(stored: i64) -> bool {
-    stored == 255 || stored == -1
-}
 
 /// The labels of some samples.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,100 +107,6 @@ impl Labels {
     }
 }
 
-/// The dimensions that hold more than one number.
-fn wide(dims: &[usize]) -> Vec<usize> {
-    dims.iter().copied().filter(|dim| *dim > 1).collect()
-}
-
-/// How an array of labels runs over the network's output.
-#[derive(Clone, Copy, Debug)]
-pub struct Order<'a> {
-    /// The dimensions of the file's output, the batch left out.
-    pub dims: &'a [usize],
-    /// For each element of the file's output, in its order, where it lies in the network's.
-    pub places: &'a [usize],
-}
-
-impl Order<'_> {
-    /// `values`, `[sample]` and an array of `dims`, as `[sample][pixel][channel]` of `objective`'s output; `None` where such
-    /// arrays are no such output.
-    fn of<T: Copy + Default>(&self, dims: &[usize], values: &[T], objective: &Objective) -> Option<Vec<T>> {
-        let shape = objective.shape;
-        let n = shape.elements();
-        let asked = wide(dims);
-        if asked == wide(self.dims) {
-            let mut ordered = vec![T::default(); values.len()];
-            for (to, from) in ordered.chunks_exact_mut(n).zip(values.chunks_exact(n)) {
-                self.places.iter().zip(from).for_each(|(place, value)| to[*place] = *value);
-            }
-            return Some(ordered);
-        }
-        if asked == wide(&[shape.h, shape.w, shape.c]) {
-            return Some(values.to_vec());
-        }
-        if asked == wide(&[shape.c, shape.h, shape.w]) {
-            let pixels = shape.pixels();
-            let of_sample =
-                |from: &[T]| -> Vec<T> { (0..n).map(|at| from[(at % shape.c) * pixels + at / shape.c]).collect() };
-            return Some(values.chunks_exact(n).flat_map(of_sample).collect());
-        }
-        None
-    }
-}
-
-impl StoredLabels {
-    /// Numbers behind each sample.
-    pub(crate) fn each(&self) -> usize {
-        self.dims.iter().product()
-    }
-
-    /// Whether every number is 0 or 1.
-    pub(super) fn are_flags(&self) -> bool {
-        match &self.numbers {
-            Numbers::Integers(numbers) => numbers.iter().all(|n| (0..=1).contains(n)),
-            Numbers::Reals(numbers) => numbers.iter().all(|n| *n == 0.0 || *n == 1.0),
-        }
-    }
-
-    /// The numbers as integers, where they are.
-    pub(super) fn integers(&self) -> Option<Vec<i64>> {
-        match &self.numbers {
-            Numbers::Integers(numbers) => Some(numbers.clone()),
-            Numbers::Reals(numbers) => {
-                let is_integer = |n: &f32| n.fract() == 0.0 && n.abs() < 1e9;
-                numbers.iter().all(is_integer).then(|| numbers.iter().map(|n| *n as i64).collect())
-            }
-        }
-    }
-
-    /// Whether every number is 0, 1 or the one of pixels without a label.
-    pub(super) fn are_masks(&self) -> bool {
-        let is_mask = |n: i64| (0..=1).contains(&n) || is_unlabelled(n);
-        self.integers().is_some_and(|numbers| numbers.into_iter().all(is_mask))
-    }
-
-    /// Whether each pixel of arrays of `shape`, channels last or first, is 0 but for a 1.
-    pub(super) fn are_one_hot_maps(&self, shape: Shape) -> bool {
-        let (numbers, n, pixels) = (self.reals(), shape.elements(), shape.pixels());
-        let mut samples = numbers.chunks_exact(n);
-        let planes = |sample: &[f32]| (0..pixels).all(|p| sample[p..].iter().step_by(pixels).sum::<f32>() == 1.0);
-        shape.c > 1 && (self.are_one_hot(shape.c) || self.are_flags() && samples.all(planes))
-    }
-
-    pub(super) fn reals(&self) -> Vec<f32> {
-        match &self.numbers {
-            Numbers::Integers(numbers) => numbers.iter().map(|n| *n as f32).collect(),
-            Numbers::Reals(numbers) => numbers.clone(),
-        }
-    }
-
-    /// Whether each row of `width` numbers is 0 but for a 1.
-    pub(super) fn are_one_hot(&self, width: usize) -> bool {
-        let rows = self.reals();
-        width > 1 && self.are_flags() && rows.chunks_exact(width).all(|row| row.iter().sum::<f32>() == 1.0)
-    }
-}
-
 /// The labels of `objective`'s task that `stored` are, `offset` added to classes. `order` says how the file's output runs.
 ///
 /// # Errors
@@ -215,62 +117,58 @@ pub(crate) fn labels_of(
     order: Order,
     offset: i64,
 ) -> Result<Labels, String> {
-    let shape = objective.shape;
-    let (each, outputs) = (stored.each(), shape.elements());
+    let (shape, each) = (objective.shape, stored.each());
+    let outputs = shape.elements();
+    let shifted = stored.with_offset(offset);
+    let is_output = each == outputs;
     match objective.task {
         // Whatever labels there are say nothing of it.
-        Task::Fidelity => Ok(Labels::None(samples_of(stored))),
-        Task::Classify if each == outputs && each > 1 => {
-            if !stored.are_one_hot(outputs) {
+        Task::Fidelity => Ok(Labels::None(stored.samples())),
+        Task::Classify if is_output && each > 1 => {
+            let Some(answers) = shifted.answers().filter(|answers| are_one_hot(answers, outputs)) else {
                 return Err(format!(
                     "its labels are {}, neither a class for each sample nor one-hot, which the task `classify` takes",
-                    describe(stored)
+                    stored.describe(offset)
                 ));
-            }
-            let class = |row: &[f32]| row.iter().position(|x| *x == 1.0).unwrap_or_default();
-            Ok(Labels::Classes(stored.reals().chunks_exact(outputs).map(class).collect()))
+            };
+            Ok(Labels::Classes(answers.chunks_exact(outputs).map(yes).collect()))
         }
         Task::Classify => classes(stored, outputs, offset).map(Labels::Classes),
         Task::Binary | Task::Multilabel => {
-            let flags =
-                order.of(&stored.dims, &stored.reals(), objective).filter(|_| each == outputs && stored.are_flags());
+            let flags = match shifted.answers().filter(|_| is_output) {
+                Some(answers) => order.of(&stored.dims, &answers, shape, |_| true)?,
+                None => None,
+            };
             let Some(flags) = flags else {
                 return Err(format!(
-                    "its labels are {}, but the task `{}` takes {outputs} of 0 or 1 for each sample",
-                    describe(stored),
+                    "its labels are {}, but the task `{}` takes {outputs} of 0 or 1, or of -1 or 1, for each sample",
+                    stored.describe(offset),
                     objective.task
                 ));
             };
-            Ok(Labels::Flags { each, flags: flags.into_iter().map(|x| x == 1.0).collect() })
+            Ok(Labels::Flags { each, flags })
         }
-        Task::Regress => match order.of(&stored.dims, &stored.reals(), objective) {
-            Some(values) if each == outputs => Ok(Labels::Values { each, values }),
-            _ => Err(format!(
-                "its labels are {}, but the task `regress` takes a value for each output {:?} of each sample",
-                describe(stored),
-                order.dims
-            )),
-        },
+        Task::Regress if stored.of_classes => {
+            Err("its labels are classes, but the task `regress` takes values: store them in an .npz, as `y`".into())
+        }
+        Task::Regress => {
+            let values = if is_output { order.of(&stored.dims, &shifted.reals(), shape, |_| true)? } else { None };
+            let values = values.ok_or_else(|| {
+                format!(
+                    "its labels are {}, but the task `regress` takes a value for each output {:?} of each sample",
+                    stored.describe(offset),
+                    order.dims
+                )
+            })?;
+            Ok(Labels::Values { each, values })
+        }
         Task::Map => map(objective, stored, order, offset),
     }
 }
 
-fn samples_of(stored: &StoredLabels) -> usize {
-    let count = match &stored.numbers {
-        Numbers::Integers(numbers) => numbers.len(),
-        Numbers::Reals(numbers) => numbers.len(),
-    };
-    count / stored.each().max(1)
-}
-
-/// What labels are, in words.
-pub(super) fn describe(stored: &StoredLabels) -> String {
-    let kind = match stored.numbers {
-        Numbers::Integers(_) => "integers",
-        Numbers::Reals(_) => "real values",
-    };
-    let dims: String = stored.dims.iter().map(|dim| format!(", {dim}")).collect();
-    format!("{kind} of shape (N{dims})")
+/// The place of the yes in a row that has one.
+fn yes(row: &[bool]) -> usize {
+    row.iter().position(|answer| *answer).unwrap_or_default()
 }
 
 /// The class that `label` is with `offset`, where it is below `count`.
@@ -279,17 +177,12 @@ fn class_of(label: i64, offset: i64, count: usize) -> Option<usize> {
     class.filter(|class| *class < count)
 }
 
-/// What an error says of `offset` behind a label.
-fn plus(offset: i64) -> String {
-    if offset == 0 { String::new() } else { format!(" (plus label_offset {offset})") }
-}
-
 /// A class below `outputs` for each sample.
 fn classes(stored: &StoredLabels, outputs: usize, offset: i64) -> Result<Vec<usize>, String> {
     let (1, Some(integers)) = (stored.each(), stored.integers()) else {
         return Err(format!(
             "its labels are {}, but the task `classify` takes a class for each sample, or {outputs} of 0 and a 1",
-            describe(stored)
+            stored.describe(offset)
         ));
     };
     let check = |(i, label): (usize, &i64)| {
@@ -312,27 +205,24 @@ fn map(objective: &Objective, stored: &StoredLabels, order: Order, offset: i64) 
     let classes = shape.c.max(2);
     let expected = format!(
         "its labels are {}, but the task `map` takes a class for each of {} x {} pixels: (N, {}, {})",
-        describe(stored),
+        stored.describe(offset),
         shape.h,
         shape.w,
         shape.h,
         shape.w
     );
     if each == shape.elements() && shape.c > 1 {
-        let ordered = order.of(&stored.dims, &stored.reals(), objective).ok_or_else(|| expected.clone())?;
-        if !stored.are_flags() || ordered.chunks_exact(shape.c).any(|row| row.iter().sum::<f32>() != 1.0) {
-            return Err(expected);
-        }
-        let class = |row: &[f32]| row.iter().position(|x| *x == 1.0).unwrap_or_default() as u32;
+        let Some(answers) = stored.with_offset(offset).answers() else { return Err(expected) };
+        let holds = |answers: &[bool]| are_one_hot(answers, shape.c);
+        let ordered =
+            order.of(&stored.dims, &answers, shape, holds)?.filter(|ordered| holds(ordered)).ok_or(expected)?;
+        let class = |row: &[bool]| yes(row) as u32;
         return Ok(Labels::Pixels { each: pixels, classes: ordered.chunks_exact(shape.c).map(class).collect() });
     }
     let is_map = [wide(&[shape.h, shape.w]), wide(&[pixels])].contains(&wide(&stored.dims));
     let (true, Some(integers)) = (is_map && each == pixels, stored.integers()) else { return Err(expected) };
-    if shape.c == 1 && integers.contains(&255) && !integers.contains(&1) {
-        return Err(
-            "its labels are 0 and 255, but in a mask 1 says yes and 255 that a pixel has no label: store mask // 255"
-                .into(),
-        );
+    if shape.c == 1 {
+        refuse_other_masks(&integers, offset)?;
     }
     let check = |(i, label): (usize, &i64)| match class_of(*label, offset, classes) {
         Some(label) => Ok(label as u32),
@@ -350,19 +240,39 @@ fn map(objective: &Objective, stored: &StoredLabels, order: Order, offset: i64) 
     Ok(Labels::Pixels { each: pixels, classes })
 }
 
+/// Refuses masks whose other answer is what stands for a pixel without a label.
+fn refuse_other_masks(integers: &[i64], offset: i64) -> Result<(), String> {
+    let (yes, no) = (1i64.saturating_sub(offset), 0i64.saturating_sub(offset));
+    for (other, missing, answer, line) in [(255, yes, "yes", "mask // 255"), (-1, no, "no", "mask > 0")] {
+        if other != missing && integers.contains(&other) && !integers.contains(&missing) {
+            return Err(format!(
+                "its labels hold {other} and no {missing}, but in a mask {missing} says {answer} and {other} that a pixel has \
+                 no label: store {line}"
+            ));
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::labels::Numbers;
     use bitesize_ir::Shape;
 
     fn stored(dims: &[usize], numbers: &[i64]) -> StoredLabels {
-        StoredLabels { dims: dims.to_vec(), numbers: Numbers::Integers(numbers.to_vec()) }
+        StoredLabels { dims: dims.to_vec(), numbers: Numbers::Integers(numbers.to_vec()), of_classes: false }
     }
 
     fn of(task: Task, shape: Shape, stored: &StoredLabels, offset: i64) -> Result<Labels, String> {
         let places: Vec<usize> = (0..shape.elements()).collect();
         let dims = [shape.h, shape.w, shape.c];
-        labels_of(&Objective { task, shape, tail: None }, stored, Order { dims: &dims, places: &places }, offset)
+        labels_of(
+            &Objective { task, shape, tail: None },
+            stored,
+            Order { dims: &dims, places: &places, layout: None },
+            offset,
+        )
     }
 
     #[test]
@@ -380,12 +290,36 @@ mod tests {
     }
 
     #[test]
+    fn an_offset_goes_for_answers_and_values_too() {
+        let flags = |flags: &[bool]| Ok(Labels::Flags { each: 1, flags: flags.to_vec() });
+        let binary = |numbers: &[i64], offset| of(Task::Binary, Shape::vector(1), &stored(&[], numbers), offset);
+        assert_eq!(binary(&[1, 2], -1), flags(&[false, true]));
+        assert_eq!(binary(&[-1, 1], 0), flags(&[false, true]));
+        let error = binary(&[0, 1], 1).unwrap_err();
+        assert!(error.contains("integers of shape (N) (plus label_offset 1)") && error.contains("-1 or 1"), "{error}");
+        let one_hot = |offset| of(Task::Classify, Shape::vector(2), &stored(&[2], &[1, 2, 2, 1]), offset);
+        assert_eq!(one_hot(-1), Ok(Labels::Classes(vec![1, 0])));
+        assert!(one_hot(0).unwrap_err().contains("nor one-hot"));
+        let values = of(Task::Regress, Shape::vector(2), &stored(&[2], &[5, 7]), 2);
+        assert_eq!(values, Ok(Labels::Values { each: 2, values: vec![7.0, 9.0] }));
+    }
+
+    #[test]
+    fn masks_of_other_numbers_are_refused() {
+        let mask = |numbers: &[i64], offset| of(Task::Map, Shape::new(1, 3, 1), &stored(&[1, 3], numbers), offset);
+        assert_eq!(mask(&[0, 1, 255], 0), Ok(Labels::Pixels { each: 3, classes: vec![0, 1, UNLABELLED] }));
+        assert_eq!(mask(&[1, 2, -1], -1), Ok(Labels::Pixels { each: 3, classes: vec![0, 1, UNLABELLED] }));
+        assert!(mask(&[0, 255, 0], 0).unwrap_err().contains("store mask // 255"));
+        assert!(mask(&[-1, 1, 1], 0).unwrap_err().contains("store mask > 0"));
+    }
+
+    #[test]
     fn arrays_run_as_the_output_does() {
         // 1x2 pixels of 3 channels: as the file has it (channels first), channels last, and something else.
         let shape = Shape::new(1, 2, 3);
         let objective = Objective { task: Task::Regress, shape, tail: None };
         let places = [0, 3, 1, 4, 2, 5];
-        let order = Order { dims: &[3, 1, 2], places: &places };
+        let order = Order { dims: &[3, 1, 2], places: &places, layout: None };
         let check = |dims: &[usize]| labels_of(&objective, &stored(dims, &[0, 1, 2, 3, 4, 5]), order, 0);
         let values = |values: [f32; 6]| Ok(Labels::Values { each: 6, values: values.to_vec() });
         assert_eq!(check(&[3, 1, 2]), values([0.0, 2.0, 4.0, 1.0, 3.0, 5.0]));

@@ -78,7 +78,7 @@ pub fn total(objective: &Objective, spread: &Spread, float: &[f64], own: &[f64])
 }
 
 /// How near a network comes to the float network on some samples.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Fidelity {
     /// Samples that were compared.
     pub samples: usize,
@@ -88,6 +88,8 @@ pub struct Fidelity {
     pub agreement: Option<f64>,
     /// Root mean square of the differences, in the units of the output; `None` but for values.
     pub rmse: Option<f64>,
+    /// The same of each output; empty but for values of several.
+    pub rmse_by_output: Vec<f64>,
 }
 
 /// Compares a network with the float network, batch after batch.
@@ -145,16 +147,20 @@ impl Comparison {
     pub fn finish(self) -> Fidelity {
         let samples = self.samples.max(1) as f64;
         let (mut loss, mut agreement, mut rmse) = (self.loss / samples, None, None);
+        let mut rmse_by_output = Vec::new();
         if self.objective.form() == Form::Real {
             let count = self.pixels.max(1) as f64;
             let Spread(spread) = self.float.finish();
             let shares = self.errors.iter().zip(&spread).map(|(error, spread)| error / count / spread);
             loss = shares.sum::<f64>() / self.errors.len() as f64;
             rmse = Some((self.errors.iter().sum::<f64>() / count / self.errors.len() as f64).sqrt());
+            if self.errors.len() > 1 {
+                rmse_by_output = self.errors.iter().map(|error| (error / count).sqrt()).collect();
+            }
         } else {
             agreement = Some(self.agreeing as f64 / self.compared.max(1) as f64);
         }
-        Fidelity { samples: self.samples, loss: loss.max(0.0), agreement, rmse }
+        Fidelity { samples: self.samples, loss: loss.max(0.0), agreement, rmse, rmse_by_output }
     }
 }
 
@@ -224,6 +230,7 @@ mod tests {
         let found = comparison.finish();
         assert!((found.loss - 1.0).abs() < 1e-12 && found.agreement.is_none() && found.samples == 2);
         assert!((found.rmse.unwrap() - (500_000.5f64).sqrt()).abs() < 1e-9);
+        assert_eq!(found.rmse_by_output, [1.0, 1000.0]);
         // A large mean hides nothing.
         let far = [101_325.0, 0.0, 101_327.0, 2.0];
         let off = loss(&two, &far, &[101_325.5, 0.0, 101_327.0, 2.0]);

@@ -14,6 +14,8 @@ pub struct Measured {
     pub samples: usize,
     /// Each figure; `None` where the labels do not determine it.
     pub values: Vec<(Metric, Option<f64>)>,
+    /// Each figure of each output, where values of several outputs are measured.
+    pub by_output: Vec<(Metric, Vec<Option<f64>>)>,
     /// What answering the commonest to everything reaches, where the first figure is a share.
     pub chance: Option<f64>,
 }
@@ -27,6 +29,11 @@ impl Measured {
     /// The share of right answers, where there is one.
     pub fn fraction(&self) -> Option<f64> {
         self.first().filter(|(metric, _)| metric.is_fraction()).map(|(_, value)| value)
+    }
+
+    /// The figure `metric` of each output, where there are several of values.
+    pub fn of_each(&self, metric: Metric) -> Option<&[Option<f64>]> {
+        self.by_output.iter().find(|(other, _)| *other == metric).map(|(_, values)| values.as_slice())
     }
 
     /// The figure `metric`.
@@ -46,7 +53,7 @@ pub struct Meter {
     scores: Vec<Vec<(f32, bool)>>,
     /// By output.
     errors: Vec<Errors>,
-    /// By class: pixels of it, pixels classified so, both.
+    /// By class: samples or pixels of it; pixels classified so, both.
     classes: Vec<[usize; 3]>,
 }
 
@@ -69,7 +76,7 @@ impl Meter {
             counted: 0,
             scores: vec![Vec::new(); of(&[Task::Binary, Task::Multilabel], row)],
             errors: vec![Errors::default(); of(&[Task::Regress], row)],
-            classes: vec![[0; 3]; of(&[Task::Map], row.max(2))],
+            classes: vec![[0; 3]; of(&[Task::Classify, Task::Map], row.max(2))],
         }
     }
 
@@ -83,6 +90,7 @@ impl Meter {
                 self.counted += samples;
                 let rows = outputs.chunks_exact(row).zip(classes);
                 self.right += rows.filter(|(row, class)| highest(row) == **class).count();
+                classes.iter().for_each(|class| self.classes[*class][0] += 1);
             }
             Labels::Flags { flags, .. } => {
                 for (i, (output, flag)) in outputs.iter().zip(flags).enumerate() {
@@ -119,7 +127,16 @@ impl Meter {
             return None;
         }
         let values = self.objective.metrics().iter().map(|metric| (*metric, self.of(*metric))).collect();
-        Some(Measured { samples: self.samples, values, chance: self.chance() })
+        Some(Measured { samples: self.samples, values, by_output: self.by_output(), chance: self.chance() })
+    }
+
+    /// Outputs may be of different units, in which one error over all of them says little.
+    fn by_output(&self) -> Vec<(Metric, Vec<Option<f64>>)> {
+        if self.errors.len() < 2 {
+            return Vec::new();
+        }
+        let of = |metric: &Metric| (*metric, self.errors.iter().map(|errors| errors.figure(*metric)).collect());
+        self.objective.metrics().iter().map(of).collect()
     }
 
     fn of(&self, metric: Metric) -> Option<f64> {
@@ -145,7 +162,13 @@ impl Meter {
 
     fn chance(&self) -> Option<f64> {
         match self.objective.task {
-            Task::Classify => Some(1.0 / self.objective.row() as f64),
+            Task::Classify => {
+                let most = self.classes.iter().map(|[labelled, ..]| *labelled).max()?;
+                let others = self.counted.saturating_sub(1);
+                // Told by the other samples: among few samples of many classes some class is there twice by chance.
+                let share = if others == 0 { 0.0 } else { most.saturating_sub(1) as f64 / others as f64 };
+                Some(share.max(1.0 / self.objective.row() as f64))
+            }
             Task::Binary | Task::Multilabel => {
                 mean(self.scores.iter().filter(|scores| !scores.is_empty()).map(|scores| {
                     let share = scores.iter().filter(|(_, flag)| *flag).count() as f64 / scores.len() as f64;
@@ -167,6 +190,17 @@ impl Errors {
         self.absolute += error.abs();
         self.squared += error * error;
         self.labels.add(value);
+    }
+
+    /// The figure `metric` of this output; `None` for what is none of values, or where the labels do not determine it.
+    fn figure(&self, metric: Metric) -> Option<f64> {
+        let count = Some(self.labels.count()).filter(|count| *count > 0.0)?;
+        match metric {
+            Metric::Rmse => Some((self.squared / count).sqrt()),
+            Metric::Mae => Some(self.absolute / count),
+            Metric::R2 => self.r2(),
+            _ => None,
+        }
     }
 
     /// `None` where the labels do not vary.
@@ -226,7 +260,15 @@ mod tests {
             measured(Task::Classify, Shape::vector(3), &[0.0, 2.0, 1.0, 5.0, 5.0, 0.0], &Labels::Classes(vec![1, 1]));
         // Of equal outputs the first is the class.
         check(&found, &[(Metric::Top1, 0.5)]);
-        assert_eq!((found.samples, found.chance), (2, Some(1.0 / 3.0)));
+        assert_eq!((found.samples, found.chance), (2, Some(1.0)));
+        // The commonest class is so by the samples beside each: 2 of 3, and where all differ it is one of the three.
+        let chance = |classes: &[usize]| {
+            let outputs = vec![0.0; 3 * classes.len()];
+            measured(Task::Classify, Shape::vector(3), &outputs, &Labels::Classes(classes.to_vec())).chance
+        };
+        assert_eq!(chance(&[2, 2, 0, 2]), Some(2.0 / 3.0));
+        assert_eq!(chance(&[0, 1, 2]), Some(1.0 / 3.0));
+        assert!(found.by_output.is_empty());
 
         let flags = |each, flags: &[bool]| Labels::Flags { each, flags: flags.to_vec() };
         let labels = flags(1, &[true, false, true, false]);
@@ -241,6 +283,10 @@ mod tests {
         let found = measured(Task::Regress, Shape::vector(2), &[2.0, 10.0, 3.0, 28.0], &labels);
         check(&found, &[(Metric::Mae, 0.75), (Metric::Rmse, (5.0f64 / 4.0).sqrt())]);
         check(&found, &[(Metric::R2, (0.5 + (1.0 - 4.0 / 200.0)) / 2.0)]);
+        let by_output = |metric, values: [f64; 2]| (metric, values.map(Some).to_vec());
+        let of_each = [by_output(Metric::Rmse, [0.5f64.sqrt(), 2f64.sqrt()]), by_output(Metric::Mae, [0.5, 1.0])];
+        assert_eq!(found.by_output[..2], of_each);
+        assert_eq!(found.by_output[2], by_output(Metric::R2, [0.5, 1.0 - 4.0 / 200.0]));
 
         // 1x2 pixels of 2 classes: right, wrong; unlabelled, right.
         let labels = Labels::Pixels { each: 2, classes: vec![0, 1, UNLABELLED, 0] };

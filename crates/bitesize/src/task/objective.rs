@@ -42,12 +42,13 @@ impl Objective {
         }
     }
 
-    /// Puts the tail behind outputs, `[row][channel]`, where the task is about values and not about their order.
+    /// Puts the tail behind outputs, `[row][channel]`, where the task is about values and not about their order. What goes into a
+    /// Tanh that says yes or no becomes a logit: classes are -1 and 1, and (1 + tanh(x)) / 2 is the probability that has the
+    /// logit 2 x.
     pub fn apply_tail(&self, outputs: &mut [f64]) {
-        if self.form() != Form::Real {
-            return;
-        }
         match self.tail {
+            Some(Tail::Tanh) if self.form() == Form::Sigmoid => outputs.iter_mut().for_each(|x| *x *= 2.0),
+            _ if self.form() != Form::Real => {}
             Some(Tail::Sigmoid) => outputs.iter_mut().for_each(|x| *x = 1.0 / (1.0 + (-*x).exp())),
             Some(Tail::Tanh) => outputs.iter_mut().for_each(|x| *x = x.tanh()),
             Some(Tail::Softmax | Tail::LogSoftmax) if self.row() > 1 => {
@@ -85,5 +86,25 @@ impl Objective {
             Task::Map => &[Metric::PixelAccuracy, Metric::MeanIou],
             Task::Fidelity => &[],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tails_are_put_behind_what_is_about_values() {
+        let check = |task, tail, expected: f64| {
+            let mut outputs = [0.5];
+            Objective { task, shape: Shape::vector(1), tail: Some(tail) }.apply_tail(&mut outputs);
+            assert!((outputs[0] - expected).abs() < 1e-12, "{task} {tail}: {outputs:?}");
+        };
+        check(Task::Regress, Tail::Tanh, 0.5f64.tanh());
+        check(Task::Regress, Tail::Sigmoid, 1.0 / (1.0 + (-0.5f64).exp()));
+        check(Task::Binary, Tail::Sigmoid, 0.5);
+        // The logit of (1 + tanh(0.5)) / 2.
+        let probability = f64::midpoint(1.0, 0.5f64.tanh());
+        check(Task::Binary, Tail::Tanh, (probability / (1.0 - probability)).ln());
     }
 }

@@ -1,6 +1,7 @@
 //! Names in a model and of files that would steer a terminal, a browser or a compiler.
 
-use super::{Ran, npz, scratch, tree, unproven};
+use super::onnx::{Message, constant, value};
+use super::{Ran, npz, png, run, scratch, tree, unproven};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -14,56 +15,6 @@ const PIECES: [&str; 6] = [
     "a\"b'c = { weights = 2 } # [layers] activation. .levels \\u{1b}",
     "\0\t\u{7f}größe卷积\u{1F600}\u{2028}",
 ];
-
-/// A message of protobuf with its parts.
-#[derive(Default)]
-struct Message(Vec<u8>);
-
-impl Message {
-    fn number(mut self, field: u8, value: u64) -> Self {
-        self.0.push(field << 3);
-        self.varint(value);
-        self
-    }
-
-    fn bytes(mut self, field: u8, bytes: &[u8]) -> Self {
-        self.0.push(field << 3 | 2);
-        self.varint(bytes.len() as u64);
-        self.0.extend(bytes);
-        self
-    }
-
-    fn text(self, field: u8, text: &str) -> Self {
-        self.bytes(field, text.as_bytes())
-    }
-
-    fn part(self, field: u8, part: Self) -> Self {
-        self.bytes(field, &part.0)
-    }
-
-    fn varint(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.0.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value as u8);
-    }
-}
-
-/// An input or output of `dims` floats.
-fn value(name: &str, dims: &[u64]) -> Message {
-    let dims = dims.iter().fold(Message::default(), |shape, &dim| shape.part(1, Message::default().number(1, dim)));
-    let kind = Message::default().part(1, Message::default().number(1, 1).part(2, dims));
-    Message::default().text(1, name).part(2, kind)
-}
-
-/// A constant of `dims` floats.
-fn constant(name: &str, dims: &[u64]) -> Message {
-    let count = dims.iter().product::<u64>();
-    let values = (0..count).flat_map(|i| ((i * 37 % 17) as f32 / 16.0 - 0.4).to_le_bytes()).collect::<Vec<u8>>();
-    let start = dims.iter().fold(Message::default(), |tensor, &dim| tensor.number(1, dim));
-    start.number(2, 1).text(8, name).bytes(9, &values)
-}
 
 /// A convolution with an addition and a classifier, of images of 6x6, in which `name` makes every name out of a short one.
 fn network(name: &dyn Fn(&str) -> String, last: &str) -> Vec<u8> {
@@ -172,4 +123,55 @@ fn what_is_refused_is_named_as_text() {
             .expect("a model is written");
         check_said(unproven(&["inspect", &model.display().to_string()]), 1, "inspect");
     }
+}
+
+/// What the argument parser says of arguments, which it shows as they are.
+#[test]
+fn arguments_are_told_as_text() {
+    for piece in PIECES.into_iter().filter(|piece| !piece.contains('\0')) {
+        let size = format!("9{piece}");
+        for args in [
+            &["fit", "x.onnx", "--task", piece][..],
+            &["fit", "x.onnx", "--flash", &size, "--ram", "9"],
+            &["fit", "x.onnx", "--weights", piece],
+            &["fit", "x.onnx", "--seed", piece],
+            &["fit", &format!("--{piece}")],
+            &[piece],
+        ] {
+            check_said(run(args), 2, "arguments");
+        }
+    }
+}
+
+/// Folders and files of data, in what is told of those that are read and of those that are not.
+#[test]
+fn names_in_data_folders_are_told_as_text() {
+    let piece = PIECES[1];
+    let (folder, _) = scratch();
+    let [train, val] = ["train", "val"].map(|name| folder.path().join(format!("{name}{piece}")));
+    for data in [&train, &val] {
+        for (class, seed) in [("a", 1), ("b", 2), ("c", 3)] {
+            let class = data.join(format!("{class}{piece}"));
+            fs::create_dir_all(&class).expect("a folder is made");
+            png(&class.join(format!("{piece}.png")), 6, seed);
+            fs::write(class.join(format!("{piece}.txt{piece}")), "").expect("a file is written");
+        }
+    }
+    let model = folder.path().join("model.onnx");
+    fs::write(&model, network(&str::to_owned, "MatMul")).expect("a model is written");
+    let [model, train, val] = [&model, &train, &val].map(|path| path.display().to_string());
+    check_said(run(&["eval", &model, "--val", &val, "--verbose"]), 0, "eval");
+    for data in [&train, &val] {
+        fs::write(Path::new(data).join("classes.txt"), data).expect("a file is written");
+    }
+    let (_folder, out) = scratch();
+    let fit = ["fit", &model, "--train", &train, "--val", &val, "-o", &out, "--flash", "64KiB", "--ram", "16KiB"];
+    check_said(run(&fit), 1, "fit");
+    // A file that ends in nothing, and IDX files that do not belong together.
+    let idx = Path::new(&train).join("c");
+    fs::create_dir_all(&idx).expect("a folder is made");
+    fs::write(idx.join(format!("images-idx3-ubyte{piece}")), [0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 7])
+        .unwrap();
+    fs::write(idx.join(format!("labels-idx1-ubyte{piece}")), [0, 0, 8, 1, 0, 0, 0, 2, 0, 1]).unwrap();
+    check_said(run(&["eval", &model, "--val", &idx.display().to_string()]), 1, "eval");
 }

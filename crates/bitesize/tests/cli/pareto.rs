@@ -18,19 +18,20 @@ struct Row {
 fn rows(out: &str) -> Vec<Row> {
     let text = fs::read_to_string(Path::new(out).join("pareto.csv")).unwrap();
     let mut lines = text.lines();
-    let head = "flash_budget,ram_budget,flash_bytes,ram_bytes,weight_bytes,reward,accuracy,metric,front,chosen,policy";
+    let head = "flash_budget,ram_budget,flash_bytes,ram_bytes,weight_bytes,reward,accuracy,metric,metric_name,front,chosen,policy";
     assert_eq!(lines.next(), Some(head));
     let row = |line: &str| {
         let cells: Vec<&str> = line.split(',').collect();
-        assert_eq!(cells.len(), 11, "{line}");
+        assert_eq!(cells.len(), 12, "{line}");
+        assert_eq!(cells[8], if cells[7].is_empty() { "" } else { "top1" }, "{line}");
         let number = |i: usize| cells[i].parse().unwrap();
         Row {
             budget: [number(0), number(1)],
             bytes: [number(2), number(3)],
             reward: cells[5].parse().unwrap(),
             accuracy: cells[6].parse().ok(),
-            front: cells[8].parse().unwrap(),
-            policy: cells[10].into(),
+            front: cells[9].parse().unwrap(),
+            policy: cells[11].into(),
         }
     };
     lines.map(row).collect()

@@ -6,6 +6,7 @@ use crate::files;
 use crate::input::decode::READ;
 use crate::input::error::DataError;
 use crate::input::labels::StoredLabels;
+use bitesize_ir::shown::{self, ShownPath as _};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -78,7 +79,7 @@ pub fn class_order(paths: &[&Path]) -> Result<Option<Vec<String>>, DataError> {
         if let Some(classes) = classes_file(path)? {
             match &listed {
                 Some((other, first)) if *other != classes => {
-                    let problem = format!("its classes.txt differs from that of `{}`", first.display());
+                    let problem = format!("its classes.txt differs from that of `{}`", first.shown());
                     return Err(DataError::unusable(path, problem));
                 }
                 _ => listed = Some((classes, path)),
@@ -171,7 +172,7 @@ impl Found {
             Some(first) => {
                 let problem = format!(
                     "a link leads to this folder, or out of it, so that it is read twice: it is also `{}`; remove the link",
-                    first.display()
+                    first.shown()
                 );
                 Err(DataError::unusable(folder, problem))
             }
@@ -205,7 +206,7 @@ impl Found {
             let kind = match extension(file) {
                 _ if is_image(file) => "images outside of class folders".into(),
                 none if none.is_empty() => "without extension".into(),
-                extension => format!(".{extension}"),
+                extension => format!(".{}", shown::name(&extension)),
             };
             *counts.entry(kind).or_default() += 1;
         }
@@ -217,12 +218,12 @@ impl Found {
         if rest > 0 {
             kinds.push(format!("{rest} others"));
         }
-        let below = |file: &PathBuf| format!("`{}`", file.strip_prefix(root).unwrap_or(file).display());
+        let below = |file: &PathBuf| format!("`{}`", file.strip_prefix(root).unwrap_or(file).shown());
         let first: Vec<String> = self.others.iter().take(SHOWN).map(below).collect();
         Some(format!(
             "{} files of `{}` are left out ({}): {}{}; {READ} files in class folders are read",
             self.others.len(),
-            root.display(),
+            root.shown(),
             kinds.join(", "),
             first.join(", "),
             if self.others.len() > SHOWN { ", ..." } else { "" },

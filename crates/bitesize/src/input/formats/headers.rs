@@ -4,6 +4,7 @@ use crate::input::decode;
 use crate::input::error::DataError;
 use crate::input::preprocess::Preprocess;
 use bitesize_ir::Shape;
+use bitesize_ir::shown::ShownPath as _;
 use image::ImageFormat;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
@@ -58,14 +59,14 @@ pub(super) fn check(folder: &Path, files: &[PathBuf], preprocess: &Preprocess) -
         return Err(error);
     }
     let mut warnings = Vec::new();
-    let (count, folder) = (files.len(), folder.display());
+    let (count, folder) = (files.len(), folder.shown());
     if let Some(first) = seen.first_turned {
         warnings.push(format!(
             "{} of {count} images of `{folder}` are stored turned or mirrored (EXIF orientation other than 1), the first: \
              `{}`; they are read as they are stored, as Keras and torchvision do: if the network was trained on upright \
              images, write these upright",
             seen.turned,
-            files[first].display()
+            files[first].shown()
         ));
     }
     if seen.gifs > 0 {

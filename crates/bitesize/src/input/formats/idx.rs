@@ -6,6 +6,7 @@ use crate::files;
 use crate::input::error::DataError;
 use crate::input::labels::StoredLabels;
 use bitesize_ir::Shape;
+use bitesize_ir::shown::ShownPath as _;
 use flate2::read::MultiGzDecoder;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -96,7 +97,7 @@ pub(super) fn read(pair: &Pair) -> Result<Raw, DataError> {
         Some(path) => {
             let (label_sizes, labels) = read_file(path, 1)?;
             if sizes[0] != label_sizes[0] {
-                let problem = format!("{} images, but `{}` holds {} labels", sizes[0], path.display(), label_sizes[0]);
+                let problem = format!("{} images, but `{}` holds {} labels", sizes[0], path.shown(), label_sizes[0]);
                 return Err(DataError::unusable(&pair.images, problem));
             }
             Some(labels)

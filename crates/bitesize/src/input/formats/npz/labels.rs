@@ -61,5 +61,5 @@ fn of_array(header: &Header, bytes: &mut impl std::io::Read, file_bytes: u64) ->
     };
     // One number a sample, whether or not it stands in axes of its own.
     let dims = if of_one == 1 { Vec::new() } else { dims.to_vec() };
-    Ok((*samples, StoredLabels { dims, numbers }))
+    Ok((*samples, StoredLabels { dims, numbers, of_classes: false }))
 }
