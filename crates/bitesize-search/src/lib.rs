@@ -46,6 +46,7 @@ mod bounds;
 pub mod compact;
 pub mod constraints;
 pub mod costs;
+mod cuttable;
 mod descent;
 pub mod diagnosis;
 mod draft;

@@ -35,6 +35,8 @@ pub struct MemoryPlan {
     pub arena_bytes: usize,
     /// Largest sum of buffers alive together: no plan can be smaller.
     pub lower_bound: usize,
+    /// As [`Plan::cut_short`].
+    pub cut_short: bool,
     /// Offset of each tensor.
     pub tensors: Vec<usize>,
     /// Offset of each node's scratch, `None` where it needs none.
@@ -157,7 +159,7 @@ impl RamModel {
 
     pub(super) fn count(&self, network: &Network, widths: &Widths, kernels: &KernelTable) -> RamUse {
         let (buffers, scratch_nodes) = self.buffers(network, widths);
-        let Plan { arena_bytes, lower_bound, placements, .. } = plan(&buffers);
+        let Plan { arena_bytes, lower_bound, placements, cut_short, .. } = plan(&buffers);
         let offsets: Vec<usize> = placements.iter().map(|p| p.offset).collect();
         let tensors = self.bytes.len();
         let mut scratch = vec![None; network.nodes.len()];
@@ -172,7 +174,15 @@ impl RamModel {
             arena: arena_bytes as u64,
             scratch: buffers[tensors..].iter().map(|b| b.bytes).max().unwrap_or(0) as u64,
             stack,
-            plan: MemoryPlan { arena_bytes, lower_bound, tensors: offsets[..tensors].to_vec(), scratch, peak, alive },
+            plan: MemoryPlan {
+                arena_bytes,
+                lower_bound,
+                cut_short,
+                tensors: offsets[..tensors].to_vec(),
+                scratch,
+                peak,
+                alive,
+            },
         }
     }
 
@@ -186,13 +196,20 @@ impl RamModel {
         plan(&self.buffers(network, widths).0)
     }
 
-    /// Whether arena and `stack` take at most `limit`; `most` bytes are alive at a step.
-    pub(super) fn fits(&self, network: &Network, widths: &Widths, stack: u64, limit: Option<u64>, most: usize) -> bool {
-        let Some(limit) = limit else { return true };
+    /// Whether arena and `stack` take at most `limit`, and the visits that planning took; `most` bytes are alive at a step.
+    pub(super) fn fits(
+        &self,
+        network: &Network,
+        widths: &Widths,
+        stack: u64,
+        limit: Option<u64>,
+        most: usize,
+    ) -> (bool, usize) {
+        let Some(limit) = limit else { return (true, 0) };
         let Some(arena) = limit.checked_sub(stack).map(|arena| usize::try_from(arena).unwrap_or(usize::MAX)) else {
-            return false;
+            return (false, 0);
         };
-        most <= arena && fits_within(&self.buffers(network, widths).0, arena)
+        if most > arena { (false, 0) } else { fits_within(&self.buffers(network, widths).0, arena) }
     }
 
     /// Bytes alive during each node with every tensor at the width of least bytes among those `allowed` for it.
