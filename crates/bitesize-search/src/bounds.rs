@@ -10,6 +10,7 @@ use crate::problem::{Limits, Problem};
 use crate::widths::{Side, WidthSet};
 use bitesize_ir::BitWidth;
 use bitesize_ir::memory::{Widths, kernel_keys};
+use bitesize_ir::op::KernelKind;
 use bitesize_ir::target::{KernelKey, holds};
 use std::collections::BTreeMap;
 
@@ -44,12 +45,18 @@ impl<'p> PossibleKernels<'p> {
         Self { problem, widths: problem.widths(&problem.uniform(BitWidth::B8)), rows }
     }
 
-    /// The kernels that node `index` might call under some policy.
+    /// Kernels of which node `index` calls at least one, whatever the policy.
     fn of_node(&mut self, index: usize) -> Vec<KernelKey> {
         let problem = self.problem;
         let node = &problem.network().nodes[index];
         let mut keys = Vec::new();
         let choices = |tensor| problem.allowed_of_tensor(tensor);
+        if node.op.kernel_kind() == Some(KernelKind::Concat) {
+            // It calls one for each input, whatever the others are. That for the first is enough: there may be thousands.
+            let key = |input, output| KernelKey { kind: KernelKind::Concat, input, second: None, output };
+            let of_output = |output| choices(node.inputs[0]).iter().map(move |input| key(input, output));
+            return choices(node.output).iter().flat_map(of_output).collect();
+        }
         let seconds = match (self.rows[index], node.inputs.get(1)) {
             (Some(row), _) => problem.allowed(row, Side::Weights),
             (None, Some(other)) => choices(*other),
