@@ -140,13 +140,9 @@ pub(crate) fn descend<C: PartialOrd>(
 }
 
 #[cfg(test)]
-#[path = "../tests/common/mod.rs"]
-mod common;
-
-#[cfg(test)]
 mod tests {
-    use super::common::{chain, costs_of_large_kernels, network_of, residual, space};
     use super::*;
+    use crate::common::{chain, costs_of_large_kernels, network_of, residual, space};
     use crate::effort::Effort;
     use bitesize_ir::Network;
     use bitesize_ir::target::Budget;

@@ -43,6 +43,9 @@
 pub mod additive;
 pub mod baselines;
 mod bounds;
+#[cfg(test)]
+#[path = "../tests/common/mod.rs"]
+mod common;
 pub mod compact;
 pub mod constraints;
 pub mod costs;

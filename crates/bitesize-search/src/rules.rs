@@ -148,13 +148,9 @@ fn cut_weights(problem: &Problem, draft: &mut Draft) -> bool {
 }
 
 #[cfg(test)]
-#[path = "../tests/common/mod.rs"]
-mod common;
-
-#[cfg(test)]
 mod tests {
-    use super::common::{Builder, chain, costs_of_large_kernels, network_of, residual, space};
     use super::*;
+    use crate::common::{Builder, chain, costs_of_large_kernels, network_of, residual, space};
     use bitesize_ir::memory::tensor_bytes;
     use bitesize_ir::shape::Shape;
     use bitesize_ir::target::Budget;
