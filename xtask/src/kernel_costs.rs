@@ -289,6 +289,7 @@ fn clamp_plan(layers: usize) -> MemoryPlan {
     MemoryPlan {
         arena_bytes: 0x0012_3460,
         lower_bound: 0,
+        cut_short: false,
         tensors: vec![0x0012_3454; layers + 1],
         scratch: vec![None; layers],
         peak: NodeId(0),

@@ -118,6 +118,7 @@ fn instructions(network: &IntNetwork, runner: Runner, core: &CoreCosts) -> Resul
     let plan = MemoryPlan {
         arena_bytes: end + tensor_bytes(Shape::vector(9 * input.shape.c), BitWidth::B8),
         lower_bound: 0,
+        cut_short: false,
         tensors: offsets,
         scratch: vec![needs_scratch(network).then_some(end)],
         peak: NodeId(0),

@@ -1,7 +1,9 @@
 //! The golden interpreter: what every other implementation is compared with, byte for byte.
 
+use crate::lanes::{in_a_row, lanes_of};
 use crate::network::{IntNetwork, IntNode, IntOp};
 use crate::operators::{self, Image, Layer, OutputRange};
+use bitesize_ir::memory::lifetimes;
 use bitesize_ir::requantize::Multiplier;
 use bitesize_ir::{NodeId, TensorId};
 use rayon::prelude::*;
@@ -17,6 +19,10 @@ pub struct Interpreter<'a> {
     network: &'a IntNetwork,
     /// One for each node, empty where it has no weights.
     weights: Vec<Vec<i16>>,
+    /// For each node, the tensors that nothing needs after it.
+    dead: Vec<Vec<TensorId>>,
+    /// How many threads may run at once.
+    lanes: usize,
 }
 
 impl<'a> Interpreter<'a> {
@@ -26,7 +32,24 @@ impl<'a> Interpreter<'a> {
             let levels = node.op.weights().map_or(&[][..], |weights| &weights.levels);
             levels.iter().map(|&level| i16::from(level)).collect()
         };
-        Self { network, weights: network.nodes.iter().map(widen).collect() }
+        let edges = network.nodes.iter().map(|node| (node.inputs.as_slice(), node.output));
+        let lifetimes = lifetimes(network.tensors.len(), edges, network.output);
+        let (mut born, mut dead) = (vec![0; network.nodes.len() + 1], vec![Vec::new(); network.nodes.len()]);
+        for (id, (first, last)) in (0..).map(TensorId).zip(lifetimes) {
+            born[first] += network.tensor(id).shape.elements();
+            if id != network.output
+                && let Some(dead) = dead.get_mut(last)
+            {
+                dead.push(id);
+            }
+        }
+        let (mut alive, mut most) = (0, 0);
+        for (born, dead) in born.iter().zip(&dead) {
+            alive += born;
+            most = alive.max(most);
+            alive -= dead.iter().map(|id| network.tensor(*id).shape.elements()).sum::<usize>();
+        }
+        Self { network, weights: network.nodes.iter().map(widen).collect(), dead, lanes: lanes_of(most) }
     }
 
     /// The output codes for one image of input codes, both in NHWC order, one code a byte.
@@ -34,8 +57,23 @@ impl<'a> Interpreter<'a> {
     /// # Panics
     /// Where `image` has not as many codes as the input has elements.
     pub fn run(&self, image: &[u8]) -> Vec<u8> {
-        let mut tensors = self.run_tensors(image);
+        let mut tensors = self.with_input(image);
+        for (id, node) in self.network.iter() {
+            tensors[node.output.0] = self.run_node(id, &tensors);
+            for dead in &self.dead[id.0] {
+                tensors[dead.0] = Vec::new();
+            }
+        }
         std::mem::take(&mut tensors[self.network.output.0])
+    }
+
+    /// All tensors empty but the input.
+    fn with_input(&self, image: &[u8]) -> Vec<Vec<u8>> {
+        let input = self.network.tensor(self.network.input);
+        assert_eq!(image.len(), input.shape.elements(), "codes of an image of {}", input.shape);
+        let mut tensors = vec![Vec::new(); self.network.tensors.len()];
+        tensors[self.network.input.0] = image.to_vec();
+        tensors
     }
 
     /// The codes of every tensor for one image, one code a byte, by [`TensorId`].
@@ -43,10 +81,7 @@ impl<'a> Interpreter<'a> {
     /// # Panics
     /// As [`Self::run`].
     pub fn run_tensors(&self, image: &[u8]) -> Vec<Vec<u8>> {
-        let input = self.network.tensor(self.network.input);
-        assert_eq!(image.len(), input.shape.elements(), "codes of an image of {}", input.shape);
-        let mut tensors = vec![Vec::new(); self.network.tensors.len()];
-        tensors[self.network.input.0] = image.to_vec();
+        let mut tensors = self.with_input(image);
         for (id, node) in self.network.iter() {
             tensors[node.output.0] = self.run_node(id, &tensors);
         }
@@ -77,7 +112,8 @@ impl<'a> Interpreter<'a> {
                 ControlFlow::Break(()) => None,
             }
         };
-        let outputs: Option<Vec<Vec<u8>>> = images.par_chunks(size).map(run).collect();
+        let images = images.par_chunks(size).with_min_len(in_a_row(images.len() / size, self.lanes));
+        let outputs: Option<Vec<Vec<u8>>> = images.map(run).collect();
         outputs.map(|outputs| outputs.concat())
     }
 

@@ -45,6 +45,7 @@
 
 pub mod engine;
 pub mod interpreter;
+mod lanes;
 pub mod lower;
 pub mod network;
 pub mod operators;

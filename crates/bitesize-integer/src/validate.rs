@@ -2,6 +2,7 @@
 
 use crate::network::{IntNetwork, IntNode, IntOp, IntTensor, IntWeights, Rescale};
 use bitesize_ir::grid::{BitWidth, WeightGrid};
+use bitesize_ir::op::AveragePool;
 use bitesize_ir::output_shape::Geometry;
 use bitesize_ir::requantize::{AddIntegers, Multiplier, most_summed_by_code};
 use bitesize_ir::{NodeId, Shape, TensorId};
@@ -157,7 +158,7 @@ impl IntNetwork {
                 let expected = window.divisors(*count_include_pad, input.shape);
                 rule(divisors.iter().eq(&expected), || format!("it divides by {divisors:?} instead of {expected:?}"))?;
                 let largest = window.area();
-                rule(largest <= i32::MAX as usize / 255, || format!("its sum of {largest} codes can leave 32 bits"))?;
+                rule(largest <= AveragePool::MAX_AREA, || format!("its sum of {largest} codes can leave 32 bits"))?;
                 multipliers.iter().try_for_each(|(_, m)| check_multiplier(*m))
             }
             IntOp::Clamp { lo, hi } => {

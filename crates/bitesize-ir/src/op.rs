@@ -85,6 +85,11 @@ pub struct AveragePool {
     pub clamp: Clamp,
 }
 
+impl AveragePool {
+    /// The largest area of a window: the sum of so many codes of 8 bits stays within 32 bits.
+    pub const MAX_AREA: usize = i32::MAX as usize / 255;
+}
+
 /// Per-channel affine map.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChannelAffine {

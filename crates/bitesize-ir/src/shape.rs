@@ -149,7 +149,7 @@ impl Window {
 
     /// Number of taps.
     pub fn area(&self) -> usize {
-        self.kernel[0] * self.kernel[1]
+        self.kernel[0].saturating_mul(self.kernel[1])
     }
 
     /// What an average over the window divides by where `inside` of its taps lie in the image: all taps where padding

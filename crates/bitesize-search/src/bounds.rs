@@ -8,8 +8,9 @@
 
 use crate::problem::{Limits, Problem};
 use crate::widths::{Side, WidthSet};
-use bitesize_ir::code::{Code, Role};
+use bitesize_ir::code::{Code, KernelKey, Role};
 use bitesize_ir::memory::Widths;
+use bitesize_ir::op::KernelKind;
 use bitesize_ir::target::{KernelCost, holds};
 use bitesize_ir::{BitWidth, NodeId};
 use std::collections::BTreeMap;
@@ -45,12 +46,18 @@ impl<'p> PossibleCode<'p> {
         Self { problem, widths: problem.widths(&problem.uniform(BitWidth::B8)), rows }
     }
 
-    /// The code that node `index` might call under some policy.
+    /// Code of which node `index` calls at least one piece of each role, whatever the policy.
     fn of_node(&mut self, index: usize) -> Vec<Code> {
         let problem = self.problem;
         let node = &problem.network().nodes[index];
         let mut keys = Vec::new();
         let choices = |tensor| problem.allowed_of_tensor(tensor);
+        if node.op.kernel_kind() == Some(KernelKind::Concat) {
+            // It calls one for each input, whatever the others are. That for the first is enough: there may be thousands.
+            let key = |input, output| Code::Kernel(KernelKey { kind: KernelKind::Concat, input, second: None, output });
+            let of_output = |output| choices(node.inputs[0]).iter().map(move |input| key(input, output));
+            return choices(node.output).iter().flat_map(of_output).collect();
+        }
         let seconds = match (self.rows[index], node.inputs.get(1)) {
             (Some(row), _) => problem.allowed(row, Side::Weights),
             (None, Some(other)) => choices(*other),

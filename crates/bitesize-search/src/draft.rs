@@ -5,6 +5,10 @@ use crate::widths::{Side, set_width, width};
 use bitesize_ir::memory::Account;
 use bitesize_ir::target::holds;
 use bitesize_ir::{BitWidth, NodeId, Policy};
+use std::cell::Cell;
+
+/// What asking about one node takes, in visits of the planner.
+const NODE_VISITS: u64 = 8;
 
 /// A policy of a problem, in the making.
 pub(crate) struct Draft<'p> {
@@ -14,6 +18,7 @@ pub(crate) struct Draft<'p> {
     weight_bytes: u64,
     /// Widths that are not allowed.
     strays: usize,
+    visits: Cell<u64>,
 }
 
 impl<'p> Draft<'p> {
@@ -28,6 +33,7 @@ impl<'p> Draft<'p> {
             strays: problem.slots().filter(stray).count(),
             problem,
             policy,
+            visits: Cell::new(0),
         }
     }
 
@@ -82,7 +88,24 @@ impl<'p> Draft<'p> {
 
     /// As [`Problem::ram_fits`].
     pub(crate) fn ram_fits(&self) -> bool {
-        self.account.ram_fits(self.problem.budget().ram_bytes)
+        let (fits, visits) = self.account.ram_fits(self.problem.budget().ram_bytes);
+        self.visit(visits as u64);
+        fits
+    }
+
+    /// What [`Self::ram_fits`] and [`Self::node_fits`] have taken so far, in visits of the planner
+    /// ([`bitesize_ir::memory::Plan::visits`]).
+    pub(crate) fn visits(&self) -> u64 {
+        self.visits.get()
+    }
+
+    fn visit(&self, visits: u64) {
+        self.visits.set(self.visits.get() + visits);
+    }
+
+    /// Bytes of stack.
+    pub(crate) fn stack_bytes(&self) -> u64 {
+        self.account.stack_bytes()
     }
 
     /// Whether the stack and what is alive during each node keep the RAM budget, wherever the planner places it.
@@ -92,6 +115,7 @@ impl<'p> Draft<'p> {
 
     /// Whether the stack and what is alive during node `step` do.
     pub(crate) fn node_fits(&self, step: NodeId) -> bool {
+        self.visit(NODE_VISITS);
         self.holds_ram(self.account.alive_bytes_at(step))
     }
 

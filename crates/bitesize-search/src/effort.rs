@@ -7,45 +7,61 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::ControlFlow;
 
-/// Steps that one search may take: a policy tried is one, each eight nodes whose kernels it changes are one, and each buffer
-/// that the planner holds against another is one. A step takes 10 to 500 ns, so that a search ends within a few seconds on any network. The searches of MobileNets and
-/// ResNets take less than a hundredth of it; where arenas are above the bound, as in DenseNet's blocks, a policy may cost
-/// 100,000 and more.
+/// Steps that one search may take: each buffer that the planner holds against another is one, a policy tried is
+/// [`POLICY_STEPS`], and each node whose kernels it changes is [`NODE_STEPS`]. A step takes 3 to 20 ns, so that a search ends
+/// within a second on any network. The searches of MobileNets and ResNets take less than a thirtieth of it; where arenas are above
+/// the bound, as in DenseNet's blocks, a policy may cost 100,000 and more.
 const STEPS: u64 = 60_000_000;
+
+/// Steps of all searches of one [`Effort`] together.
+const STEPS_TOGETHER: u64 = 3 * STEPS;
+
+/// Steps of trying a policy.
+const POLICY_STEPS: u64 = 32;
+
+/// Steps of each node whose kernels it changes.
+const NODE_STEPS: u64 = 8;
 
 /// Whoever asked wanted no answer any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("stopped")]
 pub struct Stopped;
 
-/// What each search for widths may cost that a question asks for, and whom it asks whether to go on.
-#[derive(Clone, Copy)]
+/// What the searches for widths may cost that a question asks for, each and all together, and whom they ask whether to go on.
 pub struct Effort<'a> {
     steps: u64,
+    /// Left of the steps of all searches together.
+    together: Cell<u64>,
     go_on: &'a dyn Fn() -> ControlFlow<()>,
 }
 
 impl<'a> Effort<'a> {
-    /// The usual limit, and `go_on` is asked at every policy tried whether an answer is still wanted.
+    /// The usual limits, and `go_on` is asked at every policy tried whether an answer is still wanted.
     pub fn watched(go_on: &'a dyn Fn() -> ControlFlow<()>) -> Self {
-        Self { steps: STEPS, go_on }
+        Self { steps: STEPS, together: Cell::new(STEPS_TOGETHER), go_on }
     }
 
-    /// The usual limit, and nobody stops it.
+    /// The usual limits, and nobody stops it.
     pub fn unwatched() -> Effort<'static> {
-        Effort { steps: STEPS, go_on: &|| ControlFlow::Continue(()) }
+        Effort { steps: STEPS, together: Cell::new(STEPS_TOGETHER), go_on: &|| ControlFlow::Continue(()) }
     }
 
-    /// With another limit: `steps` policies tried and buffers held against each other.
+    /// With other limits: `steps` for each search, three times as many for all together.
     #[must_use]
     pub fn with_steps(self, steps: u64) -> Self {
-        Self { steps, ..self }
+        Self { steps, together: Cell::new(3 * steps), ..self }
     }
 
     /// Begins a search.
-    pub(crate) fn begin(&self) -> Spending<'a> {
-        let (left, tried) = (Cell::new(self.steps), Cell::new(0));
-        Spending { go_on: self.go_on, left, tried, arenas: RefCell::default() }
+    pub(crate) fn begin(&self) -> Spending<'_> {
+        Spending {
+            go_on: self.go_on,
+            left: Cell::new(self.steps.min(self.together.get())),
+            together: &self.together,
+            tried: Cell::new(0),
+            is_limited: Cell::new(false),
+            arenas: RefCell::default(),
+        }
     }
 }
 
@@ -59,15 +75,18 @@ impl fmt::Debug for Effort<'_> {
 pub(crate) struct Spending<'a> {
     go_on: &'a dyn Fn() -> ControlFlow<()>,
     left: Cell<u64>,
+    together: &'a Cell<u64>,
     tried: Cell<u64>,
+    /// Whether some part of it met a limit before all steps were spent.
+    is_limited: Cell<bool>,
     /// By the widths of all tensors, the arenas planned so far: descents from several starts meet the same ones. A plan takes
     /// at least a step for each tensor, so they are at most as many bytes as there are steps.
     arenas: RefCell<HashMap<Vec<BitWidth>, usize>>,
 }
 
 impl Spending<'_> {
-    /// Whether another policy may be tried; counts it as `steps`.
-    pub(crate) fn try_policy(&self, steps: usize) -> Result<bool, Stopped> {
+    /// Whether another policy may be tried; counts it, which changes the kernels of `nodes` nodes.
+    pub(crate) fn try_policy(&self, nodes: usize) -> Result<bool, Stopped> {
         if (self.go_on)().is_break() {
             return Err(Stopped);
         }
@@ -75,7 +94,7 @@ impl Spending<'_> {
             return Ok(false);
         }
         self.tried.set(self.tried.get() + 1);
-        self.spend(steps);
+        self.spend(POLICY_STEPS + NODE_STEPS * nodes as u64);
         Ok(true)
     }
 
@@ -85,18 +104,34 @@ impl Spending<'_> {
         if let Some(bytes) = self.arenas.borrow().get(widths) {
             return *bytes;
         }
-        let (bytes, visits) = account.arena_bytes();
-        self.spend(visits);
-        self.arenas.borrow_mut().insert(widths.clone(), bytes);
-        bytes
+        let plan = account.plan();
+        self.spend(plan.visits as u64);
+        if plan.cut_short {
+            self.meet_limit();
+        }
+        self.arenas.borrow_mut().insert(widths.clone(), plan.arena_bytes);
+        plan.arena_bytes
     }
 
-    fn spend(&self, steps: usize) {
-        self.left.set(self.left.get().saturating_sub(steps as u64));
+    /// Steps left.
+    pub(crate) fn left(&self) -> u64 {
+        self.left.get()
     }
 
-    /// After how many policies the limit ended the search; `None` where it did not.
+    /// Counts `steps`.
+    pub(crate) fn spend(&self, steps: u64) {
+        for left in [&self.left, self.together] {
+            left.set(left.get().saturating_sub(steps));
+        }
+    }
+
+    /// A part of the search met a limit of its own.
+    pub(crate) fn meet_limit(&self) {
+        self.is_limited.set(true);
+    }
+
+    /// After how many policies a limit ended the search or a part of it; `None` where none did.
     pub(crate) fn ended_after(&self) -> Option<u64> {
-        (self.left.get() == 0).then(|| self.tried.get())
+        (self.left.get() == 0 || self.is_limited.get()).then(|| self.tried.get())
     }
 }

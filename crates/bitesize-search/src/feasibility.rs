@@ -140,7 +140,7 @@ fn sought_below_uniform(problem: &Problem, effort: &Effort) -> Result<Sought, St
         return Ok(Sought::Impossible);
     }
     let found = |policy| Sought::Found(Fitting { policy, uniform_fits: false });
-    if let Some((policy, _)) = least_flash_that_fits(problem, &starts(problem)) {
+    if let Some((policy, _)) = least_flash_that_fits(problem, &starts(problem, &effort.begin())) {
         return Ok(found(policy));
     }
     let least_ram = least_ram(problem, effort)?;

@@ -41,10 +41,16 @@ pub fn with_weights_of_least_flash(problem: &Problem, policy: &Policy) -> Policy
     completed(problem, policy, Best::LeastFlash)
 }
 
-/// Activation widths to start from: those of the rules, then uniform 8, 4 and 2 bits; weights at 2 bits.
-pub(crate) fn starts(problem: &Problem) -> Vec<Policy> {
+/// Activation widths to start from: those of the rules, which take at most half of what is left of `spending`, then uniform 8, 4
+/// and 2 bits; weights at 2 bits.
+pub(crate) fn starts(problem: &Problem, spending: &Spending) -> Vec<Policy> {
     let mut by_rules = Draft::of(problem, problem.uniform(BitWidth::B8));
-    cut_activations(problem, &mut by_rules);
+    let most = spending.left() / 2;
+    cut_activations(problem, &mut by_rules, most);
+    spending.spend(by_rules.visits());
+    if by_rules.visits() > most {
+        spending.meet_limit();
+    }
     let uniform = BitWidth::ALL.into_iter().rev().map(|bits| problem.uniform(bits));
     std::iter::once(by_rules.into_policy()).chain(uniform).collect()
 }
@@ -76,16 +82,18 @@ fn descend_from(
 pub(crate) fn least_flash(problem: &Problem, effort: &Effort) -> Result<Least, Stopped> {
     let bound = flash_lower_bound(problem);
     let cost = |footprint: Footprint| footprint.flash_bytes;
-    descend_from(problem, &starts(problem), Best::LeastFlash, cost, bound, &effort.begin())
+    let spending = effort.begin();
+    descend_from(problem, &starts(problem, &spending), Best::LeastFlash, cost, bound, &spending)
 }
 
 /// The least RAM, whatever the FLASH.
 pub(crate) fn least_ram(problem: &Problem, effort: &Effort) -> Result<Least, Stopped> {
     let bound = ram_lower_bound(problem);
-    let mut starts = starts(problem);
+    let spending = effort.begin();
+    let mut starts = starts(problem, &spending);
     starts.reverse();
     let cost = |footprint: Footprint| footprint.ram_bytes;
-    descend_from(problem, &starts, Best::LeastStack, cost, bound, &effort.begin())
+    descend_from(problem, &starts, Best::LeastStack, cost, bound, &spending)
 }
 
 /// Of `starts`, each with the weights of least FLASH, the one of least FLASH that keeps both budgets; and its bytes.
@@ -112,12 +120,12 @@ pub(crate) struct Nearest {
 
 /// The policy of least FLASH among those that keep both budgets, or else the one that comes nearest.
 pub(crate) fn nearest(problem: &Problem, of_least_ram: &Policy, effort: &Effort) -> Result<Nearest, Stopped> {
-    let mut starts = starts(problem);
+    let spending = effort.begin();
+    let mut starts = starts(problem, &spending);
     starts.push(of_least_ram.clone());
     if let Some((policy, footprint)) = least_flash_that_fits(problem, &starts) {
         return Ok(Nearest { policy, footprint, limit_reached: None });
     }
-    let spending = effort.begin();
     let excess = |footprint: Footprint| problem.limits().excess(footprint);
     let mut best: Option<(f64, Policy)> = None;
     for choice in [Best::LeastFlash, Best::LeastStack, Best::Narrowest] {

@@ -43,9 +43,13 @@
 pub mod additive;
 pub mod baselines;
 mod bounds;
+#[cfg(test)]
+#[path = "../tests/common/mod.rs"]
+mod common;
 pub mod compact;
 pub mod constraints;
 pub mod costs;
+mod cuttable;
 mod descent;
 pub mod diagnosis;
 mod draft;

@@ -20,23 +20,29 @@
 //!   loop therefore re-counts after each cut. The share stays one of weight bytes, as in the paper.
 //! - narrower inputs may need scratch or a deeper stack, so the two phases repeat until both budgets hold; every
 //!   round but the last cuts, so they end.
+//! - a node at which nothing is left to cut, and whose bytes pass the budget all the same, is swept again only after a
+//!   cut elsewhere has made the stack smaller.
 //! - where the cut gets stuck (mixed widths need many kernels, and in a small network their code outweighs what the
 //!   weights save), it ends, and [`mod@crate::baselines`] and strategies take the policy that [`crate::feasibility`] found.
 
+use crate::cuttable::Cuttable;
 use crate::draft::Draft;
 use crate::problem::Problem;
 use crate::widths::{Side, width};
-use bitesize_ir::memory::tensor_bytes;
-use bitesize_ir::{BitWidth, NodeId, Policy, TensorId};
+use bitesize_ir::{BitWidth, NodeId, Policy};
 
 /// How far below the largest share of weight bytes a row still counts as large (the paper's margin).
 const SHARE_MARGIN: f64 = 0.05;
+
+/// What planning may take ([`Draft::visits`]) before the cut counts as stuck: seconds, where thousands of tensors are alive
+/// together and no plan reaches the lower bound. Networks of hundreds of layers take less than a hundredth.
+const VISITS: u64 = 300_000_000;
 
 /// The rule-based policy; `None` where the cut gets stuck above a budget.
 pub fn cut_by_rules(problem: &Problem) -> Option<Policy> {
     let mut draft = Draft::of(problem, problem.uniform(BitWidth::B8));
     while !draft.fits() {
-        if !(cut_activations(problem, &mut draft) && cut_weights(problem, &mut draft)) {
+        if !(cut_activations(problem, &mut draft, VISITS) && cut_weights(problem, &mut draft)) {
             return None;
         }
     }
@@ -49,77 +55,75 @@ enum Direction {
     Backward,
 }
 
-/// Cuts activations until the RAM budget holds; whether it does.
-pub(crate) fn cut_activations(problem: &Problem, draft: &mut Draft) -> bool {
+/// Cuts activations until the RAM budget holds; whether it does. Where the planner takes more than `visits`
+/// ([`Draft::visits`]), it ends without.
+pub(crate) fn cut_activations(problem: &Problem, draft: &mut Draft, visits: u64) -> bool {
     let nodes = problem.network().nodes.len();
+    let mut cuttable = Cuttable::of(problem, draft.policy());
     loop {
         let mut any = false;
         // Where every node holds, both sweeps would pass all of them by.
         if !draft.every_node_fits() {
             for step in (0..nodes).map(NodeId) {
-                any |= cut_at_node(problem, draft, step, Direction::Forward);
+                any |= cut_at_node(problem, draft, &mut cuttable, step, Direction::Forward);
             }
             for step in (0..nodes).rev().map(NodeId) {
-                any |= cut_at_node(problem, draft, step, Direction::Backward);
+                any |= cut_at_node(problem, draft, &mut cuttable, step, Direction::Backward);
             }
         }
         if draft.ram_fits() {
             return true;
         }
-        // Every node may hold by itself while the planner, which need not reach the lower bound, is still above.
-        if !any && !cut_anywhere(problem, draft) {
-            return false;
+        if any {
+            continue;
+        }
+        // Every node may hold by itself while the planner, which need not reach the lower bound, is still above. Where one
+        // does not, nothing alive there can be cut: its bytes stay, and only less stack can help it.
+        let (is_stuck, stack) = (!draft.every_node_fits(), draft.stack_bytes());
+        loop {
+            if draft.visits() > visits || !cut_anywhere(draft, &mut cuttable) {
+                return false;
+            }
+            if !is_stuck || draft.stack_bytes() < stack {
+                break;
+            }
         }
     }
 }
 
-fn cut_at_node(problem: &Problem, draft: &mut Draft, step: NodeId, direction: Direction) -> bool {
+fn cut_at_node(
+    problem: &Problem,
+    draft: &mut Draft,
+    cuttable: &mut Cuttable,
+    step: NodeId,
+    direction: Direction,
+) -> bool {
     let output_row = problem.row_of(problem.network().node(step).output);
     let mut any = false;
     loop {
         if draft.node_fits(step) {
             return any;
         }
-        let alive = problem.model().alive_at(step);
-        let Some(row) = largest_cuttable(problem, draft.policy(), alive, output_row) else { return any };
-        if (Some(row) == output_row) != (direction == Direction::Forward) {
+        let Some(largest) = cuttable.largest_at(step, draft.policy()) else { return any };
+        let output_row = output_row.filter(|row| cuttable.is_as_large(*row, step, largest, draft.policy()));
+        if output_row.is_some() != (direction == Direction::Forward) {
             return any;
         }
-        any |= draft.cut(row, Side::Activations);
+        any |= cut(draft, cuttable, output_row.unwrap_or(largest.row));
     }
-}
-
-/// The row of the tensor with the most bits above 2, then the most bytes, then `preferred`, then the lowest id.
-fn largest_cuttable(
-    problem: &Problem,
-    policy: &Policy,
-    tensors: impl Iterator<Item = TensorId>,
-    preferred: Option<usize>,
-) -> Option<usize> {
-    let mut best: Option<((BitWidth, usize, bool), usize)> = None;
-    for tensor in tensors {
-        let Some(row) = problem.row_of(tensor) else { continue };
-        let (Some(bits), Some(_)) =
-            (width(policy, row, Side::Activations), problem.narrower(policy, row, Side::Activations))
-        else {
-            continue;
-        };
-        let bytes = tensor_bytes(problem.network().shape(tensor), bits);
-        let key = (bits, bytes, Some(row) == preferred);
-        if best.as_ref().is_none_or(|(other, _)| key > *other) {
-            best = Some((key, row));
-        }
-    }
-    best.map(|(_, row)| row)
 }
 
 /// Cuts the largest tensor alive at the planner's peak or, where none is left there, of all; whether there was one.
-fn cut_anywhere(problem: &Problem, draft: &mut Draft) -> bool {
-    let at_peak = draft.peak().map(|step| problem.model().alive_at(step));
-    let all = (0..problem.network().tensors.len()).map(TensorId);
-    let row = largest_cuttable(problem, draft.policy(), at_peak.into_iter().flatten(), None)
-        .or_else(|| largest_cuttable(problem, draft.policy(), all, None));
-    row.is_some_and(|row| draft.cut(row, Side::Activations))
+fn cut_anywhere(draft: &mut Draft, cuttable: &mut Cuttable) -> bool {
+    let at_peak = draft.peak().and_then(|step| cuttable.largest_at(step, draft.policy()));
+    let largest = at_peak.or_else(|| cuttable.largest(draft.policy()));
+    largest.is_some_and(|largest| cut(draft, cuttable, largest.row))
+}
+
+fn cut(draft: &mut Draft, cuttable: &mut Cuttable, row: usize) -> bool {
+    let is_cut = draft.cut(row, Side::Activations);
+    cuttable.changed(row, draft.policy());
+    is_cut
 }
 
 /// Cuts weights until the FLASH budget holds; whether it does.
@@ -141,4 +145,143 @@ fn cut_weights(problem: &Problem, draft: &mut Draft) -> bool {
         bytes[row] = bytes_of(draft.policy(), row);
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::common::{Builder, chain, costs_of_large_kernels, network_of, residual, space};
+    use bitesize_ir::memory::tensor_bytes;
+    use bitesize_ir::shape::Shape;
+    use bitesize_ir::target::Budget;
+    use bitesize_ir::{Network, TensorId};
+    use proptest::prelude::*;
+
+    /// The row of the tensor with the most bits that can be cut, then the most bytes, then `preferred`, then the lowest id, by looking
+    /// at all of `tensors`.
+    fn largest(
+        problem: &Problem,
+        policy: &Policy,
+        tensors: impl Iterator<Item = TensorId>,
+        preferred: Option<usize>,
+    ) -> Option<usize> {
+        let mut best: Option<((BitWidth, usize, bool), usize)> = None;
+        for tensor in tensors {
+            let Some(row) = problem.row_of(tensor) else { continue };
+            let (Some(bits), Some(_)) =
+                (width(policy, row, Side::Activations), problem.narrower(policy, row, Side::Activations))
+            else {
+                continue;
+            };
+            let key = (bits, tensor_bytes(problem.network().shape(tensor), bits), Some(row) == preferred);
+            if best.as_ref().is_none_or(|(other, _)| key > *other) {
+                best = Some((key, row));
+            }
+        }
+        best.map(|(_, row)| row)
+    }
+
+    /// The same cut, everything looked at anew each time.
+    fn plain(problem: &Problem, draft: &mut Draft) -> bool {
+        let nodes = problem.network().nodes.len();
+        let at_node = |draft: &mut Draft, step: NodeId, forward: bool| {
+            let mut any = false;
+            let output_row = problem.row_of(problem.network().node(step).output);
+            while !draft.node_fits(step) {
+                let alive = problem.model().alive_at(step);
+                match largest(problem, draft.policy(), alive, output_row) {
+                    Some(row) if (Some(row) == output_row) == forward => any |= draft.cut(row, Side::Activations),
+                    _ => break,
+                }
+            }
+            any
+        };
+        while !draft.ram_fits() {
+            let mut any = false;
+            (0..nodes).for_each(|step| any |= at_node(draft, NodeId(step), true));
+            (0..nodes).rev().for_each(|step| any |= at_node(draft, NodeId(step), false));
+            if any {
+                continue;
+            }
+            let at_peak = draft.peak().into_iter().flat_map(|step| problem.model().alive_at(step));
+            let all = (0..problem.network().tensors.len()).map(TensorId);
+            let row =
+                largest(problem, draft.policy(), at_peak, None).or_else(|| largest(problem, draft.policy(), all, None));
+            if !row.is_some_and(|row| draft.cut(row, Side::Activations)) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn check(network: &Network, factor: u64, ram: u64) {
+        let (space, core) = (space(network), costs_of_large_kernels(factor));
+        let free = Problem::new(network, &space, &core, Budget::UNLIMITED);
+        let full = free.footprint(&free.uniform(BitWidth::B8));
+        let problem = &free.with_budget(Budget::of(u64::MAX, full.ram_bytes * ram / 1000));
+        let draft = || Draft::of(problem, problem.uniform(BitWidth::B8));
+        let (mut expected, mut found) = (draft(), draft());
+        let fits = plain(problem, &mut expected);
+        assert_eq!(cut_activations(problem, &mut found, VISITS), fits);
+        assert_eq!(found.policy(), expected.policy());
+    }
+
+    /// Pools of one input that are added up in a tree: as many as there are pools are alive together, fixed at 8 bits.
+    fn tree(pools: usize) -> Network {
+        let mut net = Builder::new(Shape::new(4, 4, 1));
+        let mut level: Vec<TensorId> = (0..pools).map(|_| net.max_pool(TensorId(0))).collect();
+        while level.len() > 1 {
+            level = level.chunks(2).map(|pair| if let [a, b] = *pair { net.add(a, b) } else { pair[0] }).collect();
+        }
+        net.finish(level[0], 3)
+    }
+
+    #[test]
+    fn it_cuts_what_looking_at_all_cuts() {
+        for ram in [1000, 700, 400, 250, 10] {
+            check(&residual(2), 3, ram);
+            check(&chain(4), 1, ram);
+            check(&tree(13), 1, ram);
+        }
+    }
+
+    /// 4,000 tensors alive together that no cut makes smaller, and as many that can be cut: minutes where each cut looked at
+    /// all nodes, and each node at all that is alive.
+    #[test]
+    fn a_node_that_stays_above_is_not_swept_for_each_cut() {
+        let network = tree(4000);
+        let (space, core) = (space(&network), costs_of_large_kernels(1));
+        let problem = &Problem::new(&network, &space, &core, Budget::of(u64::MAX, 8 << 10));
+        let mut draft = Draft::of(problem, problem.uniform(BitWidth::B8));
+        assert!(!cut_activations(problem, &mut draft, VISITS));
+        let narrowest = |row| problem.narrower(draft.policy(), row, Side::Activations).is_none();
+        assert!((0..draft.policy().rows.len()).all(narrowest));
+        let nodes = network.nodes.len() as u64;
+        assert!(draft.visits() < 100 * nodes, "{} visits for {nodes} nodes", draft.visits());
+    }
+
+    #[test]
+    fn planning_above_its_limit_ends_the_cut() {
+        let network = residual(3);
+        let (space, core) = (space(&network), costs_of_large_kernels(1));
+        let free = Problem::new(&network, &space, &core, Budget::UNLIMITED);
+        let full = free.footprint(&free.uniform(BitWidth::B8));
+        let problem = &free.with_budget(Budget::of(u64::MAX, full.ram_bytes / 10));
+        let mut draft = Draft::of(problem, problem.uniform(BitWidth::B8));
+        assert!(!cut_activations(problem, &mut draft, 0));
+        let narrower = |row| problem.narrower(draft.policy(), row, Side::Activations).is_some();
+        assert!((0..draft.policy().rows.len()).any(narrower), "it ended early");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+        #[test]
+        fn it_cuts_what_looking_at_all_cuts_on_any_network(
+            layers in prop::collection::vec((0..6usize, 1..4usize, 0..8usize), 1..10),
+            factor in 0..20u64,
+            ram in 50..1000u64,
+        ) {
+            check(&network_of(&layers), factor, ram);
+        }
+    }
 }

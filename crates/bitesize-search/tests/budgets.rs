@@ -340,13 +340,13 @@ proptest! {
                 weights.for_each(|(i, bits)| account.set_weights(NodeId(i), *bits));
             }
             assert_eq!((account.flash_bytes(), account.stack_bytes()), (flash.total, ram.stack));
-            assert_eq!(account.arena_bytes().0, ram.plan.arena_bytes);
+            assert_eq!(account.plan().arena_bytes, ram.plan.arena_bytes);
             assert_eq!((account.arena_lower_bound(), account.peak()), (ram.plan.lower_bound, Some(ram.plan.peak)));
             let steps = (0..network.nodes.len()).map(NodeId);
             let alive: Vec<usize> = steps.map(|step| account.alive_bytes_at(step)).collect();
             assert_eq!(alive, ram.plan.alive);
             for (limit, fits) in [(Some(ram.total), true), (Some(ram.total - 1), false), (None, true), (Some(0), false)] {
-                assert_eq!(account.ram_fits(limit), fits);
+                assert_eq!(account.ram_fits(limit).0, fits);
                 assert_eq!(problem.model().ram_fits(&before, limit), fits);
             }
             let row = pick % policy.rows.len();

@@ -53,6 +53,35 @@ fn waves(layers: usize) -> Network {
     net.finish(x, 3)
 }
 
+/// A chain of layers, each appended to all channels before it.
+fn waiting(layers: usize) -> Network {
+    let mut net = Builder::new(Shape::new(2, 2, 1));
+    let mut x = TensorId(0);
+    for _ in 0..layers {
+        let pooled = net.same_pool(x);
+        let one = net.conv(pooled, 1, 1, 1);
+        x = net.concat(&[x, one]);
+    }
+    net.finish(x, 3)
+}
+
+/// Layers of different channels, all of which wait for the second half of the network.
+fn crowded(layers: usize) -> Network {
+    let mut net = Builder::new(Shape::new(2, 2, 3));
+    let mut waiting = Vec::new();
+    let mut x = TensorId(0);
+    for layer in 0..layers {
+        x = net.conv(x, 1 + (layer * 37) % 41, 1, 1);
+        waiting.push(x);
+    }
+    for layer in 0..layers {
+        let other = waiting.remove(layer * 7919 % waiting.len());
+        x = net.concat(&[x, other]);
+        x = net.conv(x, 1 + (layer * 29) % 43, 1, 1);
+    }
+    net.finish(x, 3)
+}
+
 /// Under budgets of `shares` in thousandths of what uniform 8 bits takes.
 fn under<T>(network: &Network, [flash, ram]: [u64; 2], ask: impl FnOnce(&Problem) -> T) -> T {
     let (space, core) = (space(network), costs());
@@ -69,7 +98,10 @@ fn under_the_bounds<T>(network: &Network, ask: impl FnOnce(&Problem) -> T) -> T 
     })
 }
 
-/// Each search takes at most 60 steps a layer and level of the tree over the layers. Trying each width once is 2 a layer;
+/// A step's share of a policy tried: 32, and 8 for each of the nodes around a tensor.
+const POLICY: u64 = 64;
+
+/// Each search tries at most 60 policies a layer and level of the tree over the layers. Trying each width once is 2 a layer;
 /// there are up to 12 descents in a search, each of a few rounds.
 #[test]
 fn steps_grow_with_the_layers_times_their_logarithm() {
@@ -78,9 +110,9 @@ fn steps_grow_with_the_layers_times_their_logarithm() {
     for (name, make) in cases {
         let network = make(1000);
         let nodes = network.nodes.len() as u64;
-        let effort = Effort::unwatched().with_steps(60 * nodes * u64::from(nodes.ilog2()));
+        let effort = || Effort::unwatched().with_steps(60 * POLICY * nodes * u64::from(nodes.ilog2()));
         let check = |problem: &Problem| {
-            let diagnosis = Diagnosis::of(problem, &effort).expect("not stopped");
+            let diagnosis = Diagnosis::of(problem, &effort()).expect("not stopped");
             assert!(!diagnosis.met_limit(), "{name}: {diagnosis}");
         };
         for shares in [[1001, 1001], [950, 300]] {
@@ -108,14 +140,56 @@ fn dense_blocks_end_within_the_usual_limit() {
 fn nodes_that_a_policy_changes_count() {
     let network = dense(40);
     let tried = |network: &Network| {
-        let effort = Effort::unwatched().with_steps(2000);
+        let effort = Effort::unwatched().with_steps(32 * 2000);
         under_the_bounds(network, |problem| match some_policy_fits(problem, &effort).expect("not stopped") {
             Existence::NotFound { limit_reached } => limit_reached,
             found => panic!("{found:?}"),
         })
     };
     let dense = tried(&network).expect("the limit is met");
-    assert!(dense < 1500, "{dense} policies for 2000 steps");
+    assert!(dense < 1000, "{dense} policies for the steps of 2000 that change nothing");
+}
+
+/// Where a layer's output may only become narrower after the next one's has, a sweep forwards changes one layer; every
+/// other sweep goes backwards.
+#[test]
+fn changes_that_wait_for_later_layers_take_few_sweeps() {
+    let network = waiting(600);
+    let nodes = network.nodes.len() as u64;
+    let effort = Effort::unwatched().with_steps(60 * POLICY * nodes * u64::from(nodes.ilog2()));
+    under(&network, [300, 1001], |problem| {
+        let diagnosis = Diagnosis::of(problem, &effort).expect("not stopped");
+        assert!(!diagnosis.met_limit(), "{diagnosis}");
+    });
+}
+
+/// One search after another within one effort: together they take three times what one may.
+#[test]
+fn searches_of_one_effort_share_its_steps() {
+    under_the_bounds(&residuals(30), |problem| {
+        let effort = Effort::unwatched().with_steps(20_000);
+        let tried: Vec<u64> = (0..6)
+            .map(|_| match some_policy_fits(problem, &effort).expect("not stopped") {
+                Existence::NotFound { limit_reached: Some(tried) } => tried,
+                found => panic!("{found:?}"),
+            })
+            .collect();
+        assert!(tried[0] > 0 && tried[5] == 0, "{tried:?}");
+    });
+}
+
+/// Thousands of buffers, no two of one size, half of them alive to the end: the planner tries one order, and the least RAM is told as
+/// not proved.
+#[test]
+fn planning_that_was_cut_short_proves_nothing() {
+    let network = crowded(3000);
+    under(&network, [1001, 1001], |problem| {
+        let ram = problem.model().ram(&problem.widths(&problem.uniform(BitWidth::B8)));
+        assert!(ram.plan.cut_short && ram.plan.arena_bytes > ram.plan.lower_bound);
+        let diagnosis = Diagnosis::of(problem, &Effort::unwatched()).expect("not stopped");
+        assert!(diagnosis.least_ram.limit_reached.is_some(), "{diagnosis}");
+        assert!(diagnosis.to_string().contains("; not proved: "), "{diagnosis}");
+    });
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub(super) fn average_pool(node: &mut NodeContext) -> Result<Value, Reason> {
         }
         window.pads = pads;
     }
-    node.emit_image(Op::AveragePool(AveragePool { window, count_include_pad, clamp: Clamp::NONE }), &input)
+    node.emit_image(average(window, count_include_pad)?, &input)
 }
 
 fn windowed(node: &NodeContext) -> Result<(Activation, Shape, Window), Reason> {
@@ -62,7 +62,7 @@ fn ceil_pads(window: &Window, input: Shape) -> Pads {
 
 pub(super) fn global_average_pool(node: &mut NodeContext) -> Result<Value, Reason> {
     let (input, shape) = node.image(0)?;
-    node.emit_image(average_over(Window::of([shape.h, shape.w])), &input)
+    node.emit_image(average(Window::of([shape.h, shape.w]), false)?, &input)
 }
 
 pub(super) fn global_max_pool(node: &mut NodeContext) -> Result<Value, Reason> {
@@ -70,21 +70,28 @@ pub(super) fn global_max_pool(node: &mut NodeContext) -> Result<Value, Reason> {
     node.emit_image(Op::MaxPool(Window::of([shape.h, shape.w])), &input)
 }
 
-fn average_over(window: Window) -> Op {
-    Op::AveragePool(AveragePool { window, count_include_pad: false, clamp: Clamp::NONE })
+/// An average pool whose sums of codes stay within 32 bits.
+fn average(window: Window, count_include_pad: bool) -> Result<Op, Reason> {
+    let (area, most) = (window.area(), AveragePool::MAX_AREA);
+    if area > most {
+        return Err(Reason::new(format!("it averages over {area} values, whose sum of codes can leave 32 bits")).hint(
+            format!("at most {most} values have one average: make the network's input smaller, or pool in two steps"),
+        ));
+    }
+    Ok(Op::AveragePool(AveragePool { window, count_include_pad, clamp: Clamp::NONE }))
 }
 
 pub(super) fn reduce_mean(node: &mut NodeContext) -> Result<Value, Reason> {
-    reduce(node, average_over)
+    reduce(node, |window| average(window, false))
 }
 
 pub(super) fn reduce_max(node: &mut NodeContext) -> Result<Value, Reason> {
     // ReduceMax takes its axes as an input from opset 18 on, as ReduceMean does.
-    reduce(node, Op::MaxPool)
+    reduce(node, |window| Ok(Op::MaxPool(window)))
 }
 
 /// A reduction over height, width or both; axes of size 1 may be among the axes.
-fn reduce(node: &mut NodeContext, op: impl Fn(Window) -> Op) -> Result<Value, Reason> {
+fn reduce(node: &mut NodeContext, op: impl Fn(Window) -> Result<Op, Reason>) -> Result<Value, Reason> {
     let input = node.activation(0)?;
     let shape = node.builder.shape(input.tensor);
     let rank = input.layout.rank();
@@ -108,5 +115,5 @@ fn reduce(node: &mut NodeContext, op: impl Fn(Window) -> Op) -> Result<Value, Re
     if kernel == [1, 1] {
         return Ok(Value::Activation(input.with_layout(layout)));
     }
-    node.emit_like(op(Window::of(kernel)), &[&input], layout)
+    node.emit_like(op(Window::of(kernel))?, &[&input], layout)
 }

@@ -268,7 +268,7 @@ fn weights_beside_the_model_are_paid_for_before_they_are_read() {
 
 #[test]
 fn no_activation_is_larger_than_any_memory() {
-    let pooled = |side: i64| Model::new(13, &[1, 1, side, side]).node("GlobalAveragePool", &["x"], "y", &[]);
+    let pooled = |side: i64| Model::new(13, &[1, 1, side, side]).node("GlobalMaxPool", &["x"], "y", &[]);
     assert_eq!(pooled(4096).import().unwrap().network.nodes.len(), 1);
     pooled(4097).check_refused(&["too large", "at most 16777216 elements", "smaller input"]);
     let pads = Ints(&[0, 0, 0, 0, 0, 0, 4096, 4096]);

@@ -113,6 +113,27 @@ fn several_inputs_and_outputs_are_refused_with_the_rest() {
     assert_eq!(notes, ["nothing reads the input `mask`, which the network does not have"]);
 }
 
+/// 8,421,504 codes of 255 are the most whose sum has 32 bits.
+#[test]
+fn averages_over_more_than_32_bits_can_sum_are_refused() {
+    let axes = [("axes", Ints(&[2, 3]))];
+    let kernel = |h, w| [("kernel_shape", Ints(Box::leak(Box::new([h, w]))))];
+    for (h, w) in [(4096, 4096), (2049, 4111)] {
+        let image = |h, w| Model::new(13, &[1, 1, h, w]);
+        let area = format!("averages over {} values", h * w);
+        for (op, model) in [
+            ("GlobalAveragePool", image(h, w).node("GlobalAveragePool", &["x"], "y", &[])),
+            ("ReduceMean", image(h, w).node("ReduceMean", &["x"], "y", &axes)),
+            ("AveragePool", image(h, w).node("AveragePool", &["x"], "y", &kernel(h, w))),
+        ] {
+            model.check_refusals(&[(op, "y", &area)]);
+        }
+    }
+    for (h, w) in [(4096, 2056), (2048, 4112)] {
+        Model::new(13, &[1, 1, h, w]).node("GlobalAveragePool", &["x"], "y", &[]).import().unwrap();
+    }
+}
+
 #[test]
 fn many_refusals_of_a_kind_are_one_line() {
     let mut model = Model::new(13, &[1, 3, 8, 8]);

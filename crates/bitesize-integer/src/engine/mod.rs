@@ -57,6 +57,7 @@ pub use cache::PackCache;
 pub use set::InstructionSet;
 
 use crate::interpreter::Progress;
+use crate::lanes::{in_a_row, lanes_of};
 use crate::network::IntNetwork;
 use kernel_sets::KernelSet;
 use rayon::prelude::*;
@@ -65,7 +66,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use step::Maker;
 use workspace::{Program, Workspace};
-use workspace_layout::{CHUNK, WorkspaceLayout};
+use workspace_layout::WorkspaceLayout;
 
 /// Runs an [`IntNetwork`] with vector instructions. It holds all that it needs of the network and can be shared between
 /// threads.
@@ -74,6 +75,8 @@ pub struct Engine {
     program: Program,
     /// Codes of an input and an output.
     sizes: [usize; 2],
+    /// How many threads may run at once, each in buffers of its own.
+    lanes: usize,
     /// Buffers that no thread uses at the moment.
     idle: Mutex<Vec<Workspace>>,
 }
@@ -99,10 +102,12 @@ impl Engine {
         }
         let (input, output) = (network.input, network.output);
         let edges = Program::edges_of(&network.nodes);
+        let program = Program { kernels, layout, steps, edges, input, output };
         Self {
-            program: Program { kernels, layout, steps, edges, input, output },
-            sizes: [input, output].map(|id| network.tensor(id).shape.elements()),
+            lanes: lanes_of(program.workspace_sizes().bytes()),
             idle: Mutex::new(Vec::new()),
+            program,
+            sizes: [input, output].map(|id| network.tensor(id).shape.elements()),
         }
     }
 
@@ -148,14 +153,14 @@ impl Engine {
         let ended = if count <= 1 {
             if count == 1 { run((images, &mut outputs)) } else { ControlFlow::Continue(()) }
         } else {
-            let chunk = count.div_ceil(rayon::current_num_threads()).clamp(1, CHUNK);
+            let chunk = count.div_ceil(rayon::current_num_threads()).clamp(1, self.program.layout.chunk);
             let chunks = images.par_chunks(chunk * input).zip(outputs.par_chunks_mut(chunk * output));
-            chunks.map(run).try_for_each(|ended| ended)
+            chunks.with_min_len(in_a_row(count.div_ceil(chunk), self.lanes)).map(run).try_for_each(|ended| ended)
         };
         ended.is_continue().then_some(outputs)
     }
 
-    /// Runs at most [`CHUNK`] images in buffers that are kept for the next call.
+    /// Runs at most a chunk of images in buffers that are kept for the next call.
     fn run_chunk(&self, images: &[u8], outputs: &mut [u8]) {
         // A panic elsewhere leaves whole workspaces behind, so a poisoned lock is as good as any.
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);

@@ -29,6 +29,21 @@ pub(crate) struct Workspace {
     sums: Vec<i32>,
 }
 
+/// How large a [`Workspace`] is, each part in its own numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WorkspaceSizes {
+    slots: usize,
+    scratch: usize,
+    words: usize,
+    sums: usize,
+}
+
+impl WorkspaceSizes {
+    pub(crate) fn bytes(self) -> usize {
+        self.slots + self.scratch + size_of::<i16>() * self.words + size_of::<i32>() * self.sums
+    }
+}
+
 /// Some images of a chunk.
 #[derive(Clone, Copy, Debug)]
 struct Group {
@@ -46,15 +61,26 @@ impl Program {
     }
 
     pub(crate) fn workspace(&self) -> Workspace {
+        let WorkspaceSizes { slots: _, scratch, words, sums } = self.workspace_sizes();
+        Workspace {
+            slots: self.layout.slots.iter().map(|&bytes| Aligned::zeros(bytes)).collect(),
+            scratch: Aligned::zeros(scratch),
+            words: Aligned::zeros(words),
+            sums: vec![0; sums],
+        }
+    }
+
+    /// What [`Self::workspace`] makes.
+    pub(crate) fn workspace_sizes(&self) -> WorkspaceSizes {
         let group = |node: usize| self.layout.spans.iter().find(|s| s.nodes.contains(&node)).map_or(1, |s| s.group);
         let most = |room: &dyn Fn(usize, &Step) -> usize| {
             self.steps.iter().enumerate().map(|(node, step)| room(group(node), step)).max().unwrap_or(0)
         };
-        Workspace {
-            slots: self.layout.slots.iter().map(|&bytes| Aligned::zeros(bytes)).collect(),
-            scratch: Aligned::zeros(most(&|images, step| step.scratch(images))),
-            words: Aligned::zeros(most(&|images, step| step.words(images, self.kernels))),
-            sums: vec![0; most(&|_, step| step.sums())],
+        WorkspaceSizes {
+            slots: self.layout.slot_bytes(),
+            scratch: most(&|images, step| step.scratch(images)),
+            words: most(&|images, step| step.words(images, self.kernels)),
+            sums: most(&|_, step| step.sums()),
         }
     }
 

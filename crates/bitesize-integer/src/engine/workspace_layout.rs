@@ -10,8 +10,12 @@ use crate::network::IntNetwork;
 use bitesize_ir::memory::lifetimes;
 use std::ops::Range;
 
-/// Images that a thread takes through the network together.
+/// Images that a thread takes through the network together, where [`MAX_CHUNK_BYTES`] holds their slots.
 pub(crate) const CHUNK: usize = 16;
+
+/// Bytes of slots that a chunk of several images may take. Tensors with room for a chunk have at most a quarter of
+/// [`GROUP_BYTES`], so that more than a thousand of them have to wait for one another to pass it.
+const MAX_CHUNK_BYTES: usize = 256 << 20;
 
 /// Bytes that the input and output of an operator should not exceed for a group of images.
 const GROUP_BYTES: usize = 48 * 1024;
@@ -37,6 +41,8 @@ pub(crate) struct Room {
 /// How a workspace is laid out.
 #[derive(Clone, Debug)]
 pub(crate) struct WorkspaceLayout {
+    /// Images that are taken through the network together.
+    pub(crate) chunk: usize,
     pub(crate) spans: Vec<Span>,
     /// By tensor.
     pub(crate) rooms: Vec<Room>,
@@ -49,7 +55,17 @@ type Lifetime = (usize, usize);
 
 impl WorkspaceLayout {
     pub(crate) fn new(network: &IntNetwork) -> Self {
-        let spans = spans(network);
+        let layout = Self::of_chunk(network, CHUNK);
+        if layout.slot_bytes() > MAX_CHUNK_BYTES { Self::of_chunk(network, 1) } else { layout }
+    }
+
+    /// Bytes of all slots.
+    pub(crate) fn slot_bytes(&self) -> usize {
+        self.slots.iter().sum()
+    }
+
+    fn of_chunk(network: &IntNetwork, chunk: usize) -> Self {
+        let spans = spans(network, chunk);
         let edges = network.nodes.iter().map(|node| (node.inputs.as_slice(), node.output));
         let lifetimes = lifetimes(network.tensors.len(), edges, network.output);
         let span_of = |node: usize| spans.iter().position(|s| s.nodes.contains(&node)).unwrap_or(0);
@@ -64,15 +80,15 @@ impl WorkspaceLayout {
             let size = network.tensors[tensor].shape.elements();
             // Groups take turns in a span, so a tensor of the chunk lives through the whole of its spans.
             let lifetime = if whole_chunk { (spans[first].nodes.start, spans[last].nodes.end - 1) } else { lifetime };
-            let images = if whole_chunk { CHUNK } else { spans[first].group };
+            let images = if whole_chunk { chunk } else { spans[first].group };
             rooms[tensor] = Room { slot: take_slot(&mut slots, lifetime, size * images + LINE), size, whole_chunk };
         }
-        Self { spans, rooms, slots: slots.into_iter().map(|slot| slot.bytes).collect() }
+        Self { chunk, spans, rooms, slots: slots.into_iter().map(|slot| slot.bytes).collect() }
     }
 }
 
-/// Consecutive nodes with the same size of group, which never shrinks.
-fn spans(network: &IntNetwork) -> Vec<Span> {
+/// Consecutive nodes with the same size of group, which never shrinks and is at most `chunk`.
+fn spans(network: &IntNetwork, chunk: usize) -> Vec<Span> {
     let bytes = |node: &crate::network::IntNode| {
         let tensors = node.inputs.iter().chain([&node.output]);
         tensors.map(|&id| network.tensor(id).shape.elements()).sum::<usize>()
@@ -81,11 +97,12 @@ fn spans(network: &IntNetwork) -> Vec<Span> {
     let mut groups: Vec<usize> = Vec::with_capacity(network.nodes.len());
     for node in network.nodes.iter().rev() {
         largest = largest.max(bytes(node));
-        groups.push(match GROUP_BYTES / largest {
+        let group = match GROUP_BYTES / largest {
             0..4 => 1,
             4..CHUNK => 4,
             _ => CHUNK,
-        });
+        };
+        groups.push(group.min(chunk));
     }
     groups.reverse();
     let mut spans: Vec<Span> = Vec::new();
@@ -97,7 +114,7 @@ fn spans(network: &IntNetwork) -> Vec<Span> {
     }
     if spans.is_empty() {
         // A network without operators hands its input on.
-        spans.push(Span { nodes: 0..0, group: CHUNK });
+        spans.push(Span { nodes: 0..0, group: chunk });
     }
     spans
 }
@@ -125,4 +142,70 @@ fn take_slot(slots: &mut Vec<Slot>, lifetime: Lifetime, bytes: usize) -> usize {
     slots[slot].taken.push(lifetime);
     slots[slot].last = slots[slot].last.max(lifetime.1);
     slot
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Engine;
+    use crate::interpreter::Interpreter;
+    use crate::network::{IntNode, IntOp, IntTensor};
+    use bitesize_ir::requantize::{AddIntegers, Multiplier};
+    use bitesize_ir::shape::Window;
+    use bitesize_ir::{BitWidth, Shape, TensorId};
+
+    /// `parts` pools of one input of `pixels` in one channel, which wait to be reduced to a pixel and added up one by one.
+    fn waiting(pixels: usize, parts: usize) -> IntNetwork {
+        let mut tensors = Vec::new();
+        let mut tensor = |shape: Shape| {
+            let name = format!("t{}", tensors.len());
+            tensors.push(IntTensor { name, shape, bits: BitWidth::B8, zero: 0 });
+            TensorId(tensors.len() - 1)
+        };
+        let input = tensor(Shape::new(1, pixels, 1));
+        let mut nodes = Vec::new();
+        let mut node = |op: IntOp, inputs: Vec<TensorId>, output: TensorId| {
+            nodes.push(IntNode { name: format!("n{}", nodes.len()), op, inputs, output });
+            output
+        };
+        let pool = |width: usize| IntOp::MaxPool { window: Window { stride: [1, width], ..Window::of([1, width]) } };
+        let shape = Shape::new(1, pixels / 2, 1);
+        let pooled: Vec<TensorId> = (0..parts).map(|_| node(pool(2), vec![input], tensor(shape))).collect();
+        let one = Shape::new(1, 1, 1);
+        let small: Vec<TensorId> = pooled.iter().map(|part| node(pool(pixels / 2), vec![*part], tensor(one))).collect();
+        let add = IntOp::Add { integers: AddIntegers { ma: 1 << 10, mb: 1 << 10, n: 11 }, lo: 0, hi: 255 };
+        let output = small.into_iter().reduce(|sum, part| node(add.clone(), vec![sum, part], tensor(one)));
+        let output = output.expect("there are parts");
+        let network = IntNetwork {
+            name: "waiting".into(),
+            tensors,
+            nodes,
+            input,
+            output,
+            input_scale: Multiplier::ZERO,
+            output_scale: Multiplier::ZERO,
+            output_channels: Vec::new(),
+            input_is_pixels: false,
+            tail: None,
+        };
+        network.validate().expect("a test's network is legal");
+        network
+    }
+
+    /// Rooms for a chunk are sixteen times those for an image: where very many tensors wait, images go one by one.
+    #[test]
+    fn tensors_that_wait_do_not_take_sixteen_times_their_bytes_without_limit() {
+        // The pools take 4 images at once, what reads them 16: their outputs have room for a chunk.
+        let pixels = 6000;
+        let few = WorkspaceLayout::new(&waiting(pixels, 8));
+        assert_eq!((few.chunk, few.spans.len()), (CHUNK, 2));
+        let parts = MAX_CHUNK_BYTES / (CHUNK * pixels / 2) + 100;
+        let network = waiting(pixels, parts);
+        assert!(WorkspaceLayout::of_chunk(&network, CHUNK).slot_bytes() > MAX_CHUNK_BYTES);
+        let many = WorkspaceLayout::new(&network);
+        assert_eq!(many.chunk, 1);
+        assert!(many.slot_bytes() <= parts * (pixels / 2 + 2 * LINE) + pixels + LINE, "{}", many.slot_bytes());
+        let images: Vec<u8> = (0..5 * pixels).map(|i| (i * 7919 % 251) as u8).collect();
+        assert_eq!(Engine::new(&network).run_batch(&images), Interpreter::new(&network).run_batch(&images));
+    }
 }

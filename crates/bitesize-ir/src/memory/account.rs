@@ -3,6 +3,7 @@
 use super::kernel_costs::KernelTally;
 use super::load::Load;
 use super::model::MemoryModel;
+use super::planner::Plan;
 use super::ram::Touch;
 use super::widths::Widths;
 use crate::code::{Code, Implementation};
@@ -124,14 +125,14 @@ impl<'m> Account<'m> {
         self.load.peak().map(NodeId)
     }
 
-    /// Bytes of the arena, as the planner places it at these widths, and the visits that planning took ([`super::Plan`]).
-    pub fn arena_bytes(&self) -> (usize, usize) {
-        let plan = self.model.ram.plan(self.model.network, &self.widths);
-        (plan.arena_bytes, plan.visits)
+    /// The arena, as the planner places it at these widths.
+    pub fn plan(&self) -> Plan {
+        self.model.ram.plan(self.model.network, &self.widths)
     }
 
-    /// Whether arena and stack take at most `limit` bytes (`None` for any number); plans only where the bound leaves it open.
-    pub fn ram_fits(&self, limit: Option<u64>) -> bool {
+    /// Whether arena and stack take at most `limit` bytes (`None` for any number), and the visits that planning took
+    /// ([`Plan::visits`]); plans only where the bound leaves it open.
+    pub fn ram_fits(&self, limit: Option<u64>) -> (bool, usize) {
         self.model.ram.fits(self.model.network, &self.widths, self.stack_bytes(), limit, self.arena_lower_bound())
     }
 }

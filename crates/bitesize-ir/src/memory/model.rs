@@ -99,7 +99,7 @@ impl<'a> MemoryModel<'a> {
     /// but nothing is planned where the bytes alive already pass it, and planning ends where a plan keeps it.
     pub fn ram_fits(&self, widths: &Widths, limit: Option<u64>) -> bool {
         let most = self.alive_bytes(widths).into_iter().max().unwrap_or(0);
-        self.ram.fits(self.network, widths, self.stack_bytes(widths), limit, most)
+        self.ram.fits(self.network, widths, self.stack_bytes(widths), limit, most).0
     }
 
     /// Tensors that are alive during node `step`, by id.

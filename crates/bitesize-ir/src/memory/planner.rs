@@ -67,6 +67,8 @@ pub struct Plan {
     pub placements: Vec<Placement>,
     /// What planning took: buffers put down, and of each the others that it was held against, over all orders tried.
     pub visits: usize,
+    /// Whether the limit of visits ended planning with the arena above the lower bound: a smaller arena may be found by trying more.
+    pub cut_short: bool,
 }
 
 /// Places `buffers` so that none that are alive together overlap.
@@ -74,13 +76,18 @@ pub fn plan(buffers: &[Buffer]) -> Plan {
     let (planner, lower_bound) = Planner::of(buffers);
     let (best, visits) = planner.best(lower_bound, lower_bound);
     let placements = best.offsets.into_iter().map(|offset| Placement { offset }).collect();
-    Plan { arena_bytes: best.arena, lower_bound, placements, visits }
+    let cut_short = visits > VISITS && best.arena > lower_bound;
+    Plan { arena_bytes: best.arena, lower_bound, placements, visits, cut_short }
 }
 
-/// Whether the arena of [`plan`] is at most `capacity`, mostly in less time.
-pub(super) fn fits_within(buffers: &[Buffer], capacity: usize) -> bool {
+/// Whether the arena of [`plan`] is at most `capacity`, mostly in less time; and the visits that it took.
+pub(super) fn fits_within(buffers: &[Buffer], capacity: usize) -> (bool, usize) {
     let (planner, lower_bound) = Planner::of(buffers);
-    lower_bound <= capacity && planner.best(lower_bound, capacity).0.arena <= capacity
+    if lower_bound > capacity {
+        return (false, 0);
+    }
+    let (best, visits) = planner.best(lower_bound, capacity);
+    (best.arena <= capacity, visits)
 }
 
 /// Bytes alive at each of `steps` steps; every buffer's last step is among them.
@@ -397,8 +404,9 @@ mod tests {
         let greedy = by_size(buffers);
         assert_eq!(plan.lower_bound, bound);
         assert!(bound <= plan.arena_bytes && plan.arena_bytes <= greedy, "{bound} {} {greedy}", plan.arena_bytes);
-        assert!(fits_within(buffers, plan.arena_bytes));
-        assert!(plan.arena_bytes == 0 || !fits_within(buffers, plan.arena_bytes - 1));
+        assert!(!plan.cut_short, "{} visits", plan.visits);
+        assert!(fits_within(buffers, plan.arena_bytes).0);
+        assert!(plan.arena_bytes == 0 || !fits_within(buffers, plan.arena_bytes - 1).0);
         if buffers.iter().all(|b| b.bytes % 4 == 0) {
             assert!(plan.placements.iter().all(|p| p.offset % 4 == 0));
         }
@@ -490,7 +498,7 @@ mod tests {
         let buffers: Vec<Buffer> = (0..count).map(buffer).collect();
         let found = plan(&buffers);
         assert!(found.visits > VISITS && found.visits <= count * count / 2, "{}", found.visits);
-        assert!(found.arena_bytes >= found.lower_bound);
+        assert!(found.arena_bytes > found.lower_bound && found.cut_short);
     }
 
     proptest! {

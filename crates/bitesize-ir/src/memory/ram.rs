@@ -36,6 +36,8 @@ pub struct MemoryPlan {
     pub arena_bytes: usize,
     /// Largest sum of buffers alive together: no plan can be smaller.
     pub lower_bound: usize,
+    /// As [`Plan::cut_short`].
+    pub cut_short: bool,
     /// Offset of each tensor.
     pub tensors: Vec<usize>,
     /// Offset of each node's scratch, `None` where it needs none.
@@ -195,7 +197,7 @@ impl RamModel {
         stack: u64,
     ) -> RamUse {
         let (buffers, scratch_nodes) = self.buffers(network, widths);
-        let Plan { arena_bytes, lower_bound, placements, .. } = plan(&buffers);
+        let Plan { arena_bytes, lower_bound, placements, cut_short, .. } = plan(&buffers);
         let offsets: Vec<usize> = placements.iter().map(|p| p.offset).collect();
         let tensors = self.bytes.len();
         let mut scratch = vec![None; network.nodes.len()];
@@ -212,6 +214,7 @@ impl RamModel {
             plan: MemoryPlan {
                 arena_bytes,
                 lower_bound,
+                cut_short,
                 tensors: offsets[..tensors].to_vec(),
                 scratch,
                 peak,
@@ -226,13 +229,20 @@ impl RamModel {
         plan(&self.buffers(network, widths).0)
     }
 
-    /// Whether arena and `stack` take at most `limit`; `most` bytes are alive at a step.
-    pub(super) fn fits(&self, network: &Network, widths: &Widths, stack: u64, limit: Option<u64>, most: usize) -> bool {
-        let Some(limit) = limit else { return true };
+    /// Whether arena and `stack` take at most `limit`, and the visits that planning took; `most` bytes are alive at a step.
+    pub(super) fn fits(
+        &self,
+        network: &Network,
+        widths: &Widths,
+        stack: u64,
+        limit: Option<u64>,
+        most: usize,
+    ) -> (bool, usize) {
+        let Some(limit) = limit else { return (true, 0) };
         let Some(arena) = limit.checked_sub(stack).map(|arena| usize::try_from(arena).unwrap_or(usize::MAX)) else {
-            return false;
+            return (false, 0);
         };
-        most <= arena && fits_within(&self.buffers(network, widths).0, arena)
+        if most > arena { (false, 0) } else { fits_within(&self.buffers(network, widths).0, arena) }
     }
 
     /// Bytes alive during each node with every tensor at the width of least bytes among those `allowed` for it.

@@ -1,12 +1,7 @@
 //! Edits of a whole network, each in time that grows with it; rewrites make theirs by [`super::graph::Graph`].
 
-use crate::network::{Network, Node, NodeId, Tensor, TensorId};
-
-/// Removes `id`, whose output equals its first input: readers of the output read the input.
-pub(super) fn bypass(network: &mut Network, id: NodeId) {
-    let node = network.nodes.remove(id.0);
-    redirect(network, node.output, node.inputs[0]);
-}
+use crate::network::{Network, Node, Tensor, TensorId};
+use std::collections::HashSet;
 
 /// Makes all readers of `from` read `to`.
 pub(super) fn redirect(network: &mut Network, from: TensorId, to: TensorId) {
@@ -22,8 +17,10 @@ pub(super) fn redirect(network: &mut Network, from: TensorId, to: TensorId) {
 
 /// Puts a node in front of all readers of `tensor`. Names that are taken get a number.
 pub(super) fn insert_after(network: &mut Network, tensor: TensorId, op: crate::Op, name: &str) {
-    let taken = |n: &str| network.tensors.iter().any(|t| t.name == n) || network.nodes.iter().any(|m| m.name == n);
-    let name = (1..).map(|i| if i == 1 { name.to_owned() } else { format!("{name}_{i}") }).find(|n| !taken(n));
+    let tensors = network.tensors.iter().map(|tensor| tensor.name.as_str());
+    let taken: HashSet<&str> = tensors.chain(network.nodes.iter().map(|node| node.name.as_str())).collect();
+    let mut names = (1..).map(|i| if i == 1 { name.to_owned() } else { format!("{name}_{i}") });
+    let name = names.find(|name| !taken.contains(name.as_str()));
     let name = name.expect("there are fewer names than numbers");
     let shape = network.shape(tensor);
     network.tensors.push(Tensor { name: name.clone(), shape });

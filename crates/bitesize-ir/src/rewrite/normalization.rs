@@ -1,7 +1,7 @@
 //! From real inputs to raw pixels: their normalization moves into the first weights.
 
 use super::edit;
-use crate::network::{InputEncoding, Network};
+use crate::network::{InputEncoding, Network, NodeId, TensorId};
 use crate::op::{Clamp, DepthwiseConv2d, Op};
 use crate::requantize::WeightLayout;
 use crate::shape::{Pads, Window};
@@ -67,11 +67,7 @@ struct PixelMap {
 /// [`NormalizationError`].
 pub fn fold_normalization(mut network: Network, normalization: &Normalization) -> Result<Network, NormalizationError> {
     let mut map = PixelMap::of(&network, normalization)?;
-    while let Some(joined) = join_with_depthwise(&network, &map) {
-        map = joined;
-        let first = network.consumers(network.input)[0];
-        edit::bypass(&mut network, first);
-    }
+    join_depthwise(&mut network, &mut map);
     let has_weights = |network: &Network| {
         let consumers = network.consumers(network.input);
         consumers.iter().all(|id| network.node(*id).op.parameters().is_some())
@@ -124,14 +120,39 @@ impl PixelMap {
     }
 }
 
-/// The map that `map` and the input's only consumer make together, where that is a 1x1 depthwise convolution that
-/// can be dropped.
-fn join_with_depthwise(network: &Network, map: &PixelMap) -> Option<PixelMap> {
-    let [first] = network.consumers(network.input)[..] else { return None };
+/// Joins with `map` all 1x1 depthwise convolutions at the network's beginning that can be dropped, and drops them.
+fn join_depthwise(network: &mut Network, map: &mut PixelMap) {
+    let mut readers: Vec<Vec<NodeId>> = vec![Vec::new(); network.tensors.len()];
+    for (id, node) in network.iter() {
+        for input in &node.inputs {
+            readers[input.0].push(id);
+        }
+    }
+    let mut joined = vec![false; network.nodes.len()];
+    let mut end = network.input;
+    while let [first] = readers[end.0][..]
+        && let Some(map_with_first) = join_with(network, end, first, &readers, map)
+    {
+        (*map, joined[first.0], end) = (map_with_first, true, network.node(first).output);
+    }
+    let mut joined = joined.into_iter();
+    network.nodes.retain(|_| !joined.next().unwrap_or(false));
+    edit::redirect(network, end, network.input);
+}
+
+/// The map that `map` and `first`, the only reader of `tensor`, make together, where that is a 1x1 depthwise convolution
+/// that can be dropped.
+fn join_with(
+    network: &Network,
+    tensor: TensorId,
+    first: NodeId,
+    readers: &[Vec<NodeId>],
+    map: &PixelMap,
+) -> Option<PixelMap> {
     let node = network.node(first);
     let Op::DepthwiseConv2d(op) = &node.op else { return None };
     let droppable = op.window.is_pointwise() && op.clamp.is_none() && op.weights.iter().all(|w| *w != 0.0);
-    if !droppable || node.output == network.output || network.output == network.input {
+    if !droppable || node.output == network.output || network.output == tensor {
         return None;
     }
     // w * slope * (pixel - offset) + b = (w * slope) * (pixel - (offset - b / (w * slope)))
@@ -145,6 +166,6 @@ fn join_with_depthwise(network: &Network, map: &PixelMap) -> Option<PixelMap> {
         Op::DepthwiseConv2d(op) => pixel_values || op.window.pads == Pads::default(),
         op => op.parameters().is_some(),
     };
-    let all_join = network.consumers(node.output).iter().all(|id| joins(&network.node(*id).op));
+    let all_join = readers[node.output.0].iter().all(|id| joins(&network.node(*id).op));
     (finite && all_join).then_some(PixelMap { slope, offset })
 }

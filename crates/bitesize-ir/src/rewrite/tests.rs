@@ -499,6 +499,32 @@ fn preprocessing_inside_the_network_is_joined() {
     check_pixels(&["conv"], add(9.0, 0));
 }
 
+/// Joining 20,000 layers took seconds where each was paid for with all nodes.
+#[test]
+fn preprocessing_is_joined_in_time_that_grows_with_the_layers() {
+    let mut b = Build::new(Shape::new(1, 1, 3), 1);
+    let mut x = X;
+    for i in 0..20_000 {
+        let bias = if i % 2 == 0 { 0.01 } else { -0.01 };
+        let (weights, bias) = (vec![1.0; 3], vec![bias; 3]);
+        let op = DepthwiseConv2d { window: Window::of([1, 1]), weights, bias, clamp: Clamp::NONE };
+        x = b.add(&format!("n{i}"), Op::DepthwiseConv2d(op), &[x]);
+    }
+    let x = b.conv("conv", x, 1, Window::of([1, 1]));
+    b.conv("last", x, 1, Window::of([1, 1]));
+    let mut fastest = f64::INFINITY;
+    for _ in 0..3 {
+        let network = b.network.clone();
+        let start = std::time::Instant::now();
+        let folded = fold_normalization(network, &normalization()).unwrap();
+        fastest = fastest.min(start.elapsed().as_secs_f64());
+        let names: Vec<&str> = folded.nodes.iter().map(|node| node.name.as_str()).collect();
+        assert_eq!((names.as_slice(), folded.tensors.len()), (["conv", "last"].as_slice(), 3));
+        folded.validate().unwrap();
+    }
+    assert!(fastest < 0.5, "{fastest} s");
+}
+
 #[test]
 fn preprocessing_that_makes_no_sense_is_refused() {
     let mut b = Build::new(Shape::new(2, 2, 3), 1);

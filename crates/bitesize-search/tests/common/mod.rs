@@ -77,6 +77,11 @@ impl Builder {
         self.push("max_pool", Op::MaxPool(Window { stride: [2, 2], ..Window::of([2, 2]) }), &[x])
     }
 
+    /// A pool over one pixel, which passes everything on.
+    pub fn same_pool(&mut self, x: TensorId) -> TensorId {
+        self.push("max_pool", Op::MaxPool(Window::of([1, 1])), &[x])
+    }
+
     /// Global average pool and a classifier.
     pub fn finish(mut self, x: TensorId, classes: usize) -> Network {
         let Shape { h, w, c } = self.shape(x);

@@ -5,7 +5,7 @@ use bitesize_ir::size::format_size;
 use bitesize_ir::target::Target;
 use bitesize_ir::{BitWidth, Network, PolicySpace};
 use bitesize_search::problem::Problem;
-use bitesize_search::{Diagnosis, Existence, some_policy_fits};
+use bitesize_search::{Diagnosis, Effort, Existence, Stopped, some_policy_fits};
 use bitesize_verify::boards;
 use serde::Serialize;
 use std::fmt;
@@ -94,6 +94,9 @@ pub struct Uniform {
     pub arena_bytes: u64,
     /// No arena can be smaller at these widths.
     pub arena_lower_bound_bytes: u64,
+    /// Whether so many buffers meet that the planner met its limit: a smaller arena may be found by trying more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub arena_cut_short: bool,
     /// The layer during which the most is alive.
     pub peak: String,
 }
@@ -134,10 +137,12 @@ pub fn inspect(
         let widths = problem.widths(&problem.uniform(bits));
         (problem.model().flash(&widths), problem.model().ram(&widths))
     });
-    let diagnosis = monitor.ask(|effort| Diagnosis::of(&problem, effort))?;
-    let targets = boards::all();
-    let boards: Result<Vec<Option<Board>>, _> =
-        targets.iter().map(|target| board(network, space, target, monitor)).collect();
+    // All searches share one effort, so that they end together within seconds.
+    let (diagnosis, boards) = monitor.ask(|effort| {
+        let diagnosis = Diagnosis::of(&problem, effort)?;
+        let boards = boards::all().into_iter().map(|target| board(network, space, &target, effort));
+        Ok((diagnosis, boards.collect::<Result<Vec<Option<Board>>, _>>()?))
+    })?;
     let layer = |(i, node): (usize, &bitesize_ir::Node)| Layer {
         name: node.name.clone(),
         op: node.op.name().into(),
@@ -155,6 +160,7 @@ pub fn inspect(
         ram_bytes: ram.total,
         arena_bytes: ram.arena,
         arena_lower_bound_bytes: ram.plan.lower_bound as u64,
+        arena_cut_short: ram.plan.cut_short,
         peak: network.node(ram.plan.peak).name.clone(),
     };
     Ok(Inspection {
@@ -174,24 +180,19 @@ pub fn inspect(
             fits: diagnosis.limit_reached.filter(|_| budget_given),
         },
         fits: budget_given.then(|| diagnosis.fitting().is_some()),
-        boards: boards?.into_iter().flatten().collect(),
+        boards: boards.into_iter().flatten().collect(),
         diagnosis,
         budget_given,
     })
 }
 
-fn board(
-    network: &Network,
-    space: &PolicySpace,
-    target: &Target,
-    monitor: &Monitor,
-) -> Result<Option<Board>, Interrupted> {
+fn board(network: &Network, space: &PolicySpace, target: &Target, effort: &Effort) -> Result<Option<Board>, Stopped> {
     let Some(core) = boards::core(&target.core) else { return Ok(None) };
     let problem = Problem::new(network, space, &core, target.budget());
     let uniform_bits: Vec<u8> =
         WIDTHS.into_iter().filter(|bits| problem.fits(&problem.uniform(*bits))).map(BitWidth::bits).collect();
     let (mixed, limit_reached) = if uniform_bits.is_empty() {
-        match monitor.ask(|effort| some_policy_fits(&problem, effort))? {
+        match some_policy_fits(&problem, effort)? {
             Existence::Fits => (Some(true), None),
             Existence::Impossible => (Some(false), None),
             Existence::NotFound { limit_reached } => (None, limit_reached),
@@ -233,7 +234,7 @@ impl fmt::Display for Inspection {
         for u in &self.uniform {
             writeln!(
                 f,
-                "uniform {} bits: FLASH {} (weights {}, code {}), RAM {} (arena {}, no plan below {}), peak at {}",
+                "uniform {} bits: FLASH {} (weights {}, code {}), RAM {} (arena {}, no plan below {}{}), peak at {}",
                 u.bits,
                 format_size(u.flash_bytes),
                 u.flash_weights_bytes,
@@ -241,6 +242,7 @@ impl fmt::Display for Inspection {
                 format_size(u.ram_bytes),
                 u.arena_bytes,
                 u.arena_lower_bound_bytes,
+                if u.arena_cut_short { "; not proved: the planner met its limit" } else { "" },
                 u.peak
             )?;
         }
