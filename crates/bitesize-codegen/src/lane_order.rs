@@ -58,9 +58,7 @@ mod tests {
 
     #[test]
     fn the_order_is_that_of_the_kernels() {
-        let of = |bits, levels: &[i8], length, group| {
-            words(&IntWeights { bits, levels: levels.into() }, length, group)
-        };
+        let of = |bits, levels: &[i8], length, group| words(&IntWeights { bits, levels: levels.into() }, length, group);
         // Two channels of three codes: their words in turn, bytes 0 and 2 first.
         assert_eq!(of(BitWidth::B8, &[1, 2, 3, -1, -2, -3], 3, 2), [0x0002_0301, 0x00fe_fdff]);
         // An odd channel has a partner of nothing, in each group.

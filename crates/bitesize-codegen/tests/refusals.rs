@@ -2,7 +2,7 @@
 
 mod common;
 
-use bitesize_codegen::{EmitOptions, check_name, emit, emit_example, instances, code_of};
+use bitesize_codegen::{EmitOptions, check_name, code_of, emit, emit_example, instances};
 use bitesize_integer::IntOp;
 use bitesize_ir::memory::{MemoryPlan, ram};
 use bitesize_ir::{Shape, TensorId};

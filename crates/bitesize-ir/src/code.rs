@@ -195,9 +195,12 @@ impl Stages {
             KernelKind::DepthwiseConv2d => {
                 stages([StageKind::DepthwiseConv2dRows, StageKind::Spread, StageKind::Levels, StageKind::PackStrip])
             }
-            KernelKind::FullyConnected => {
-                stages([StageKind::FullyConnectedRows, StageKind::GatherLanes, StageKind::MultiplyVector, StageKind::Pack])
-            }
+            KernelKind::FullyConnected => stages([
+                StageKind::FullyConnectedRows,
+                StageKind::GatherLanes,
+                StageKind::MultiplyVector,
+                StageKind::Pack,
+            ]),
             KernelKind::Add
             | KernelKind::Concat
             | KernelKind::MaxPool
@@ -306,7 +309,12 @@ impl Code {
 
     /// The code of an operator of `kind` that depends on its weights' width, this left open: layers for which it is the same
     /// share it. `None` for kinds without weights. [`Self::with_weights`] fills the width in.
-    pub fn of_weights(implementation: Implementation, kind: KernelKind, input: BitWidth, output: BitWidth) -> Option<Self> {
+    pub fn of_weights(
+        implementation: Implementation,
+        kind: KernelKind,
+        input: BitWidth,
+        output: BitWidth,
+    ) -> Option<Self> {
         let stages = Stages::of(kind)?;
         Some(match implementation {
             Implementation::Whole => Self::Kernel(KernelKey { kind, input, second: None, output }),
@@ -350,7 +358,10 @@ mod tests {
         let two = Some(BitWidth::B2);
         assert_eq!(names(whole, KernelKind::Conv2d, two), ["conv2d_4_2_8"]);
         assert_eq!(names(whole, KernelKind::Conv2d, None), [""; 0]);
-        assert_eq!(names(rows, KernelKind::Conv2d, two), ["conv2d_rows", "gather_lanes_4", "multiply_pixels_2", "pack_8"]);
+        assert_eq!(
+            names(rows, KernelKind::Conv2d, two),
+            ["conv2d_rows", "gather_lanes_4", "multiply_pixels_2", "pack_8"]
+        );
         assert_eq!(names(rows, KernelKind::Conv2d, None), ["conv2d_rows", "gather_lanes_4", "pack_8"]);
         assert_eq!(names(rows, KernelKind::Add, None), ["add_4_2_8"]);
         assert_eq!(names(whole, KernelKind::Concat, None), ["concat_4_8", "concat_2_8"]);

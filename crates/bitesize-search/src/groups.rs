@@ -7,8 +7,8 @@
 
 use crate::problem::Problem;
 use crate::widths::{Side, WidthSet, set_width};
-use bitesize_ir::memory::Widths;
 use bitesize_ir::code::Code;
+use bitesize_ir::memory::Widths;
 use bitesize_ir::{BitWidth, Policy};
 use std::collections::BTreeMap;
 

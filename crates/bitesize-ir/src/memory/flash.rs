@@ -137,8 +137,7 @@ impl FlashModel {
         let layers: Vec<FlashLayer> = (0..self.fixed.len()).map(|i| self.layer(i, widths)).collect();
         let weights = layers.iter().map(|l| l.weights).sum();
         let quantization = layers.iter().map(|l| l.quantization).sum();
-        let code =
-            self.base_code + layers.iter().map(|l| l.code).sum::<u64>() + Self::kernel_bytes(called, kernels);
+        let code = self.base_code + layers.iter().map(|l| l.code).sum::<u64>() + Self::kernel_bytes(called, kernels);
         FlashUse { total: weights + quantization + code, weights, quantization, code, layers }
     }
 

@@ -70,11 +70,11 @@ fn draw(plan: &MemoryPlan, alive: &[(char, usize, usize)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::code::KernelKey;
     use crate::grid::BitWidth;
     use crate::op::{Clamp, Conv2d, KernelKind, Op};
     use crate::policy::{Policy, PolicySpace};
     use crate::shape::{Pads, Shape, Window};
-    use crate::code::KernelKey;
     use crate::target::{CoreCosts, KernelCost, LayerCost};
     use crate::{InputEncoding, Node, Tensor, TensorId};
 

@@ -2,8 +2,9 @@
 
 use anyhow::Context as _;
 use bitesize::input::{Channels, DataLayout, Model, PerChannel, PreprocessFile};
+use bitesize::observe::Monitor;
 use bitesize::run::config::{CalibrationConfig, PERCENTILES, STEPS};
-use bitesize::target::Platform;
+use bitesize::target::{Kernels, Platform, settled};
 use bitesize::task::{Objective, Task};
 use bitesize::usage;
 use bitesize_import::InputShape;
@@ -14,9 +15,9 @@ use bitesize_ir::policy::SpaceRow;
 use bitesize_ir::shown::ShownPath as _;
 use bitesize_ir::size::parse_size;
 use bitesize_ir::target::Budget;
-use bitesize_search::{Constraints, Pin, WidthSet};
+use bitesize_search::{Constraints, Pin, WidthSet, from_compact};
 use bitesize_train::{CalibrationSettings, RangeMethod};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
 /// What the file of the network leaves open.
@@ -174,6 +175,18 @@ pub(crate) struct TargetArgs {
     /// The core that the sizes are for [default: cortex-m4]
     #[arg(long, value_name = "CORE")]
     core: Option<String>,
+    /// The kernels: fast (several times fewer instructions where the core has DSP instructions, more scratch), small (the least
+    /// code and RAM), or auto (fast where some widths fit with them)
+    #[arg(long, value_name = "WHICH", default_value = "auto")]
+    kernels: KernelChoice,
+}
+
+/// Which kernels are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum KernelChoice {
+    Auto,
+    Fast,
+    Small,
 }
 
 impl TargetArgs {
@@ -198,6 +211,28 @@ impl TargetArgs {
                 "say what the network has to fit: --board NAME, or --flash SIZE with --ram SIZE, or --weight-bytes, or \
                  --pareto",
             )),
+        }
+    }
+
+    /// `platform` with the kernels asked for; where that is left open, those that suit the widths `policy` (in the compact form) or,
+    /// where there are none, some that `constraints` leave.
+    pub(crate) fn with_kernels(
+        &self,
+        platform: Platform,
+        model: &Model,
+        constraints: &Constraints,
+        policy: Option<&str>,
+        monitor: &Monitor,
+    ) -> anyhow::Result<Platform> {
+        match self.kernels {
+            KernelChoice::Auto => {
+                let policy = policy.map(|text| from_compact(text, &model.space)).transpose();
+                let policy =
+                    policy.map_err(|error| usage(format!("the policy does not match the network: {error}")))?;
+                settled(platform, model, constraints, policy.as_ref(), monitor)
+            }
+            KernelChoice::Fast => platform.with_kernels(Kernels::Fast),
+            KernelChoice::Small => platform.with_kernels(Kernels::Small),
         }
     }
 

@@ -158,6 +158,11 @@ impl FitArgs {
             input_shape,
         };
         let inputs = Inputs::open(sources, monitor)?;
+        let search = self.search.config(&inputs.model)?;
+        let platform = {
+            let policy = search.policy.as_deref();
+            self.target.with_kernels(platform, &inputs.model, &search.constraints, policy, monitor)?
+        };
         let config = RunConfig {
             version: env!("CARGO_PKG_VERSION").into(),
             results_version: RESULTS_VERSION,
@@ -177,7 +182,7 @@ impl FitArgs {
             preprocess,
             calibration: self.calibration.config(&inputs.objective),
             target: Some(platform.name),
-            search: Some(self.search.config(&inputs.model)?),
+            search: Some(search),
             package: PackageConfig { name: self.name.clone() },
             verify: VerifyConfig { host_samples: self.host_samples, qemu_samples: self.qemu_samples },
         };

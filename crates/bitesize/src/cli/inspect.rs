@@ -7,6 +7,7 @@ use bitesize::observe::Monitor;
 use bitesize::target::{Platform, inspect};
 use bitesize::{Ending, usage};
 use bitesize_ir::target::Budget;
+use bitesize_search::Constraints;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -57,6 +58,7 @@ impl InspectArgs {
         } else if preprocessed {
             return Err(usage("--input real takes no preprocessing: it happens before the network"));
         }
+        let platform = self.target.with_kernels(platform, &model, &Constraints::default(), None, monitor)?;
         let inspection = inspect(&model.network, &model.space, &platform, budget_given, monitor)?;
         if self.json {
             out_line!("{}", serde_json::to_string_pretty(&inspection)?);

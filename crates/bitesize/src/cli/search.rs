@@ -11,7 +11,7 @@ use bitesize::input::Inputs;
 use bitesize::observe::Monitor;
 use bitesize::run::names::DIARY;
 use bitesize::run::{RunConfig, RunFolder, Stage};
-use bitesize::target::{Platform, PlatformName};
+use bitesize::target::{Kernels, Platform, PlatformName};
 use bitesize::{Ending, Until, Walked};
 use bitesize_ir::shown::ShownPath as _;
 use clap::Args;
@@ -44,7 +44,7 @@ impl SearchCommandArgs {
             bail!("there is no search to resume in `{}`: leave out --resume to begin one", self.folder.shown());
         }
         let inputs = inputs_of(&earlier, Some(&earlier.data.train), None, monitor)?;
-        let config = self.settings(&earlier, &inputs)?;
+        let config = self.settings(&earlier, &inputs, monitor)?;
         let shown = self.folder.shown();
         let difference = earlier.difference_from(&config);
         if folder.join(DIARY).is_file() && !self.resume {
@@ -75,7 +75,7 @@ impl SearchCommandArgs {
     }
 
     /// The settings of the search that is asked for, or of the one that is gone on with.
-    fn settings(&self, earlier: &RunConfig, inputs: &Inputs) -> anyhow::Result<RunConfig> {
+    fn settings(&self, earlier: &RunConfig, inputs: &Inputs, monitor: &Monitor) -> anyhow::Result<RunConfig> {
         let asked = self.search.config(&inputs.model)?;
         let search = match &earlier.search {
             Some(search) if self.resume => search.clone(),
@@ -84,9 +84,17 @@ impl SearchCommandArgs {
         // The budget of an earlier search holds on, where there is one; a core alone asks for another platform.
         let kept = |target: &&PlatformName| self.target.core().is_none() && (self.resume || target.has_limit());
         let platform = match (self.target.platform()?, earlier.target.as_ref().filter(kept)) {
-            (Some(platform), _) => platform,
-            (None, Some(target)) => Platform::named(target.clone())?,
-            (None, None) => self.target.required(search.needs_no_budget())?,
+            // What was begun with certain kernels goes on with them.
+            (None, Some(target)) if self.resume => Platform::named(target.clone())?,
+            (asked, kept) => {
+                let platform = match (asked, kept) {
+                    (Some(platform), _) => platform,
+                    (None, Some(target)) => Platform::named(PlatformName { kernels: Kernels::Fast, ..target.clone() })?,
+                    (None, None) => self.target.required(search.needs_no_budget())?,
+                };
+                let policy = search.policy.as_deref();
+                self.target.with_kernels(platform, &inputs.model, &search.constraints, policy, monitor)?
+            }
         };
         Ok(RunConfig { target: Some(platform.name), search: Some(search), ..earlier.clone() })
     }

@@ -1,5 +1,6 @@
 //! Which of the boards that are known would do.
 
+use super::kernels::ways;
 use crate::observe::{Interrupted, Monitor};
 use bitesize_search::Fitting;
 use bitesize_search::problem::Problem;
@@ -13,9 +14,12 @@ pub fn boards_that_would_do(problem: &Problem, monitor: &Monitor) -> Result<Vec<
     let mut would_do = Vec::new();
     for target in boards::all() {
         let Some(core) = boards::core(&target.core) else { continue };
-        let problem = problem.on(&core, target.budget());
-        if monitor.ask(|effort| Fitting::of(&problem, effort))?.is_some() {
-            would_do.push(target.name);
+        for core in ways(&core) {
+            let problem = problem.on(&core, target.budget());
+            if monitor.ask(|effort| Fitting::of(&problem, effort))?.is_some() {
+                would_do.push(target.name.clone());
+                break;
+            }
         }
     }
     Ok(would_do)

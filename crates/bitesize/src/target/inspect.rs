@@ -5,11 +5,12 @@ use bitesize_ir::size::format_size;
 use bitesize_ir::target::Target;
 use bitesize_ir::{BitWidth, Network, PolicySpace};
 use bitesize_search::problem::Problem;
-use bitesize_search::{Diagnosis, Effort, Existence, Stopped, some_policy_fits};
+use bitesize_search::{Diagnosis, Effort, Existence, Least, Stopped, some_policy_fits};
 use bitesize_verify::boards;
 use serde::Serialize;
 use std::fmt;
 
+use super::kernels::ways;
 use super::platform::Platform;
 use crate::observe::{Interrupted, Monitor};
 
@@ -133,13 +134,20 @@ pub fn inspect(
     monitor: &Monitor,
 ) -> Result<Inspection, Interrupted> {
     let problem = Problem::new(network, space, &platform.core, platform.budget());
+    let small = problem.on(&platform.core.without_rows(), platform.budget());
     let uses = WIDTHS.map(|bits| {
         let widths = problem.widths(&problem.uniform(bits));
         (problem.model().flash(&widths), problem.model().ram(&widths))
     });
     // All searches share one effort, so that they end together within seconds.
     let (diagnosis, boards) = monitor.ask(|effort| {
-        let diagnosis = Diagnosis::of(&problem, effort)?;
+        let mut diagnosis = Diagnosis::of(&problem, effort)?;
+        if platform.core.rows.is_some() {
+            // What a network needs at least, it needs with the kernels that take the least.
+            let small = Diagnosis::of(&small, effort)?;
+            diagnosis.least_flash = lesser(diagnosis.least_flash, small.least_flash);
+            diagnosis.least_ram = lesser(diagnosis.least_ram, small.least_ram);
+        }
         let boards = boards::all().into_iter().map(|target| board(network, space, &target, effort));
         Ok((diagnosis, boards.collect::<Result<Vec<Option<Board>>, _>>()?))
     })?;
@@ -186,17 +194,32 @@ pub fn inspect(
     })
 }
 
+/// The lesser of two, and of their bounds: none goes below that, whatever the kernels.
+fn lesser(a: Least, b: Least) -> Least {
+    let lower_bound = a.lower_bound.min(b.lower_bound);
+    let least = if a.bytes <= b.bytes { a } else { b };
+    Least { lower_bound, ..least }
+}
+
 fn board(network: &Network, space: &PolicySpace, target: &Target, effort: &Effort) -> Result<Option<Board>, Stopped> {
     let Some(core) = boards::core(&target.core) else { return Ok(None) };
-    let problem = Problem::new(network, space, &core, target.budget());
-    let uniform_bits: Vec<u8> =
-        WIDTHS.into_iter().filter(|bits| problem.fits(&problem.uniform(*bits))).map(BitWidth::bits).collect();
+    let problems = ways(&core).map(|core| Problem::new(network, space, &core, target.budget()));
+    let problems: Vec<Problem> = problems.collect();
+    let fits = |bits: &BitWidth| problems.iter().any(|problem| problem.fits(&problem.uniform(*bits)));
+    let uniform_bits: Vec<u8> = WIDTHS.into_iter().filter(fits).map(BitWidth::bits).collect();
     let (mixed, limit_reached) = if uniform_bits.is_empty() {
-        match some_policy_fits(&problem, effort)? {
-            Existence::Fits => (Some(true), None),
-            Existence::Impossible => (Some(false), None),
-            Existence::NotFound { limit_reached } => (None, limit_reached),
+        let mut found = (Some(false), None);
+        for problem in &problems {
+            match some_policy_fits(problem, effort)? {
+                Existence::Fits => {
+                    found = (Some(true), None);
+                    break;
+                }
+                Existence::Impossible => {}
+                Existence::NotFound { limit_reached } => found = (None, limit_reached),
+            }
         }
+        found
     } else {
         (Some(true), None)
     };

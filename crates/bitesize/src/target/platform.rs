@@ -24,6 +24,34 @@ pub struct PlatformName {
     /// Bytes of RAM for arena and stack.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ram_bytes: Option<u64>,
+    /// The kernels that layers are computed by.
+    #[serde(default, skip_serializing_if = "Kernels::is_fast")]
+    pub kernels: Kernels,
+}
+
+/// Which of a core's kernels layers are computed by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kernels {
+    /// Those that work row by row, composed of stages, where the core has them.
+    #[default]
+    Fast,
+    /// One for each combination of widths: slower, with less code for a single combination, less scratch and stack.
+    Small,
+}
+
+impl Kernels {
+    /// The name used in flags, `config.toml` and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Small => "small",
+        }
+    }
+
+    fn is_fast(&self) -> bool {
+        *self == Self::Fast
+    }
 }
 
 impl PlatformName {
@@ -59,7 +87,16 @@ impl Platform {
     /// A core that nothing is known of.
     pub fn named(name: PlatformName) -> anyhow::Result<Self> {
         let core = core(&name.core)?;
+        let core = if name.kernels == Kernels::Small { core.without_rows() } else { core };
         Ok(Self { name, core })
+    }
+
+    /// The same with other kernels.
+    ///
+    /// # Errors
+    /// A core that nothing is known of.
+    pub fn with_kernels(self, kernels: Kernels) -> anyhow::Result<Self> {
+        Self::named(PlatformName { kernels, ..self.name })
     }
 
     /// A board of `targets/`, or the one in the file `board`.
@@ -69,7 +106,8 @@ impl Platform {
     pub fn of_board(board: &str) -> anyhow::Result<Self> {
         let target = find_board(board)?;
         let Budget { flash_bytes, ram_bytes } = target.budget();
-        Self::named(PlatformName { name: target.name, core: target.core, flash_bytes, ram_bytes })
+        let kernels = Kernels::default();
+        Self::named(PlatformName { name: target.name, core: target.core, flash_bytes, ram_bytes, kernels })
     }
 
     /// Two sizes, or none, on a core.
@@ -79,7 +117,8 @@ impl Platform {
     pub fn of_sizes(budget: Budget, core: Option<&str>) -> anyhow::Result<Self> {
         let Budget { flash_bytes, ram_bytes } = budget;
         let core = core.unwrap_or(DEFAULT_CORE).to_owned();
-        Self::named(PlatformName { name: "custom".into(), core, flash_bytes, ram_bytes })
+        let kernels = Kernels::default();
+        Self::named(PlatformName { name: "custom".into(), core, flash_bytes, ram_bytes, kernels })
     }
 }
 
