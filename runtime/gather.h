@@ -12,50 +12,81 @@ BITESIZE_INLINE void bitesize_append(bitesize_code_run *run, uint32_t code)
     run->odd ^= 1u;
 }
 
-/* Appends the codes of a run: a word of them at a time as long as there are whole ones. */
+/*
+ * Appends the codes of a run, a word of them at a time as long as there are whole ones. `low` is the code in the low lane of a
+ * word that is not full yet; it is in its place, too.
+ */
 BITESIZE_INLINE void bitesize_gather_lanes(bitesize_code_run *run, uint32_t bits)
 {
     const uint32_t step = run->step;
-    bitesize_code_run to = *run;
-    for (; to.rows != 0u; to.rows--) {
-        bitesize_reader reader = bitesize_reader_at(to.row, to.first, bits);
-        uint32_t left = to.count;
-        to.row += to.row_bytes;
-        if (to.odd != 0u) {
-            bitesize_append(&to, (uint32_t)bitesize_read(&reader, bits));
-            left--;
-        }
-        if (bits == 8u || reader.shift == 0u) {
-            for (; left >= 32u / bits; left -= 32u / bits) {
-                const uint32_t word = bitesize_load(reader.byte);
-                uint32_t *at = to.word;
-                reader.byte += 4;
-                if (bits == 8u) {
-                    const uint32_t even = bitesize_even(word);
-                    const uint32_t odd = bitesize_odd(word);
-                    at[0] = bitesize_lows(even, odd);
-                    at[step] = bitesize_highs(even, odd);
-                    to.word = at + 2u * step;
+    const uint32_t first = run->first;
+    const uint32_t count = run->count;
+    const uint32_t row_bytes = run->row_bytes;
+    const uint8_t *row = bits == 8u ? run->row + first : run->row + ((first * bits) >> 3);
+    uint32_t *word = run->word;
+    uint32_t odd = run->odd;
+    uint32_t low = *word;
+    uint32_t rows = run->rows;
+    do {
+        const uint8_t *from = row;
+        uint32_t left = count;
+        uint32_t shift = bits == 8u ? 0u : (first * bits) & 7u;
+        if (bits == 8u) {
+            const uint8_t *const end = row + (count & ~3u);
+            while (from != end) {
+                const uint32_t codes = bitesize_load(from);
+                const uint32_t even = bitesize_even(codes);
+                const uint32_t odds = bitesize_odd(codes);
+                from += 4;
+                if (odd != 0u) {
+                    *word = bitesize_lows(low, even);
+                    word += step;
+                    *word = bitesize_low_and_high(odds, even);
+                    low = odds >> 16;
                 } else {
-                    const uint32_t mask = bits == 4u ? 0x000F000Fu : 0x00030003u;
-                    uint32_t *high = at + step * (8u / bits);
-                    uint32_t shift;
-                    for (shift = 0; shift < 16u; shift += 2u * bits) {
-                        const uint32_t even = (word >> shift) & mask;
-                        const uint32_t odd = (word >> (shift + bits)) & mask;
-                        *at = bitesize_lows(even, odd);
-                        *high = bitesize_highs(even, odd);
-                        at += step;
-                        high += step;
-                    }
-                    to.word = high;
+                    *word = bitesize_lows(even, odds);
+                    word += step;
+                    *word = bitesize_highs(even, odds);
                 }
+                word += step;
+            }
+            left &= 3u;
+        } else if ((shift | odd) == 0u) {
+            for (; left >= 32u / bits; left -= 32u / bits) {
+                const uint32_t codes = bitesize_load(from);
+                const uint32_t mask = bits == 4u ? 0x000F000Fu : 0x00030003u;
+                uint32_t *high = word + step * (8u / bits);
+                uint32_t field;
+                from += 4;
+                for (field = 0; field < 16u; field += 2u * bits) {
+                    const uint32_t even = (codes >> field) & mask;
+                    const uint32_t odds = (codes >> (field + bits)) & mask;
+                    *word = bitesize_lows(even, odds);
+                    *high = bitesize_highs(even, odds);
+                    word += step;
+                    high += step;
+                }
+                word = high;
             }
         }
         for (; left != 0u; left--) {
-            bitesize_append(&to, (uint32_t)bitesize_read(&reader, bits));
+            const uint32_t code = (uint32_t)bitesize_code(from, shift, bits);
+            shift += bits;
+            from += shift >> 3;
+            shift &= 7u;
+            if (odd != 0u) {
+                *word = bitesize_lows(low, code);
+                word += step;
+            } else {
+                low = code;
+            }
+            odd ^= 1u;
         }
+        row += row_bytes;
+    } while (--rows != 0u);
+    if (odd != 0u) {
+        *word = low;
     }
-    run->word = to.word;
-    run->odd = to.odd;
+    run->word = word;
+    run->odd = odd;
 }

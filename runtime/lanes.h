@@ -104,6 +104,18 @@ BITESIZE_INLINE uint32_t bitesize_highs(uint32_t low, uint32_t high)
 #endif
 }
 
+/* The low lane of one word and the high lane of another. */
+BITESIZE_INLINE uint32_t bitesize_low_and_high(uint32_t low, uint32_t high)
+{
+#ifdef BITESIZE_DSP
+    uint32_t lanes;
+    __asm__("pkhbt %0, %1, %2" : "=r"(lanes) : "r"(low), "r"(high));
+    return lanes;
+#else
+    return (low & 0xFFFFu) | (high & 0xFFFF0000u);
+#endif
+}
+
 /* min(max(value >> 1, 0), 255) */
 BITESIZE_INLINE uint32_t bitesize_halve_to_byte(int32_t value)
 {

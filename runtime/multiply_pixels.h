@@ -87,25 +87,26 @@ BITESIZE_WRAPS BITESIZE_INLINE bitesize_sums bitesize_multiply_words(const uint3
     return sums;
 }
 
-/* Writes the codes of one channel's sums. The second first: where there is only one pixel, both go to the same place. */
-BITESIZE_WRAPS BITESIZE_INLINE void bitesize_finish_sums(const bitesize_block *block, uint32_t i, uint32_t first,
-    uint32_t second)
+/* The codes of one channel in both pixels. */
+typedef struct {
+    uint32_t first;
+    uint32_t second;
+} bitesize_two_codes;
+
+BITESIZE_WRAPS BITESIZE_INLINE bitesize_two_codes bitesize_codes_of_sums(uint32_t first, uint32_t second, uint32_t factor,
+    bitesize_channel channel, int32_t below, int32_t zero)
 {
-    const bitesize_channel channel = block->channels[i];
-    const uint32_t factor = block->factor;
-    const int32_t zero = block->zero;
-    const int32_t below = block->shifts[i] - 33;
-    uint8_t *const code = block->first + i;
-    uint8_t *const other = code + block->second;
+    int32_t a = (int32_t)(first * factor + (uint32_t)channel.bias);
+    int32_t b = (int32_t)(second * factor + (uint32_t)channel.bias);
+    bitesize_two_codes codes;
     if (below < 0) {
-        const int32_t a = bitesize_raise((int32_t)(first * factor + (uint32_t)channel.bias), below);
-        const int32_t b = bitesize_raise((int32_t)(second * factor + (uint32_t)channel.bias), below);
-        *other = (uint8_t)bitesize_halve_to_byte(bitesize_high_word(b, channel.multiplier) + zero);
-        *code = (uint8_t)bitesize_halve_to_byte(bitesize_high_word(a, channel.multiplier) + zero);
-        return;
+        a = bitesize_raise(a, below);
+        b = bitesize_raise(b, below);
+        below = 0;
     }
-    *other = bitesize_code_of_sum(second, factor, channel, below, zero);
-    *code = bitesize_code_of_sum(first, factor, channel, below, zero);
+    codes.first = bitesize_halve_to_byte((bitesize_high_word(a, channel.multiplier) >> below) + zero);
+    codes.second = bitesize_halve_to_byte((bitesize_high_word(b, channel.multiplier) >> below) + zero);
+    return codes;
 }
 
 /* Writes `count` codes of both pixels. */
@@ -130,9 +131,24 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_multiply_pixels(const bitesize_bloc
         bitesize_sums sums = {start_first, start_second, start_first, start_second};
         sums = bitesize_multiply_words(block->lanes, values, words, sums, bits);
         values += 2u * words;
-        bitesize_finish_sums(block, i, sums.first_a, sums.second_a);
-        if (i + 1u != block->count) {
-            bitesize_finish_sums(block, i + 1u, sums.first_b, sums.second_b);
+        {
+            const uint32_t factor = block->factor;
+            const int32_t zero = block->zero;
+            const bitesize_channel *const channel = block->channels + i;
+            const uint8_t *const shift = block->shifts + i;
+            uint8_t *const code = block->first + i;
+            uint8_t *const other = code + block->second;
+            const bitesize_two_codes a =
+                bitesize_codes_of_sums(sums.first_a, sums.second_a, factor, channel[0], shift[0] - 33, zero);
+            /* The second first: where there is only one pixel, both go to the same place. */
+            if (i + 1u != block->count) {
+                const bitesize_two_codes b =
+                    bitesize_codes_of_sums(sums.first_b, sums.second_b, factor, channel[1], shift[1] - 33, zero);
+                other[1] = (uint8_t)b.second;
+                code[1] = (uint8_t)b.first;
+            }
+            other[0] = (uint8_t)a.second;
+            code[0] = (uint8_t)a.first;
         }
     }
 }

@@ -2,13 +2,13 @@
 
 mod common;
 
-use bitesize_ir::target::Budget;
+use bitesize_ir::target::{Budget, CoreCosts};
 use bitesize_ir::{BitWidth, Network, Policy, Shape, TensorId};
 use bitesize_search::additive::solve;
 use bitesize_search::costs::Costs;
 use bitesize_search::widths::set_width;
 use bitesize_search::{Constraints, Footprint, Problem};
-use common::{Builder, chain, costs_of_large_kernels, space};
+use common::{Builder, both_costs_of_large_kernels, chain, space};
 
 fn every_policy(problem: &Problem) -> Vec<Policy> {
     let mut all = vec![problem.uniform(BitWidth::B8)];
@@ -52,8 +52,14 @@ fn branches() -> Network {
 }
 
 fn check(network: &Network, factor: u64, constraints: &Constraints) {
-    let (core, space) = (costs_of_large_kernels(factor), space(network));
-    let free = Problem::new(network, &space, &core, Budget::UNLIMITED).constrained(constraints).expect("the pins suit");
+    for core in both_costs_of_large_kernels(factor) {
+        check_on(network, &core, constraints);
+    }
+}
+
+fn check_on(network: &Network, core: &CoreCosts, constraints: &Constraints) {
+    let space = space(network);
+    let free = Problem::new(network, &space, core, Budget::UNLIMITED).constrained(constraints).expect("the pins suit");
     let full = free.footprint(&free.uniform(BitWidth::B8));
     let all: Vec<(Policy, Footprint)> =
         every_policy(&free).into_iter().map(|policy| (policy.clone(), free.footprint(&policy))).collect();

@@ -14,7 +14,9 @@ use bitesize_search::{
     Constraints, Effort, Existence, Feasibility, Footprint, Problem, Verdict, baselines, from_compact,
     some_policy_fits, to_compact, with_weights_of_least_flash,
 };
-use common::{chain, costs, costs_of_large_kernels, mobilenet_v1, network_of, residual, space};
+use common::{
+    both_costs_of_large_kernels, chain, costs, costs_of_large_kernels, mobilenet_v1, network_of, residual, space,
+};
 use proptest::prelude::*;
 
 fn with_problem<T>(network: &Network, core: &CoreCosts, budget: Budget, check: impl FnOnce(&Problem) -> T) -> T {
@@ -162,21 +164,27 @@ fn every_policy(problem: &Problem) -> impl Iterator<Item = Policy> {
 fn the_least_of_each_is_that_of_an_enumeration() {
     for factor in [0, 1, 5, 30] {
         for layers in [1, 2, 3] {
-            let (network, core) = (chain(layers), costs_of_large_kernels(factor));
-            with_problem(&network, &core, Budget::UNLIMITED, |problem| {
-                let all: Vec<Footprint> = every_policy(problem).map(|policy| problem.footprint(&policy)).collect();
-                let diagnosis = diagnosis_of(problem);
-                let [flash, ram] = [diagnosis.least_flash, diagnosis.least_ram];
-                assert_eq!(
-                    Some(flash.bytes),
-                    all.iter().map(|footprint| footprint.flash_bytes).min(),
-                    "{factor} {layers}"
-                );
-                assert_eq!(Some(ram.bytes), all.iter().map(|footprint| footprint.ram_bytes).min(), "{factor} {layers}");
-                assert!(flash.lower_bound <= flash.bytes && ram.lower_bound <= ram.bytes);
-                assert_eq!(problem.footprint(&flash.policy).flash_bytes, flash.bytes);
-                assert_eq!(problem.footprint(&ram.policy).ram_bytes, ram.bytes);
-            });
+            let network = chain(layers);
+            for core in &both_costs_of_large_kernels(factor) {
+                with_problem(&network, core, Budget::UNLIMITED, |problem| {
+                    let all: Vec<Footprint> = every_policy(problem).map(|policy| problem.footprint(&policy)).collect();
+                    let diagnosis = diagnosis_of(problem);
+                    let [flash, ram] = [diagnosis.least_flash, diagnosis.least_ram];
+                    assert_eq!(
+                        Some(flash.bytes),
+                        all.iter().map(|footprint| footprint.flash_bytes).min(),
+                        "{factor} {layers}"
+                    );
+                    assert_eq!(
+                        Some(ram.bytes),
+                        all.iter().map(|footprint| footprint.ram_bytes).min(),
+                        "{factor} {layers}"
+                    );
+                    assert!(flash.lower_bound <= flash.bytes && ram.lower_bound <= ram.bytes);
+                    assert_eq!(problem.footprint(&flash.policy).flash_bytes, flash.bytes);
+                    assert_eq!(problem.footprint(&ram.policy).ram_bytes, ram.bytes);
+                });
+            }
         }
     }
 }
@@ -184,8 +192,8 @@ fn the_least_of_each_is_that_of_an_enumeration() {
 /// Diagnosis, rules and enforcement against an enumeration over a grid of budgets.
 #[test]
 fn verdicts_agree_with_an_enumeration() {
-    for factor in [1, 20] {
-        let (network, core) = (chain(2), costs_of_large_kernels(factor));
+    let network = chain(2);
+    for (factor, core) in [1, 20].into_iter().flat_map(|f| both_costs_of_large_kernels(f).map(|core| (f, core))) {
         let all: Vec<Footprint> = with_problem(&network, &core, Budget::UNLIMITED, |problem| {
             every_policy(problem).map(|policy| problem.footprint(&policy)).collect()
         });
@@ -250,9 +258,11 @@ proptest! {
         flash in 200..1000u64,
         ram in 150..1000u64,
         factor in 0..20u64,
+        way in 0..2usize,
     ) {
-        let (network, core) = (network_of(&layers), costs_of_large_kernels(factor));
-        with_problem(&network, &core, share(&network, &core, flash, ram), |problem| {
+        let (network, cores) = (network_of(&layers), both_costs_of_large_kernels(factor));
+        let core = &cores[way];
+        with_problem(&network, core, share(&network, core, flash, ram), |problem| {
             let start = policy_of(problem, &digits);
             let alone = enforce(problem, start.clone());
             if let Some(policy) = &alone {
@@ -298,9 +308,11 @@ proptest! {
         layers in layers(),
         digits in prop::collection::vec(0..3usize, 1..20),
         factor in 0..20u64,
+        way in 0..2usize,
     ) {
-        let (network, core) = (network_of(&layers), costs_of_large_kernels(factor));
-        with_problem(&network, &core, Budget::UNLIMITED, |problem| {
+        let (network, cores) = (network_of(&layers), both_costs_of_large_kernels(factor));
+        let core = &cores[way];
+        with_problem(&network, core, Budget::UNLIMITED, |problem| {
             let diagnosis = diagnosis_of(problem);
             let policy = policy_of(problem, &digits);
             let footprint = problem.footprint(&policy);
@@ -317,9 +329,11 @@ proptest! {
         layers in layers(),
         digits in prop::collection::vec(0..3usize, 1..20),
         pick in 0..40usize,
+        way in 0..2usize,
     ) {
-        let (network, core) = (network_of(&layers), costs());
-        with_problem(&network, &core, Budget::UNLIMITED, |problem| {
+        let (network, cores) = (network_of(&layers), both_costs_of_large_kernels(1));
+        let core = &cores[way];
+        with_problem(&network, core, Budget::UNLIMITED, |problem| {
             let mut policy = policy_of(problem, &digits);
             let before = problem.widths(&policy);
             let (flash, ram) = (problem.model().flash(&before), problem.model().ram(&before));

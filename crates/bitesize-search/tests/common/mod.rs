@@ -204,3 +204,12 @@ pub fn costs_of_large_kernels(factor: u64) -> CoreCosts {
     }
     costs
 }
+
+/// [`costs_of_large_kernels`], and [`costs_of_rows`] with stages as large.
+pub fn both_costs_of_large_kernels(factor: u64) -> [CoreCosts; 2] {
+    let mut rows = costs_of_rows();
+    for stage in rows.rows.iter_mut().flat_map(|rows| rows.stages.values_mut()) {
+        stage.code_bytes *= factor;
+    }
+    [costs_of_large_kernels(factor), rows]
+}
