@@ -15,16 +15,32 @@
 typedef char bitesize_words_are_little_endian[__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 1 : -1];
 #endif
 
+/* Cores that read words only from their multiples get byte for byte what others read at once. */
+#if defined(__arm__) && !defined(__ARM_FEATURE_UNALIGNED)
+#define BITESIZE_BYTE_BY_BYTE
+#endif
+
 BITESIZE_INLINE uint32_t bitesize_load(const uint8_t *bytes)
 {
+#ifdef BITESIZE_BYTE_BY_BYTE
+    return bytes[0] | ((uint32_t)bytes[1] << 8) | ((uint32_t)bytes[2] << 16) | ((uint32_t)bytes[3] << 24);
+#else
     uint32_t word;
     memcpy(&word, bytes, sizeof word);
     return word;
+#endif
 }
 
 BITESIZE_INLINE void bitesize_store(uint8_t *bytes, uint32_t word)
 {
+#ifdef BITESIZE_BYTE_BY_BYTE
+    bytes[0] = (uint8_t)word;
+    bytes[1] = (uint8_t)(word >> 8);
+    bytes[2] = (uint8_t)(word >> 16);
+    bytes[3] = (uint8_t)(word >> 24);
+#else
     memcpy(bytes, &word, sizeof word);
+#endif
 }
 
 /* sum + a.low * b.low + a.high * b.high */

@@ -18,8 +18,8 @@ fn core(runner: Runner) -> CoreCosts {
 /// The two ways in which layers are computed: row by row, and by kernels of their widths.
 fn ways() -> [(&'static str, CoreCosts); 2] {
     let core = core(Runner::Host);
-    assert!(core.rows.is_some(), "{} computes row by row", core.name);
-    [(" whole", core.without_rows()), (" by rows", core)]
+    assert!(core.has_rows(), "{} computes row by row", core.name);
+    [(" whole", core.with_rows(false)), (" by rows", core)]
 }
 
 /// Runs `package` on `runners`, each in both ways, and compares with what the interpreter says of `cases`, which are the same

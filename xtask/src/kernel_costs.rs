@@ -26,7 +26,7 @@ const COMPILER: &str = "arm-none-eabi-gcc";
 const PREFIX: &str = "cost";
 
 /// The cores, what the compiler is told for each, and whether layers are computed row by row: where two lanes are multiplied
-/// at a time.
+/// at a time it takes a fraction of the instructions.
 const CORES: [(&str, &[&str], bool); 4] = [
     ("cortex-m0plus", &["-mcpu=cortex-m0plus", "-mthumb", "-O2"], false),
     ("cortex-m4", &["-mcpu=cortex-m4", "-mthumb", "-O2"], true),
@@ -63,7 +63,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     };
     let version = compiler_version(COMPILER)?;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../targets/cores");
-    for (name, flags, has_rows) in CORES {
+    for (name, flags, by_rows) in CORES {
         let path = folder.join(format!("{name}.toml"));
         let text = || std::fs::read_to_string(&path).map_err(|e| format!("cannot read {}: {e}", path.display()));
         if check {
@@ -76,7 +76,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
                 continue;
             }
         }
-        let costs = measured_costs(name, COMPILER, flags, has_rows)?;
+        let costs = measured_costs(name, COMPILER, flags, by_rows)?;
         if check {
             compare(&text()?, &to_toml(&costs), &path)?;
         } else {
@@ -126,7 +126,7 @@ impl Core<'_> {
     }
 }
 
-fn measured_costs(name: &str, compiler: &str, flags: &[&str], has_rows: bool) -> Result<CoreCosts, String> {
+fn measured_costs(name: &str, compiler: &str, flags: &[&str], by_rows: bool) -> Result<CoreCosts, String> {
     let folder = std::env::temp_dir().join(format!("bitesize-kernel-costs-{}-{name}", std::process::id()));
     let common = COMMON_FLAGS.iter().filter(|flag| !flags.contains(flag));
     let flags: Vec<&str> = flags.iter().chain(common).copied().collect();
@@ -137,7 +137,7 @@ fn measured_costs(name: &str, compiler: &str, flags: &[&str], has_rows: bool) ->
     let calls = calls(&core)?;
     let of = |descriptor_bytes: u64| LayerCost { descriptor_bytes, call_bytes: calls.each };
     let described = descriptors(&core, &KernelKind::ALL, &BTreeSet::new(), layer_type)?;
-    let rows = if has_rows { Some(rows(&core, of)?) } else { None };
+    let rows = Some(rows(&core, of)?);
     let _ = std::fs::remove_dir_all(&core.folder);
     let layer = |kind: KernelKind| of(described[&kind]);
     Ok(CoreCosts {
@@ -148,6 +148,7 @@ fn measured_costs(name: &str, compiler: &str, flags: &[&str], has_rows: bool) ->
         base_stack_bytes: calls.stack,
         layers: KernelKind::ALL.into_iter().map(|kind| (kind, layer(kind))).collect(),
         kernels,
+        by_rows,
         rows,
     })
 }
@@ -302,12 +303,13 @@ fn to_toml(costs: &CoreCosts) -> String {
     let flags: Vec<String> = costs.flags.iter().map(|flag| format!("\"{flag}\"")).collect();
     let mut text = format!(
         "# Measured by `cargo xtask kernel-costs`; what the fields mean is in docs/adding-a-target.md.\n\
-         name = \"{}\"\ncompiler = \"{}\"\nflags = [{}]\nbase_code_bytes = {}\nbase_stack_bytes = {}\n\n[layers]\n",
+         name = \"{}\"\ncompiler = \"{}\"\nflags = [{}]\nbase_code_bytes = {}\nbase_stack_bytes = {}\nby_rows = {}\n\n[layers]\n",
         costs.name,
         costs.compiler,
         flags.join(", "),
         costs.base_code_bytes,
-        costs.base_stack_bytes
+        costs.base_stack_bytes,
+        costs.by_rows
     );
     write_layers(&mut text, &costs.layers);
     text.push_str("\n[kernels]\n");

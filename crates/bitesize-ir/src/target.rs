@@ -147,7 +147,10 @@ pub struct CoreCosts {
     pub layers: BTreeMap<KernelKind, LayerCost>,
     /// For each [`KernelKey::name`], what having the kernel costs.
     pub kernels: BTreeMap<String, KernelCost>,
-    /// What layers cost that are computed row by row; `None` where the core has nothing to gain from it.
+    /// Whether layers are computed row by row where they can be: on cores that gain from it.
+    #[serde(default)]
+    pub by_rows: bool,
+    /// What layers cost that are computed row by row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<RowCosts>,
 }
@@ -209,15 +212,20 @@ impl CoreCosts {
         Ok(costs)
     }
 
-    /// The same core, all of whose layers are computed by kernels of their own widths: the least code and scratch.
-    pub fn without_rows(&self) -> Self {
-        Self { rows: None, ..self.clone() }
+    /// Whether layers are computed row by row where they can be.
+    pub fn has_rows(&self) -> bool {
+        self.by_rows && self.rows.is_some()
+    }
+
+    /// The same core, whose layers are computed row by row, or all by kernels of their own widths: the least code and scratch.
+    pub fn with_rows(&self, by_rows: bool) -> Self {
+        Self { by_rows, ..self.clone() }
     }
 
     /// Everything that decides how many bytes a network takes and with what they were measured, one figure a line. The
     /// same costs give the same text whatever fields are called, so it can be hashed and compared across versions.
     pub fn figures(&self) -> String {
-        let Self { name, compiler, flags, base_code_bytes, base_stack_bytes, layers, kernels, rows } = self;
+        let Self { name, compiler, flags, base_code_bytes, base_stack_bytes, layers, kernels, by_rows, rows } = self;
         let mut text = format!("{name}\n{compiler}\n{}\n{base_code_bytes} {base_stack_bytes}\n", flags.join(" "));
         for (kind, LayerCost { descriptor_bytes, call_bytes }) in layers {
             text += &format!("{} {descriptor_bytes} {call_bytes}\n", kind.name());
@@ -225,6 +233,7 @@ impl CoreCosts {
         for (kernel, KernelCost { code_bytes, stack_bytes }) in kernels {
             text += &format!("{kernel} {code_bytes} {stack_bytes}\n");
         }
+        text += &format!("by rows {by_rows}\n");
         if let Some(RowCosts { layers, stages }) = rows {
             for (kind, LayerCost { descriptor_bytes, call_bytes }) in layers {
                 text += &format!("rows {} {descriptor_bytes} {call_bytes}\n", kind.name());

@@ -36,10 +36,12 @@ fn packages_of_all_widths_pass_on_every_runner() {
 fn damage(text: &str, marks: &[&str], change: impl Fn(i64) -> i64) -> String {
     let after = |from: usize, mark: &&str| from + text[from..].find(*mark).unwrap() + mark.len();
     let from = marks.iter().fold(0, after);
-    let digit = |c: char| c.is_ascii_digit() || c == '-';
-    let start = from + text[from..].find(digit).unwrap();
-    let end = start + text[start..].find(|c| !digit(c)).unwrap();
-    let number: i64 = text[start..end].parse().unwrap();
+    let start = from + text[from..].find(|c: char| c.is_ascii_digit() || c == '-').unwrap();
+    let end = start + text[start..].find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap();
+    let number: i64 = match text[start..end].strip_prefix("0x") {
+        Some(word) => i64::from_str_radix(word.trim_end_matches('u'), 16).unwrap(),
+        None => text[start..end].parse().unwrap(),
+    };
     format!("{}{}{}", &text[..start], change(number), &text[end..])
 }
 

@@ -30,6 +30,7 @@ pub(crate) fn costs() -> CoreCosts {
         base_stack_bytes: 0,
         layers: KernelKind::ALL.into_iter().map(|kind| (kind, layer)).collect(),
         kernels: KernelKey::all().into_iter().map(|key| (key.name(), kernel)).collect(),
+        by_rows: true,
         rows: None,
     }
 }

@@ -24,7 +24,7 @@ pub struct MemoryModel<'a> {
 impl<'a> MemoryModel<'a> {
     /// The model of `network` (rewritten) on `core`.
     pub fn of(network: &'a Network, core: &CoreCosts) -> Self {
-        let of_node = |node| Implementation::of(network, node, core.rows.is_some());
+        let of_node = |node| Implementation::of(network, node, core.has_rows());
         let implementations: Vec<Implementation> = network.nodes.iter().map(of_node).collect();
         Self {
             network,

@@ -122,7 +122,8 @@ mod tests {
             kernels: (KernelKey::all().iter())
                 .map(|key| (key.name(), KernelCost { code_bytes: 0, stack_bytes: 0 }))
                 .collect(),
-            rows: None,
+            by_rows: true,
+        rows: None,
         };
         let space = PolicySpace::of(&network);
         let widths = Widths::of(&network, &space, &Policy::uniform(&space, BitWidth::B4, BitWidth::B4));

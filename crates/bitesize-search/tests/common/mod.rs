@@ -176,6 +176,7 @@ pub fn costs() -> CoreCosts {
         base_stack_bytes: 40,
         layers: KernelKind::ALL.map(|kind| (kind, LayerCost { descriptor_bytes: 60, call_bytes: 20 })).into(),
         kernels: KernelKey::all().into_iter().map(|key| (key.name(), kernel(key))).collect(),
+        by_rows: true,
         rows: None,
     }
 }

@@ -46,7 +46,8 @@ impl Example {
     /// On `runner`, with the memory model's prediction for its core.
     pub(crate) fn job(&self, runner: Runner, samples: usize) -> Job {
         let Some(core) = runner.core() else { return Job::host(samples) };
-        let core = boards::core(core).unwrap();
+        // The package has the kernels of a Cortex-M4.
+        let core = boards::core(core).unwrap().with_rows(true);
         let flash = flash(&self.drawn.network, &self.drawn.widths, &core);
         let prediction = Prediction::new(&flash, &self.ram(&core), &core);
         Job::emulated(runner, samples, &core, Some(prediction))

@@ -134,7 +134,7 @@ pub fn inspect(
     monitor: &Monitor,
 ) -> Result<Inspection, Interrupted> {
     let problem = Problem::new(network, space, &platform.core, platform.budget());
-    let small = problem.on(&platform.core.without_rows(), platform.budget());
+    let small = problem.on(&platform.core.with_rows(false), platform.budget());
     let uses = WIDTHS.map(|bits| {
         let widths = problem.widths(&problem.uniform(bits));
         (problem.model().flash(&widths), problem.model().ram(&widths))
@@ -142,7 +142,7 @@ pub fn inspect(
     // All searches share one effort, so that they end together within seconds.
     let (diagnosis, boards) = monitor.ask(|effort| {
         let mut diagnosis = Diagnosis::of(&problem, effort)?;
-        if platform.core.rows.is_some() {
+        if platform.core.has_rows() {
             // What a network needs at least, it needs with the kernels that take the least.
             let small = Diagnosis::of(&small, effort)?;
             diagnosis.least_flash = lesser(diagnosis.least_flash, small.least_flash);

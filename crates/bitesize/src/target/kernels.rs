@@ -10,7 +10,7 @@ use bitesize_search::{Constraints, Fitting};
 
 /// `core` with each choice of kernels that it leaves, the fast ones first.
 pub(super) fn ways(core: &CoreCosts) -> impl Iterator<Item = CoreCosts> {
-    let small = core.rows.is_some().then(|| core.without_rows());
+    let small = core.has_rows().then(|| core.with_rows(false));
     std::iter::once(core.clone()).chain(small)
 }
 
@@ -26,7 +26,7 @@ pub fn settled(
     policy: Option<&Policy>,
     monitor: &Monitor,
 ) -> anyhow::Result<Platform> {
-    if platform.core.rows.is_none() {
+    if !platform.core.has_rows() {
         return Ok(platform);
     }
     let problem = Problem::new(&model.network, &model.space, &platform.core, platform.budget());

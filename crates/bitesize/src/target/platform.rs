@@ -87,7 +87,7 @@ impl Platform {
     /// A core that nothing is known of.
     pub fn named(name: PlatformName) -> anyhow::Result<Self> {
         let core = core(&name.core)?;
-        let core = if name.kernels == Kernels::Small { core.without_rows() } else { core };
+        let core = core.with_rows(core.by_rows && name.kernels == Kernels::Fast);
         Ok(Self { name, core })
     }
 
