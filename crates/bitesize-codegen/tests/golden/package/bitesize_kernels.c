@@ -8,8 +8,10 @@
 
 #if defined(__GNUC__)
 #define MODEL_INLINE static inline __attribute__((always_inline, unused))
+#define MODEL_OUTLINE static __attribute__((noinline, unused))
 #else
 #define MODEL_INLINE static inline
+#define MODEL_OUTLINE static
 #endif
 
 /* Unsigned numbers wrap in these functions, and are meant to; a sanitizer that stops at that is told so. */

@@ -190,7 +190,7 @@ typedef struct {
 
 /*
  * The numbers in a name are the widths of the input, of the weights or second input, and of the
- * output.
+ * output; a stage has one.
  */
 void model_conv2d_8_2_4(const model_conv2d_layer *layer, uint8_t *arena);
 void model_depthwise_conv2d_4_8_4(const model_depthwise_conv2d_layer *layer, uint8_t *arena);
