@@ -20,7 +20,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const COMPILER: &str = "arm-none-eabi-gcc";
+pub(crate) const COMPILER: &str = "arm-none-eabi-gcc";
 
 /// Of the names of what is compiled alone.
 const PREFIX: &str = "cost";
@@ -102,7 +102,11 @@ fn compare(written: &str, measured: &str, path: &Path) -> Result<(), String> {
     Err(format!("{} is out of date:\n{}\nrun `cargo xtask kernel-costs`", path.display(), different.join("\n")))
 }
 
-fn compiler_version(compiler: &str) -> Result<String, String> {
+/// What `compiler` calls itself, with its version.
+///
+/// # Errors
+/// It cannot be started or says nothing.
+pub(crate) fn compiler_version(compiler: &str) -> Result<String, String> {
     let output = Command::new(compiler).arg("--version").output();
     let output =
         output.map_err(|e| format!("cannot run {compiler} ({e}); {COMPILER} is in the package gcc-arm-none-eabi"))?;

@@ -123,7 +123,7 @@ mod tests {
                 .map(|key| (key.name(), KernelCost { code_bytes: 0, stack_bytes: 0 }))
                 .collect(),
             by_rows: true,
-        rows: None,
+            rows: None,
         };
         let space = PolicySpace::of(&network);
         let widths = Widths::of(&network, &space, &Policy::uniform(&space, BitWidth::B4, BitWidth::B4));

@@ -43,6 +43,7 @@ impl Report {
                 flash_bytes: target.flash_bytes,
                 ram_bytes: target.ram_bytes,
                 compiler: platform.core.compiler_and_flags(),
+                kernels: platform.kernels().name().into(),
             },
             package: config.package.clone(),
             constraints: config.constraints(),

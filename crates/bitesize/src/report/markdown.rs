@@ -111,7 +111,11 @@ impl Report {
                 ram.stack
             )?;
             if !target.compiler.is_empty() {
-                writeln!(out, "FLASH and stack hold for `{}`.\n", markdown_code(&target.compiler))?;
+                let kernels = match target.kernels.as_str() {
+                    "" => String::new(),
+                    kernels => format!(" and the {} kernels", markdown_name(kernels)),
+                };
+                writeln!(out, "FLASH and stack hold for `{}`{kernels}.\n", markdown_code(&target.compiler))?;
             }
         }
         self.write_figures(out)?;

@@ -103,6 +103,9 @@ pub struct TargetReport {
     /// The compiler and its flags that bytes of FLASH and stack hold for.
     #[serde(default)]
     pub compiler: String,
+    /// `fast` or `small`: the kernels that layers are computed by. Empty in reports of before there was a choice.
+    #[serde(default)]
+    pub kernels: String,
 }
 
 /// A figure on the validation data.

@@ -81,6 +81,11 @@ impl Platform {
         self.name.budget()
     }
 
+    /// The kernels that layers are computed by where they can be: a core without fast ones has the small ones only.
+    pub fn kernels(&self) -> Kernels {
+        if self.core.has_rows() { Kernels::Fast } else { Kernels::Small }
+    }
+
     /// The platform that `name` describes.
     ///
     /// # Errors

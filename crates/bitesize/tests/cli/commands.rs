@@ -210,14 +210,18 @@ fn float_accuracy_of_a_model() {
 
 /// `text` with the number `nth` (from 0) behind `marker` changed by `change`.
 fn damaged(text: &str, marker: &str, nth: usize, change: impl Fn(i64) -> i64) -> String {
-    let is_number = |c: char| c.is_ascii_digit() || c == '-';
+    // Words of weights are written as 0x...u.
+    let (begins, is_number) =
+        (|c: char| c.is_ascii_digit() || c == '-', |c: char| c.is_ascii_alphanumeric() || c == '-');
     let mut end = text.find(marker).expect("the marker is there") + marker.len();
     let mut start = end;
     for _ in 0..=nth {
-        start = end + text[end..].find(is_number).expect("a number follows");
+        start = end + text[end..].find(begins).expect("a number follows");
         end = start + text[start..].find(|c| !is_number(c)).expect("the number ends");
     }
-    let value: i64 = text[start..end].parse().expect("a number");
+    let number = &text[start..end];
+    let word = number.strip_prefix("0x").map(|digits| i64::from_str_radix(digits.trim_end_matches('u'), 16));
+    let value: i64 = word.unwrap_or_else(|| number.parse()).expect("a number");
     format!("{}{}{}", &text[..start], change(value), &text[end..])
 }
 

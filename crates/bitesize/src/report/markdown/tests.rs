@@ -20,6 +20,7 @@ fn report() -> Report {
             flash_bytes: Some(1000),
             ram_bytes: Some(100),
             compiler: "a-gcc 12 -O2".into(),
+            kernels: "fast".into(),
         },
         package: Default::default(),
         constraints: None,
