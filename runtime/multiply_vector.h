@@ -1,6 +1,6 @@
 /*
  * The multiplication of one vector by the weights of output channels, for fully connected layers. Weights are as for
- * pixels in pairs (multiply.h), word j of the lanes holds codes 2j and 2j + 1.
+ * pixels in pairs (multiply_pixels.h), word j of the lanes holds codes 2j and 2j + 1.
  */
 
 typedef struct {
