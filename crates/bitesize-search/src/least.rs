@@ -1,10 +1,10 @@
 //! The least FLASH, the least RAM, and what comes nearest to keeping all limits, as far as they are found.
 //!
-//! *Least FLASH.* For given activation widths the least is exact: kernels are shared only by layers of one kind with
-//! the same input and output width, so FLASH is a sum over such groups, and within a group one weight width is best
-//! (a second one adds code, and a wider one adds weights). What remains is to choose the activations: uniform 8, 4
-//! and 2 bits and those of the rules are tried, and improved one width at a time. Beside what was reached stands the
-//! lower bound of [`crate::bounds`].
+//! *Least FLASH.* For given activation widths the least is exact: code that depends on the weights' width is shared only
+//! within groups of layers (`groups.rs`), so FLASH is a sum over such groups, and within a group one weight width is best (a
+//! second one adds code, and a wider one adds weights). What remains is to choose the activations: uniform 8, 4 and 2 bits
+//! and those of the rules are tried, and improved one width at a time. Beside what was reached stands the lower bound of
+//! [`crate::bounds`].
 //!
 //! *Least RAM.* The same search over activation widths, each with the weight widths whose kernels need the least
 //! stack.

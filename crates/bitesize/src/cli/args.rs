@@ -214,6 +214,18 @@ impl TargetArgs {
         }
     }
 
+    /// Refuses kernels other than those with which `platform`'s run was begun.
+    pub(crate) fn refuse_other_kernels(&self, platform: &Platform) -> anyhow::Result<()> {
+        let (begun, asked) = (platform.name.kernels, self.kernels);
+        match (asked, begun) {
+            (KernelChoice::Fast, Kernels::Small) | (KernelChoice::Small, Kernels::Fast) => Err(usage(format!(
+                "the search was begun with the {} kernels: leave out --kernels, or leave out --resume",
+                begun.name()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// `platform` with the kernels asked for; where that is left open, those that suit the widths `policy` (in the compact form) or,
     /// where there are none, some that `constraints` leave.
     pub(crate) fn with_kernels(
@@ -231,6 +243,10 @@ impl TargetArgs {
                     policy.map_err(|error| usage(format!("the policy does not match the network: {error}")))?;
                 settled(platform, model, constraints, policy.as_ref(), monitor)
             }
+            KernelChoice::Fast if !platform.core.has_rows() => Err(usage(format!(
+                "the core `{}` has no fast kernels: leave out --kernels, or say small",
+                platform.name.core
+            ))),
             KernelChoice::Fast => platform.with_kernels(Kernels::Fast),
             KernelChoice::Small => platform.with_kernels(Kernels::Small),
         }
