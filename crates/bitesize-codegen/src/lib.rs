@@ -15,14 +15,14 @@
 //! # }
 //! ```
 //!
-//! The kernels are C files in `runtime/`: one always-inlined template for each operator, whose widths are constant
-//! arguments. Emitting them is copying the templates in use and writing one instance for each [`KernelKey`]. The
+//! The kernels are C files in `runtime/`: always-inlined templates, one for each operator and for each stage, whose widths are
+//! constant arguments. Emitting them is copying the templates in use and writing one instance for each [`Code`]. The
 //! arithmetic is that of `docs/numerics.md`; nothing here chooses anything.
 //!
 //! In reading order: [`EmitOptions`], [`emit`]; then [`PackageNames`] (every C name) and the private modules `writer` (layout of C
 //! text), `layers` (nodes to descriptors), `arrays` (nodes to constant arrays), and one for each emitted file.
 //!
-//! [`KernelKey`]: bitesize_ir::target::KernelKey
+//! [`Code`]: bitesize_ir::code::Code
 #![forbid(unsafe_code)]
 
 mod arrays;
