@@ -1,6 +1,3 @@
-/* Output columns that are computed together: they bound the scratch. */
-#define BITESIZE_COLUMNS 16u
-
 /* One channel of neighbouring output pixels. */
 typedef struct {
     const uint32_t *lanes;
@@ -22,7 +19,7 @@ BITESIZE_WRAPS BITESIZE_OUTLINE void bitesize_sum_windows(const bitesize_windows
     uint32_t *sums = windows->sums;
     uint32_t *end = sums + windows->count;
 #ifdef BITESIZE_DSP
-    if (windows->kernel_w == 3u && windows->column == 8u) {
+    if (windows->kernel_w == 3u && windows->pairs == 2u && windows->column == 8u) {
         /* Three columns of two words, as of 3x3, whose weights fit the registers; 32 bytes from one to the next. */
         const uint32_t w0 = weights[0];
         const uint32_t w1 = weights[1];
@@ -110,25 +107,29 @@ BITESIZE_WRAPS BITESIZE_OUTLINE void bitesize_spread_windows(const bitesize_dept
     uint32_t down = y * window->stride_h - window->pad_top;
     uint32_t left = window->kernel_h;
     while (left != 0u) {
+        const uint32_t three = left == 3u && strip->pairs == 2u ? 1u : 0u;
+        const uint32_t count = left < 2u + three ? left : 2u + three;
         uint32_t i;
-        strip->three = left == 3u && strip->pairs == 2u ? 1u : 0u;
-        for (i = 0; i < 2u + strip->three; i++) {
+        strip->three = three;
+        for (i = 0; i < 3u; i++) {
             strip->rows[i].codes = strip->padding;
             strip->rows[i].step = 0;
-            if (i < left && down < window->in_h) {
-                strip->rows[i].codes = input + down * row_bytes;
-                strip->rows[i].step = layer->pixel_bytes;
+            if (i < count) {
+                if (down < window->in_h) {
+                    strip->rows[i].codes = input + down * row_bytes;
+                    strip->rows[i].step = layer->pixel_bytes;
+                }
+                down += window->dilation_h;
             }
-            down += window->dilation_h;
         }
         strip->lanes = lanes;
         layer->spread(strip);
         lanes++;
-        left -= left < i ? left : i;
+        left -= count;
     }
 }
 
-/* Computes the output rows `y` to `end` from the input, of which they read no other rows than those of their windows. */
+/* Computes the output rows `first_row` to `end` from the input, of which they read no other rows than those of their windows. */
 BITESIZE_WRAPS BITESIZE_INLINE void bitesize_depthwise_conv2d_some_rows(const bitesize_depthwise_conv2d_rows_layer *layer,
     const uint8_t *input, uint32_t first_row, uint32_t end, uint8_t *output, uint32_t *scratch)
 {

@@ -6,7 +6,7 @@
  * (docs/numerics.md), so what passes 2^31 on the way returns.
  */
 
-#if defined(__ARM_FEATURE_DSP) && defined(__thumb2__) && defined(__GNUC__)
+#if defined(__ARM_FEATURE_DSP) && defined(__thumb2__) && defined(__GNUC__) && !defined(BITESIZE_NO_ASSEMBLY)
 #define BITESIZE_DSP
 #endif
 

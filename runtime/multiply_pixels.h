@@ -32,8 +32,8 @@ typedef struct {
 #define BITESIZE_LOWEST_FIELDS \
     BITESIZE_PAIR "and %[s], %[mask], %[u]\n\t" BITESIZE_TIMES_A "and %[s], %[mask], %[v]\n\t" BITESIZE_TIMES_B
 #define BITESIZE_RESULTS \
-    [p] "+r"(sums.first_a), [q] "+r"(sums.second_a), [r] "+r"(sums.first_b), [w] "+r"(sums.second_b), \
-    [lanes] "+r"(lanes), [values] "+r"(values), [u] "=&r"(u), [v] "=&r"(v), [y] "=&r"(y), [s] "=&r"(s)
+    [p] "+&r"(sums.first_a), [q] "+&r"(sums.second_a), [r] "+&r"(sums.first_b), [w] "+&r"(sums.second_b), \
+    [lanes] "+&r"(lanes), [values] "+&r"(values), [u] "=&r"(u), [v] "=&r"(v), [y] "=&r"(y), [s] "=&r"(s)
 #endif
 
 /* Adds the products of all lanes with the weights of two channels. */
@@ -51,16 +51,16 @@ BITESIZE_WRAPS BITESIZE_INLINE bitesize_sums bitesize_multiply_words(const uint3
                 "1:\n\t" BITESIZE_WEIGHTS BITESIZE_EVEN BITESIZE_ODD
                 "2:\n\t" BITESIZE_WEIGHTS BITESIZE_EVEN BITESIZE_ODD
                 BITESIZE_AGAIN
-                : BITESIZE_RESULTS, [x] "+r"(x) : [end] "r"(end) : "cc", "memory");
+                : BITESIZE_RESULTS, [x] "+&r"(x) : [end] "r"(end) : "cc", "memory");
     } else if (bits == 4u) {
         __asm__("1:\n\t" BITESIZE_WEIGHTS BITESIZE_LOWEST_FIELDS BITESIZE_FIELDS(4) BITESIZE_FIELDS(8) BITESIZE_FIELDS(12)
                 BITESIZE_AGAIN
-                : BITESIZE_RESULTS, [x] "+r"(x) : [end] "r"(end), [mask] "r"(mask) : "cc", "memory");
+                : BITESIZE_RESULTS, [x] "+&r"(x) : [end] "r"(end), [mask] "r"(mask) : "cc", "memory");
     } else {
         __asm__("1:\n\t" BITESIZE_WEIGHTS BITESIZE_LOWEST_FIELDS BITESIZE_FIELDS(2) BITESIZE_FIELDS(4) BITESIZE_FIELDS(6)
                 BITESIZE_FIELDS(8) BITESIZE_FIELDS(10) BITESIZE_FIELDS(12) BITESIZE_FIELDS(14)
                 BITESIZE_AGAIN
-                : BITESIZE_RESULTS, [x] "+r"(x) : [end] "r"(end), [mask] "r"(mask) : "cc", "memory");
+                : BITESIZE_RESULTS, [x] "+&r"(x) : [end] "r"(end), [mask] "r"(mask) : "cc", "memory");
     }
 #else
     const uint32_t mask = bits == 4u ? 0x000F000Fu : 0x00030003u;

@@ -23,7 +23,7 @@ typedef struct {
 #define BITESIZE_TWICE(first, second) \
     BITESIZE_CODES_4 first BITESIZE_DOT_FIELD("x") second BITESIZE_DOT_FIELD("y")
 #define BITESIZE_DOT_RESULTS \
-    [p] "+r"(sums.a), [q] "+r"(sums.b), [lanes] "+r"(lanes), [values] "+r"(values), \
+    [p] "+&r"(sums.a), [q] "+&r"(sums.b), [lanes] "+&r"(lanes), [values] "+&r"(values), \
     [u] "=&r"(u), [v] "=&r"(v), [y] "=&r"(y), [s] "=&r"(s), [t] "=&r"(t)
 #endif
 
@@ -41,18 +41,18 @@ BITESIZE_WRAPS BITESIZE_INLINE bitesize_two_sums bitesize_multiply_vector_words(
                 "1:\n\t" BITESIZE_DOT_BYTES
                 "2:\n\t" BITESIZE_DOT_BYTES
                 BITESIZE_AGAIN
-                : BITESIZE_DOT_RESULTS, [x] "+r"(x) : [end] "r"(end) : "cc", "memory");
+                : BITESIZE_DOT_RESULTS, [x] "+&r"(x) : [end] "r"(end) : "cc", "memory");
     } else if (bits == 4u) {
         __asm__("1:\n\t" BITESIZE_WEIGHTS
                 BITESIZE_TWICE(BITESIZE_TAKE_LOWEST, BITESIZE_TAKE(4)) BITESIZE_TWICE(BITESIZE_TAKE(8), BITESIZE_TAKE(12))
                 BITESIZE_AGAIN
-                : BITESIZE_DOT_RESULTS, [x] "+r"(x) : [end] "r"(end), [mask] "r"(mask) : "cc", "memory");
+                : BITESIZE_DOT_RESULTS, [x] "+&r"(x) : [end] "r"(end), [mask] "r"(mask) : "cc", "memory");
     } else {
         __asm__("1:\n\t" BITESIZE_WEIGHTS
                 BITESIZE_TWICE(BITESIZE_TAKE_LOWEST, BITESIZE_TAKE(2)) BITESIZE_TWICE(BITESIZE_TAKE(4), BITESIZE_TAKE(6))
                 BITESIZE_TWICE(BITESIZE_TAKE(8), BITESIZE_TAKE(10)) BITESIZE_TWICE(BITESIZE_TAKE(12), BITESIZE_TAKE(14))
                 BITESIZE_AGAIN
-                : BITESIZE_DOT_RESULTS, [x] "+r"(x) : [end] "r"(end), [mask] "r"(mask) : "cc", "memory");
+                : BITESIZE_DOT_RESULTS, [x] "+&r"(x) : [end] "r"(end), [mask] "r"(mask) : "cc", "memory");
     }
 #else
     do {

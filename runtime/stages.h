@@ -3,6 +3,9 @@
  * the weights (multiply, levels) or of the output (pack), so that layers of any widths share them.
  */
 
+/* Output columns that a depthwise convolution computes together: they bound its scratch. */
+#define BITESIZE_COLUMNS 16u
+
 /* Output channels whose codes wait in bytes until they are packed. */
 #define BITESIZE_TILE 32u
 

@@ -119,6 +119,7 @@ const CONVOLUTIONS: &[Geometry] = &[
     convolution("lopsided", [7, 6, 5], [3, 1], window([3, 2], [2, 1], ONE, [1, 0, 0, 1])),
     convolution("dilated", [9, 8, 3], [5, 1], window([3, 3], ONE, [2, 3], [2, 3, 2, 3])),
     convolution("grouped", [5, 4, 6], [4, 2], window([3, 3], ONE, ONE, [1; 4])),
+    convolution("grouped_by_four", [5, 4, 6], [8, 2], window([3, 3], ONE, ONE, [1; 4])),
     convolution("grouped_pointwise", [4, 4, 10], [15, 5], window(ONE, ONE, ONE, [0; 4])),
     convolution("twice_as_many", [5, 5, 3], [6, 3], window([3, 3], [2, 2], ONE, [0, 0, 1, 1])),
     convolution("whole_image", [4, 5, 3], [6, 1], window([4, 5], ONE, ONE, [0; 4])),
@@ -134,6 +135,9 @@ const DEPTHWISE: &[Geometry] = &[
     depthwise("column", [7, 3, 6], window([5, 1], [1, 2], ONE, [2, 0, 1, 0])),
     depthwise("whole_image", [4, 4, 7], window([4, 4], ONE, ONE, [0; 4])),
     depthwise("wide", [3, 4, 33], window([3, 3], ONE, ONE, [1; 4])),
+    depthwise("dilated_row", [1, 12, 5], window([1, 3], ONE, [1, 2], [0, 2, 0, 2])),
+    depthwise("dilated_two_rows", [5, 9, 6], window([2, 3], [1, 2], [1, 2], [1, 2, 0, 2])),
+    depthwise("dilated_three_rows", [6, 9, 4], window([3, 3], ONE, [1, 2], [1, 2, 1, 2])),
     depthwise("mostly_padding", [2, 2, 3], window([2, 3], [3, 1], ONE, [3; 4])),
 ];
 
@@ -259,7 +263,7 @@ fn extremes() -> Vec<QuantizedModel> {
     let widths =
         [[BitWidth::B8; 3], [BitWidth::B4, BitWidth::B2, BitWidth::B8], [BitWidth::B8, BitWidth::B4, BitWidth::B2]];
     for (geometry, kind) in
-        [(&CONVOLUTIONS[3], "conv2d"), (&CONVOLUTIONS[12], "conv2d_whole"), (&DEPTHWISE[0], "depthwise")]
+        [(&CONVOLUTIONS[3], "conv2d"), (&CONVOLUTIONS[13], "conv2d_whole"), (&DEPTHWISE[0], "depthwise")]
     {
         for [input, weights, output] in widths {
             let mut push = |what: String, style: Style| {

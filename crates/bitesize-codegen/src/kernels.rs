@@ -234,6 +234,12 @@ mod tests {
     use bitesize_ir::grid::WeightGrid;
 
     #[test]
+    fn the_runtime_has_the_columns_that_scratch_is_counted_for() {
+        let line = format!("#define BITESIZE_COLUMNS {}u\n", bitesize_ir::memory::COLUMNS);
+        assert!(STAGES.contains(&line), "runtime/stages.h lacks `{line}`");
+    }
+
+    #[test]
     fn the_runtime_knows_the_grid_of_2_bits() {
         let grid = WeightGrid::of(BitWidth::B2);
         let line = format!("#define BITESIZE_LEVEL_LOWEST_2 ({})\n", grid.lowest());

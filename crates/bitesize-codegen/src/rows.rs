@@ -8,10 +8,8 @@ use bitesize_integer::{IntOp, IntWeights, Rescale};
 use bitesize_ir::Shape;
 use bitesize_ir::code::Code;
 use bitesize_ir::grid::BitWidth;
+use bitesize_ir::memory::LANES;
 use bitesize_ir::shape::Window;
-
-/// Codes of the lanes that are gathered: a multiple of as many.
-const LANES: usize = 16;
 
 impl Context<'_> {
     /// The descriptor of a node that calls `codes`: its loop, then the stages by input, weight and output width.

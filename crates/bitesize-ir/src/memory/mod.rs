@@ -21,6 +21,6 @@ pub use flash::{FlashLayer, FlashUse, packed_weight_bytes, padding_array_bytes, 
 pub use lifetimes::{last_uses, lifetimes};
 pub use model::{MemoryModel, flash, ram};
 pub use planner::{Buffer, Placement, Plan, plan};
-pub use ram::{MemoryPlan, RamUse, tensor_bytes};
+pub use ram::{COLUMNS, LANES, MemoryPlan, RamUse, tensor_bytes};
 pub use widths::Widths;
 pub use word::word;

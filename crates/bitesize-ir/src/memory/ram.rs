@@ -55,8 +55,11 @@ pub fn tensor_bytes(shape: Shape, bits: BitWidth) -> usize {
     word(shape.pixels() * bits.row_bytes(shape.c))
 }
 
-/// Columns of its output that a depthwise convolution computes together, row by row.
-const COLUMNS: usize = 16;
+/// Columns of its output that a depthwise convolution computes together, row by row; `runtime/stages.h` has the same number.
+pub const COLUMNS: usize = 16;
+
+/// Codes that are gathered into lanes come in multiples of as many, which is what a word of 2-bit weights has.
+pub const LANES: usize = 16;
 
 /// Bytes of scratch that `node`, computed as `implementation` says, needs where its first input has `bits`; a multiple of 4.
 ///
@@ -108,7 +111,7 @@ pub(super) fn scratch_of_input(
 
 /// Bytes of `length` codes as lanes, up to a multiple of 16 of them, as the weights of all widths take them.
 fn lane_bytes(length: usize) -> usize {
-    2 * length.next_multiple_of(16)
+    2 * length.next_multiple_of(LANES)
 }
 
 /// A node that writes a tensor or reads it.

@@ -176,7 +176,7 @@ pub(crate) struct TargetArgs {
     #[arg(long, value_name = "CORE")]
     core: Option<String>,
     /// The kernels: fast (several times fewer instructions where the core has DSP instructions, more scratch), small (the least
-    /// code and RAM), or auto (fast where some widths fit with them)
+    /// code and RAM), or auto (fast where that takes nothing to speak of from the widths)
     #[arg(long, value_name = "WHICH", default_value = "auto")]
     kernels: KernelChoice,
 }
@@ -216,7 +216,7 @@ impl TargetArgs {
 
     /// Refuses kernels other than those with which `platform`'s run was begun.
     pub(crate) fn refuse_other_kernels(&self, platform: &Platform) -> anyhow::Result<()> {
-        let (begun, asked) = (platform.name.kernels, self.kernels);
+        let (begun, asked) = (platform.kernels(), self.kernels);
         match (asked, begun) {
             (KernelChoice::Fast, Kernels::Small) | (KernelChoice::Small, Kernels::Fast) => Err(usage(format!(
                 "the search was begun with the {} kernels: leave out --kernels, or leave out --resume",

@@ -85,10 +85,13 @@ impl SearchCommandArgs {
         let kept = |target: &&PlatformName| self.target.core().is_none() && (self.resume || target.has_limit());
         let platform = match (self.target.platform()?, earlier.target.as_ref().filter(kept)) {
             // What was begun with certain kernels goes on with them.
-            (None, Some(target)) if self.resume => {
-                let platform = Platform::named(target.clone())?;
-                self.target.refuse_other_kernels(&platform)?;
-                platform
+            (asked, Some(target)) if self.resume => {
+                let begun = Platform::named(target.clone())?;
+                self.target.refuse_other_kernels(&begun)?;
+                match asked {
+                    Some(platform) => platform.with_kernels(target.kernels)?,
+                    None => begun,
+                }
             }
             (asked, kept) => {
                 let platform = match (asked, kept) {

@@ -3,8 +3,8 @@
 use super::platform::{Kernels, Platform};
 use crate::input::Model;
 use crate::observe::Monitor;
-use bitesize_ir::Policy;
-use bitesize_ir::target::CoreCosts;
+use bitesize_ir::target::{Budget, CoreCosts};
+use bitesize_ir::{BitWidth, Policy};
 use bitesize_search::problem::Problem;
 use bitesize_search::{Constraints, Fitting};
 
@@ -14,8 +14,15 @@ pub(super) fn ways(core: &CoreCosts) -> impl Iterator<Item = CoreCosts> {
     std::iter::once(core.clone()).chain(small)
 }
 
-/// `platform` with the fast kernels where the widths `policy` keep its budget with them, or where it is `None` some of those that
-/// `constraints` leave do; otherwise with the small ones, which need the least.
+/// Of either budget, 1/SHARE is what the fast kernels may take more than the small ones where widths have to give way for it.
+const SHARE: u64 = 32;
+
+/// `platform` with the fast kernels where they cost no accuracy to speak of, otherwise with the small ones, which leave more room
+/// for wider numbers.
+///
+/// The fast ones are taken where the widths `policy` fit with them. Where it is `None`: where uniform 8 bits fits with them; and
+/// where it fits with neither, if some widths that `constraints` leave fit with them and what they take more than the small ones
+/// at 8 bits is at most 1/[`SHARE`] of each budget.
 ///
 /// # Errors
 /// Constraints or widths that do not suit the network; [`Interrupted`](crate::observe::Interrupted).
@@ -29,15 +36,35 @@ pub fn settled(
     if !platform.core.has_rows() {
         return Ok(platform);
     }
-    let problem = Problem::new(&model.network, &model.space, &platform.core, platform.budget());
-    let problem = problem.constrained(constraints)?;
-    let fits = match policy {
-        Some(policy) => problem.fits(policy),
-        None => monitor.ask(|effort| Fitting::of(&problem, effort))?.is_some(),
-    };
-    if fits {
+    let problem =
+        Problem::new(&model.network, &model.space, &platform.core, platform.budget()).constrained(constraints)?;
+    let small = problem.on(&platform.core.with_rows(false), platform.budget());
+    if let Some(policy) = policy {
+        if problem.fits(policy) || !small.fits(policy) {
+            return Ok(platform);
+        }
+        monitor.note("the widths fit with the small kernels only: the package has those (--kernels says otherwise)");
+        return platform.with_kernels(Kernels::Small);
+    }
+    let widest = problem.uniform(BitWidth::B8);
+    if problem.fits(&widest) {
         return Ok(platform);
     }
-    monitor.note("no widths fit with the fast kernels: the run takes the small ones (--kernels says otherwise)");
+    let [fast_bytes, small_bytes] = [&problem, &small].map(|problem| problem.footprint(&widest));
+    let is_little = |limit: Option<u64>, fast: u64, small: u64| {
+        limit.is_none_or(|limit| fast.saturating_sub(small).saturating_mul(SHARE) <= limit)
+    };
+    let Budget { flash_bytes, ram_bytes } = platform.budget();
+    let costs_little = is_little(flash_bytes, fast_bytes.flash_bytes, small_bytes.flash_bytes)
+        && is_little(ram_bytes, fast_bytes.ram_bytes, small_bytes.ram_bytes);
+    if costs_little && !small.fits(&widest) && monitor.ask(|effort| Fitting::of(&problem, effort))?.is_some() {
+        return Ok(platform);
+    }
+    monitor.note(format_args!(
+        "the run takes the small kernels: the fast ones take {} B more of FLASH and {} B more of RAM at 8 bits, which wider \
+         numbers get (--kernels fast says otherwise)",
+        fast_bytes.flash_bytes.saturating_sub(small_bytes.flash_bytes),
+        fast_bytes.ram_bytes.saturating_sub(small_bytes.ram_bytes)
+    ));
     platform.with_kernels(Kernels::Small)
 }
