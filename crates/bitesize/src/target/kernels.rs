@@ -14,7 +14,7 @@ pub(super) fn ways(core: &CoreCosts) -> impl Iterator<Item = CoreCosts> {
     std::iter::once(core.clone()).chain(small)
 }
 
-/// Of either budget, 1/SHARE is what the fast kernels may take more than the small ones where widths have to give way for it.
+/// Of either budget, one part in as many is what the fast kernels may take more than the small ones where widths have to give way for it.
 const SHARE: u64 = 32;
 
 /// `platform` with the fast kernels where they cost no accuracy to speak of, otherwise with the small ones, which leave more room
@@ -22,7 +22,7 @@ const SHARE: u64 = 32;
 ///
 /// The fast ones are taken where the widths `policy` fit with them. Where it is `None`: where uniform 8 bits fits with them; and
 /// where it fits with neither, if some widths that `constraints` leave fit with them and what they take more than the small ones
-/// at 8 bits is at most 1/[`SHARE`] of each budget.
+/// at 8 bits is at most 1/32 of each budget.
 ///
 /// # Errors
 /// Constraints or widths that do not suit the network; [`Interrupted`](crate::observe::Interrupted).
