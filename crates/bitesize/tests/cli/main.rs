@@ -11,6 +11,7 @@ mod edited;
 mod fit;
 mod hostile;
 mod images;
+mod kernels;
 mod nasty_names;
 mod onnx;
 mod outlier;
