@@ -88,8 +88,8 @@ pub enum Unrepresentable {
 /// The most weights that one output channel of a convolution or fully connected layer may have at 2 bits, whatever they
 /// are, where it reads codes of at most `max_code`.
 ///
-/// Kernels of one combination of widths sum `code * (level - lowest)` there, whose second factor is a code of 0..=3, and subtract `-lowest` times the
-/// sum of codes at the end. Both sums stay within 32 bits where `3 * max_code * weights < 2^31`.
+/// Kernels of one combination of widths sum `code * (level - lowest)` there, whose second factor is a code of 0..=3, and
+/// subtract `-lowest` times the sum of codes at the end. Both sums stay within 32 bits where `3 * max_code * weights < 2^31`.
 pub fn most_summed_by_code(max_code: u8) -> usize {
     i32::MAX as usize / (usize::from(BitWidth::B2.max_code()) * usize::from(max_code))
 }

@@ -2,8 +2,8 @@
 //!
 //! Code that depends on the weights' width is shared only within a group: by layers of one kind and, where each combination of
 //! widths has a kernel of its own, with the same input and output width. So what weights take is a sum over such groups, and
-//! within a group one width is best: a second one adds code. A group's layers are counted as sums, so
-//! that a layer changes its group, and a group's best width is found again, in a time that does not grow with the network.
+//! within a group one width is best: a second one adds code. A group's layers are counted as sums, so that a layer
+//! changes its group, and a group's best width is found again, in a time that does not grow with the network.
 
 use crate::problem::Problem;
 use crate::widths::{Side, WidthSet, set_width};

@@ -1,9 +1,10 @@
 //! The best weight widths for given activations: a knapsack whose items share the code that they call.
 //!
 //! Layers whose code by weight width is the same are a group (those of one kind and, where each combination of widths has a
-//! kernel of its own, with the same input and output width): each width used in a group costs one piece of code. Group by group, and for each set of widths that a group might use, partial choices are extended layer by
-//! layer; those that another beats in bytes and loss are dropped, and so are those that cannot become better than a
-//! known solution by the bound that a price per byte gives.
+//! kernel of its own, with the same input and output width): each width used in a group costs one piece of
+//! code. Group by group, and for each set of widths that a group might use, partial choices are extended layer by layer; those
+//! that another beats in bytes and loss are dropped, and so are those that cannot become better than a known solution by the
+//! bound that a price per byte gives.
 
 use crate::costs::Costs;
 use crate::problem::Problem;
