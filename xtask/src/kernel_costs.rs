@@ -154,6 +154,7 @@ fn measured_costs(name: &str, compiler: &str, flags: &[&str], by_rows: bool) -> 
         kernels,
         by_rows,
         rows,
+        instructions: None,
     })
 }
 

@@ -3,6 +3,7 @@
 //! Both are TOML files (`targets/*.toml`, `targets/cores/*.toml`); reading them from disk is the caller's affair.
 
 use crate::code::{Code, Implementation, KernelKey, Stage, Stages};
+use crate::memory::work_names;
 use crate::op::KernelKind;
 use crate::size::parse_size;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -153,6 +154,51 @@ pub struct CoreCosts {
     /// What layers cost that are computed row by row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<RowCosts>,
+    /// Instructions of what the code does; absent where nobody measured them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<InstructionCosts>,
+}
+
+/// Instructions on the core.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InstructionCosts {
+    /// Of an inference, whatever its layers.
+    pub base: u64,
+    /// For each [`Code::name`], instructions of each thing that it does, in the order of [`work_names`](crate::memory::work_names).
+    pub code: BTreeMap<String, Vec<f64>>,
+}
+
+impl InstructionCosts {
+    /// Instructions of `work`; 0 of code that is not in the file.
+    pub fn of_work(&self, work: &[(Code, Vec<f64>)]) -> u64 {
+        let of_code = |(code, counts): &(Code, Vec<f64>)| {
+            let costs = self.code.get(&code.name()).map_or(&[][..], Vec::as_slice);
+            counts.iter().zip(costs).map(|(count, cost)| count * cost).sum::<f64>()
+        };
+        work.iter().map(of_code).sum::<f64>().round() as u64
+    }
+
+    fn check(&self, codes: impl Iterator<Item = Code>) -> Result<(), String> {
+        for code in codes {
+            let name = code.name();
+            let expected = work_names(code.role());
+            match self.code.get(&name) {
+                None => return Err(format!("[instructions.code] lacks `{name}`")),
+                Some(costs) if costs.len() != expected.len() => {
+                    let (found, of) = (costs.len(), expected.join(", "));
+                    return Err(format!(
+                        "[instructions.code] has {found} numbers for `{name}`, which takes one for each of: {of}"
+                    ));
+                }
+                Some(costs) if costs.iter().any(|cost| !(0.0..1e9).contains(cost)) => {
+                    return Err(format!("[instructions.code] has a number for `{name}` that is not from 0 to 1e9"));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What layers cost that are composed of stages ([`Implementation::Rows`]).
@@ -209,6 +255,10 @@ impl CoreCosts {
                 return Err(format!("[rows.layers] lacks `{}`", kind.name()));
             }
         }
+        if let Some(instructions) = &costs.instructions {
+            let stages = Stage::all().into_iter().filter(|_| costs.has_rows()).map(Code::Stage);
+            instructions.check(KernelKey::all().into_iter().map(Code::Kernel).chain(stages))?;
+        }
         Ok(costs)
     }
 
@@ -225,7 +275,18 @@ impl CoreCosts {
     /// Everything that decides how many bytes a network takes and with what they were measured, one figure a line. The
     /// same costs give the same text whatever fields are called, so it can be hashed and compared across versions.
     pub fn figures(&self) -> String {
-        let Self { name, compiler, flags, base_code_bytes, base_stack_bytes, layers, kernels, by_rows, rows } = self;
+        let Self {
+            name,
+            compiler,
+            flags,
+            base_code_bytes,
+            base_stack_bytes,
+            layers,
+            kernels,
+            by_rows,
+            rows,
+            instructions: _,
+        } = self;
         let mut text = format!("{name}\n{compiler}\n{}\n{base_code_bytes} {base_stack_bytes}\n", flags.join(" "));
         for (kind, LayerCost { descriptor_bytes, call_bytes }) in layers {
             text += &format!("{} {descriptor_bytes} {call_bytes}\n", kind.name());
@@ -243,6 +304,13 @@ impl CoreCosts {
             }
         }
         text
+    }
+
+    /// The same for instructions, empty where the core has none.
+    pub fn instruction_figures(&self) -> String {
+        let Some(InstructionCosts { base, code }) = &self.instructions else { return String::new() };
+        let lines = code.iter().map(|(code, costs)| format!("{code} {costs:?}\n"));
+        std::iter::once(format!("instructions {base}\n")).chain(lines).collect()
     }
 
     /// What FLASH and stack hold for, as headers and reports name it: the compiler with its version, then every flag.

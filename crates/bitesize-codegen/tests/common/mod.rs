@@ -32,5 +32,6 @@ pub(crate) fn costs() -> CoreCosts {
         kernels: KernelKey::all().into_iter().map(|key| (key.name(), kernel)).collect(),
         by_rows: true,
         rows: None,
+        instructions: None,
     }
 }

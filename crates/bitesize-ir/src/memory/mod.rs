@@ -1,10 +1,12 @@
-//! The memory model: how many bytes of FLASH and RAM a network takes at given widths. The only place that counts.
+//! The memory model: how many bytes of FLASH and RAM a network takes at given widths, and how many instructions. The only
+//! place that counts.
 //!
 //! FLASH = packed weights + quantization constants + code; RAM = arena (packed tensors and kernel scratch, placed by
 //! the planner) + stack. The same numbers are the search's budget, the report's figures and the emitted arena.
 
 mod account;
 mod flash;
+mod instructions;
 mod intervals;
 mod kernel_costs;
 mod lifetimes;
@@ -15,12 +17,15 @@ mod planner;
 mod ram;
 mod widths;
 mod word;
+mod work;
 
 pub use account::Account;
 pub use flash::{FlashLayer, FlashUse, packed_weight_bytes, padding_array_bytes, quantization_bytes};
+pub use instructions::NodeInstructions;
 pub use lifetimes::{last_uses, lifetimes};
 pub use model::{MemoryModel, flash, ram};
 pub use planner::{Buffer, Placement, Plan, plan};
 pub use ram::{COLUMNS, LANES, MemoryPlan, RamUse, tensor_bytes};
 pub use widths::Widths;
 pub use word::word;
+pub use work::{CallWidths, LayerShape, work, work_names};

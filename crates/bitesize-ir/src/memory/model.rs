@@ -1,6 +1,7 @@
 //! Everything that is counted, in one place to ask.
 
 use super::flash::{FlashModel, FlashUse};
+use super::instructions::InstructionModel;
 use super::kernel_costs::{KernelTable, node_code};
 use super::ram::{RamModel, RamUse, peak};
 use super::widths::Widths;
@@ -19,6 +20,8 @@ pub struct MemoryModel<'a> {
     pub(super) kernels: KernelTable,
     /// How each node is computed.
     pub(super) implementations: Vec<Implementation>,
+    /// `None` where the core's file says nothing of instructions.
+    instructions: Option<InstructionModel>,
 }
 
 impl<'a> MemoryModel<'a> {
@@ -31,6 +34,10 @@ impl<'a> MemoryModel<'a> {
             flash: FlashModel::of(network, core, &implementations),
             ram: RamModel::of(network, core, &implementations),
             kernels: KernelTable::of(core),
+            instructions: core
+                .instructions
+                .as_ref()
+                .map(|costs| InstructionModel::of(network, &implementations, costs)),
             implementations,
         }
     }
@@ -129,6 +136,18 @@ impl<'a> MemoryModel<'a> {
     /// Bytes of stack at `widths`.
     pub fn stack_bytes(&self, widths: &Widths) -> u64 {
         self.ram.stack(self.called(widths), &self.kernels)
+    }
+
+    /// Instructions of an inference at `widths`: the sum of [`Self::instructions_of`] and what the entry takes. `None` where
+    /// the core's file says nothing of them. Within 3 % of what is counted on whole networks (docs/kernels.md).
+    pub fn instructions(&self, widths: &Widths) -> Option<u64> {
+        self.instructions.as_ref().map(|model| model.total(self.network, widths))
+    }
+
+    /// Instructions of node `id` at `widths`; of the widths of weights only its own is read, and where that is left open,
+    /// the least over it counts.
+    pub fn instructions_of(&self, id: NodeId, widths: &Widths) -> Option<u64> {
+        self.instructions.as_ref().map(|model| model.of_node(self.network, id.0, widths))
     }
 
     /// First and last node during which `tensor` is alive, inclusive: from the node that writes it to the last that

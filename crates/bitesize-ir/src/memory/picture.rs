@@ -124,6 +124,7 @@ mod tests {
                 .collect(),
             by_rows: true,
             rows: None,
+            instructions: None,
         };
         let space = PolicySpace::of(&network);
         let widths = Widths::of(&network, &space, &Policy::uniform(&space, BitWidth::B4, BitWidth::B4));

@@ -7,10 +7,11 @@ use super::load::Load;
 use super::planner::{Buffer, Plan, alive_bytes, fits_within, plan};
 use super::widths::Widths;
 use super::word::word;
+use super::work::LayerShape;
 use crate::code::{Code, Implementation};
 use crate::grid::BitWidth;
 use crate::network::{Network, Node, NodeId, TensorId};
-use crate::op::Op;
+use crate::op::KernelKind;
 use crate::shape::{Pads, Shape};
 use crate::target::CoreCosts;
 
@@ -61,7 +62,7 @@ pub const COLUMNS: usize = 16;
 /// Codes that are gathered into lanes come in multiples of as many, which is what a word of 2-bit weights has.
 pub const LANES: usize = 16;
 
-/// Bytes of scratch that `node`, computed as `implementation` says, needs where its first input has `bits`; a multiple of 4.
+/// Bytes of scratch that `layer`, computed as `implementation` says, needs where its first input has `bits`; a multiple of 4.
 ///
 /// By a kernel of its widths, a convolution gathers the input codes of one window and group into bytes before it multiplies, a
 /// fully connected layer its input vector; neither does where the input already is bytes in that order: 8 bits, and a 1x1
@@ -69,43 +70,37 @@ pub const LANES: usize = 16;
 /// connected layer its input, into lanes of 16 bits, up to a multiple of 16 of them; a depthwise convolution the columns
 /// under [`COLUMNS`] pixels of four channels and one more, two rows in a word, beside its weights in the same form, and a sum and
 /// a word of codes for each pixel. Other kernels read and write in place.
-pub(super) fn scratch_of_input(
-    network: &Network,
-    node: &Node,
-    implementation: Implementation,
-    bits: BitWidth,
-) -> usize {
-    let input = network.shape(node.inputs[0]);
+pub(super) fn scratch_of_layer(layer: &LayerShape, implementation: Implementation, bits: BitWidth) -> usize {
+    let (input, window) = (layer.inputs[0], &layer.window);
     let rows = implementation == Implementation::Rows;
-    match &node.op {
-        Op::Conv2d(op) => {
-            let [kh, kw] = op.window.kernel;
-            let length = kh * kw * (input.c / op.groups);
+    let [kh, kw] = window.kernel;
+    match layer.kind {
+        KernelKind::Conv2d => {
+            let length = kh * kw * (input.c / layer.groups);
             let direct =
-                bits == BitWidth::B8 && [kh, kw] == [1, 1] && op.groups == 1 && op.window.pads == Pads::default();
+                bits == BitWidth::B8 && [kh, kw] == [1, 1] && layer.groups == 1 && window.pads == Pads::default();
             match (rows, direct) {
                 (true, _) => 2 * lane_bytes(length),
                 (false, true) => 0,
                 (false, false) => word(length),
             }
         }
-        Op::FullyConnected(_) if rows => lane_bytes(input.c),
-        Op::FullyConnected(_) if bits != BitWidth::B8 => word(input.c),
-        Op::DepthwiseConv2d(op) if rows => {
-            let ([kh, kw], pixels) = (op.window.kernel, COLUMNS.min(network.shape(node.output).w));
-            let columns = (pixels - 1) * op.window.stride[1] + (kw - 1) * op.window.dilation[1] + 1;
+        KernelKind::FullyConnected if rows => lane_bytes(input.c),
+        KernelKind::FullyConnected if bits != BitWidth::B8 => word(input.c),
+        KernelKind::DepthwiseConv2d if rows => {
+            let pixels = COLUMNS.min(layer.output.w);
+            let columns = (pixels - 1) * window.stride[1] + (kw - 1) * window.dilation[1] + 1;
             4 * (2 * COLUMNS + 4 * kh.div_ceil(2) * (kw + columns + 1))
         }
-        Op::FullyConnected(_)
-        | Op::DepthwiseConv2d(_)
-        | Op::Add(_)
-        | Op::Concat
-        | Op::MaxPool(_)
-        | Op::AveragePool(_)
-        | Op::Clamp(_)
-        | Op::Pad(_)
-        | Op::Flatten(_)
-        | Op::ChannelAffine(_) => 0,
+        KernelKind::FullyConnected
+        | KernelKind::DepthwiseConv2d
+        | KernelKind::Add
+        | KernelKind::Concat
+        | KernelKind::MaxPool
+        | KernelKind::AveragePool
+        | KernelKind::Clamp
+        | KernelKind::Pad
+        | KernelKind::Flatten => 0,
     }
 }
 
@@ -141,7 +136,9 @@ pub(super) struct RamModel {
 impl RamModel {
     pub(super) fn of(network: &Network, core: &CoreCosts, implementations: &[Implementation]) -> Self {
         let scratch = |(node, implementation): (&Node, &Implementation)| {
-            BitWidth::ALL.map(|bits| scratch_of_input(network, node, *implementation, bits))
+            let layer = LayerShape::of(network, node);
+            let bytes = |bits| layer.as_ref().map_or(0, |layer| scratch_of_layer(layer, *implementation, bits));
+            BitWidth::ALL.map(bytes)
         };
         let sizes = |shape: Shape| BitWidth::ALL.map(|bits| tensor_bytes(shape, bits));
         let lifetimes = of_network(network);

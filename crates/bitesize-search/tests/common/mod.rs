@@ -178,6 +178,7 @@ pub fn costs() -> CoreCosts {
         kernels: KernelKey::all().into_iter().map(|key| (key.name(), kernel(key))).collect(),
         by_rows: true,
         rows: None,
+        instructions: None,
     }
 }
 
