@@ -83,6 +83,8 @@ pub struct RunnerResult {
     pub mismatches: usize,
     /// Instructions of the first sample's inference, to within one tick of SysTick (40 or 50).
     pub instructions: Option<u64>,
+    /// Instructions of each layer (a node of the network) in that inference, where they were asked for, to within a tick.
+    pub layers: Option<Vec<u64>>,
     /// Largest stack in bytes over all cases but the first.
     pub stack_bytes: Option<u64>,
     /// FLASH in bytes from the linked image.
@@ -146,6 +148,7 @@ impl RunnerResult {
             samples: 0,
             mismatches: 0,
             instructions: None,
+            layers: None,
             stack_bytes: None,
             flash_bytes: None,
             ram_bytes: None,
