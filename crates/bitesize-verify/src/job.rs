@@ -229,6 +229,7 @@ fn judge_memory(
     result.flash_bytes = Some(sizes.flash_bytes);
     result.ram_bytes = Some(sizes.ram_bytes + prediction.map_or(stack_bytes, |p| p.stack_bytes));
     let Some(prediction) = prediction else { return Ok(()) };
+    result.predicted_instructions = prediction.instructions;
 
     let ram = format!("RAM without stack: predicted {} bytes, linked {}", prediction.arena_bytes, sizes.ram_bytes);
     let stack = format!("stack: bound {} bytes, used {stack_bytes}", prediction.stack_bytes);

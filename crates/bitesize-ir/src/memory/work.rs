@@ -152,7 +152,7 @@ const CONV2D_ROWS: [&str; 10] = [
     "tile",
     "pixel packed",
 ];
-const DEPTHWISE_ROWS: [&str; 9] = [
+const DEPTHWISE_ROWS: [&str; 10] = [
     "call",
     "strip",
     "row",
@@ -161,6 +161,7 @@ const DEPTHWISE_ROWS: [&str; 9] = [
     "window of 3x3",
     "pair of windows of 3x3",
     "window",
+    "column of a window",
     "tap pair",
 ];
 const MULTIPLY: [&str; 5] = ["call", "lane summed", "pair of channels", "word", "channel alone"];
@@ -410,9 +411,9 @@ fn depthwise_rows(layer: &LayerShape, widths: CallWidths, weights: BitWidth) -> 
     let windows = output.pixels() * output.c;
     let windows_by_two = (0..chunks).map(|chunk| (output.w - chunk * COLUMNS).min(COLUMNS).div_ceil(2)).sum::<usize>();
     let of_windows = match (is_3x3, by_two) {
-        (true, true) => [0, output.h * windows_by_two * output.c, 0, 0],
-        (true, false) => [windows, 0, 0, 0],
-        (false, _) => [0, 0, windows, windows * kernel_w * pairs],
+        (true, true) => [0, output.h * windows_by_two * output.c, 0, 0, 0],
+        (true, false) => [windows, 0, 0, 0, 0],
+        (false, _) => [0, 0, windows, windows * kernel_w, windows * kernel_w * pairs],
     };
 
     // Three rows are spread at once where a window of three ends with them, others two by two.
@@ -446,6 +447,7 @@ fn depthwise_rows(layer: &LayerShape, widths: CallWidths, weights: BitWidth) -> 
                 of_windows[1],
                 of_windows[2],
                 of_windows[3],
+                of_windows[4],
             ],
         ),
         piece(
