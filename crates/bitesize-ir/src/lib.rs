@@ -31,6 +31,7 @@ pub mod shown;
 pub mod size;
 mod tail;
 pub mod target;
+pub mod work_names;
 
 pub use grid::BitWidth;
 pub use network::{InputEncoding, Network, Node, NodeId, Tensor, TensorId};

@@ -3,9 +3,9 @@
 //! Both are TOML files (`targets/*.toml`, `targets/cores/*.toml`); reading them from disk is the caller's affair.
 
 use crate::code::{Code, Implementation, KernelKey, Stage, Stages};
-use crate::memory::work_names;
 use crate::op::KernelKind;
 use crate::size::parse_size;
+use crate::work_names::work_names;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
@@ -168,7 +168,7 @@ pub struct CoreCosts {
 pub struct InstructionCosts {
     /// Of an inference, whatever its layers.
     pub base: u64,
-    /// For each [`Code::name`], instructions of each thing that it does, in the order of [`work_names`](crate::memory::work_names).
+    /// For each [`Code::name`], instructions of each thing that it does, in the order of [`work_names`].
     pub code: BTreeMap<String, Vec<f64>>,
 }
 

@@ -1,7 +1,8 @@
 //! Instructions of an inference: a sum over the layers, each of them by the widths of what it reads and writes.
 
+use super::layer_shape::{CallWidths, LayerShape};
 use super::widths::Widths;
-use super::work::{CallWidths, LayerShape, work};
+use super::work::work;
 use crate::code::Implementation;
 use crate::grid::BitWidth;
 use crate::network::{Network, Node};
@@ -10,7 +11,7 @@ use crate::target::InstructionCosts;
 
 /// Instructions of one node on a core, by widths.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeInstructions {
+struct NodeInstructions {
     /// Whether the second width is that of a second input, whether of weights, whether there is none.
     second: Second,
     /// Of each call, by input, second and output width. A concatenation calls for each input, others once.

@@ -3,80 +3,21 @@
 //! Instructions of a layer are a sum over the code that it calls, and of each over what that code does: so many for each
 //! call, each window, each word of weights. How often these happen follows from shapes and widths alone and is worked out
 //! here, from the loops in `runtime/*.h`; how many instructions each takes on a core is measured (`cargo xtask
-//! instruction-costs`) and stands in the core's file under `[instructions]`, in the order of [`work_names`].
+//! instruction-costs`) and stands in the core's file under `[instructions]`, in the order of
+//! [`work_names`](crate::work_names::work_names).
 
-use super::ram::{COLUMNS, scratch_of_layer};
-use crate::code::{Code, Implementation, KernelKey, Role, Stage, StageKind};
+use super::layer_shape::{CallWidths, LayerShape};
+use super::scratch::{COLUMNS, LANES, scratch_of_layer};
+use crate::code::{Code, Implementation, KernelKey, Stage, StageKind};
 use crate::grid::BitWidth;
-use crate::network::{Network, Node};
-use crate::op::{KernelKind, Op};
+use crate::op::KernelKind;
 use crate::shape::{Shape, Window};
 
 /// Output channels that are multiplied before their codes are packed; `runtime/stages.h` has the same number.
 const TILE: usize = 32;
 
-/// A layer as its loops see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LayerShape {
-    /// What it computes.
-    pub kind: KernelKind,
-    /// The window that slides over the input; one pixel where none does.
-    pub window: Window,
-    /// Groups of channels; 1 where there are none.
-    pub groups: usize,
-    /// Its inputs.
-    pub inputs: Vec<Shape>,
-    /// Its output.
-    pub output: Shape,
-}
-
-impl LayerShape {
-    /// That of `node`; `None` where it has no kernel.
-    pub fn of(network: &Network, node: &Node) -> Option<Self> {
-        let (window, groups) = match &node.op {
-            Op::Conv2d(op) => (op.window, op.groups),
-            Op::DepthwiseConv2d(op) => (op.window, 1),
-            Op::MaxPool(window) => (*window, 1),
-            Op::AveragePool(op) => (op.window, 1),
-            Op::FullyConnected(_)
-            | Op::Add(_)
-            | Op::Concat
-            | Op::Clamp(_)
-            | Op::Pad(_)
-            | Op::Flatten(_)
-            | Op::ChannelAffine(_) => (Window::of([1, 1]), 1),
-        };
-        Some(Self {
-            kind: node.op.kernel_kind()?,
-            window,
-            groups,
-            inputs: node.inputs.iter().map(|input| network.shape(*input)).collect(),
-            output: network.shape(node.output),
-        })
-    }
-
-    /// Codes under one window of one group.
-    fn length(&self) -> usize {
-        self.window.area() * (self.inputs[0].c / self.groups)
-    }
-
-    fn out_per_group(&self) -> usize {
-        self.output.c / self.groups
-    }
-}
-
-/// The widths of a layer's call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct CallWidths {
-    /// Of the input that the call reads first.
-    pub input: BitWidth,
-    /// Of the weights, or of the second input of an addition; `None` where there is neither.
-    pub second: Option<BitWidth>,
-    /// Of the output.
-    pub output: BitWidth,
-}
-
-/// What the code of one call does, by piece of code: numbers in the order of [`work_names`]. `input` is the number of the input
+/// What the code of one call does, by piece of code: numbers in the order of
+/// [`work_names`](crate::work_names::work_names). `input` is the number of the input
 /// that a concatenation's call copies; 0 of all others.
 pub fn work(
     layer: &LayerShape,
@@ -95,77 +36,6 @@ pub fn work(
         }
     }
 }
-
-/// What the numbers of [`work`] count for the code of a role.
-pub fn work_names(role: Role) -> &'static [&'static str] {
-    match role {
-        Role::Kernel(KernelKind::Conv2d) => &CONV2D,
-        Role::Kernel(KernelKind::DepthwiseConv2d) => &DEPTHWISE,
-        Role::Kernel(KernelKind::FullyConnected) => &FULLY_CONNECTED,
-        Role::Kernel(KernelKind::Add | KernelKind::Clamp | KernelKind::Concat) => &["call", "pixel", "code"],
-        Role::Kernel(KernelKind::Pad) => &["call", "pixel", "code", "padding code"],
-        Role::Kernel(KernelKind::Flatten) => &["call", "row", "code"],
-        Role::Kernel(KernelKind::MaxPool | KernelKind::AveragePool) => &["call", "pixel", "code", "row", "tap"],
-        Role::Stage(StageKind::Conv2dRows) => &CONV2D_ROWS,
-        Role::Stage(StageKind::DepthwiseConv2dRows) => &DEPTHWISE_ROWS,
-        Role::Stage(StageKind::FullyConnectedRows) => &["call", "word cleared", "tile"],
-        Role::Stage(StageKind::GatherLanes) => &["call", "run", "word", "code alone"],
-        Role::Stage(StageKind::MultiplyPixels | StageKind::MultiplyVector) => &MULTIPLY,
-        Role::Stage(StageKind::Pack) => &["call", "word", "last codes"],
-        Role::Stage(StageKind::Spread) => &SPREAD,
-        Role::Stage(StageKind::Levels) => &["call", "word"],
-        Role::Stage(StageKind::PackStrip) => &["call", "pixel", "pixel of fewer channels"],
-    }
-}
-
-const CONV2D: [&str; 10] = [
-    "call",
-    "window",
-    "tap",
-    "code gathered",
-    "padding code",
-    "code summed",
-    "pair of channels",
-    "step of a pair",
-    "last code of a pair",
-    "output code",
-];
-const DEPTHWISE: [&str; 7] = ["call", "pixel", "strip", "run of taps", "tap", "tap of one channel", "output code"];
-const FULLY_CONNECTED: [&str; 7] = [
-    "call",
-    "code gathered",
-    "code summed",
-    "pair of channels",
-    "step of a pair",
-    "last code of a pair",
-    "output code",
-];
-const CONV2D_ROWS: [&str; 10] = [
-    "call",
-    "word cleared",
-    "row",
-    "pair of pixels",
-    "window",
-    "tap apart",
-    "padding",
-    "padding code",
-    "tile",
-    "pixel packed",
-];
-const DEPTHWISE_ROWS: [&str; 10] = [
-    "call",
-    "strip",
-    "row",
-    "run of pixels",
-    "channel",
-    "window of 3x3",
-    "pair of windows of 3x3",
-    "window",
-    "column of a window",
-    "tap pair",
-];
-const MULTIPLY: [&str; 5] = ["call", "lane summed", "pair of channels", "word", "channel alone"];
-const SPREAD: [&str; 5] = ["call", "run", "column of two rows", "column of three rows", "column of fewer channels"];
 
 /// How the taps along one axis fall at one position: before the image, inside, behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -336,7 +206,7 @@ fn conv2d_rows(layer: &LayerShape, widths: CallWidths, weights: BitWidth) -> Vec
     let out = layer.out_per_group();
     let tiles = if at_once { 1 } else { out.div_ceil(TILE) };
     let packs = if at_once { 0 } else { tiles };
-    let cleared = layer.length().next_multiple_of(super::LANES);
+    let cleared = layer.length().next_multiple_of(LANES);
     let (words, last) = pack_words(out);
     vec![
         piece(
@@ -473,7 +343,7 @@ fn fully_connected_rows(layer: &LayerShape, widths: CallWidths, weights: BitWidt
     let mut gather = Gather::default();
     gather.call(1, widths.input, [1, length, 0, 0]);
     vec![
-        piece(StageKind::FullyConnectedRows, None, &[1, length.next_multiple_of(super::LANES) / 2, tiles]),
+        piece(StageKind::FullyConnectedRows, None, &[1, length.next_multiple_of(LANES) / 2, tiles]),
         piece(StageKind::GatherLanes, Some(widths.input), &[gather.calls, gather.runs, gather.words, gather.alone]),
         piece(StageKind::MultiplyVector, Some(weights), &multiply(1, tiles, out, length, weights)),
         piece(StageKind::Pack, Some(widths.output), &[tiles, words, last]),
@@ -484,6 +354,7 @@ fn fully_connected_rows(layer: &LayerShape, widths: CallWidths, weights: BitWidt
 mod tests {
     use super::*;
     use crate::shape::Pads;
+    use crate::work_names::work_names;
     use proptest::prelude::*;
 
     fn layer(kind: KernelKind, window: Window, groups: usize, input: Shape, out: usize) -> Option<LayerShape> {
