@@ -17,6 +17,49 @@ typedef struct {
     uint32_t second_b;
 } bitesize_sums;
 
+/* Where the next codes of two channels go, what makes them codes, and what the sums of each two channels start with. */
+typedef struct {
+    const bitesize_channel *channels;
+    uint8_t *code;
+    uint32_t factor;
+    int32_t zero;
+    /* From a code of the first pixel to that of the second. */
+    uint32_t second;
+    const uint8_t *shifts;
+    int32_t left;
+    uint32_t start_first;
+    uint32_t start_second;
+    const uint32_t *lanes;
+    /* Bytes of the words of two channels. */
+    uint32_t bytes;
+    uint32_t mask;
+} bitesize_finish;
+
+/*
+ * Writes the codes of one or two channels in both pixels. Those of the second pixel come first: where there is only one
+ * pixel, both go to the same place.
+ */
+BITESIZE_WRAPS BITESIZE_OUTLINE void bitesize_finish_any(bitesize_finish *finish, const bitesize_sums *sums)
+{
+    const uint32_t two[2][2] = {{sums->second_a, sums->first_a}, {sums->second_b, sums->first_b}};
+    uint32_t c;
+    uint32_t p;
+    for (c = 0; c < 2u && finish->left != 0; c++) {
+        const bitesize_channel channel = *finish->channels++;
+        const int32_t below = *finish->shifts++ - 33;
+        for (p = 0; p < 2u; p++) {
+            int32_t acc = (int32_t)(two[c][p] * finish->factor + (uint32_t)channel.bias);
+            if (below < 0) {
+                acc = bitesize_raise(acc, below);
+            }
+            finish->code[p == 0u ? finish->second : 0u] = (uint8_t)bitesize_halve_to_byte(
+                (bitesize_high_word(acc, channel.multiplier) >> (below < 0 ? 0 : below)) + finish->zero);
+        }
+        finish->code++;
+        finish->left--;
+    }
+}
+
 #ifdef BITESIZE_DSP
 /* The weights of both channels pass through one register: with the mask there is no other. */
 #define BITESIZE_PAIR "ldrd %[x], %[y], [%[lanes]], #8\n\t"
@@ -27,43 +70,78 @@ typedef struct {
 #define BITESIZE_ODD \
     BITESIZE_PAIR "sxtb16 %[s], %[u], ror #8\n\t" BITESIZE_TIMES_A "sxtb16 %[s], %[v], ror #8\n\t" BITESIZE_TIMES_B
 #define BITESIZE_FIELDS(shift) \
-    BITESIZE_PAIR "and %[s], %[mask], %[u], lsr #" #shift "\n\t" BITESIZE_TIMES_A \
-    "and %[s], %[mask], %[v], lsr #" #shift "\n\t" BITESIZE_TIMES_B
+    BITESIZE_PAIR "and %[s], %[finish], %[u], lsr #" #shift "\n\t" BITESIZE_TIMES_A \
+    "and %[s], %[finish], %[v], lsr #" #shift "\n\t" BITESIZE_TIMES_B
 #define BITESIZE_LOWEST_FIELDS \
-    BITESIZE_PAIR "and %[s], %[mask], %[u]\n\t" BITESIZE_TIMES_A "and %[s], %[mask], %[v]\n\t" BITESIZE_TIMES_B
+    BITESIZE_PAIR "and %[s], %[finish], %[u]\n\t" BITESIZE_TIMES_A "and %[s], %[finish], %[v]\n\t" BITESIZE_TIMES_B
+/* The sums of two channels start; then, over words of fewer bits than 8, the mask has the place of `finish`. */
+#define BITESIZE_START \
+    "1:\n\tldrd %[p], %[q], [%[finish], #28]\n\tmov %[r], %[p]\n\tmov %[w], %[q]\n\t" \
+    "ldrd %[lanes], %[end], [%[finish], #36]\n\t"
+#define BITESIZE_START_MASKED \
+    BITESIZE_START "add %[end], %[values]\n\tstr %[finish], [sp, #-4]!\n\tldr %[finish], [%[finish], #44]\n" \
+    "2:\n\t" BITESIZE_WEIGHTS
+#define BITESIZE_END_MASKED "cmp %[values], %[end]\n\tbne 2b\n\tldr %[finish], [sp], #4\n\t"
+#define BITESIZE_CODES_OF(first, second) \
+    "ldrd %[x], %[lanes], [%[y]], #8\n\t" \
+    "mla %[" first "], %[" first "], %[v], %[x]\n\tmla %[" second "], %[" second "], %[v], %[x]\n\t" \
+    "smmul %[" first "], %[" first "], %[lanes]\n\tsmmul %[" second "], %[" second "], %[lanes]\n\t" \
+    "asr %[" first "], %[" first "], %[end]\n\tasr %[" second "], %[" second "], %[end]\n\t" \
+    "add %[" first "], %[" first "], %[s]\n\tadd %[" second "], %[" second "], %[s]\n\t" \
+    "usat %[" first "], #8, %[" first "], asr #1\n\tusat %[" second "], #8, %[" second "], asr #1\n\t"
+/*
+ * The codes of two channels, unless a shift is below 33 or there is one channel only. A shift by a register heeds its lowest
+ * byte alone, so that those of both channels, less 33, can be in one.
+ */
+#define BITESIZE_FINISH \
+    "ldrd %[y], %[u], [%[finish], #20]\n\tsubs %[u], #2\n\tblt 4f\n\t" \
+    "ldrh %[end], [%[y]], #2\n\tsub %[end], %[end], #0x21212121\n\torr %[x], %[end], %[end], lsr #8\n\t" \
+    "tst %[x], #0x80\n\tbne 4f\n\t" \
+    "strd %[y], %[u], [%[finish], #20]\n\tldrd %[y], %[u], [%[finish]]\n\tldrd %[v], %[s], [%[finish], #8]\n\t" \
+    BITESIZE_CODES_OF("p", "q") "lsr %[end], %[end], #8\n\t" BITESIZE_CODES_OF("r", "w") \
+    "ldr %[s], [%[finish], #16]\n\t" \
+    "strb %[q], [%[u], %[s]]\n\tstrb %[p], [%[u]], #1\n\tstrb %[w], [%[u], %[s]]\n\tstrb %[r], [%[u]], #1\n\t" \
+    "strd %[y], %[u], [%[finish]]\n\tldr %[x], [%[finish], #24]\n\tcmp %[x], #0\n\tbne 1b\n4:\n\t"
 #define BITESIZE_RESULTS \
-    [p] "+&r"(sums.first_a), [q] "+&r"(sums.second_a), [r] "+&r"(sums.first_b), [w] "+&r"(sums.second_b), \
-    [lanes] "+&r"(lanes), [values] "+&r"(values), [u] "=&r"(u), [v] "=&r"(v), [y] "=&r"(y), [s] "=&r"(s)
+    [p] "=&r"(sums.first_a), [q] "=&r"(sums.second_a), [r] "=&r"(sums.first_b), [w] "=&r"(sums.second_b), \
+    [lanes] "=&r"(lanes), [values] "+&r"(values), [finish] "+&r"(at), [x] "=&r"(x), [y] "=&r"(y), [u] "=&r"(u), [v] "=&r"(v), \
+    [s] "=&r"(s), [end] "=&r"(end)
 #endif
 
-/* Adds the products of all lanes with the weights of two channels. */
-BITESIZE_WRAPS BITESIZE_INLINE bitesize_sums bitesize_multiply_words(const uint32_t *lanes, const uint32_t *values,
-    uint32_t words, bitesize_sums sums, uint32_t bits)
+/*
+ * Writes the codes of both pixels, two channels at a time, up to the last channel or to two that need
+ * `bitesize_finish_any`, whose sums it returns. Returns where the weights of the next ones are.
+ */
+BITESIZE_WRAPS BITESIZE_INLINE const uint32_t *bitesize_multiply_channels(bitesize_finish *finish, const uint32_t *values,
+    bitesize_sums *any, uint32_t bits)
 {
-    const uint32_t *const end = values + 2u * words;
+    bitesize_sums sums;
 #ifdef BITESIZE_DSP
-    uint32_t u, v, y, s;
-    uint32_t x = words & 1u;
-    const uint32_t mask = bits == 4u ? 0x000F000Fu : 0x00030003u;
+    bitesize_finish *at = finish;
+    uint32_t lanes, x, y, u, v, s, end;
     if (bits == 8u) {
         /* Two words of a channel in a turn; where their number is odd, the first turn starts in the middle. */
-        __asm__("cmp %[x], #0\n\tbne 2f\n"
-                "1:\n\t" BITESIZE_WEIGHTS BITESIZE_EVEN BITESIZE_ODD
+        __asm__ volatile(BITESIZE_START "tst %[end], #8\n\tadd %[end], %[values]\n\tbne 3f\n"
                 "2:\n\t" BITESIZE_WEIGHTS BITESIZE_EVEN BITESIZE_ODD
-                BITESIZE_AGAIN
-                : BITESIZE_RESULTS, [x] "+&r"(x) : [end] "r"(end) : "cc", "memory");
+                "3:\n\t" BITESIZE_WEIGHTS BITESIZE_EVEN BITESIZE_ODD
+                "cmp %[values], %[end]\n\tbne 2b\n\t"
+                BITESIZE_FINISH : BITESIZE_RESULTS : : "cc", "memory");
     } else if (bits == 4u) {
-        __asm__("1:\n\t" BITESIZE_WEIGHTS BITESIZE_LOWEST_FIELDS BITESIZE_FIELDS(4) BITESIZE_FIELDS(8) BITESIZE_FIELDS(12)
-                BITESIZE_AGAIN
-                : BITESIZE_RESULTS, [x] "+&r"(x) : [end] "r"(end), [mask] "r"(mask) : "cc", "memory");
+        __asm__ volatile(BITESIZE_START_MASKED BITESIZE_LOWEST_FIELDS BITESIZE_FIELDS(4) BITESIZE_FIELDS(8) BITESIZE_FIELDS(12)
+                BITESIZE_END_MASKED BITESIZE_FINISH : BITESIZE_RESULTS : : "cc", "memory");
     } else {
-        __asm__("1:\n\t" BITESIZE_WEIGHTS BITESIZE_LOWEST_FIELDS BITESIZE_FIELDS(2) BITESIZE_FIELDS(4) BITESIZE_FIELDS(6)
+        __asm__ volatile(BITESIZE_START_MASKED BITESIZE_LOWEST_FIELDS BITESIZE_FIELDS(2) BITESIZE_FIELDS(4) BITESIZE_FIELDS(6)
                 BITESIZE_FIELDS(8) BITESIZE_FIELDS(10) BITESIZE_FIELDS(12) BITESIZE_FIELDS(14)
-                BITESIZE_AGAIN
-                : BITESIZE_RESULTS, [x] "+&r"(x) : [end] "r"(end), [mask] "r"(mask) : "cc", "memory");
+                BITESIZE_END_MASKED BITESIZE_FINISH : BITESIZE_RESULTS : : "cc", "memory");
     }
 #else
-    const uint32_t mask = bits == 4u ? 0x000F000Fu : 0x00030003u;
+    const uint32_t *const end = values + finish->bytes / 4u;
+    const uint32_t *lanes = finish->lanes;
+    const uint32_t mask = finish->mask;
+    sums.first_a = finish->start_first;
+    sums.second_a = finish->start_second;
+    sums.first_b = sums.first_a;
+    sums.second_b = sums.second_a;
     do {
         const uint32_t u = *values++;
         const uint32_t v = *values++;
@@ -84,71 +162,59 @@ BITESIZE_WRAPS BITESIZE_INLINE bitesize_sums bitesize_multiply_words(const uint3
         }
     } while (values != end);
 #endif
-    return sums;
+    *any = sums;
+    return values;
 }
 
-/* The codes of one channel in both pixels. */
-typedef struct {
-    uint32_t first;
-    uint32_t second;
-} bitesize_two_codes;
-
-BITESIZE_WRAPS BITESIZE_INLINE bitesize_two_codes bitesize_codes_of_sums(uint32_t first, uint32_t second, uint32_t factor,
-    bitesize_channel channel, int32_t below, int32_t zero)
+/* What the sums of both pixels start from, for weights whose codes are unsigned: -2^(bits - 1) times all lanes. */
+BITESIZE_WRAPS BITESIZE_INLINE bitesize_sums bitesize_start_of_sums(const uint32_t *lanes, uint32_t words, uint32_t bits)
 {
-    int32_t a = (int32_t)(first * factor + (uint32_t)channel.bias);
-    int32_t b = (int32_t)(second * factor + (uint32_t)channel.bias);
-    bitesize_two_codes codes;
-    if (below < 0) {
-        a = bitesize_raise(a, below);
-        b = bitesize_raise(b, below);
-        below = 0;
-    }
-    codes.first = bitesize_halve_to_byte((bitesize_high_word(a, channel.multiplier) >> below) + zero);
-    codes.second = bitesize_halve_to_byte((bitesize_high_word(b, channel.multiplier) >> below) + zero);
-    return codes;
+    /* A word of weights has a multiple of eight codes, which are as many words of both pixels. */
+    const uint32_t *const end = lanes + words * BITESIZE_CODES(bits);
+    const uint32_t lowest = bits == 4u ? 0xFFF8FFF8u : 0xFFFEFFFEu;
+    bitesize_sums sums = {0, 0, 0, 0};
+#ifdef BITESIZE_DSP
+    uint32_t x, y;
+#define BITESIZE_ADD_LANES \
+    "ldrd %[x], %[y], [%[lanes]], #8\n\tsmlad %[p], %[x], %[lowest], %[p]\n\tsmlad %[q], %[y], %[lowest], %[q]\n\t"
+    __asm__ volatile("1:\n\t" BITESIZE_ADD_LANES BITESIZE_ADD_LANES BITESIZE_ADD_LANES BITESIZE_ADD_LANES
+        "cmp %[lanes], %[end]\n\tbne 1b\n\t"
+        : [p] "+&r"(sums.first_a), [q] "+&r"(sums.second_a), [lanes] "+&r"(lanes), [x] "=&r"(x), [y] "=&r"(y)
+        : [lowest] "r"(lowest), [end] "r"(end) : "cc", "memory");
+#else
+    do {
+        sums.first_a = bitesize_multiply_add(*lanes++, lowest, sums.first_a);
+        sums.second_a = bitesize_multiply_add(*lanes++, lowest, sums.second_a);
+    } while (lanes != end);
+#endif
+    return sums;
 }
 
 /* Writes `count` codes of both pixels. */
 BITESIZE_WRAPS BITESIZE_INLINE void bitesize_multiply_pixels(const bitesize_block *block, uint32_t bits)
 {
-    const uint32_t words = block->words;
     const uint32_t *values = block->values;
-    uint32_t start_first = 0;
-    uint32_t start_second = 0;
-    uint32_t i;
+    bitesize_finish finish;
+    bitesize_sums sums = {0, 0, 0, 0};
     if (bits != 8u) {
-        const uint32_t *lanes = block->lanes;
-        uint32_t left = words * BITESIZE_CODES(bits) / 2u;
-        do {
-            start_first = bitesize_multiply_add(*lanes++, 0x00010001u, start_first);
-            start_second = bitesize_multiply_add(*lanes++, 0x00010001u, start_second);
-        } while (--left != 0u);
-        start_first = 0u - (start_first << (bits - 1u));
-        start_second = 0u - (start_second << (bits - 1u));
+        sums = bitesize_start_of_sums(block->lanes, block->words, bits);
     }
-    for (i = 0; i < block->count; i += 2u) {
-        bitesize_sums sums = {start_first, start_second, start_first, start_second};
-        sums = bitesize_multiply_words(block->lanes, values, words, sums, bits);
-        values += 2u * words;
-        {
-            const uint32_t factor = block->factor;
-            const int32_t zero = block->zero;
-            const bitesize_channel *const channel = block->channels + i;
-            const uint8_t *const shift = block->shifts + i;
-            uint8_t *const code = block->first + i;
-            uint8_t *const other = code + block->second;
-            const bitesize_two_codes a =
-                bitesize_codes_of_sums(sums.first_a, sums.second_a, factor, channel[0], shift[0] - 33, zero);
-            /* The second first: where there is only one pixel, both go to the same place. */
-            if (i + 1u != block->count) {
-                const bitesize_two_codes b =
-                    bitesize_codes_of_sums(sums.first_b, sums.second_b, factor, channel[1], shift[1] - 33, zero);
-                other[1] = (uint8_t)b.second;
-                code[1] = (uint8_t)b.first;
-            }
-            other[0] = (uint8_t)a.second;
-            code[0] = (uint8_t)a.first;
+    finish.channels = block->channels;
+    finish.code = block->first;
+    finish.factor = block->factor;
+    finish.zero = block->zero;
+    finish.second = block->second;
+    finish.shifts = block->shifts;
+    finish.left = (int32_t)block->count;
+    finish.start_first = sums.first_a;
+    finish.start_second = sums.second_a;
+    finish.lanes = block->lanes;
+    finish.bytes = 8u * block->words;
+    finish.mask = bits == 4u ? 0x000F000Fu : 0x00030003u;
+    do {
+        values = bitesize_multiply_channels(&finish, values, &sums, bits);
+        if (finish.left != 0) {
+            bitesize_finish_any(&finish, &sums);
         }
-    }
+    } while (finish.left > 0);
 }
