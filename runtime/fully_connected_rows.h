@@ -13,25 +13,27 @@ BITESIZE_INLINE void bitesize_fully_connected_by_rows(const bitesize_fully_conne
     run.row = arena + layer->input;
     run.rows = 1;
     run.row_bytes = 0;
+    run.pieces = 1;
+    run.piece_bytes = 0;
+    run.apart = 0;
     run.first = 0;
     run.count = layer->in_channels;
     layer->gather(&run);
     block.lanes = lanes;
-    block.words = layer->weights.words;
+    block.weight_bytes = 8u * layer->weights.words;
     block.factor = 1u << layer->weights.acc_shift;
     block.zero = 2 * layer->weights.zero + 1;
     block.values = (const uint32_t *)layer->weights.values;
     block.channels = layer->weights.channels;
     block.shifts = layer->weights.shifts;
     block.second = 0;
-    block.first = (uint8_t *)codes;
-    for (left = layer->out_channels; left != 0u; left -= block.count) {
-        block.count = left < BITESIZE_TILE ? left : BITESIZE_TILE;
+    for (left = layer->out_channels; left != 0u;) {
+        const uint32_t count = left < BITESIZE_TILE ? left : BITESIZE_TILE;
+        block.count = (int32_t)count;
+        block.first = (uint8_t *)codes;
         layer->multiply(&block);
-        layer->pack(block.first, block.count, output, &layer->weights.bounds);
-        block.channels += BITESIZE_TILE;
-        block.shifts += BITESIZE_TILE;
-        block.values += BITESIZE_TILE * block.words;
+        layer->pack((const uint8_t *)codes, count, output, &layer->weights.bounds);
         output += BITESIZE_TILE * layer->out_bits / 8u;
+        left -= count;
     }
 }

@@ -17,46 +17,28 @@ typedef struct {
     uint32_t second_b;
 } bitesize_sums;
 
-/* Where the next codes of two channels go, what makes them codes, and what the sums of each two channels start with. */
-typedef struct {
-    const bitesize_channel *channels;
-    uint8_t *code;
-    uint32_t factor;
-    int32_t zero;
-    /* From a code of the first pixel to that of the second. */
-    uint32_t second;
-    const uint8_t *shifts;
-    int32_t left;
-    uint32_t start_first;
-    uint32_t start_second;
-    const uint32_t *lanes;
-    /* Bytes of the words of two channels. */
-    uint32_t bytes;
-    uint32_t mask;
-} bitesize_finish;
-
 /*
  * Writes the codes of one or two channels in both pixels. Those of the second pixel come first: where there is only one
  * pixel, both go to the same place.
  */
-BITESIZE_WRAPS BITESIZE_OUTLINE void bitesize_finish_any(bitesize_finish *finish, const bitesize_sums *sums)
+BITESIZE_WRAPS BITESIZE_OUTLINE void bitesize_finish_any(bitesize_block *block, const bitesize_sums *sums)
 {
-    const uint32_t two[2][2] = {{sums->second_a, sums->first_a}, {sums->second_b, sums->first_b}};
+    const uint32_t pixels[2][2] = {{sums->second_a, sums->first_a}, {sums->second_b, sums->first_b}};
     uint32_t c;
     uint32_t p;
-    for (c = 0; c < 2u && finish->left != 0; c++) {
-        const bitesize_channel channel = *finish->channels++;
-        const int32_t below = *finish->shifts++ - 33;
+    for (c = 0; c < 2u && block->count != 0; c++) {
+        const bitesize_channel channel = *block->channels++;
+        const int32_t below = *block->shifts++ - 33;
         for (p = 0; p < 2u; p++) {
-            int32_t acc = (int32_t)(two[c][p] * finish->factor + (uint32_t)channel.bias);
+            int32_t acc = (int32_t)(pixels[c][p] * block->factor + (uint32_t)channel.bias);
             if (below < 0) {
                 acc = bitesize_raise(acc, below);
             }
-            finish->code[p == 0u ? finish->second : 0u] = (uint8_t)bitesize_halve_to_byte(
-                (bitesize_high_word(acc, channel.multiplier) >> (below < 0 ? 0 : below)) + finish->zero);
+            block->first[p == 0u ? block->second : 0u] = (uint8_t)bitesize_halve_to_byte(
+                (bitesize_high_word(acc, channel.multiplier) >> (below < 0 ? 0 : below)) + block->zero);
         }
-        finish->code++;
-        finish->left--;
+        block->first++;
+        block->count--;
     }
 }
 
@@ -70,18 +52,18 @@ BITESIZE_WRAPS BITESIZE_OUTLINE void bitesize_finish_any(bitesize_finish *finish
 #define BITESIZE_ODD \
     BITESIZE_PAIR "sxtb16 %[s], %[u], ror #8\n\t" BITESIZE_TIMES_A "sxtb16 %[s], %[v], ror #8\n\t" BITESIZE_TIMES_B
 #define BITESIZE_FIELDS(shift) \
-    BITESIZE_PAIR "and %[s], %[finish], %[u], lsr #" #shift "\n\t" BITESIZE_TIMES_A \
-    "and %[s], %[finish], %[v], lsr #" #shift "\n\t" BITESIZE_TIMES_B
+    BITESIZE_PAIR "and %[s], %[block], %[u], lsr #" #shift "\n\t" BITESIZE_TIMES_A \
+    "and %[s], %[block], %[v], lsr #" #shift "\n\t" BITESIZE_TIMES_B
 #define BITESIZE_LOWEST_FIELDS \
-    BITESIZE_PAIR "and %[s], %[finish], %[u]\n\t" BITESIZE_TIMES_A "and %[s], %[finish], %[v]\n\t" BITESIZE_TIMES_B
-/* The sums of two channels start; then, over words of fewer bits than 8, the mask has the place of `finish`. */
+    BITESIZE_PAIR "and %[s], %[block], %[u]\n\t" BITESIZE_TIMES_A "and %[s], %[block], %[v]\n\t" BITESIZE_TIMES_B
+/* The sums of two channels start; then, over words of fewer bits than 8, the mask has the place of `block`. */
 #define BITESIZE_START \
-    "1:\n\tldrd %[p], %[q], [%[finish], #28]\n\tmov %[r], %[p]\n\tmov %[w], %[q]\n\t" \
-    "ldrd %[lanes], %[end], [%[finish], #36]\n\t"
+    "1:\n\tldrd %[p], %[q], [%[block], #28]\n\tmov %[r], %[p]\n\tmov %[w], %[q]\n\t" \
+    "ldrd %[lanes], %[end], [%[block], #36]\n\t"
 #define BITESIZE_START_MASKED \
-    BITESIZE_START "add %[end], %[values]\n\tstr %[finish], [sp, #-4]!\n\tldr %[finish], [%[finish], #44]\n" \
+    BITESIZE_START "add %[end], %[values]\n\tstr %[block], [sp, #-4]!\n\tldr %[block], [%[block], #44]\n" \
     "2:\n\t" BITESIZE_WEIGHTS
-#define BITESIZE_END_MASKED "cmp %[values], %[end]\n\tbne 2b\n\tldr %[finish], [sp], #4\n\t"
+#define BITESIZE_END_MASKED "cmp %[values], %[end]\n\tbne 2b\n\tldr %[block], [sp], #4\n\t"
 #define BITESIZE_CODES_OF(first, second) \
     "ldrd %[x], %[lanes], [%[y]], #8\n\t" \
     "mla %[" first "], %[" first "], %[v], %[x]\n\tmla %[" second "], %[" second "], %[v], %[x]\n\t" \
@@ -94,30 +76,30 @@ BITESIZE_WRAPS BITESIZE_OUTLINE void bitesize_finish_any(bitesize_finish *finish
  * byte alone, so that those of both channels, less 33, can be in one.
  */
 #define BITESIZE_FINISH \
-    "ldrd %[y], %[u], [%[finish], #20]\n\tsubs %[u], #2\n\tblt 4f\n\t" \
+    "ldrd %[y], %[u], [%[block], #20]\n\tsubs %[u], #2\n\tblt 4f\n\t" \
     "ldrh %[end], [%[y]], #2\n\tsub %[end], %[end], #0x21212121\n\torr %[x], %[end], %[end], lsr #8\n\t" \
     "tst %[x], #0x80\n\tbne 4f\n\t" \
-    "strd %[y], %[u], [%[finish], #20]\n\tldrd %[y], %[u], [%[finish]]\n\tldrd %[v], %[s], [%[finish], #8]\n\t" \
+    "strd %[y], %[u], [%[block], #20]\n\tldrd %[y], %[u], [%[block]]\n\tldrd %[v], %[s], [%[block], #8]\n\t" \
     BITESIZE_CODES_OF("p", "q") "lsr %[end], %[end], #8\n\t" BITESIZE_CODES_OF("r", "w") \
-    "ldr %[s], [%[finish], #16]\n\t" \
+    "ldr %[s], [%[block], #16]\n\t" \
     "strb %[q], [%[u], %[s]]\n\tstrb %[p], [%[u]], #1\n\tstrb %[w], [%[u], %[s]]\n\tstrb %[r], [%[u]], #1\n\t" \
-    "strd %[y], %[u], [%[finish]]\n\tldr %[x], [%[finish], #24]\n\tcmp %[x], #0\n\tbne 1b\n4:\n\t"
+    "strd %[y], %[u], [%[block]]\n\tldr %[x], [%[block], #24]\n\tcmp %[x], #0\n\tbne 1b\n4:\n\t"
 #define BITESIZE_RESULTS \
     [p] "=&r"(sums.first_a), [q] "=&r"(sums.second_a), [r] "=&r"(sums.first_b), [w] "=&r"(sums.second_b), \
-    [lanes] "=&r"(lanes), [values] "+&r"(values), [finish] "+&r"(at), [x] "=&r"(x), [y] "=&r"(y), [u] "=&r"(u), [v] "=&r"(v), \
+    [lanes] "=&r"(lanes), [values] "+&r"(values), [block] "+&r"(at), [x] "=&r"(x), [y] "=&r"(y), [u] "=&r"(u), [v] "=&r"(v), \
     [s] "=&r"(s), [end] "=&r"(end)
 #endif
 
 /*
- * Writes the codes of both pixels, two channels at a time, up to the last channel or to two that need
- * `bitesize_finish_any`, whose sums it returns. Returns where the weights of the next ones are.
+ * Writes the codes of both pixels, two channels at a time, up to the last one or to two that need `bitesize_finish_any`, whose sums it
+ * returns.
  */
-BITESIZE_WRAPS BITESIZE_INLINE const uint32_t *bitesize_multiply_channels(bitesize_finish *finish, const uint32_t *values,
-    bitesize_sums *any, uint32_t bits)
+BITESIZE_WRAPS BITESIZE_INLINE bitesize_sums bitesize_multiply_channels(bitesize_block *block, uint32_t bits)
 {
+    const uint32_t *values = block->values;
     bitesize_sums sums;
 #ifdef BITESIZE_DSP
-    bitesize_finish *at = finish;
+    bitesize_block *at = block;
     uint32_t lanes, x, y, u, v, s, end;
     if (bits == 8u) {
         /* Two words of a channel in a turn; where their number is odd, the first turn starts in the middle. */
@@ -135,11 +117,11 @@ BITESIZE_WRAPS BITESIZE_INLINE const uint32_t *bitesize_multiply_channels(bitesi
                 BITESIZE_END_MASKED BITESIZE_FINISH : BITESIZE_RESULTS : : "cc", "memory");
     }
 #else
-    const uint32_t *const end = values + finish->bytes / 4u;
-    const uint32_t *lanes = finish->lanes;
-    const uint32_t mask = finish->mask;
-    sums.first_a = finish->start_first;
-    sums.second_a = finish->start_second;
+    const uint32_t *const end = values + block->weight_bytes / 4u;
+    const uint32_t *lanes = block->lanes;
+    const uint32_t mask = block->mask;
+    sums.first_a = block->start_first;
+    sums.second_a = block->start_second;
     sums.first_b = sums.first_a;
     sums.second_b = sums.second_a;
     do {
@@ -162,8 +144,8 @@ BITESIZE_WRAPS BITESIZE_INLINE const uint32_t *bitesize_multiply_channels(bitesi
         }
     } while (values != end);
 #endif
-    *any = sums;
-    return values;
+    block->values = values;
+    return sums;
 }
 
 /* What the sums of both pixels start from, for weights whose codes are unsigned: -2^(bits - 1) times all lanes. */
@@ -191,30 +173,20 @@ BITESIZE_WRAPS BITESIZE_INLINE bitesize_sums bitesize_start_of_sums(const uint32
 }
 
 /* Writes `count` codes of both pixels. */
-BITESIZE_WRAPS BITESIZE_INLINE void bitesize_multiply_pixels(const bitesize_block *block, uint32_t bits)
+BITESIZE_WRAPS BITESIZE_INLINE void bitesize_multiply_pixels(bitesize_block *block, uint32_t bits)
 {
-    const uint32_t *values = block->values;
-    bitesize_finish finish;
-    bitesize_sums sums = {0, 0, 0, 0};
+    block->start_first = 0;
+    block->start_second = 0;
     if (bits != 8u) {
-        sums = bitesize_start_of_sums(block->lanes, block->words, bits);
+        const bitesize_sums start = bitesize_start_of_sums(block->lanes, block->weight_bytes / 8u, bits);
+        block->start_first = start.first_a;
+        block->start_second = start.second_a;
+        block->mask = bits == 4u ? 0x000F000Fu : 0x00030003u;
     }
-    finish.channels = block->channels;
-    finish.code = block->first;
-    finish.factor = block->factor;
-    finish.zero = block->zero;
-    finish.second = block->second;
-    finish.shifts = block->shifts;
-    finish.left = (int32_t)block->count;
-    finish.start_first = sums.first_a;
-    finish.start_second = sums.second_a;
-    finish.lanes = block->lanes;
-    finish.bytes = 8u * block->words;
-    finish.mask = bits == 4u ? 0x000F000Fu : 0x00030003u;
     do {
-        values = bitesize_multiply_channels(&finish, values, &sums, bits);
-        if (finish.left != 0) {
-            bitesize_finish_any(&finish, &sums);
+        const bitesize_sums sums = bitesize_multiply_channels(block, bits);
+        if (block->count != 0) {
+            bitesize_finish_any(block, &sums);
         }
-    } while (finish.left > 0);
+    } while (block->count != 0);
 }

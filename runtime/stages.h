@@ -16,8 +16,9 @@ typedef struct {
 } bitesize_bounds;
 
 /*
- * Codes of an image and where they go: `count` codes from code `first` on, in each of `rows` rows. The next one goes into the
- * low or, where `odd` is 1, the high lane of `word`; the next word is `step` on.
+ * Codes of an image and where they go: in each of `rows` rows `pieces` times `count` codes from code `first` of a piece on. The
+ * next one goes into the low or, where `odd` is 1, the high lane of `word`; the next word is `step` on. Where `apart` is not 0, the
+ * codes that many bytes on go, likewise, to the words next to those (`step` is 2): they are those of a second pixel.
  */
 typedef struct {
     uint32_t *word;
@@ -26,25 +27,37 @@ typedef struct {
     const uint8_t *row;
     uint32_t rows;
     uint32_t row_bytes;
+    uint32_t pieces;
+    uint32_t piece_bytes;
     uint32_t first;
     uint32_t count;
+    uint32_t apart;
 } bitesize_code_run;
 
-/* What a multiplication reads and writes: the codes of `count` output channels of one or two pixels. */
+/*
+ * What a multiplication reads and writes: the codes of `count` output channels of one or two pixels, or of a
+ * vector. It leaves `channels`, `shifts` and `values` behind those. The assembly of multiply_pixels.h knows where in it what is.
+ */
 typedef struct {
-    const uint32_t *lanes;
-    const uint32_t *values;
     const bitesize_channel *channels;
-    const uint8_t *shifts;
-    /* Bytes for the codes of the first pixel, and how far behind them those of the second go. */
+    /* Bytes for the codes of the first pixel. */
     uint8_t *first;
-    uint32_t second;
-    uint32_t count;
-    /* Words of an output channel's weights. */
-    uint32_t words;
     /* 2^acc_shift, and twice the output's zero point and 1. */
     uint32_t factor;
     int32_t zero;
+    /* From a code of the first pixel to that of the second. */
+    uint32_t second;
+    const uint8_t *shifts;
+    int32_t count;
+    /* What sums start from. */
+    uint32_t start_first;
+    uint32_t start_second;
+    const uint32_t *lanes;
+    /* Bytes of the weights of two output channels. */
+    uint32_t weight_bytes;
+    /* The lowest code of a word of weights in both lanes. */
+    uint32_t mask;
+    const uint32_t *values;
 } bitesize_block;
 
 /* The first of four channels in column 0 of a row, and bytes from one column to the next: 0 in the padding. */
@@ -92,7 +105,7 @@ typedef struct {
 } bitesize_strip_codes;
 
 typedef void bitesize_gather_stage(bitesize_code_run *run);
-typedef void bitesize_multiply_stage(const bitesize_block *block);
+typedef void bitesize_multiply_stage(bitesize_block *block);
 typedef void bitesize_pack_stage(const uint8_t *codes, uint32_t count, uint8_t *output, const bitesize_bounds *bounds);
 typedef void bitesize_spread_stage(const bitesize_strip *strip);
 typedef void bitesize_levels_stage(const bitesize_strip_weights *strip);
