@@ -106,35 +106,19 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_gather_window(const bitesize_conv2d
     }
 }
 
-/* Writes the output codes of one group of `pixels` (1 or 2) neighbouring pixels. */
-BITESIZE_OUTLINE void bitesize_multiply_group(const bitesize_conv2d_rows_layer *layer, bitesize_block *block,
-    uint8_t *output, uint32_t channel, uint32_t pixels)
+/* Writes the output codes of one group of the pixels of a tile, a tile of them at a time. */
+BITESIZE_OUTLINE void bitesize_multiply_tiles(const bitesize_conv2d_rows_layer *layer, bitesize_block *block, bitesize_tile *tile)
 {
-    const uint32_t pixel_bytes = layer->out_pixel_bytes;
     uint32_t codes[2u * BITESIZE_TILE / 4u];
     uint32_t left;
-    block->channels = layer->weights.channels + channel;
-    block->shifts = layer->weights.shifts + channel;
-    output += channel * layer->out_bits / 8u;
-    if (layer->pack == 0) {
-        block->first = output;
-        block->second = pixels == 1u ? 0u : pixel_bytes;
-        block->count = layer->out_per_group;
-        layer->multiply(block);
-        return;
-    }
-    block->second = BITESIZE_TILE;
-    for (left = layer->out_per_group; left != 0u;) {
-        const uint32_t count = left < BITESIZE_TILE ? left : BITESIZE_TILE;
-        uint32_t p;
-        block->count = (int32_t)count;
+    tile->codes = (const uint8_t *)codes;
+    for (left = layer->out_per_group; left != 0u; left -= tile->count) {
+        tile->count = left < BITESIZE_TILE ? left : BITESIZE_TILE;
+        block->count = (int32_t)tile->count;
         block->first = (uint8_t *)codes;
         layer->multiply(block);
-        for (p = 0; p < pixels; p++) {
-            layer->pack((const uint8_t *)codes + p * BITESIZE_TILE, count, output + p * pixel_bytes, &layer->weights.bounds);
-        }
-        output += BITESIZE_TILE * layer->out_bits / 8u;
-        left -= count;
+        layer->pack(tile);
+        tile->output += BITESIZE_TILE * layer->out_bits / 8u;
     }
 }
 
@@ -153,6 +137,7 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_conv2d_row(const bitesize_conv2d_ro
     const uint32_t end = in_w < span ? 0u : in_w - span + 1u;
     const uint32_t end_of_pairs = (rows.above | rows.below) != 0u || end < stride ? 0u : end - stride;
     bitesize_block block;
+    bitesize_tile tile;
     bitesize_code_run run;
     uint32_t left = 0u - layer->window.pad_left;
     uint32_t x;
@@ -160,6 +145,8 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_conv2d_row(const bitesize_conv2d_ro
     block.weight_bytes = 8u * layer->weights.words;
     block.factor = 1u << layer->weights.acc_shift;
     block.zero = 2 * layer->weights.zero + 1;
+    tile.pixel_bytes = layer->out_pixel_bytes;
+    tile.clamp = bitesize_clamp_to(layer->weights.bounds);
     run.step = 2;
     run.row_bytes = layer->window.dilation_h * in_w * layer->pixel_bytes;
     if (layer->joined != 0u) {
@@ -187,7 +174,19 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_conv2d_row(const bitesize_conv2d_ro
                 bitesize_gather_window(layer, &rows, left + p * stride, end, &run);
             }
             block.values = values + group * group_words;
-            bitesize_multiply_group(layer, &block, output, group * layer->out_per_group, pixels);
+            block.channels = layer->weights.channels + group * layer->out_per_group;
+            block.shifts = layer->weights.shifts + group * layer->out_per_group;
+            tile.output = output + group * layer->out_per_group * layer->out_bits / 8u;
+            if (layer->pack == 0) {
+                block.first = tile.output;
+                block.second = pixels == 1u ? 0u : tile.pixel_bytes;
+                block.count = layer->out_per_group;
+                layer->multiply(&block);
+            } else {
+                block.second = BITESIZE_TILE;
+                tile.pixels = pixels;
+                bitesize_multiply_tiles(layer, &block, &tile);
+            }
         }
         left += 2u * layer->window.stride_w;
         output += 2u * layer->out_pixel_bytes;

@@ -157,7 +157,7 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_depthwise_conv2d_some_rows(const bi
     weights.lanes = lanes;
     results.codes = scratch + BITESIZE_COLUMNS;
     results.pixel_bytes = layer->out_pixel_bytes;
-    results.bounds = layer->weights.bounds;
+    results.clamp = bitesize_clamp_to(layer->weights.bounds);
     for (c = 0; c < layer->channels; c += 4u) {
         uint32_t *const columns = lanes + 4u * weights.plane;
         uint8_t *strip_output = output + c * layer->out_bits / 8u;

@@ -1,10 +1,10 @@
 BITESIZE_INLINE void bitesize_fully_connected_by_rows(const bitesize_fully_connected_rows_layer *layer, uint8_t *arena)
 {
     uint32_t *const lanes = (uint32_t *)(void *)(arena + layer->scratch);
-    uint8_t *output = arena + layer->output;
     uint32_t codes[BITESIZE_TILE / 4u];
     bitesize_code_run run;
     bitesize_block block;
+    bitesize_tile tile;
     uint32_t left;
     bitesize_clear(lanes, lanes + layer->lane_words);
     run.word = lanes;
@@ -27,13 +27,17 @@ BITESIZE_INLINE void bitesize_fully_connected_by_rows(const bitesize_fully_conne
     block.channels = layer->weights.channels;
     block.shifts = layer->weights.shifts;
     block.second = 0;
-    for (left = layer->out_channels; left != 0u;) {
-        const uint32_t count = left < BITESIZE_TILE ? left : BITESIZE_TILE;
-        block.count = (int32_t)count;
+    tile.codes = (const uint8_t *)codes;
+    tile.output = arena + layer->output;
+    tile.pixels = 1;
+    tile.pixel_bytes = 0;
+    tile.clamp = bitesize_clamp_to(layer->weights.bounds);
+    for (left = layer->out_channels; left != 0u; left -= tile.count) {
+        tile.count = left < BITESIZE_TILE ? left : BITESIZE_TILE;
+        block.count = (int32_t)tile.count;
         block.first = (uint8_t *)codes;
         layer->multiply(&block);
-        layer->pack((const uint8_t *)codes, count, output, &layer->weights.bounds);
-        output += BITESIZE_TILE * layer->out_bits / 8u;
-        left -= count;
+        layer->pack(&tile);
+        tile.output += BITESIZE_TILE * layer->out_bits / 8u;
     }
 }

@@ -9,11 +9,18 @@
 /* Output channels whose codes wait in bytes until they are packed. */
 #define BITESIZE_TILE 32u
 
-/* A range's bounds in each byte of a word. */
+/* The codes that an output is clamped to. */
+typedef struct {
+    uint8_t lowest;
+    uint8_t highest;
+} bitesize_bounds;
+
+/* In each byte of a word: the lowest code, how far the highest is from 255, and the sum of both. */
 typedef struct {
     uint32_t lowest;
-    uint32_t highest;
-} bitesize_bounds;
+    uint32_t room;
+    uint32_t both;
+} bitesize_clamp;
 
 /*
  * Codes of an image and where they go: in each of `rows` rows `pieces` times `count` codes from code `first` of a piece on. The
@@ -101,12 +108,22 @@ typedef struct {
     uint8_t *output;
     uint32_t pixel_bytes;
     uint32_t channels;
-    bitesize_bounds bounds;
+    bitesize_clamp clamp;
 } bitesize_strip_codes;
+
+/* The codes of `count` channels of one or two pixels, BITESIZE_TILE bytes apart, on their way to the output. */
+typedef struct {
+    const uint8_t *codes;
+    uint8_t *output;
+    uint32_t count;
+    uint32_t pixels;
+    uint32_t pixel_bytes;
+    bitesize_clamp clamp;
+} bitesize_tile;
 
 typedef void bitesize_gather_stage(bitesize_code_run *run);
 typedef void bitesize_multiply_stage(bitesize_block *block);
-typedef void bitesize_pack_stage(const uint8_t *codes, uint32_t count, uint8_t *output, const bitesize_bounds *bounds);
+typedef void bitesize_pack_stage(const bitesize_tile *tile);
 typedef void bitesize_spread_stage(const bitesize_strip *strip);
 typedef void bitesize_levels_stage(const bitesize_strip_weights *strip);
 typedef void bitesize_pack_strip_stage(const bitesize_strip_codes *strip);
@@ -119,10 +136,10 @@ typedef struct {
     const void *values;
     const bitesize_channel *channels;
     const uint8_t *shifts;
-    bitesize_bounds bounds;
     uint32_t words;
     uint8_t acc_shift;
     uint8_t zero;
+    bitesize_bounds bounds;
 } bitesize_lane_weights;
 
 /* `pack` may be null where the output has 8 bits and all codes: then it is written at once. */
