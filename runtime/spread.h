@@ -10,6 +10,9 @@ BITESIZE_INLINE uint32_t bitesize_load_strip(const uint8_t *codes, uint32_t chan
     if (bits == 8u && channels == 4u) {
         return bitesize_load(codes);
     }
+    if (bits == 4u && channels == 4u) {
+        return bitesize_load_half(codes);
+    }
     word = codes[0];
     if (bits == 4u && channels > 2u) {
         word |= (uint32_t)codes[1] << 8;
@@ -48,53 +51,27 @@ BITESIZE_INLINE bitesize_strip_lanes bitesize_take_apart(uint32_t top, uint32_t 
     return strip;
 }
 
-/* The codes of one row in the low lanes; what is in the high ones does not matter. */
-BITESIZE_INLINE bitesize_strip_lanes bitesize_take_row_apart(uint32_t row, uint32_t bits)
-{
-    bitesize_strip_lanes strip;
-    if (bits == 8u) {
-        strip.lanes[0] = bitesize_even(row);
-        strip.lanes[1] = bitesize_odd(row);
-        strip.lanes[2] = bitesize_even(row >> 16);
-        strip.lanes[3] = row >> 24;
-    } else {
-        const uint32_t mask = bits == 4u ? 0xFu : 0x3u;
-        strip.lanes[0] = row & mask;
-        strip.lanes[1] = (row >> bits) & mask;
-        strip.lanes[2] = (row >> (2u * bits)) & mask;
-        strip.lanes[3] = (row >> (3u * bits)) & mask;
-    }
-    return strip;
-}
-
-/* The columns of a run, inside the image or outside, where the step is 0. */
+/* The columns of a run, inside the image or outside, where steps are 0. */
 typedef struct {
-    const uint8_t *top;
-    const uint8_t *middle;
-    const uint8_t *bottom;
-    uint32_t steps[3];
+    bitesize_strip_row rows[4];
     uint32_t columns;
 } bitesize_strip_run;
 
-/*
- * Three rows: for each channel a word with the upper two and one with the third. `channels` is 4, or fewer where their codes
- * have to be read one by one.
- */
-BITESIZE_INLINE uint32_t *bitesize_spread_three(const bitesize_strip_run *run, uint32_t *lanes, uint32_t channels,
-    uint32_t bits)
+/* Four rows one step from column to column: for each channel a word with the upper two and one with the lower two. */
+BITESIZE_INLINE void bitesize_spread_four(const bitesize_strip_run *run, uint32_t *lanes, uint32_t bits)
 {
-    const uint8_t *top = run->top;
-    const uint8_t *middle = run->middle;
-    const uint8_t *bottom = run->bottom;
-    const uint32_t top_step = run->steps[0];
-    const uint32_t middle_step = run->steps[1];
-    const uint32_t bottom_step = run->steps[2];
+    const uint8_t *const top = run->rows[0].codes;
+    const uint8_t *const second = run->rows[1].codes;
+    const uint8_t *const third = run->rows[2].codes;
+    const uint8_t *const bottom = run->rows[3].codes;
+    const uint32_t step = run->rows[0].step;
     uint32_t *const end = lanes + 8u * run->columns;
+    uint32_t at = 0;
     do {
-        const uint32_t third = bitesize_load_strip(bottom, channels, bits);
-        const bitesize_strip_lanes upper = bitesize_take_apart(bitesize_load_strip(top, channels, bits),
-            bitesize_load_strip(middle, channels, bits), bits);
-        const bitesize_strip_lanes lower = bitesize_take_row_apart(third, bits);
+        const bitesize_strip_lanes upper = bitesize_take_apart(bitesize_load_strip(top + at, 4, bits),
+            bitesize_load_strip(second + at, 4, bits), bits);
+        const bitesize_strip_lanes lower = bitesize_take_apart(bitesize_load_strip(third + at, 4, bits),
+            bitesize_load_strip(bottom + at, 4, bits), bits);
         lanes[0] = upper.lanes[0];
         lanes[1] = lower.lanes[0];
         lanes[2] = upper.lanes[1];
@@ -103,37 +80,38 @@ BITESIZE_INLINE uint32_t *bitesize_spread_three(const bitesize_strip_run *run, u
         lanes[5] = lower.lanes[2];
         lanes[6] = upper.lanes[3];
         lanes[7] = lower.lanes[3];
-        top += top_step;
-        middle += middle_step;
-        bottom += bottom_step;
+        at += step;
         lanes += 8;
     } while (lanes != end);
-    return lanes;
 }
 
-/* Two rows: for each channel a word, the words of channels `pairs` apart. */
-BITESIZE_INLINE uint32_t *bitesize_spread_two(const bitesize_strip_run *run, uint32_t *lanes, uint32_t pairs,
+/*
+ * Two rows: for each channel a word, the words of channels `pairs` apart. `channels` is 4, or fewer where their codes have to be
+ * read one by one.
+ */
+BITESIZE_INLINE void bitesize_spread_two(const bitesize_strip_row *rows, uint32_t columns, uint32_t *lanes, uint32_t pairs,
     uint32_t channels, uint32_t bits)
 {
-    const uint8_t *top = run->top;
-    const uint8_t *middle = run->middle;
-    uint32_t left;
-    for (left = run->columns; left != 0u; left--) {
+    const uint8_t *top = rows[0].codes;
+    const uint8_t *bottom = rows[1].codes;
+    const uint32_t top_step = rows[0].step;
+    const uint32_t bottom_step = rows[1].step;
+    do {
         const bitesize_strip_lanes codes = bitesize_take_apart(bitesize_load_strip(top, channels, bits),
-            bitesize_load_strip(middle, channels, bits), bits);
-        uint32_t c;
-        for (c = 0; c < 4u; c++) {
-            *lanes = codes.lanes[c];
-            lanes += pairs;
-        }
-        top += run->steps[0];
-        middle += run->steps[1];
-    }
-    return lanes;
+            bitesize_load_strip(bottom, channels, bits), bits);
+        lanes[0] = codes.lanes[0];
+        lanes[pairs] = codes.lanes[1];
+        lanes[2u * pairs] = codes.lanes[2];
+        lanes[3u * pairs] = codes.lanes[3];
+        lanes += 4u * pairs;
+        top += top_step;
+        bottom += bottom_step;
+    } while (--columns != 0u);
 }
 
 BITESIZE_WRAPS BITESIZE_INLINE void bitesize_spread(const bitesize_strip *strip, uint32_t bits)
 {
+    const uint32_t count = strip->four != 0u ? 4u : 2u;
     uint32_t *lanes = strip->lanes;
     uint32_t column = strip->column;
     const uint32_t end = column + strip->columns;
@@ -141,37 +119,38 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_spread(const bitesize_strip *strip,
         const uint32_t left = end - column;
         bitesize_strip_run run;
         uint32_t channels = strip->channels;
-        /* Columns before the image are as many as it takes to wrap to 0. */
+        uint32_t same = 1;
+        uint32_t i;
         if (column < strip->in_w) {
             const uint32_t inside = strip->in_w - column;
-            uint32_t i;
             run.columns = left < inside ? left : inside;
-            for (i = 0; i < 3u; i++) {
-                run.steps[i] = strip->rows[i].step;
+            for (i = 0; i < count; i++) {
+                run.rows[i].step = strip->rows[i].step;
+                run.rows[i].codes = strip->rows[i].codes + column * run.rows[i].step;
+                same &= run.rows[i].step == run.rows[0].step ? 1u : 0u;
             }
-            run.top = strip->rows[0].codes + column * run.steps[0];
-            run.middle = strip->rows[1].codes + column * run.steps[1];
-            run.bottom = strip->rows[2].codes + column * run.steps[2];
         } else {
             const uint32_t outside = 0u - column;
             run.columns = left < outside ? left : outside;
-            run.steps[0] = 0;
-            run.steps[1] = 0;
-            run.steps[2] = 0;
-            run.top = strip->padding;
-            run.middle = strip->padding;
-            run.bottom = strip->padding;
+            for (i = 0; i < count; i++) {
+                run.rows[i].step = 0;
+                run.rows[i].codes = strip->padding;
+            }
             /* Four bytes of it can be read. */
             channels = 4;
         }
-        if (bits != 8u || channels == 4u) {
-            channels = bits == 8u ? 4u : channels;
-            lanes = strip->three != 0u ? bitesize_spread_three(&run, lanes, channels, bits)
-                                       : bitesize_spread_two(&run, lanes, strip->pairs, channels, bits);
+        if (channels != 4u) {
+            for (i = 0; i < count; i += 2u) {
+                bitesize_spread_two(run.rows + i, run.columns, lanes + i / 2u, strip->pairs, channels, bits);
+            }
+        } else if ((count & 4u) != 0u && same != 0u) {
+            bitesize_spread_four(&run, lanes, bits);
         } else {
-            lanes = strip->three != 0u ? bitesize_spread_three(&run, lanes, strip->channels, bits)
-                                       : bitesize_spread_two(&run, lanes, strip->pairs, strip->channels, bits);
+            for (i = 0; i < count; i += 2u) {
+                bitesize_spread_two(run.rows + i, run.columns, lanes + i / 2u, strip->pairs, 4, bits);
+            }
         }
+        lanes += 4u * strip->pairs * run.columns;
         column += run.columns;
     }
 }

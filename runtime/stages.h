@@ -74,14 +74,14 @@ typedef struct {
 } bitesize_strip_row;
 
 /*
- * Four channels of two rows of an image, or, where `three` is 1, of three, and where their lanes go: column by column and
- * channel by channel `pairs` words, of which two rows fill the first, three the first two.
+ * Four channels of two rows of an image, or, where `four` is 1, of four, and where their lanes go: column by column and
+ * channel by channel `pairs` words, of which two rows fill the first, four the first two.
  */
 typedef struct {
     uint32_t *lanes;
     uint32_t pairs;
-    bitesize_strip_row rows[3];
-    uint32_t three;
+    bitesize_strip_row rows[4];
+    uint32_t four;
     /* Codes of columns outside the image: four bytes. */
     const uint8_t *padding;
     uint32_t column;
