@@ -131,6 +131,36 @@ BITESIZE_WRAPS BITESIZE_INLINE bitesize_lane bitesize_gather_pairs(bitesize_lane
     lane.odd = left;
     return lane;
 }
+
+/* Of the codes of both pixels two neighbours that start at a bit, and the two that stand half a word further up. */
+#define BITESIZE_NEIGHBOURS(even, odd, low, high) \
+    "and %[c], %[mask], %[a]" even "\n\tand %[d], %[mask], %[a]" odd "\n\t" \
+    "pkhbt %[e], %[c], %[d], lsl #16\n\tpkhtb %[d], %[d], %[c], asr #16\n\t" \
+    "and %[c], %[mask], %[b]" even "\n\tand %[g], %[mask], %[b]" odd "\n\t" \
+    "pkhbt %[f], %[c], %[g], lsl #16\n\tpkhtb %[g], %[g], %[c], asr #16\n\t" \
+    "strd %[e], %[f], [%[word], #" low "]\n\tstrd %[d], %[g], [%[word], #" high "]\n\t"
+#define BITESIZE_GATHER_WORDS(neighbours, bytes) \
+    __asm__ volatile("1:\n\tldr %[b], [%[from], %[apart]]\n\tldr %[a], [%[from]], #4\n\t" neighbours \
+        "add %[word], #" bytes "\n\tsubs %[left], #1\n\tbne 1b\n\t" \
+        : [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [e] "=&r"(e), [f] "=&r"(f), [g] "=&r"(g), \
+          [word] "+&r"(word), [from] "+&r"(from), [left] "+&r"(left) \
+        : [apart] "r"(apart), [mask] "r"(mask) : "cc", "memory")
+
+/* Two pixels' lanes of `left` words of codes of 4 or 2 bits. Returns where the next ones go. */
+BITESIZE_INLINE uint32_t *bitesize_gather_words(uint32_t *word, const uint8_t *from, uint32_t apart, uint32_t left, uint32_t bits)
+{
+    uint32_t a, b, c, d, e, f, g;
+    const uint32_t mask = bits == 4u ? 0x000F000Fu : 0x00030003u;
+    if (bits == 4u) {
+        BITESIZE_GATHER_WORDS(BITESIZE_NEIGHBOURS("", ", lsr #4", "0", "16")
+            BITESIZE_NEIGHBOURS(", lsr #8", ", lsr #12", "8", "24"), "32");
+    } else {
+        BITESIZE_GATHER_WORDS(BITESIZE_NEIGHBOURS("", ", lsr #2", "0", "32")
+            BITESIZE_NEIGHBOURS(", lsr #4", ", lsr #6", "8", "40") BITESIZE_NEIGHBOURS(", lsr #8", ", lsr #10", "16", "48")
+            BITESIZE_NEIGHBOURS(", lsr #12", ", lsr #14", "24", "56"), "64");
+    }
+    return word;
+}
 #endif
 
 /* Appends the codes of a run. */
@@ -143,13 +173,23 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_gather_lanes(bitesize_code_run *run
     uint32_t apart = run->apart;
     lane.step = run->step;
 #ifdef BITESIZE_DSP
-    if (bits == 8u && apart != 0u) {
-        uint32_t rows = run->rows;
+    if (apart != 0u && (bits == 8u || ((count | run->first) % (32u / bits) == 0u && run->odd == 0u))) {
+        uint32_t rows;
         lane.word = run->word;
         lane.odd = run->odd;
         lane.low = 0;
-        for (; rows != 0u; rows--) {
-            lane = bitesize_gather_pairs(lane, row + run->first, apart, count, run->pieces, run->piece_bytes - count);
+        row += run->first * bits / 8u;
+        for (rows = run->rows; rows != 0u; rows--) {
+            if (bits == 8u) {
+                lane = bitesize_gather_pairs(lane, row, apart, count, run->pieces, run->piece_bytes - count);
+            } else {
+                const uint8_t *piece = row;
+                uint32_t pieces;
+                for (pieces = run->pieces; pieces != 0u; pieces--) {
+                    lane.word = bitesize_gather_words(lane.word, piece, apart, count / (32u / bits), bits);
+                    piece += run->piece_bytes;
+                }
+            }
             row += run->row_bytes;
         }
         run->word = lane.word;
