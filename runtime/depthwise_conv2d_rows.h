@@ -158,21 +158,22 @@ BITESIZE_WRAPS BITESIZE_OUTLINE void bitesize_spread_windows(const bitesize_dept
     uint32_t *const lanes = strip->lanes;
     while (rows != 0u) {
         const uint32_t count = strip->pairs == 2u ? 4u : 2u;
+        uint32_t inside = 0;
         uint32_t i;
-        strip->four = strip->pairs == 2u ? 1u : 0u;
         for (i = 0; i < count; i++) {
-            strip->rows[i].codes = strip->padding;
-            strip->rows[i].step = 0;
             /* Below the last row weights are 0, and any codes do. */
+            strip->rows[i] = strip->outside[0];
             if (down < window->in_h) {
                 strip->rows[i].codes = input + down * row_bytes;
                 strip->rows[i].step = layer->pixel_bytes;
+                inside++;
             }
             if (rows != 0u) {
                 rows--;
                 down += rows != 0u ? window->dilation_h : 0u;
             }
         }
+        strip->together = (count & 4u) != 0u && (inside & 3u) == 0u ? 2u : 0u;
         layer->spread(strip);
         strip->lanes++;
     }
@@ -217,8 +218,12 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_depthwise_conv2d_some_rows(const bi
     for (c = 0; c < layer->channels; c += 4u) {
         uint8_t *strip_output = output + c * layer->out_bits / 8u;
         uint32_t y = first_row;
+        uint32_t i;
         strip.channels = layer->channels - c < 4u ? layer->channels - c : 4u;
-        strip.padding = layer->padding != 0 ? layer->padding + c : layer->fill;
+        for (i = 0; i < 4u; i++) {
+            strip.outside[i].codes = layer->padding != 0 ? layer->padding + c : layer->fill;
+            strip.outside[i].step = 0;
+        }
         weights.values = (const uint8_t *)layer->weights.values + c * layer->weight_bits / 8u;
         weights.channels = strip.channels;
         results.channels = strip.channels;

@@ -74,16 +74,17 @@ typedef struct {
 } bitesize_strip_row;
 
 /*
- * Four channels of two rows of an image, or, where `four` is 1, of four, and where their lanes go: column by column and
- * channel by channel `pairs` words, of which two rows fill the first, four the first two.
+ * Four channels of two rows of an image, or, where `pairs` is 2, of four, and where their lanes go: column by column and
+ * channel by channel `pairs` words, of which two rows fill the first, four both.
  */
 typedef struct {
     uint32_t *lanes;
     uint32_t pairs;
     bitesize_strip_row rows[4];
-    uint32_t four;
-    /* Codes of columns outside the image: four bytes. */
-    const uint8_t *padding;
+    /* The same of columns outside the image: four bytes that can be read, again and again. */
+    bitesize_strip_row outside[4];
+    /* 2 where four rows have one step. */
+    uint32_t together;
     uint32_t column;
     uint32_t columns;
     uint32_t in_w;
