@@ -145,7 +145,6 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_conv2d_row(const bitesize_conv2d_ro
     block.weight_bytes = 8u * layer->weights.words;
     block.factor = 1u << layer->weights.acc_shift;
     block.zero = 2 * layer->weights.zero + 1;
-    tile.pixel_bytes = layer->out_pixel_bytes;
     tile.clamp = bitesize_clamp_to(layer->weights.bounds);
     run.step = 2;
     run.row_bytes = layer->window.dilation_h * in_w * layer->pixel_bytes;
@@ -177,14 +176,15 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_conv2d_row(const bitesize_conv2d_ro
             block.channels = layer->weights.channels + group * layer->out_per_group;
             block.shifts = layer->weights.shifts + group * layer->out_per_group;
             tile.output = output + group * layer->out_per_group * layer->out_bits / 8u;
+            tile.pixel_bytes = pixels == 1u ? 0u : layer->out_pixel_bytes;
             if (layer->pack == 0) {
                 block.first = tile.output;
-                block.second = pixels == 1u ? 0u : tile.pixel_bytes;
+                block.second = tile.pixel_bytes;
                 block.count = layer->out_per_group;
                 layer->multiply(&block);
             } else {
-                block.second = BITESIZE_TILE;
-                tile.pixels = pixels;
+                block.second = pixels == 1u ? 0u : BITESIZE_TILE;
+                tile.apart = block.second;
                 bitesize_multiply_tiles(layer, &block, &tile);
             }
         }

@@ -29,7 +29,7 @@ BITESIZE_INLINE void bitesize_fully_connected_by_rows(const bitesize_fully_conne
     block.second = 0;
     tile.codes = (const uint8_t *)codes;
     tile.output = arena + layer->output;
-    tile.pixels = 1;
+    tile.apart = 0;
     tile.pixel_bytes = 0;
     tile.clamp = bitesize_clamp_to(layer->weights.bounds);
     for (left = layer->out_channels; left != 0u; left -= tile.count) {

@@ -60,9 +60,7 @@ BITESIZE_WRAPS BITESIZE_OUTLINE void bitesize_finish_any(bitesize_block *block, 
 #define BITESIZE_START \
     "1:\n\tldrd %[p], %[q], [%[block], #28]\n\tmov %[r], %[p]\n\tmov %[w], %[q]\n\t" \
     "ldrd %[lanes], %[end], [%[block], #36]\n\t"
-#define BITESIZE_START_MASKED \
-    BITESIZE_START "add %[end], %[values]\n\tstr %[block], [sp, #-4]!\n\tldr %[block], [%[block], #44]\n" \
-    "2:\n\t" BITESIZE_WEIGHTS
+#define BITESIZE_MASK "str %[block], [sp, #-4]!\n\tldr %[block], [%[block], #44]\n\t"
 #define BITESIZE_END_MASKED "cmp %[values], %[end]\n\tbne 2b\n\tldr %[block], [sp], #4\n\t"
 #define BITESIZE_CODES_OF(first, second) \
     "ldrd %[x], %[lanes], [%[y]], #8\n\t" \
@@ -109,10 +107,13 @@ BITESIZE_WRAPS BITESIZE_INLINE bitesize_sums bitesize_multiply_channels(bitesize
                 "cmp %[values], %[end]\n\tbne 2b\n\t"
                 BITESIZE_FINISH : BITESIZE_RESULTS : : "cc", "memory");
     } else if (bits == 4u) {
-        __asm__ volatile(BITESIZE_START_MASKED BITESIZE_LOWEST_FIELDS BITESIZE_FIELDS(4) BITESIZE_FIELDS(8) BITESIZE_FIELDS(12)
+        __asm__ volatile(BITESIZE_START BITESIZE_MASK "tst %[end], #8\n\tadd %[end], %[values]\n\tbne 3f\n"
+                "2:\n\t" BITESIZE_WEIGHTS BITESIZE_LOWEST_FIELDS BITESIZE_FIELDS(4) BITESIZE_FIELDS(8) BITESIZE_FIELDS(12)
+                "3:\n\t" BITESIZE_WEIGHTS BITESIZE_LOWEST_FIELDS BITESIZE_FIELDS(4) BITESIZE_FIELDS(8) BITESIZE_FIELDS(12)
                 BITESIZE_END_MASKED BITESIZE_FINISH : BITESIZE_RESULTS : : "cc", "memory");
     } else {
-        __asm__ volatile(BITESIZE_START_MASKED BITESIZE_LOWEST_FIELDS BITESIZE_FIELDS(2) BITESIZE_FIELDS(4) BITESIZE_FIELDS(6)
+        __asm__ volatile(BITESIZE_START BITESIZE_MASK "add %[end], %[values]\n"
+                "2:\n\t" BITESIZE_WEIGHTS BITESIZE_LOWEST_FIELDS BITESIZE_FIELDS(2) BITESIZE_FIELDS(4) BITESIZE_FIELDS(6)
                 BITESIZE_FIELDS(8) BITESIZE_FIELDS(10) BITESIZE_FIELDS(12) BITESIZE_FIELDS(14)
                 BITESIZE_END_MASKED BITESIZE_FINISH : BITESIZE_RESULTS : : "cc", "memory");
     }

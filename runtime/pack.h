@@ -41,26 +41,29 @@ BITESIZE_INLINE void bitesize_store_some(uint8_t *output, uint32_t codes, uint32
     } while (--bytes != 0u);
 }
 
-/* Packs the codes of a tile; they can be read up to a multiple of four. */
+/*
+ * Packs the codes of a tile; they can be read up to a multiple of four. Those of the second pixel first: where there is only one,
+ * both are the same codes and go to the same place.
+ */
 BITESIZE_INLINE void bitesize_pack(const bitesize_tile *tile, uint32_t bits)
 {
     const bitesize_clamp clamp = tile->clamp;
-    const uint8_t *codes = tile->codes;
-    uint8_t *output = tile->output;
-    uint32_t pixels = tile->pixels;
-    do {
-        const uint8_t *from = codes;
-        uint8_t *to = output;
-        uint32_t count = tile->count;
-        for (; count >= 4u; count -= 4u) {
-            bitesize_store_packed(to, bitesize_pack_word(bitesize_load(from), clamp, bits), bits);
-            from += 4;
-            to += bits / 2u;
-        }
-        if (count != 0u) {
-            bitesize_store_some(to, bitesize_load(from), count, clamp, bits);
-        }
-        codes += BITESIZE_TILE;
-        output += tile->pixel_bytes;
-    } while (--pixels != 0u);
+    const uint32_t apart = tile->apart;
+    const uint32_t pixel_bytes = tile->pixel_bytes;
+    const uint8_t *from = tile->codes;
+    uint8_t *to = tile->output;
+    uint32_t left;
+    for (left = tile->count >> 2; left != 0u; left--) {
+        const uint32_t second = bitesize_load(from + apart);
+        const uint32_t first = bitesize_load(from);
+        bitesize_store_packed(to + pixel_bytes, bitesize_pack_word(second, clamp, bits), bits);
+        bitesize_store_packed(to, bitesize_pack_word(first, clamp, bits), bits);
+        from += 4;
+        to += bits / 2u;
+    }
+    left = tile->count & 3u;
+    if (left != 0u) {
+        bitesize_store_some(to + pixel_bytes, bitesize_load(from + apart), left, clamp, bits);
+        bitesize_store_some(to, bitesize_load(from), left, clamp, bits);
+    }
 }

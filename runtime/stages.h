@@ -112,12 +112,15 @@ typedef struct {
     bitesize_clamp clamp;
 } bitesize_strip_codes;
 
-/* The codes of `count` channels of one or two pixels, BITESIZE_TILE bytes apart, on their way to the output. */
+/*
+ * The codes of `count` channels of two pixels, `apart` bytes between them, on their way to the output, where `pixel_bytes` are
+ * between them. Both are 0 where there is only one.
+ */
 typedef struct {
     const uint8_t *codes;
     uint8_t *output;
     uint32_t count;
-    uint32_t pixels;
+    uint32_t apart;
     uint32_t pixel_bytes;
     bitesize_clamp clamp;
 } bitesize_tile;
