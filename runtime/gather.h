@@ -161,6 +161,39 @@ BITESIZE_INLINE uint32_t *bitesize_gather_words(uint32_t *word, const uint8_t *f
     }
     return word;
 }
+
+/* A bit above each byte says when all its codes are taken. */
+#define BITESIZE_NEXT_BYTES "ldrb %[b], [%[from], %[apart]]\n\tldrb %[a], [%[from]], #1\n\torr %[a], %[a], #256\n"
+#define BITESIZE_GATHER_CODES(mask, bits) \
+    __asm__ volatile("cmp %[left], #0\n\tmov %[left], %[count]\n\tbeq 1f\n\tldrd %[la], %[lb], [%[word]]\n\tb 3f\n" \
+        "1:\n\t" BITESIZE_NEXT_BYTES \
+        "2:\n\tand %[la], %[a], #" mask "\n\tand %[lb], %[b], #" mask "\n\tlsr %[a], %[a], #" bits "\n\tlsr %[b], %[b], #" bits \
+        "\n\tsubs %[left], #1\n\tbeq 6f\n\tcmp %[a], #1\n\tbne 4f\n" \
+        "3:\n\t" BITESIZE_NEXT_BYTES \
+        "4:\n\tand %[c], %[a], #" mask "\n\tand %[d], %[b], #" mask "\n\tlsr %[a], %[a], #" bits "\n\tlsr %[b], %[b], #" bits \
+        "\n\tpkhbt %[la], %[la], %[c], lsl #16\n\tpkhbt %[lb], %[lb], %[d], lsl #16\n\tstrd %[la], %[lb], [%[word]], #8\n\t" \
+        "subs %[left], #1\n\tbeq 5f\n\tcmp %[a], #1\n\tbne 2b\n\tb 1b\n" \
+        "5:\n\tadd %[from], %[skip]\n\tmov %[left], %[count]\n\tsubs %[rows], #1\n\tbne 1b\n\tmov %[left], #0\n\tb 7f\n" \
+        "6:\n\tadd %[from], %[skip]\n\tmov %[left], %[count]\n\tsubs %[rows], #1\n\tbne 3b\n\tmov %[left], #1\n\t" \
+        "strd %[la], %[lb], [%[word]]\n" \
+        "7:\n\t" \
+        : [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [la] "=&r"(la), [lb] "=&r"(lb), [left] "+&r"(left), \
+          [from] "+&r"(from), [word] "+&r"(lane.word), [rows] "+&r"(rows) \
+        : [apart] "r"(apart), [count] "r"(count), [skip] "r"(skip) : "cc", "memory")
+
+/* Two pixels' lanes of codes of 4 or 2 bits, as bitesize_gather_pairs does it for bytes, one by one. */
+BITESIZE_WRAPS BITESIZE_INLINE bitesize_lane bitesize_gather_pairs_of_codes(bitesize_lane lane, const uint8_t *from,
+    uint32_t apart, uint32_t count, uint32_t rows, uint32_t skip, uint32_t bits)
+{
+    uint32_t a, b, c, d, left = lane.odd, la, lb;
+    if (bits == 4u) {
+        BITESIZE_GATHER_CODES("15", "4");
+    } else {
+        BITESIZE_GATHER_CODES("3", "2");
+    }
+    lane.odd = left;
+    return lane;
+}
 #endif
 
 /* Appends the codes of a run. */
@@ -173,7 +206,9 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_gather_lanes(bitesize_code_run *run
     uint32_t apart = run->apart;
     lane.step = run->step;
 #ifdef BITESIZE_DSP
-    if (apart != 0u && (bits == 8u || ((count | run->first) % (32u / bits) == 0u && run->odd == 0u))) {
+    if (apart != 0u && (run->first * bits & 7u) == 0u) {
+        const uint32_t words = bits != 8u && (count & (32u / bits - 1u)) == 0u && run->odd == 0u ? 1u : 0u;
+        const uint32_t skip = run->piece_bytes - (count * bits + 7u) / 8u;
         uint32_t rows;
         lane.word = run->word;
         lane.odd = run->odd;
@@ -181,7 +216,9 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_gather_lanes(bitesize_code_run *run
         row += run->first * bits / 8u;
         for (rows = run->rows; rows != 0u; rows--) {
             if (bits == 8u) {
-                lane = bitesize_gather_pairs(lane, row, apart, count, run->pieces, run->piece_bytes - count);
+                lane = bitesize_gather_pairs(lane, row, apart, count, run->pieces, skip);
+            } else if (words == 0u) {
+                lane = bitesize_gather_pairs_of_codes(lane, row, apart, count, run->pieces, skip, bits);
             } else {
                 const uint8_t *piece = row;
                 uint32_t pieces;
