@@ -127,7 +127,7 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_conv2d_row(const bitesize_conv2d_ro
     uint32_t y, uint8_t *output, uint32_t *lanes)
 {
     const uint32_t out_w = layer->window.out_w;
-    const uint32_t group_words = (layer->out_per_group + 1u) / 2u * 2u * layer->weights.words;
+    const uint32_t group_words = (layer->out_per_group + 1u) / 2u * 2u * layer->words;
     const uint32_t *const values = (const uint32_t *)layer->weights.values;
     const bitesize_window_rows rows = bitesize_rows_of(layer, input, y);
     const uint32_t stride = layer->window.stride_w;
@@ -142,7 +142,7 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_conv2d_row(const bitesize_conv2d_ro
     uint32_t left = 0u - layer->window.pad_left;
     uint32_t x;
     block.lanes = lanes;
-    block.weight_bytes = 8u * layer->weights.words;
+    block.weight_bytes = 8u * layer->words;
     block.factor = 1u << layer->weights.acc_shift;
     block.zero = 2 * layer->weights.zero + 1;
     tile.clamp = bitesize_clamp_to(layer->weights.bounds);
@@ -199,9 +199,10 @@ BITESIZE_INLINE void bitesize_conv2d_by_rows(const bitesize_conv2d_rows_layer *l
     uint32_t *const lanes = (uint32_t *)(void *)(arena + layer->scratch);
     const uint8_t *const input = arena + layer->input;
     uint8_t *output = arena + layer->output;
+    const uint32_t codes = (uint32_t)window->kernel_h * window->kernel_w * layer->in_per_group;
     uint32_t y;
     /* What lies behind the last code of a window stays 0. */
-    bitesize_clear(lanes, lanes + layer->lane_words);
+    bitesize_clear(lanes, lanes + (codes + BITESIZE_LANES - 1u) / BITESIZE_LANES * BITESIZE_LANES);
     for (y = 0; y < window->out_h; y++) {
         bitesize_conv2d_row(layer, input, y, output, lanes);
         output += window->out_w * layer->out_pixel_bytes;

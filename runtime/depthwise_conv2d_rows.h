@@ -195,6 +195,7 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_depthwise_conv2d_some_rows(const bi
     bitesize_strip_weights weights;
     bitesize_strip_codes results;
     uint32_t *const lanes = scratch + 2u * BITESIZE_COLUMNS;
+    const uint32_t fill = layer->fill * 0x01010101u;
     uint32_t c;
     windows.sums = scratch;
     windows.pairs = pairs;
@@ -221,7 +222,7 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_depthwise_conv2d_some_rows(const bi
         uint32_t i;
         strip.channels = layer->channels - c < 4u ? layer->channels - c : 4u;
         for (i = 0; i < 4u; i++) {
-            strip.outside[i].codes = layer->padding != 0 ? layer->padding + c : layer->fill;
+            strip.outside[i].codes = layer->padding != 0 ? layer->padding + c : (const uint8_t *)&fill;
             strip.outside[i].step = 0;
         }
         weights.values = (const uint8_t *)layer->weights.values + c * layer->weight_bits / 8u;

@@ -6,7 +6,7 @@ BITESIZE_INLINE void bitesize_fully_connected_by_rows(const bitesize_fully_conne
     bitesize_block block;
     bitesize_tile tile;
     uint32_t left;
-    bitesize_clear(lanes, lanes + layer->lane_words);
+    bitesize_clear(lanes, lanes + (layer->in_channels + BITESIZE_LANES - 1u) / BITESIZE_LANES * (BITESIZE_LANES / 2u));
     run.word = lanes;
     run.step = 1;
     run.odd = 0;
@@ -20,7 +20,7 @@ BITESIZE_INLINE void bitesize_fully_connected_by_rows(const bitesize_fully_conne
     run.count = layer->in_channels;
     layer->gather(&run);
     block.lanes = lanes;
-    block.weight_bytes = 8u * layer->weights.words;
+    block.weight_bytes = 8u * layer->words;
     block.factor = 1u << layer->weights.acc_shift;
     block.zero = 2 * layer->weights.zero + 1;
     block.values = (const uint32_t *)layer->weights.values;

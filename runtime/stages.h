@@ -3,6 +3,9 @@
  * the weights (multiply, levels) or of the output (pack), so that layers of any widths share them.
  */
 
+/* Codes of a window or vector become lanes in multiples of this, which a word of 2-bit weights has. */
+#define BITESIZE_LANES 16u
+
 /* Output columns that a depthwise convolution computes together: they bound its scratch. */
 #define BITESIZE_COLUMNS 16u
 
@@ -132,21 +135,20 @@ typedef void bitesize_spread_stage(const bitesize_strip *strip);
 typedef void bitesize_levels_stage(const bitesize_strip_weights *strip);
 typedef void bitesize_pack_strip_stage(const bitesize_strip_codes *strip);
 
-/*
- * Weights, and the way from a sum to an output code, as in bitesize_weights; the clamp is the pack stage's. `words` are those
- * of an output channel.
- */
+/* Weights, and the way from a sum to an output code, as in bitesize_weights; the clamp is the pack stage's. */
 typedef struct {
     const void *values;
     const bitesize_channel *channels;
     const uint8_t *shifts;
-    uint32_t words;
     uint8_t acc_shift;
     uint8_t zero;
     bitesize_bounds bounds;
 } bitesize_lane_weights;
 
-/* `pack` may be null where the output has 8 bits and all codes: then it is written at once. */
+/*
+ * `words` are those of an output channel's weights. `pack` may be null where the output has 8 bits and all codes: then it is
+ * written at once.
+ */
 typedef struct {
     bitesize_lane_weights weights;
     bitesize_window window;
@@ -157,9 +159,9 @@ typedef struct {
     uint32_t input;
     uint32_t output;
     uint32_t scratch;
-    uint32_t lane_words;
-    uint32_t pixel_bytes;
-    uint32_t out_pixel_bytes;
+    uint32_t words;
+    uint16_t pixel_bytes;
+    uint16_t out_pixel_bytes;
     uint16_t groups;
     uint16_t in_per_group;
     uint16_t out_per_group;
@@ -169,6 +171,7 @@ typedef struct {
     uint8_t out_bits;
 } bitesize_conv2d_rows_layer;
 
+/* `words` are those of an output channel's weights. */
 typedef struct {
     bitesize_lane_weights weights;
     bitesize_gather_stage *gather;
@@ -177,13 +180,13 @@ typedef struct {
     uint32_t input;
     uint32_t output;
     uint32_t scratch;
-    uint32_t lane_words;
+    uint32_t words;
     uint32_t in_channels;
     uint32_t out_channels;
     uint8_t out_bits;
 } bitesize_fully_connected_rows_layer;
 
-/* `fill` is the padding code in the packed form of four channels. */
+/* `fill` has the padding code at each of its places. */
 typedef struct {
     bitesize_lane_weights weights;
     bitesize_window window;
@@ -194,11 +197,11 @@ typedef struct {
     uint32_t input;
     uint32_t output;
     uint32_t scratch;
-    uint32_t pixel_bytes;
-    uint32_t out_pixel_bytes;
-    uint32_t tap_bytes;
+    uint16_t pixel_bytes;
+    uint16_t out_pixel_bytes;
+    uint16_t tap_bytes;
     uint16_t channels;
-    uint8_t fill[4];
+    uint8_t fill;
     uint8_t in_bits;
     uint8_t weight_bits;
     uint8_t out_bits;

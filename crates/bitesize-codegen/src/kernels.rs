@@ -114,10 +114,7 @@ fn stage_parameters(kind: StageKind) -> (&'static str, &'static str) {
         }
         StageKind::GatherLanes => ("bitesize_code_run *run", "run"),
         StageKind::MultiplyPixels | StageKind::MultiplyVector => ("bitesize_block *block", "block"),
-        StageKind::Pack => (
-            "const uint8_t *codes, uint32_t count, uint8_t *output, const bitesize_bounds *bounds",
-            "codes, count, output, bounds",
-        ),
+        StageKind::Pack => ("const bitesize_tile *tile", "tile"),
         StageKind::Spread => ("const bitesize_strip *strip", "strip"),
         StageKind::Levels => ("const bitesize_strip_weights *strip", "strip"),
         StageKind::PackStrip => ("const bitesize_strip_codes *strip", "strip"),
