@@ -1,5 +1,6 @@
 /* Appends the padding's codes at `taps` taps, for the channels of one group, which `run` says. */
-BITESIZE_OUTLINE void bitesize_append_padding(const bitesize_conv2d_rows_layer *layer, bitesize_code_run *run, uint32_t taps)
+BITESIZE_OUTLINE void bitesize_append_padding(const bitesize_conv2d_rows_layer *layer, bitesize_code_run *run,
+    uint32_t taps)
 {
     const uint8_t *const padding = layer->padding;
     uint32_t c;
@@ -43,8 +44,8 @@ BITESIZE_WRAPS BITESIZE_INLINE bitesize_window_rows bitesize_rows_of(const bites
 }
 
 /* Appends what is under the columns of a window of which some lie beside the image; the first one is `left`. */
-BITESIZE_WRAPS BITESIZE_OUTLINE void bitesize_gather_edge(const bitesize_conv2d_rows_layer *layer, const bitesize_window_rows *rows,
-    uint32_t left, bitesize_code_run *run)
+BITESIZE_WRAPS BITESIZE_INLINE void bitesize_gather_edge(const bitesize_conv2d_rows_layer *layer,
+    const bitesize_window_rows *rows, uint32_t left, bitesize_code_run *run)
 {
     const bitesize_window *const window = &layer->window;
     const uint32_t pieces = run->pieces;
@@ -83,8 +84,8 @@ BITESIZE_WRAPS BITESIZE_OUTLINE void bitesize_gather_edge(const bitesize_conv2d_
 }
 
 /*
- * Appends the codes under the window whose first column is `left`; `run` says where they go and where the group starts. The
- * columns of a window that starts before `end` lie inside the image.
+ * Appends the codes under the window whose first column is `left`; `run` says where they go and where the group
+ * starts. The columns of a window that starts before `end` lie inside the image.
  */
 BITESIZE_WRAPS BITESIZE_INLINE void bitesize_gather_window(const bitesize_conv2d_rows_layer *layer,
     const bitesize_window_rows *rows, uint32_t left, uint32_t end, bitesize_code_run *run)
@@ -106,8 +107,46 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_gather_window(const bitesize_conv2d
     }
 }
 
+/*
+ * Writes the codes of one or two channels in both pixels. Those of the second pixel come first: where there is only one
+ * pixel, both go to the same place.
+ */
+BITESIZE_WRAPS BITESIZE_OUTLINE void bitesize_finish_channels(bitesize_block *block)
+{
+    const uint32_t *sum = block->sums;
+    const uint32_t *const end = sum + 4;
+    for (; sum != end && block->count != 0; sum += 2) {
+        const bitesize_channel channel = *block->channels++;
+        const int32_t below = *block->shifts++ - 33;
+        uint32_t p = 2;
+        while (p-- != 0u) {
+            int32_t acc = (int32_t)(sum[p] * block->factor + (uint32_t)channel.bias);
+            if (below < 0) {
+                acc = bitesize_raise(acc, below);
+            }
+            block->first[p * block->second] = (uint8_t)bitesize_halve_to_byte(
+                (bitesize_high_word(acc, channel.multiplier) >> (below < 0 ? 0 : below)) + block->zero);
+        }
+        block->first++;
+        block->count--;
+    }
+}
+
+/* Writes the codes of all channels of a block. */
+BITESIZE_INLINE void bitesize_multiply_block(const bitesize_conv2d_rows_layer *layer, bitesize_block *block)
+{
+    layer->multiply(block);
+    while (block->count != 0) {
+        bitesize_finish_channels(block);
+        if (block->count != 0) {
+            layer->multiply(block);
+        }
+    }
+}
+
 /* Writes the output codes of one group of the pixels of a tile, a tile of them at a time. */
-BITESIZE_OUTLINE void bitesize_multiply_tiles(const bitesize_conv2d_rows_layer *layer, bitesize_block *block, bitesize_tile *tile)
+BITESIZE_INLINE void bitesize_multiply_tiles(const bitesize_conv2d_rows_layer *layer, bitesize_block *block,
+    bitesize_tile *tile)
 {
     uint32_t codes[2u * BITESIZE_TILE / 4u];
     uint32_t left;
@@ -116,7 +155,7 @@ BITESIZE_OUTLINE void bitesize_multiply_tiles(const bitesize_conv2d_rows_layer *
         tile->count = left < BITESIZE_TILE ? left : BITESIZE_TILE;
         block->count = (int32_t)tile->count;
         block->first = (uint8_t *)codes;
-        layer->multiply(block);
+        bitesize_multiply_block(layer, block);
         layer->pack(tile);
         tile->output += BITESIZE_TILE * layer->out_bits / 8u;
     }
@@ -142,6 +181,8 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_conv2d_row(const bitesize_conv2d_ro
     uint32_t left = 0u - layer->window.pad_left;
     uint32_t x;
     block.lanes = lanes;
+    block.start_first = 0;
+    block.start_second = 0;
     block.weight_bytes = 8u * layer->words;
     block.factor = 1u << layer->weights.acc_shift;
     block.zero = 2 * layer->weights.zero + 1;
@@ -172,6 +213,7 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_conv2d_row(const bitesize_conv2d_ro
                 run.odd = 0;
                 bitesize_gather_window(layer, &rows, left + p * stride, end, &run);
             }
+            block.started = 0;
             block.values = values + group * group_words;
             block.channels = layer->weights.channels + group * layer->out_per_group;
             block.shifts = layer->weights.shifts + group * layer->out_per_group;
@@ -181,7 +223,7 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_conv2d_row(const bitesize_conv2d_ro
                 block.first = tile.output;
                 block.second = tile.pixel_bytes;
                 block.count = layer->out_per_group;
-                layer->multiply(&block);
+                bitesize_multiply_block(layer, &block);
             } else {
                 block.second = pixels == 1u ? 0u : BITESIZE_TILE;
                 tile.apart = block.second;

@@ -27,7 +27,7 @@ typedef struct {
 } bitesize_windows;
 
 /* Sums the windows of one channel. */
-BITESIZE_WRAPS BITESIZE_OUTLINE void bitesize_sum_windows(bitesize_windows *windows)
+BITESIZE_WRAPS BITESIZE_INLINE void bitesize_sum_windows(bitesize_windows *windows)
 {
     const uint32_t *lanes = windows->lanes;
     const uint32_t *weight = windows->weights;
@@ -60,7 +60,7 @@ BITESIZE_WRAPS BITESIZE_OUTLINE void bitesize_sum_windows(bitesize_windows *wind
 }
 
 /* The codes of one channel's sums. */
-BITESIZE_WRAPS BITESIZE_OUTLINE void bitesize_rescale_sums(bitesize_windows *windows)
+BITESIZE_WRAPS BITESIZE_INLINE void bitesize_rescale_sums(bitesize_windows *windows)
 {
     const bitesize_channel channel = *windows->channels++;
     const int32_t below = *windows->shifts++ - 33;
@@ -80,14 +80,15 @@ BITESIZE_WRAPS BITESIZE_OUTLINE void bitesize_rescale_sums(bitesize_windows *win
 
 #ifdef BITESIZE_DSP
 /*
- * Sums and codes of windows of three columns of two words, as of 3x3, whose weights fit the registers; 32 bytes from one
- * column to the next. It ends with the last channel, or with the sums of one whose shift is below 33.
+ * Sums and codes of windows of three columns of two words, as of 3x3, whose weights fit the registers; 32 bytes from
+ * one column to the next. It ends with the last channel, or with the sums of one whose shift is below 33.
  */
 BITESIZE_WRAPS BITESIZE_INLINE void bitesize_compute_3x3(bitesize_windows *windows)
 {
     uint32_t w0, w1, w2, w3, w4, w5, lanes, sums, x, y, next, end;
 #define BITESIZE_LOWER(first, second) \
-    "lsl %[x], %[" second "], #16\n\tpkhtb %[" second "], %[x], %[" first "], asr #16\n\tlsl %[" first "], %[" first "], #16\n\t"
+    "lsl %[x], %[" second "], #16\n\tpkhtb %[" second "], %[x], %[" first "], asr #16\n\t" \
+    "lsl %[" first "], %[" first "], #16\n\t"
     __asm__ volatile(
         "1:\n\tldrd %[x], %[lanes], [%[sum]]\n\t"
         "ldrd %[w0], %[w1], [%[x]], #8\n\tldrd %[w2], %[w3], [%[x]], #8\n\tldrd %[w4], %[w5], [%[x]], #8\n\t"
@@ -95,14 +96,18 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_compute_3x3(bitesize_windows *windo
         "ldrd %[next], %[x], [%[sum], #40]\n\tcmp %[x], #0\n\tbeq 2f\n\t"
         BITESIZE_LOWER("w0", "w1") BITESIZE_LOWER("w2", "w3") BITESIZE_LOWER("w4", "w5")
         "2:\n\tldrd %[sums], %[end], [%[sum], #8]\n\tstr %[sum], [sp, #-4]!\n\tcmp %[next], #32\n\tbne 4f\n"
-        /* At stride 1 two pixels share two of their columns. A last odd one brings a neighbour along, which nobody reads. */
+        /*
+         * At stride 1 two pixels share two of their columns. A last odd one brings a neighbour along, which nobody
+         * reads.
+         */
         "3:\n\t"
         "ldrd %[x], %[y], [%[lanes]], #32\n\tsmuad %[sum], %[x], %[w0]\n\tsmlad %[sum], %[y], %[w1], %[sum]\n\t"
         "ldrd %[x], %[y], [%[lanes]], #32\n\tsmlad %[sum], %[x], %[w2], %[sum]\n\tsmlad %[sum], %[y], %[w3], %[sum]\n\t"
         "smuad %[next], %[x], %[w0]\n\tsmlad %[next], %[y], %[w1], %[next]\n\t"
         "ldrd %[x], %[y], [%[lanes]]\n\tsmlad %[sum], %[x], %[w4], %[sum]\n\tsmlad %[sum], %[y], %[w5], %[sum]\n\t"
         "smlad %[next], %[x], %[w2], %[next]\n\tsmlad %[next], %[y], %[w3], %[next]\n\t"
-        "ldrd %[x], %[y], [%[lanes], #32]\n\tsmlad %[next], %[x], %[w4], %[next]\n\tsmlad %[next], %[y], %[w5], %[next]\n\t"
+        "ldrd %[x], %[y], [%[lanes], #32]\n\tsmlad %[next], %[x], %[w4], %[next]\n\t"
+        "smlad %[next], %[y], %[w5], %[next]\n\t"
         "strd %[sum], %[next], [%[sums]], #8\n\tcmp %[sums], %[end]\n\tbne 3b\n\tb 5f\n"
         "4:\n\tldr %[end], [%[sum], #48]\n"
         "6:\n\t"
@@ -122,8 +127,9 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_compute_3x3(bitesize_windows *windo
         "strb %[y], [%[lanes], #4]\n\tstrb %[x], [%[lanes]], #8\n\tcmp %[sums], %[end]\n\tbne 7b\n\t"
         "ldrd %[x], %[y], [%[sum], #32]\n\tadd %[x], #1\n\tsubs %[y], #1\n\tstrd %[x], %[y], [%[sum], #32]\n\tbne 1b\n"
         "8:\n\t"
-        : [sum] "+&r"(windows), [lanes] "=&r"(lanes), [sums] "=&r"(sums), [x] "=&r"(x), [y] "=&r"(y), [next] "=&r"(next),
-          [end] "=&r"(end), [w0] "=&r"(w0), [w1] "=&r"(w1), [w2] "=&r"(w2), [w3] "=&r"(w3), [w4] "=&r"(w4), [w5] "=&r"(w5)
+        : [sum] "+&r"(windows), [lanes] "=&r"(lanes), [sums] "=&r"(sums), [x] "=&r"(x), [y] "=&r"(y),
+          [next] "=&r"(next), [end] "=&r"(end), [w0] "=&r"(w0), [w1] "=&r"(w1), [w2] "=&r"(w2), [w3] "=&r"(w3),
+          [w4] "=&r"(w4), [w5] "=&r"(w5)
         : : "cc", "memory");
 }
 #endif
@@ -148,9 +154,12 @@ BITESIZE_INLINE void bitesize_compute_windows(bitesize_windows *windows)
     } while (windows->left != 0u);
 }
 
-/* Lanes of four channels under the windows of some pixels of output row `y`, `rows` rows high, two rows at a time or four. */
-BITESIZE_WRAPS BITESIZE_OUTLINE void bitesize_spread_windows(const bitesize_depthwise_conv2d_rows_layer *layer, const uint8_t *input,
-    uint32_t y, uint32_t rows, bitesize_strip *strip)
+/*
+ * Lanes of four channels under the windows of some pixels of output row `y`, `rows` rows high, two rows at a time or
+ * four.
+ */
+BITESIZE_WRAPS BITESIZE_INLINE void bitesize_spread_windows(const bitesize_depthwise_conv2d_rows_layer *layer,
+    const uint8_t *input, uint32_t y, uint32_t rows, bitesize_strip *strip)
 {
     const bitesize_window *const window = &layer->window;
     const uint32_t row_bytes = window->in_w * layer->pixel_bytes;
@@ -180,9 +189,13 @@ BITESIZE_WRAPS BITESIZE_OUTLINE void bitesize_spread_windows(const bitesize_dept
     strip->lanes = lanes;
 }
 
-/* Computes the output rows `first_row` to `end` from the input, of which they read no other rows than those of their windows. */
-BITESIZE_WRAPS BITESIZE_INLINE void bitesize_depthwise_conv2d_some_rows(const bitesize_depthwise_conv2d_rows_layer *layer,
-    const uint8_t *input, uint32_t first_row, uint32_t end, uint8_t *output, uint32_t *scratch)
+/*
+ * Computes the output rows `first_row` to `end` from the input, of which they read no other rows than those of their
+ * windows.
+ */
+BITESIZE_WRAPS BITESIZE_INLINE void bitesize_depthwise_conv2d_some_rows(
+    const bitesize_depthwise_conv2d_rows_layer *layer, const uint8_t *input, uint32_t first_row, uint32_t end,
+    uint8_t *output, uint32_t *scratch)
 {
     const bitesize_window *const window = &layer->window;
     const uint32_t pairs = (window->kernel_h + 1u) / 2u;
@@ -190,6 +203,7 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_depthwise_conv2d_some_rows(const bi
     const uint32_t out_row_bytes = out_w * layer->out_pixel_bytes;
     /* Three rows leave a lane of their two words free for a fourth, which the windows of the next row end with. */
     const uint32_t together = window->kernel_h == 3u && window->stride_h == 1u && window->dilation_h == 1u ? 2u : 1u;
+    const uint32_t span = (window->kernel_w - 1u) * window->dilation_w + 1u;
     bitesize_windows windows;
     bitesize_strip strip;
     bitesize_strip_weights weights;
@@ -236,8 +250,9 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_depthwise_conv2d_some_rows(const bi
                 results.pixels = out_w - x < BITESIZE_COLUMNS ? out_w - x : BITESIZE_COLUMNS;
                 results.output = strip_output;
                 strip.column = x * window->stride_w - window->pad_left;
-                strip.columns = (results.pixels - 1u) * window->stride_w + (window->kernel_w - 1u) * window->dilation_w + 1u;
-                bitesize_spread_windows(layer, input + c * layer->in_bits / 8u, y, window->kernel_h + rows - 1u, &strip);
+                strip.columns = (results.pixels - 1u) * window->stride_w + span;
+                bitesize_spread_windows(layer, input + c * layer->in_bits / 8u, y, window->kernel_h + rows - 1u,
+                    &strip);
                 windows.last = windows.sums + results.pixels;
                 windows.end = windows.last + (results.pixels & 1u);
                 for (windows.lower = 0; windows.lower < rows; windows.lower++) {
@@ -259,8 +274,10 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_depthwise_conv2d_some_rows(const bi
     }
 }
 
-BITESIZE_INLINE void bitesize_depthwise_conv2d_by_rows(const bitesize_depthwise_conv2d_rows_layer *layer, uint8_t *arena)
+BITESIZE_INLINE void bitesize_depthwise_conv2d_by_rows(const bitesize_depthwise_conv2d_rows_layer *layer,
+    uint8_t *arena)
 {
     uint32_t *const scratch = (uint32_t *)(void *)(arena + layer->scratch);
-    bitesize_depthwise_conv2d_some_rows(layer, arena + layer->input, 0, layer->window.out_h, arena + layer->output, scratch);
+    bitesize_depthwise_conv2d_some_rows(layer, arena + layer->input, 0, layer->window.out_h, arena + layer->output,
+        scratch);
 }

@@ -20,7 +20,10 @@ typedef struct {
     uint32_t odd;
 } bitesize_lane;
 
-/* Appends `count` codes that start `first` codes behind `row`, a word of them at a time as long as there are whole ones. */
+/*
+ * Appends `count` codes that start `first` codes behind `row`, a word of them at a time as long as there are whole
+ * ones.
+ */
 BITESIZE_WRAPS BITESIZE_INLINE void bitesize_gather_codes(bitesize_lane *lane, const uint8_t *row, uint32_t first,
     uint32_t count, uint32_t bits)
 {
@@ -88,8 +91,8 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_gather_codes(bitesize_lane *lane, c
 
 #ifdef BITESIZE_DSP
 /* Two pixels' lanes of codes that are bytes; `rows` pieces of `count` codes, `skip` bytes between them. */
-BITESIZE_WRAPS BITESIZE_INLINE bitesize_lane bitesize_gather_pairs(bitesize_lane lane, const uint8_t *from, uint32_t apart,
-    uint32_t count, uint32_t rows, uint32_t skip)
+BITESIZE_WRAPS BITESIZE_INLINE bitesize_lane bitesize_gather_pairs(bitesize_lane lane, const uint8_t *from,
+    uint32_t apart, uint32_t count, uint32_t rows, uint32_t skip)
 {
     uint32_t a, b, c, d, left = lane.odd, la, lb;
     __asm__ volatile(
@@ -147,7 +150,8 @@ BITESIZE_WRAPS BITESIZE_INLINE bitesize_lane bitesize_gather_pairs(bitesize_lane
         : [apart] "r"(apart), [mask] "r"(mask) : "cc", "memory")
 
 /* Two pixels' lanes of `left` words of codes of 4 or 2 bits. Returns where the next ones go. */
-BITESIZE_INLINE uint32_t *bitesize_gather_words(uint32_t *word, const uint8_t *from, uint32_t apart, uint32_t left, uint32_t bits)
+BITESIZE_INLINE uint32_t *bitesize_gather_words(uint32_t *word, const uint8_t *from, uint32_t apart, uint32_t left,
+    uint32_t bits)
 {
     uint32_t a, b, c, d, e, f, g;
     const uint32_t mask = bits == 4u ? 0x000F000Fu : 0x00030003u;
@@ -156,7 +160,8 @@ BITESIZE_INLINE uint32_t *bitesize_gather_words(uint32_t *word, const uint8_t *f
             BITESIZE_NEIGHBOURS(", lsr #8", ", lsr #12", "8", "24"), "32");
     } else {
         BITESIZE_GATHER_WORDS(BITESIZE_NEIGHBOURS("", ", lsr #2", "0", "32")
-            BITESIZE_NEIGHBOURS(", lsr #4", ", lsr #6", "8", "40") BITESIZE_NEIGHBOURS(", lsr #8", ", lsr #10", "16", "48")
+            BITESIZE_NEIGHBOURS(", lsr #4", ", lsr #6", "8", "40")
+            BITESIZE_NEIGHBOURS(", lsr #8", ", lsr #10", "16", "48")
             BITESIZE_NEIGHBOURS(", lsr #12", ", lsr #14", "24", "56"), "64");
     }
     return word;
@@ -167,13 +172,17 @@ BITESIZE_INLINE uint32_t *bitesize_gather_words(uint32_t *word, const uint8_t *f
 #define BITESIZE_GATHER_CODES(mask, bits) \
     __asm__ volatile("cmp %[left], #0\n\tmov %[left], %[count]\n\tbeq 1f\n\tldrd %[la], %[lb], [%[word]]\n\tb 3f\n" \
         "1:\n\t" BITESIZE_NEXT_BYTES \
-        "2:\n\tand %[la], %[a], #" mask "\n\tand %[lb], %[b], #" mask "\n\tlsr %[a], %[a], #" bits "\n\tlsr %[b], %[b], #" bits \
+        "2:\n\tand %[la], %[a], #" mask "\n\tand %[lb], %[b], #" mask "\n\tlsr %[a], %[a], #" \
+        bits "\n\tlsr %[b], %[b], #" bits \
         "\n\tsubs %[left], #1\n\tbeq 6f\n\tcmp %[a], #1\n\tbne 4f\n" \
         "3:\n\t" BITESIZE_NEXT_BYTES \
-        "4:\n\tand %[c], %[a], #" mask "\n\tand %[d], %[b], #" mask "\n\tlsr %[a], %[a], #" bits "\n\tlsr %[b], %[b], #" bits \
-        "\n\tpkhbt %[la], %[la], %[c], lsl #16\n\tpkhbt %[lb], %[lb], %[d], lsl #16\n\tstrd %[la], %[lb], [%[word]], #8\n\t" \
+        "4:\n\tand %[c], %[a], #" mask "\n\tand %[d], %[b], #" mask "\n\tlsr %[a], %[a], #" \
+        bits "\n\tlsr %[b], %[b], #" bits \
+        "\n\tpkhbt %[la], %[la], %[c], lsl #16\n\tpkhbt %[lb], %[lb], %[d], lsl #16\n\t" \
+        "strd %[la], %[lb], [%[word]], #8\n\t" \
         "subs %[left], #1\n\tbeq 5f\n\tcmp %[a], #1\n\tbne 2b\n\tb 1b\n" \
-        "5:\n\tadd %[from], %[skip]\n\tmov %[left], %[count]\n\tsubs %[rows], #1\n\tbne 1b\n\tmov %[left], #0\n\tb 7f\n" \
+        "5:\n\tadd %[from], %[skip]\n\tmov %[left], %[count]\n\tsubs %[rows], #1\n\tbne 1b\n\tmov %[left], #0\n\t" \
+        "b 7f\n" \
         "6:\n\tadd %[from], %[skip]\n\tmov %[left], %[count]\n\tsubs %[rows], #1\n\tbne 3b\n\tmov %[left], #1\n\t" \
         "strd %[la], %[lb], [%[word]]\n" \
         "7:\n\t" \

@@ -4,43 +4,19 @@
  * Lanes: word 2j holds codes 2j and 2j + 1 of the first pixel's window, word 2j + 1 those of the second's; behind the
  * last code zeros up to a multiple of 16.
  *
- * Weights: for each pair of channels their words in turn. A word has 32 / bits codes, ordered so that taking it apart gives
- * lanes of neighbouring codes: the first and the third byte are codes 0 and 1, the second and fourth 2 and 3; of 4
- * bits, nibble i and i + 4 are codes 2i and 2i + 1; of 2 bits, field i and i + 8. Codes of 4 and 2 bits are unsigned, the
- * level less the lowest, so that no sign has to be made; the sums start at what that is too much.
+ * Weights: for each pair of channels their words in turn. A word has 32 / bits codes, ordered so that taking it apart
+ * gives lanes of neighbouring codes: the first and the third byte are codes 0 and 1, the second and fourth 2 and 3; of
+ * 4 bits, nibble i and i + 4 are codes 2i and 2i + 1; of 2 bits, field i and i + 8. Codes of 4 and 2 bits are
+ * unsigned, the level less the lowest, so that no sign has to be made; the sums start at what that is too much.
  */
 
+/* The sums of two channels in two pixels. */
 typedef struct {
     uint32_t first_a;
     uint32_t second_a;
     uint32_t first_b;
     uint32_t second_b;
 } bitesize_sums;
-
-/*
- * Writes the codes of one or two channels in both pixels. Those of the second pixel come first: where there is only one
- * pixel, both go to the same place.
- */
-BITESIZE_WRAPS BITESIZE_OUTLINE void bitesize_finish_any(bitesize_block *block, const bitesize_sums *sums)
-{
-    const uint32_t pixels[2][2] = {{sums->second_a, sums->first_a}, {sums->second_b, sums->first_b}};
-    uint32_t c;
-    uint32_t p;
-    for (c = 0; c < 2u && block->count != 0; c++) {
-        const bitesize_channel channel = *block->channels++;
-        const int32_t below = *block->shifts++ - 33;
-        for (p = 0; p < 2u; p++) {
-            int32_t acc = (int32_t)(pixels[c][p] * block->factor + (uint32_t)channel.bias);
-            if (below < 0) {
-                acc = bitesize_raise(acc, below);
-            }
-            block->first[p == 0u ? block->second : 0u] = (uint8_t)bitesize_halve_to_byte(
-                (bitesize_high_word(acc, channel.multiplier) >> (below < 0 ? 0 : below)) + block->zero);
-        }
-        block->first++;
-        block->count--;
-    }
-}
 
 #ifdef BITESIZE_DSP
 /* The weights of both channels pass through one register: with the mask there is no other. */
@@ -70,8 +46,8 @@ BITESIZE_WRAPS BITESIZE_OUTLINE void bitesize_finish_any(bitesize_block *block, 
     "add %[" first "], %[" first "], %[s]\n\tadd %[" second "], %[" second "], %[s]\n\t" \
     "usat %[" first "], #8, %[" first "], asr #1\n\tusat %[" second "], #8, %[" second "], asr #1\n\t"
 /*
- * The codes of two channels, unless a shift is below 33 or there is one channel only. A shift by a register heeds its lowest
- * byte alone, so that those of both channels, less 33, can be in one.
+ * The codes of two channels, unless a shift is below 33 or there is one channel only. A shift by a register heeds its
+ * lowest byte alone, so that those of both channels, less 33, can be in one.
  */
 #define BITESIZE_FINISH \
     "ldrd %[y], %[u], [%[block], #20]\n\tsubs %[u], #2\n\tblt 4f\n\t" \
@@ -84,15 +60,15 @@ BITESIZE_WRAPS BITESIZE_OUTLINE void bitesize_finish_any(bitesize_block *block, 
     "strd %[y], %[u], [%[block]]\n\tldr %[x], [%[block], #24]\n\tcmp %[x], #0\n\tbne 1b\n4:\n\t"
 #define BITESIZE_RESULTS \
     [p] "=&r"(sums.first_a), [q] "=&r"(sums.second_a), [r] "=&r"(sums.first_b), [w] "=&r"(sums.second_b), \
-    [lanes] "=&r"(lanes), [values] "+&r"(values), [block] "+&r"(at), [x] "=&r"(x), [y] "=&r"(y), [u] "=&r"(u), [v] "=&r"(v), \
-    [s] "=&r"(s), [end] "=&r"(end)
+    [lanes] "=&r"(lanes), [values] "+&r"(values), [block] "+&r"(at), [x] "=&r"(x), [y] "=&r"(y), [u] "=&r"(u), \
+    [v] "=&r"(v), [s] "=&r"(s), [end] "=&r"(end)
 #endif
 
 /*
- * Writes the codes of both pixels, two channels at a time, up to the last one or to two that need `bitesize_finish_any`, whose sums it
- * returns.
+ * Writes the codes of both pixels, two channels at a time, up to the last one or to two that the loop has to finish,
+ * whose sums it leaves.
  */
-BITESIZE_WRAPS BITESIZE_INLINE bitesize_sums bitesize_multiply_channels(bitesize_block *block, uint32_t bits)
+BITESIZE_WRAPS BITESIZE_INLINE void bitesize_multiply_channels(bitesize_block *block, uint32_t bits)
 {
     const uint32_t *values = block->values;
     bitesize_sums sums;
@@ -108,12 +84,15 @@ BITESIZE_WRAPS BITESIZE_INLINE bitesize_sums bitesize_multiply_channels(bitesize
                 BITESIZE_FINISH : BITESIZE_RESULTS : : "cc", "memory");
     } else if (bits == 4u) {
         __asm__ volatile(BITESIZE_START BITESIZE_MASK "tst %[end], #8\n\tadd %[end], %[values]\n\tbne 3f\n"
-                "2:\n\t" BITESIZE_WEIGHTS BITESIZE_LOWEST_FIELDS BITESIZE_FIELDS(4) BITESIZE_FIELDS(8) BITESIZE_FIELDS(12)
-                "3:\n\t" BITESIZE_WEIGHTS BITESIZE_LOWEST_FIELDS BITESIZE_FIELDS(4) BITESIZE_FIELDS(8) BITESIZE_FIELDS(12)
+                "2:\n\t" BITESIZE_WEIGHTS BITESIZE_LOWEST_FIELDS
+                BITESIZE_FIELDS(4) BITESIZE_FIELDS(8) BITESIZE_FIELDS(12)
+                "3:\n\t" BITESIZE_WEIGHTS BITESIZE_LOWEST_FIELDS
+                BITESIZE_FIELDS(4) BITESIZE_FIELDS(8) BITESIZE_FIELDS(12)
                 BITESIZE_END_MASKED BITESIZE_FINISH : BITESIZE_RESULTS : : "cc", "memory");
     } else {
         __asm__ volatile(BITESIZE_START BITESIZE_MASK "add %[end], %[values]\n"
-                "2:\n\t" BITESIZE_WEIGHTS BITESIZE_LOWEST_FIELDS BITESIZE_FIELDS(2) BITESIZE_FIELDS(4) BITESIZE_FIELDS(6)
+                "2:\n\t" BITESIZE_WEIGHTS BITESIZE_LOWEST_FIELDS
+                BITESIZE_FIELDS(2) BITESIZE_FIELDS(4) BITESIZE_FIELDS(6)
                 BITESIZE_FIELDS(8) BITESIZE_FIELDS(10) BITESIZE_FIELDS(12) BITESIZE_FIELDS(14)
                 BITESIZE_END_MASKED BITESIZE_FINISH : BITESIZE_RESULTS : : "cc", "memory");
     }
@@ -146,11 +125,15 @@ BITESIZE_WRAPS BITESIZE_INLINE bitesize_sums bitesize_multiply_channels(bitesize
     } while (values != end);
 #endif
     block->values = values;
-    return sums;
+    block->sums[0] = sums.first_a;
+    block->sums[1] = sums.second_a;
+    block->sums[2] = sums.first_b;
+    block->sums[3] = sums.second_b;
 }
 
 /* What the sums of both pixels start from, for weights whose codes are unsigned: -2^(bits - 1) times all lanes. */
-BITESIZE_WRAPS BITESIZE_INLINE bitesize_sums bitesize_start_of_sums(const uint32_t *lanes, uint32_t words, uint32_t bits)
+BITESIZE_WRAPS BITESIZE_INLINE bitesize_sums bitesize_start_of_sums(const uint32_t *lanes, uint32_t words,
+    uint32_t bits)
 {
     /* A word of weights has a multiple of eight codes, which are as many words of both pixels. */
     const uint32_t *const end = lanes + words * BITESIZE_CODES(bits);
@@ -173,21 +156,15 @@ BITESIZE_WRAPS BITESIZE_INLINE bitesize_sums bitesize_start_of_sums(const uint32
     return sums;
 }
 
-/* Writes `count` codes of both pixels. */
+/* Writes the codes of both pixels up to two channels whose sums the loop has to finish. */
 BITESIZE_WRAPS BITESIZE_INLINE void bitesize_multiply_pixels(bitesize_block *block, uint32_t bits)
 {
-    block->start_first = 0;
-    block->start_second = 0;
-    if (bits != 8u) {
+    if (bits != 8u && block->started == 0u) {
         const bitesize_sums start = bitesize_start_of_sums(block->lanes, block->weight_bytes / 8u, bits);
         block->start_first = start.first_a;
         block->start_second = start.second_a;
         block->mask = bits == 4u ? 0x000F000Fu : 0x00030003u;
+        block->started = 1;
     }
-    do {
-        const bitesize_sums sums = bitesize_multiply_channels(block, bits);
-        if (block->count != 0) {
-            bitesize_finish_any(block, &sums);
-        }
-    } while (block->count != 0);
+    bitesize_multiply_channels(block, bits);
 }

@@ -80,7 +80,8 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_finish_sum(const bitesize_block *bl
         acc = bitesize_raise(acc, below);
         below = 0;
     }
-    block->first[i] = (uint8_t)bitesize_halve_to_byte((bitesize_high_word(acc, channel.multiplier) >> below) + block->zero);
+    acc = (bitesize_high_word(acc, channel.multiplier) >> below) + block->zero;
+    block->first[i] = (uint8_t)bitesize_halve_to_byte(acc);
 }
 
 /* Writes the codes of `count` output channels of one vector. */

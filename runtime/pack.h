@@ -1,8 +1,8 @@
 /* Codes that lie in bytes are clamped and packed. */
 
 /*
- * The packed form of four codes, clamped. Adding what the highest is below 255, as far as bytes go, and taking away that and
- * the lowest, as far as 0, limits both ends.
+ * The packed form of four codes, clamped. Adding what the highest is below 255, as far as bytes go, and taking away
+ * that and the lowest, as far as 0, limits both ends.
  */
 BITESIZE_WRAPS BITESIZE_INLINE uint32_t bitesize_pack_word(uint32_t codes, bitesize_clamp clamp, uint32_t bits)
 {
@@ -31,7 +31,8 @@ BITESIZE_INLINE void bitesize_store_packed(uint8_t *output, uint32_t word, uint3
 }
 
 /* Stores what `count` (1 to 3) codes take, with zeros above them. */
-BITESIZE_INLINE void bitesize_store_some(uint8_t *output, uint32_t codes, uint32_t count, bitesize_clamp clamp, uint32_t bits)
+BITESIZE_INLINE void bitesize_store_some(uint8_t *output, uint32_t codes, uint32_t count, bitesize_clamp clamp,
+    uint32_t bits)
 {
     uint32_t word = bitesize_pack_word(codes, clamp, bits) & ((1u << (bits * count)) - 1u);
     uint32_t bytes = (bits * count + 7u) >> 3;
@@ -42,8 +43,8 @@ BITESIZE_INLINE void bitesize_store_some(uint8_t *output, uint32_t codes, uint32
 }
 
 /*
- * Packs the codes of a tile; they can be read up to a multiple of four. Those of the second pixel first: where there is only one,
- * both are the same codes and go to the same place.
+ * Packs the codes of a tile; they can be read up to a multiple of four. Those of the second pixel first: where there
+ * is only one, both are the same codes and go to the same place.
  */
 BITESIZE_INLINE void bitesize_pack(const bitesize_tile *tile, uint32_t bits)
 {

@@ -1,6 +1,6 @@
 /*
- * From packed rows of channels to lanes, for depthwise convolutions: the codes of two rows, one above the other, in the low
- * and the high lane, apart for each of four neighbouring channels.
+ * From packed rows of channels to lanes, for depthwise convolutions: the codes of two rows, one above the other, in
+ * the low and the high lane, apart for each of four neighbouring channels.
  */
 
 /* Up to four codes that start on a byte. */
@@ -112,8 +112,8 @@ BITESIZE_INLINE void bitesize_spread_four(const bitesize_strip_row *rows, uint32
 }
 
 /*
- * Two rows: for each channel a word, the words of channels `pairs` apart. `channels` is 4, or fewer where their codes have to be
- * read one by one.
+ * Two rows: for each channel a word, the words of channels `pairs` apart. `channels` is 4, or fewer where their codes
+ * have to be read one by one.
  */
 BITESIZE_INLINE void bitesize_spread_two(const bitesize_strip_row *rows, uint32_t column, uint32_t columns,
     uint32_t *lanes, uint32_t pairs, uint32_t channels, uint32_t bits)

@@ -1,6 +1,6 @@
 /*
- * What kernels composed of stages are told about their layer. A stage knows one width: of the input (gather, spread), of
- * the weights (multiply, levels) or of the output (pack), so that layers of any widths share them.
+ * What kernels composed of stages are told about their layer. A stage knows one width: of the input (gather, spread),
+ * of the weights (multiply, levels) or of the output (pack), so that layers of any widths share them.
  */
 
 /* Codes of a window or vector become lanes in multiples of this, which a word of 2-bit weights has. */
@@ -26,9 +26,10 @@ typedef struct {
 } bitesize_clamp;
 
 /*
- * Codes of an image and where they go: in each of `rows` rows `pieces` times `count` codes from code `first` of a piece on. The
- * next one goes into the low or, where `odd` is 1, the high lane of `word`; the next word is `step` on. Where `apart` is not 0, the
- * codes that many bytes on go, likewise, to the words next to those (`step` is 2): they are those of a second pixel.
+ * Codes of an image and where they go: in each of `rows` rows `pieces` times `count` codes from code `first` of a
+ * piece on. The next one goes into the low or, where `odd` is 1, the high lane of `word`; the next word is `step` on.
+ * Where `apart` is not 0, the codes that many bytes on go, likewise, to the words next to those (`step` is 2): they
+ * are those of a second pixel.
  */
 typedef struct {
     uint32_t *word;
@@ -45,8 +46,9 @@ typedef struct {
 } bitesize_code_run;
 
 /*
- * What a multiplication reads and writes: the codes of `count` output channels of one or two pixels, or of a
- * vector. It leaves `channels`, `shifts` and `values` behind those. The assembly of multiply_pixels.h knows where in it what is.
+ * What a multiplication reads and writes: the codes of `count` output channels of one or two pixels, or of a vector.
+ * It leaves `channels`, `shifts` and `values` behind those; that of pixels stops before channels that it cannot
+ * finish, behind which `values` is already. The assembly of multiply_pixels.h knows where in it what is.
  */
 typedef struct {
     const bitesize_channel *channels;
@@ -59,7 +61,7 @@ typedef struct {
     uint32_t second;
     const uint8_t *shifts;
     int32_t count;
-    /* What sums start from. */
+    /* What sums start from; 0 for weights of 8 bits. */
     uint32_t start_first;
     uint32_t start_second;
     const uint32_t *lanes;
@@ -68,6 +70,10 @@ typedef struct {
     /* The lowest code of a word of weights in both lanes. */
     uint32_t mask;
     const uint32_t *values;
+    /* Of two channels that are left, those of the first in both pixels, then those of the second. */
+    uint32_t sums[4];
+    /* Whether what sums start from is known; 0 before the first call with these lanes. */
+    uint32_t started;
 } bitesize_block;
 
 /* The first of four channels in column 0 of a row, and bytes from one column to the next: 0 in the padding. */
@@ -77,8 +83,8 @@ typedef struct {
 } bitesize_strip_row;
 
 /*
- * Four channels of two rows of an image, or, where `pairs` is 2, of four, and where their lanes go: column by column and
- * channel by channel `pairs` words, of which two rows fill the first, four both.
+ * Four channels of two rows of an image, or, where `pairs` is 2, of four, and where their lanes go: column by column
+ * and channel by channel `pairs` words, of which two rows fill the first, four both.
  */
 typedef struct {
     uint32_t *lanes;
@@ -116,8 +122,8 @@ typedef struct {
 } bitesize_strip_codes;
 
 /*
- * The codes of `count` channels of two pixels, `apart` bytes between them, on their way to the output, where `pixel_bytes` are
- * between them. Both are 0 where there is only one.
+ * The codes of `count` channels of two pixels, `apart` bytes between them, on their way to the output, where
+ * `pixel_bytes` are between them. Both are 0 where there is only one.
  */
 typedef struct {
     const uint8_t *codes;
@@ -146,8 +152,8 @@ typedef struct {
 } bitesize_lane_weights;
 
 /*
- * `words` are those of an output channel's weights. `pack` may be null where the output has 8 bits and all codes: then it is
- * written at once.
+ * `words` are those of an output channel's weights. `pack` may be null where the output has 8 bits and all codes: then
+ * it is written at once.
  */
 typedef struct {
     bitesize_lane_weights weights;
