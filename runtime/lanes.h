@@ -200,9 +200,9 @@ BITESIZE_WRAPS BITESIZE_INLINE uint32_t bitesize_add_bytes(uint32_t word, uint32
 }
 
 /* What limits codes to a range, for a word of four: `bounds` is the lowest and the highest. */
-BITESIZE_INLINE bitesize_clamp bitesize_clamp_to(bitesize_bounds bounds)
+BITESIZE_INLINE bitesize_limits bitesize_clamp_to(bitesize_bounds bounds)
 {
-    bitesize_clamp clamp;
+    bitesize_limits clamp;
     clamp.lowest = bounds.lowest * 0x01010101u;
     clamp.room = (255u - bounds.highest) * 0x01010101u;
     clamp.both = clamp.lowest + clamp.room;

@@ -4,7 +4,7 @@
  * The packed form of four codes, clamped. Adding what the highest is below 255, as far as bytes go, and taking away
  * that and the lowest, as far as 0, limits both ends.
  */
-BITESIZE_WRAPS BITESIZE_INLINE uint32_t bitesize_pack_word(uint32_t codes, bitesize_clamp clamp, uint32_t bits)
+BITESIZE_WRAPS BITESIZE_INLINE uint32_t bitesize_pack_word(uint32_t codes, bitesize_limits clamp, uint32_t bits)
 {
     uint32_t word = bitesize_above(bitesize_add_bytes(codes, clamp.room), clamp.both) + clamp.lowest;
     if (bits == 4u) {
@@ -31,7 +31,7 @@ BITESIZE_INLINE void bitesize_store_packed(uint8_t *output, uint32_t word, uint3
 }
 
 /* Stores what `count` (1 to 3) codes take, with zeros above them. */
-BITESIZE_INLINE void bitesize_store_some(uint8_t *output, uint32_t codes, uint32_t count, bitesize_clamp clamp,
+BITESIZE_INLINE void bitesize_store_some(uint8_t *output, uint32_t codes, uint32_t count, bitesize_limits clamp,
     uint32_t bits)
 {
     uint32_t word = bitesize_pack_word(codes, clamp, bits) & ((1u << (bits * count)) - 1u);
@@ -48,7 +48,7 @@ BITESIZE_INLINE void bitesize_store_some(uint8_t *output, uint32_t codes, uint32
  */
 BITESIZE_INLINE void bitesize_pack(const bitesize_tile *tile, uint32_t bits)
 {
-    const bitesize_clamp clamp = tile->clamp;
+    const bitesize_limits clamp = tile->clamp;
     const uint32_t apart = tile->apart;
     const uint32_t pixel_bytes = tile->pixel_bytes;
     const uint8_t *from = tile->codes;

@@ -1,7 +1,7 @@
 /* Packs the codes of a strip's pixels, a word each. */
 BITESIZE_INLINE void bitesize_pack_strip(const bitesize_strip_codes *strip, uint32_t bits)
 {
-    const bitesize_clamp clamp = strip->clamp;
+    const bitesize_limits clamp = strip->clamp;
     const uint32_t pixel_bytes = strip->pixel_bytes;
     const uint32_t *codes = strip->codes;
     const uint32_t *const end = codes + strip->pixels;

@@ -23,7 +23,7 @@ typedef struct {
     uint32_t lowest;
     uint32_t room;
     uint32_t both;
-} bitesize_clamp;
+} bitesize_limits;
 
 /*
  * Codes of an image and where they go: in each of `rows` rows `pieces` times `count` codes from code `first` of a
@@ -118,7 +118,7 @@ typedef struct {
     uint8_t *output;
     uint32_t pixel_bytes;
     uint32_t channels;
-    bitesize_clamp clamp;
+    bitesize_limits clamp;
 } bitesize_strip_codes;
 
 /*
@@ -131,7 +131,7 @@ typedef struct {
     uint32_t count;
     uint32_t apart;
     uint32_t pixel_bytes;
-    bitesize_clamp clamp;
+    bitesize_limits clamp;
 } bitesize_tile;
 
 typedef void bitesize_gather_stage(bitesize_code_run *run);
