@@ -43,6 +43,29 @@ BITESIZE_INLINE void bitesize_store(uint8_t *bytes, uint32_t word)
 #endif
 }
 
+BITESIZE_INLINE void bitesize_store_half(uint8_t *bytes, uint32_t word)
+{
+#ifdef BITESIZE_BYTE_BY_BYTE
+    bytes[0] = (uint8_t)word;
+    bytes[1] = (uint8_t)(word >> 8);
+#else
+    const uint16_t half = (uint16_t)word;
+    memcpy(bytes, &half, sizeof half);
+#endif
+}
+
+/* Two bytes. */
+BITESIZE_INLINE uint32_t bitesize_load_half(const uint8_t *bytes)
+{
+#ifdef BITESIZE_BYTE_BY_BYTE
+    return bytes[0] | ((uint32_t)bytes[1] << 8);
+#else
+    uint16_t half;
+    memcpy(&half, bytes, sizeof half);
+    return half;
+#endif
+}
+
 /* sum + a.low * b.low + a.high * b.high */
 BITESIZE_WRAPS BITESIZE_INLINE uint32_t bitesize_multiply_add(uint32_t a, uint32_t b, uint32_t sum)
 {
@@ -164,11 +187,26 @@ BITESIZE_WRAPS BITESIZE_INLINE uint32_t bitesize_above(uint32_t word, uint32_t l
 #endif
 }
 
-/* Each byte of a word clamped to those of `lowest` and `highest`. */
-BITESIZE_WRAPS BITESIZE_INLINE uint32_t bitesize_clamp_bytes(uint32_t word, uint32_t lowest, uint32_t highest)
+/* min(byte + more, 255) for each byte of a word */
+BITESIZE_WRAPS BITESIZE_INLINE uint32_t bitesize_add_bytes(uint32_t word, uint32_t more)
 {
-    word = bitesize_above(word, lowest) + lowest;
-    return word - bitesize_above(word, highest);
+#ifdef BITESIZE_DSP
+    uint32_t sums;
+    __asm__("uqadd8 %0, %1, %2" : "=r"(sums) : "r"(word), "r"(more));
+    return sums;
+#else
+    return ~bitesize_above(~word, more);
+#endif
+}
+
+/* What limits codes to a range, for a word of four: `bounds` is the lowest and the highest. */
+BITESIZE_INLINE bitesize_limits bitesize_clamp_to(bitesize_bounds bounds)
+{
+    bitesize_limits clamp;
+    clamp.lowest = bounds.lowest * 0x01010101u;
+    clamp.room = (255u - bounds.highest) * 0x01010101u;
+    clamp.both = clamp.lowest + clamp.room;
+    return clamp;
 }
 
 /* The difference of each lane. */

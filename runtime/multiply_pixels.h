@@ -4,12 +4,13 @@
  * Lanes: word 2j holds codes 2j and 2j + 1 of the first pixel's window, word 2j + 1 those of the second's; behind the
  * last code zeros up to a multiple of 16.
  *
- * Weights: for each pair of channels their words in turn. A word has 32 / bits codes, ordered so that taking it apart gives
- * lanes of neighbouring codes: the first and the third byte are codes 0 and 1, the second and fourth 2 and 3; of 4
- * bits, nibble i and i + 4 are codes 2i and 2i + 1; of 2 bits, field i and i + 8. Codes of 4 and 2 bits are unsigned, the
- * level less the lowest, so that no sign has to be made; the sums start at what that is too much.
+ * Weights: for each pair of channels their words in turn. A word has 32 / bits codes, ordered so that taking it apart
+ * gives lanes of neighbouring codes: the first and the third byte are codes 0 and 1, the second and fourth 2 and 3; of
+ * 4 bits, nibble i and i + 4 are codes 2i and 2i + 1; of 2 bits, field i and i + 8. Codes of 4 and 2 bits are
+ * unsigned, the level less the lowest, so that no sign has to be made; the sums start at what that is too much.
  */
 
+/* The sums of two channels in two pixels. */
 typedef struct {
     uint32_t first_a;
     uint32_t second_a;
@@ -27,43 +28,82 @@ typedef struct {
 #define BITESIZE_ODD \
     BITESIZE_PAIR "sxtb16 %[s], %[u], ror #8\n\t" BITESIZE_TIMES_A "sxtb16 %[s], %[v], ror #8\n\t" BITESIZE_TIMES_B
 #define BITESIZE_FIELDS(shift) \
-    BITESIZE_PAIR "and %[s], %[mask], %[u], lsr #" #shift "\n\t" BITESIZE_TIMES_A \
-    "and %[s], %[mask], %[v], lsr #" #shift "\n\t" BITESIZE_TIMES_B
+    BITESIZE_PAIR "and %[s], %[block], %[u], lsr #" #shift "\n\t" BITESIZE_TIMES_A \
+    "and %[s], %[block], %[v], lsr #" #shift "\n\t" BITESIZE_TIMES_B
 #define BITESIZE_LOWEST_FIELDS \
-    BITESIZE_PAIR "and %[s], %[mask], %[u]\n\t" BITESIZE_TIMES_A "and %[s], %[mask], %[v]\n\t" BITESIZE_TIMES_B
+    BITESIZE_PAIR "and %[s], %[block], %[u]\n\t" BITESIZE_TIMES_A "and %[s], %[block], %[v]\n\t" BITESIZE_TIMES_B
+/* The sums of two channels start; then, over words of fewer bits than 8, the mask has the place of `block`. */
+#define BITESIZE_START \
+    "1:\n\tldrd %[p], %[q], [%[block], #28]\n\tmov %[r], %[p]\n\tmov %[w], %[q]\n\t" \
+    "ldrd %[lanes], %[end], [%[block], #36]\n\t"
+#define BITESIZE_MASK "str %[block], [sp, #-4]!\n\tldr %[block], [%[block], #44]\n\t"
+#define BITESIZE_END_MASKED "cmp %[values], %[end]\n\tbne 2b\n\tldr %[block], [sp], #4\n\t"
+#define BITESIZE_CODES_OF(first, second) \
+    "ldrd %[x], %[lanes], [%[y]], #8\n\t" \
+    "mla %[" first "], %[" first "], %[v], %[x]\n\tmla %[" second "], %[" second "], %[v], %[x]\n\t" \
+    "smmul %[" first "], %[" first "], %[lanes]\n\tsmmul %[" second "], %[" second "], %[lanes]\n\t" \
+    "asr %[" first "], %[" first "], %[end]\n\tasr %[" second "], %[" second "], %[end]\n\t" \
+    "add %[" first "], %[" first "], %[s]\n\tadd %[" second "], %[" second "], %[s]\n\t" \
+    "usat %[" first "], #8, %[" first "], asr #1\n\tusat %[" second "], #8, %[" second "], asr #1\n\t"
+/*
+ * The codes of two channels, unless a shift is below 33 or there is one channel only. A shift by a register heeds its
+ * lowest byte alone, so that those of both channels, less 33, can be in one.
+ */
+#define BITESIZE_FINISH \
+    "ldrd %[y], %[u], [%[block], #20]\n\tsubs %[u], #2\n\tblt 4f\n\t" \
+    "ldrh %[end], [%[y]], #2\n\tsub %[end], %[end], #0x21212121\n\torr %[x], %[end], %[end], lsr #8\n\t" \
+    "tst %[x], #0x80\n\tbne 4f\n\t" \
+    "strd %[y], %[u], [%[block], #20]\n\tldrd %[y], %[u], [%[block]]\n\tldrd %[v], %[s], [%[block], #8]\n\t" \
+    BITESIZE_CODES_OF("p", "q") "lsr %[end], %[end], #8\n\t" BITESIZE_CODES_OF("r", "w") \
+    "ldr %[s], [%[block], #16]\n\t" \
+    "strb %[q], [%[u], %[s]]\n\tstrb %[p], [%[u]], #1\n\tstrb %[w], [%[u], %[s]]\n\tstrb %[r], [%[u]], #1\n\t" \
+    "strd %[y], %[u], [%[block]]\n\tldr %[x], [%[block], #24]\n\tcmp %[x], #0\n\tbne 1b\n4:\n\t"
 #define BITESIZE_RESULTS \
-    [p] "+&r"(sums.first_a), [q] "+&r"(sums.second_a), [r] "+&r"(sums.first_b), [w] "+&r"(sums.second_b), \
-    [lanes] "+&r"(lanes), [values] "+&r"(values), [u] "=&r"(u), [v] "=&r"(v), [y] "=&r"(y), [s] "=&r"(s)
+    [p] "=&r"(sums.first_a), [q] "=&r"(sums.second_a), [r] "=&r"(sums.first_b), [w] "=&r"(sums.second_b), \
+    [lanes] "=&r"(lanes), [values] "+&r"(values), [block] "+&r"(at), [x] "=&r"(x), [y] "=&r"(y), [u] "=&r"(u), \
+    [v] "=&r"(v), [s] "=&r"(s), [end] "=&r"(end)
 #endif
 
-/* Adds the products of all lanes with the weights of two channels. */
-BITESIZE_WRAPS BITESIZE_INLINE bitesize_sums bitesize_multiply_words(const uint32_t *lanes, const uint32_t *values,
-    uint32_t words, bitesize_sums sums, uint32_t bits)
+/*
+ * Writes the codes of both pixels, two channels at a time, up to the last one or to two that the loop has to finish,
+ * whose sums it leaves.
+ */
+BITESIZE_WRAPS BITESIZE_INLINE void bitesize_multiply_channels(bitesize_block *block, uint32_t bits)
 {
-    const uint32_t *const end = values + 2u * words;
+    const uint32_t *values = block->values;
+    bitesize_sums sums;
 #ifdef BITESIZE_DSP
-    uint32_t u, v, y, s;
-    uint32_t x = words & 1u;
-    const uint32_t mask = bits == 4u ? 0x000F000Fu : 0x00030003u;
+    bitesize_block *at = block;
+    uint32_t lanes, x, y, u, v, s, end;
     if (bits == 8u) {
         /* Two words of a channel in a turn; where their number is odd, the first turn starts in the middle. */
-        __asm__("cmp %[x], #0\n\tbne 2f\n"
-                "1:\n\t" BITESIZE_WEIGHTS BITESIZE_EVEN BITESIZE_ODD
+        __asm__ volatile(BITESIZE_START "tst %[end], #8\n\tadd %[end], %[values]\n\tbne 3f\n"
                 "2:\n\t" BITESIZE_WEIGHTS BITESIZE_EVEN BITESIZE_ODD
-                BITESIZE_AGAIN
-                : BITESIZE_RESULTS, [x] "+&r"(x) : [end] "r"(end) : "cc", "memory");
+                "3:\n\t" BITESIZE_WEIGHTS BITESIZE_EVEN BITESIZE_ODD
+                "cmp %[values], %[end]\n\tbne 2b\n\t"
+                BITESIZE_FINISH : BITESIZE_RESULTS : : "cc", "memory");
     } else if (bits == 4u) {
-        __asm__("1:\n\t" BITESIZE_WEIGHTS BITESIZE_LOWEST_FIELDS BITESIZE_FIELDS(4) BITESIZE_FIELDS(8) BITESIZE_FIELDS(12)
-                BITESIZE_AGAIN
-                : BITESIZE_RESULTS, [x] "+&r"(x) : [end] "r"(end), [mask] "r"(mask) : "cc", "memory");
+        __asm__ volatile(BITESIZE_START BITESIZE_MASK "tst %[end], #8\n\tadd %[end], %[values]\n\tbne 3f\n"
+                "2:\n\t" BITESIZE_WEIGHTS BITESIZE_LOWEST_FIELDS
+                BITESIZE_FIELDS(4) BITESIZE_FIELDS(8) BITESIZE_FIELDS(12)
+                "3:\n\t" BITESIZE_WEIGHTS BITESIZE_LOWEST_FIELDS
+                BITESIZE_FIELDS(4) BITESIZE_FIELDS(8) BITESIZE_FIELDS(12)
+                BITESIZE_END_MASKED BITESIZE_FINISH : BITESIZE_RESULTS : : "cc", "memory");
     } else {
-        __asm__("1:\n\t" BITESIZE_WEIGHTS BITESIZE_LOWEST_FIELDS BITESIZE_FIELDS(2) BITESIZE_FIELDS(4) BITESIZE_FIELDS(6)
+        __asm__ volatile(BITESIZE_START BITESIZE_MASK "add %[end], %[values]\n"
+                "2:\n\t" BITESIZE_WEIGHTS BITESIZE_LOWEST_FIELDS
+                BITESIZE_FIELDS(2) BITESIZE_FIELDS(4) BITESIZE_FIELDS(6)
                 BITESIZE_FIELDS(8) BITESIZE_FIELDS(10) BITESIZE_FIELDS(12) BITESIZE_FIELDS(14)
-                BITESIZE_AGAIN
-                : BITESIZE_RESULTS, [x] "+&r"(x) : [end] "r"(end), [mask] "r"(mask) : "cc", "memory");
+                BITESIZE_END_MASKED BITESIZE_FINISH : BITESIZE_RESULTS : : "cc", "memory");
     }
 #else
-    const uint32_t mask = bits == 4u ? 0x000F000Fu : 0x00030003u;
+    const uint32_t *const end = values + block->weight_bytes / 4u;
+    const uint32_t *lanes = block->lanes;
+    const uint32_t mask = block->mask;
+    sums.first_a = block->start_first;
+    sums.second_a = block->start_second;
+    sums.first_b = sums.first_a;
+    sums.second_b = sums.second_a;
     do {
         const uint32_t u = *values++;
         const uint32_t v = *values++;
@@ -84,71 +124,47 @@ BITESIZE_WRAPS BITESIZE_INLINE bitesize_sums bitesize_multiply_words(const uint3
         }
     } while (values != end);
 #endif
+    block->values = values;
+    block->sums[0] = sums.first_a;
+    block->sums[1] = sums.second_a;
+    block->sums[2] = sums.first_b;
+    block->sums[3] = sums.second_b;
+}
+
+/* What the sums of both pixels start from, for weights whose codes are unsigned: -2^(bits - 1) times all lanes. */
+BITESIZE_WRAPS BITESIZE_INLINE bitesize_sums bitesize_start_of_sums(const uint32_t *lanes, uint32_t words,
+    uint32_t bits)
+{
+    /* A word of weights has a multiple of eight codes, which are as many words of both pixels. */
+    const uint32_t *const end = lanes + words * BITESIZE_CODES(bits);
+    const uint32_t lowest = bits == 4u ? 0xFFF8FFF8u : 0xFFFEFFFEu;
+    bitesize_sums sums = {0, 0, 0, 0};
+#ifdef BITESIZE_DSP
+    uint32_t x, y;
+#define BITESIZE_ADD_LANES \
+    "ldrd %[x], %[y], [%[lanes]], #8\n\tsmlad %[p], %[x], %[lowest], %[p]\n\tsmlad %[q], %[y], %[lowest], %[q]\n\t"
+    __asm__ volatile("1:\n\t" BITESIZE_ADD_LANES BITESIZE_ADD_LANES BITESIZE_ADD_LANES BITESIZE_ADD_LANES
+        "cmp %[lanes], %[end]\n\tbne 1b\n\t"
+        : [p] "+&r"(sums.first_a), [q] "+&r"(sums.second_a), [lanes] "+&r"(lanes), [x] "=&r"(x), [y] "=&r"(y)
+        : [lowest] "r"(lowest), [end] "r"(end) : "cc", "memory");
+#else
+    do {
+        sums.first_a = bitesize_multiply_add(*lanes++, lowest, sums.first_a);
+        sums.second_a = bitesize_multiply_add(*lanes++, lowest, sums.second_a);
+    } while (lanes != end);
+#endif
     return sums;
 }
 
-/* The codes of one channel in both pixels. */
-typedef struct {
-    uint32_t first;
-    uint32_t second;
-} bitesize_two_codes;
-
-BITESIZE_WRAPS BITESIZE_INLINE bitesize_two_codes bitesize_codes_of_sums(uint32_t first, uint32_t second, uint32_t factor,
-    bitesize_channel channel, int32_t below, int32_t zero)
+/* Writes the codes of both pixels up to two channels whose sums the loop has to finish. */
+BITESIZE_WRAPS BITESIZE_INLINE void bitesize_multiply_pixels(bitesize_block *block, uint32_t bits)
 {
-    int32_t a = (int32_t)(first * factor + (uint32_t)channel.bias);
-    int32_t b = (int32_t)(second * factor + (uint32_t)channel.bias);
-    bitesize_two_codes codes;
-    if (below < 0) {
-        a = bitesize_raise(a, below);
-        b = bitesize_raise(b, below);
-        below = 0;
+    if (bits != 8u && block->started == 0u) {
+        const bitesize_sums start = bitesize_start_of_sums(block->lanes, block->weight_bytes / 8u, bits);
+        block->start_first = start.first_a;
+        block->start_second = start.second_a;
+        block->mask = bits == 4u ? 0x000F000Fu : 0x00030003u;
+        block->started = 1;
     }
-    codes.first = bitesize_halve_to_byte((bitesize_high_word(a, channel.multiplier) >> below) + zero);
-    codes.second = bitesize_halve_to_byte((bitesize_high_word(b, channel.multiplier) >> below) + zero);
-    return codes;
-}
-
-/* Writes `count` codes of both pixels. */
-BITESIZE_WRAPS BITESIZE_INLINE void bitesize_multiply_pixels(const bitesize_block *block, uint32_t bits)
-{
-    const uint32_t words = block->words;
-    const uint32_t *values = block->values;
-    uint32_t start_first = 0;
-    uint32_t start_second = 0;
-    uint32_t i;
-    if (bits != 8u) {
-        const uint32_t *lanes = block->lanes;
-        uint32_t left = words * BITESIZE_CODES(bits) / 2u;
-        do {
-            start_first = bitesize_multiply_add(*lanes++, 0x00010001u, start_first);
-            start_second = bitesize_multiply_add(*lanes++, 0x00010001u, start_second);
-        } while (--left != 0u);
-        start_first = 0u - (start_first << (bits - 1u));
-        start_second = 0u - (start_second << (bits - 1u));
-    }
-    for (i = 0; i < block->count; i += 2u) {
-        bitesize_sums sums = {start_first, start_second, start_first, start_second};
-        sums = bitesize_multiply_words(block->lanes, values, words, sums, bits);
-        values += 2u * words;
-        {
-            const uint32_t factor = block->factor;
-            const int32_t zero = block->zero;
-            const bitesize_channel *const channel = block->channels + i;
-            const uint8_t *const shift = block->shifts + i;
-            uint8_t *const code = block->first + i;
-            uint8_t *const other = code + block->second;
-            const bitesize_two_codes a =
-                bitesize_codes_of_sums(sums.first_a, sums.second_a, factor, channel[0], shift[0] - 33, zero);
-            /* The second first: where there is only one pixel, both go to the same place. */
-            if (i + 1u != block->count) {
-                const bitesize_two_codes b =
-                    bitesize_codes_of_sums(sums.first_b, sums.second_b, factor, channel[1], shift[1] - 33, zero);
-                other[1] = (uint8_t)b.second;
-                code[1] = (uint8_t)b.first;
-            }
-            other[0] = (uint8_t)a.second;
-            code[0] = (uint8_t)a.first;
-        }
-    }
+    bitesize_multiply_channels(block, bits);
 }

@@ -74,20 +74,22 @@ BITESIZE_WRAPS BITESIZE_INLINE bitesize_two_sums bitesize_multiply_vector_words(
 BITESIZE_WRAPS BITESIZE_INLINE void bitesize_finish_sum(const bitesize_block *block, uint32_t i, uint32_t sum)
 {
     const bitesize_channel channel = block->channels[i];
-    const int32_t below = block->shifts[i] - 33;
+    int32_t acc = (int32_t)(sum * block->factor + (uint32_t)channel.bias);
+    int32_t below = block->shifts[i] - 33;
     if (below < 0) {
-        const int32_t acc = bitesize_raise((int32_t)(sum * block->factor + (uint32_t)channel.bias), below);
-        block->first[i] = (uint8_t)bitesize_halve_to_byte(bitesize_high_word(acc, channel.multiplier) + block->zero);
-        return;
+        acc = bitesize_raise(acc, below);
+        below = 0;
     }
-    block->first[i] = bitesize_code_of_sum(sum, block->factor, channel, below, block->zero);
+    acc = (bitesize_high_word(acc, channel.multiplier) >> below) + block->zero;
+    block->first[i] = (uint8_t)bitesize_halve_to_byte(acc);
 }
 
 /* Writes the codes of `count` output channels of one vector. */
-BITESIZE_WRAPS BITESIZE_INLINE void bitesize_multiply_vector(const bitesize_block *block, uint32_t bits)
+BITESIZE_WRAPS BITESIZE_INLINE void bitesize_multiply_vector(bitesize_block *block, uint32_t bits)
 {
-    const uint32_t words = block->words;
+    const uint32_t words = block->weight_bytes / 8u;
     const uint32_t *values = block->values;
+    const uint32_t count = (uint32_t)block->count;
     uint32_t start = 0;
     uint32_t i;
     if (bits != 8u) {
@@ -98,13 +100,16 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_multiply_vector(const bitesize_bloc
         } while (--left != 0u);
         start = 0u - (start << (bits - 1u));
     }
-    for (i = 0; i < block->count; i += 2u) {
+    for (i = 0; i < count; i += 2u) {
         bitesize_two_sums sums = {start, start};
         sums = bitesize_multiply_vector_words(block->lanes, values, words, sums, bits);
         values += 2u * words;
         bitesize_finish_sum(block, i, sums.a);
-        if (i + 1u != block->count) {
+        if (i + 1u != count) {
             bitesize_finish_sum(block, i + 1u, sums.b);
         }
     }
+    block->values = values;
+    block->channels += count;
+    block->shifts += count;
 }

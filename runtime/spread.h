@@ -1,6 +1,6 @@
 /*
- * From packed rows of channels to lanes, for depthwise convolutions: the codes of two rows, one above the other, in the low
- * and the high lane, apart for each of four neighbouring channels.
+ * From packed rows of channels to lanes, for depthwise convolutions: the codes of two rows, one above the other, in
+ * the low and the high lane, apart for each of four neighbouring channels.
  */
 
 /* Up to four codes that start on a byte. */
@@ -9,6 +9,9 @@ BITESIZE_INLINE uint32_t bitesize_load_strip(const uint8_t *codes, uint32_t chan
     uint32_t word;
     if (bits == 8u && channels == 4u) {
         return bitesize_load(codes);
+    }
+    if (bits == 4u && channels == 4u) {
+        return bitesize_load_half(codes);
     }
     word = codes[0];
     if (bits == 4u && channels > 2u) {
@@ -48,132 +51,128 @@ BITESIZE_INLINE bitesize_strip_lanes bitesize_take_apart(uint32_t top, uint32_t 
     return strip;
 }
 
-/* The codes of one row in the low lanes; what is in the high ones does not matter. */
-BITESIZE_INLINE bitesize_strip_lanes bitesize_take_row_apart(uint32_t row, uint32_t bits)
+#ifdef BITESIZE_DSP
+#define BITESIZE_FOUR_ROWS(load) \
+    "1:\n\t" load " %[a], [%[top], %[at]]\n\t" load " %[b], [%[second], %[at]]\n\t" \
+    load " %[c], [%[third], %[at]]\n\t" load " %[d], [%[bottom], %[at]]\n\tadd %[at], %[step]\n\t"
+#define BITESIZE_FOUR_FIELDS(shift, to) \
+    "and %[b], %[e], %[a]" shift "\n\tand %[d], %[e], %[c]" shift "\n\tstrd %[b], %[d], [%[lanes]" to "\n\t"
+#define BITESIZE_FOUR_OF_FEW_BITS(load, once, twice, thrice) \
+    __asm__ volatile(BITESIZE_FOUR_ROWS(load) \
+        "pkhbt %[a], %[a], %[b], lsl #16\n\tpkhbt %[c], %[c], %[d], lsl #16\n\t" \
+        BITESIZE_FOUR_FIELDS(", lsr #" once, ", #8]") BITESIZE_FOUR_FIELDS(", lsr #" twice, ", #16]") \
+        BITESIZE_FOUR_FIELDS(", lsr #" thrice, ", #24]") BITESIZE_FOUR_FIELDS("", "], #32") \
+        BITESIZE_FOUR_END)
+#define BITESIZE_FOUR_END \
+    "cmp %[lanes], %[end]\n\tbne 1b\n\t" \
+    : [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [e] "+&r"(e), [at] "+&r"(at), [lanes] "+&r"(lanes) \
+    : [top] "r"(rows[0].codes), [second] "r"(rows[1].codes), [third] "r"(rows[2].codes), [bottom] "r"(rows[3].codes), \
+      [step] "r"(step), [end] "r"(end) : "cc", "memory"
+#endif
+
+/* Four rows one step from column to column: for each channel a word with the upper two and one with the lower two. */
+BITESIZE_INLINE void bitesize_spread_four(const bitesize_strip_row *rows, uint32_t column, uint32_t columns,
+    uint32_t *lanes, uint32_t bits)
 {
-    bitesize_strip_lanes strip;
+    const uint32_t step = rows[0].step;
+    uint32_t *const end = lanes + 8u * columns;
+    uint32_t at = column * step;
+#ifdef BITESIZE_DSP
+    uint32_t a, b, c, d;
+    uint32_t e = bits == 4u ? 0x000F000Fu : 0x00030003u;
     if (bits == 8u) {
-        strip.lanes[0] = bitesize_even(row);
-        strip.lanes[1] = bitesize_odd(row);
-        strip.lanes[2] = bitesize_even(row >> 16);
-        strip.lanes[3] = row >> 24;
+        __asm__ volatile(BITESIZE_FOUR_ROWS("ldr")
+            "pkhbt %[e], %[a], %[b], lsl #16\n\tpkhtb %[b], %[b], %[a], asr #16\n\t"
+            "pkhbt %[a], %[c], %[d], lsl #16\n\tpkhtb %[d], %[d], %[c], asr #16\n\t"
+            "uxtb16 %[c], %[a]\n\tstr %[c], [%[lanes], #4]\n\tuxtb16 %[c], %[e]\n\tstr %[c], [%[lanes]], #32\n\t"
+            "uxtb16 %[e], %[e], ror #8\n\tuxtb16 %[a], %[a], ror #8\n\tstrd %[e], %[a], [%[lanes], #-24]\n\t"
+            "uxtb16 %[e], %[b]\n\tuxtb16 %[a], %[d]\n\tstrd %[e], %[a], [%[lanes], #-16]\n\t"
+            "uxtb16 %[b], %[b], ror #8\n\tuxtb16 %[d], %[d], ror #8\n\tstrd %[b], %[d], [%[lanes], #-8]\n\t"
+            BITESIZE_FOUR_END);
+    } else if (bits == 4u) {
+        BITESIZE_FOUR_OF_FEW_BITS("ldrh", "4", "8", "12");
     } else {
-        const uint32_t mask = bits == 4u ? 0xFu : 0x3u;
-        strip.lanes[0] = row & mask;
-        strip.lanes[1] = (row >> bits) & mask;
-        strip.lanes[2] = (row >> (2u * bits)) & mask;
-        strip.lanes[3] = (row >> (3u * bits)) & mask;
+        BITESIZE_FOUR_OF_FEW_BITS("ldrb", "2", "4", "6");
     }
-    return strip;
-}
-
-/* The columns of a run, inside the image or outside, where the step is 0. */
-typedef struct {
-    const uint8_t *top;
-    const uint8_t *middle;
-    const uint8_t *bottom;
-    uint32_t steps[3];
-    uint32_t columns;
-} bitesize_strip_run;
-
-/*
- * Three rows: for each channel a word with the upper two and one with the third. `channels` is 4, or fewer where their codes
- * have to be read one by one.
- */
-BITESIZE_INLINE uint32_t *bitesize_spread_three(const bitesize_strip_run *run, uint32_t *lanes, uint32_t channels,
-    uint32_t bits)
-{
-    const uint8_t *top = run->top;
-    const uint8_t *middle = run->middle;
-    const uint8_t *bottom = run->bottom;
-    const uint32_t top_step = run->steps[0];
-    const uint32_t middle_step = run->steps[1];
-    const uint32_t bottom_step = run->steps[2];
-    uint32_t *const end = lanes + 8u * run->columns;
+#else
     do {
-        const uint32_t third = bitesize_load_strip(bottom, channels, bits);
-        const bitesize_strip_lanes upper = bitesize_take_apart(bitesize_load_strip(top, channels, bits),
-            bitesize_load_strip(middle, channels, bits), bits);
-        const bitesize_strip_lanes lower = bitesize_take_row_apart(third, bits);
-        lanes[0] = upper.lanes[0];
-        lanes[1] = lower.lanes[0];
-        lanes[2] = upper.lanes[1];
-        lanes[3] = lower.lanes[1];
-        lanes[4] = upper.lanes[2];
-        lanes[5] = lower.lanes[2];
-        lanes[6] = upper.lanes[3];
-        lanes[7] = lower.lanes[3];
-        top += top_step;
-        middle += middle_step;
-        bottom += bottom_step;
+        const bitesize_strip_lanes upper = bitesize_take_apart(bitesize_load_strip(rows[0].codes + at, 4, bits),
+            bitesize_load_strip(rows[1].codes + at, 4, bits), bits);
+        const bitesize_strip_lanes lower = bitesize_take_apart(bitesize_load_strip(rows[2].codes + at, 4, bits),
+            bitesize_load_strip(rows[3].codes + at, 4, bits), bits);
+        uint32_t i;
+        for (i = 0; i < 4u; i++) {
+            lanes[2u * i] = upper.lanes[i];
+            lanes[2u * i + 1u] = lower.lanes[i];
+        }
+        at += step;
         lanes += 8;
     } while (lanes != end);
-    return lanes;
+#endif
 }
 
-/* Two rows: for each channel a word, the words of channels `pairs` apart. */
-BITESIZE_INLINE uint32_t *bitesize_spread_two(const bitesize_strip_run *run, uint32_t *lanes, uint32_t pairs,
-    uint32_t channels, uint32_t bits)
+/*
+ * Two rows: for each channel a word, the words of channels `pairs` apart. `channels` is 4, or fewer where their codes
+ * have to be read one by one.
+ */
+BITESIZE_INLINE void bitesize_spread_two(const bitesize_strip_row *rows, uint32_t column, uint32_t columns,
+    uint32_t *lanes, uint32_t pairs, uint32_t channels, uint32_t bits)
 {
-    const uint8_t *top = run->top;
-    const uint8_t *middle = run->middle;
-    uint32_t left;
-    for (left = run->columns; left != 0u; left--) {
+    const uint32_t top_step = rows[0].step;
+    const uint32_t bottom_step = rows[1].step;
+    const uint8_t *top = rows[0].codes + column * top_step;
+    const uint8_t *bottom = rows[1].codes + column * bottom_step;
+    do {
         const bitesize_strip_lanes codes = bitesize_take_apart(bitesize_load_strip(top, channels, bits),
-            bitesize_load_strip(middle, channels, bits), bits);
-        uint32_t c;
-        for (c = 0; c < 4u; c++) {
-            *lanes = codes.lanes[c];
-            lanes += pairs;
-        }
-        top += run->steps[0];
-        middle += run->steps[1];
-    }
-    return lanes;
+            bitesize_load_strip(bottom, channels, bits), bits);
+        lanes[0] = codes.lanes[0];
+        lanes[pairs] = codes.lanes[1];
+        lanes[2u * pairs] = codes.lanes[2];
+        lanes[3u * pairs] = codes.lanes[3];
+        lanes += 4u * pairs;
+        top += top_step;
+        bottom += bottom_step;
+    } while (--columns != 0u);
 }
 
 BITESIZE_WRAPS BITESIZE_INLINE void bitesize_spread(const bitesize_strip *strip, uint32_t bits)
 {
+    const uint32_t pairs = strip->pairs;
     uint32_t *lanes = strip->lanes;
     uint32_t column = strip->column;
-    const uint32_t end = column + strip->columns;
-    while (column != end) {
-        const uint32_t left = end - column;
-        bitesize_strip_run run;
-        uint32_t channels = strip->channels;
-        /* Columns before the image are as many as it takes to wrap to 0. */
-        if (column < strip->in_w) {
-            const uint32_t inside = strip->in_w - column;
+    uint32_t left = strip->columns;
+    do {
+        const bitesize_strip_row *rows = strip->rows;
+        uint32_t whole = bits == 2u || strip->channels == 4u ? 1u : 0u;
+        uint32_t together = strip->together;
+        uint32_t columns = strip->in_w - column;
+        uint32_t from = column;
+        if (column >= strip->in_w) {
+            rows = strip->outside;
+            /* Four bytes of the padding can be read. */
+            whole = 1;
+            together = pairs;
+            columns = 0u - column;
+            from = 0;
+        }
+        columns = left < columns ? left : columns;
+        if (whole != 0u && together == 2u) {
+            bitesize_spread_four(rows, from, columns, lanes, bits);
+        } else {
+            const uint32_t words = pairs == 2u ? 2u : 1u;
             uint32_t i;
-            run.columns = left < inside ? left : inside;
-            for (i = 0; i < 3u; i++) {
-                run.steps[i] = strip->rows[i].step;
+            for (i = 0; i < words; i++) {
+                if (whole != 0u) {
+                    bitesize_spread_two(rows + 2u * i, from, columns, lanes + i, pairs, 4, bits);
+                } else if (bits != 2u) {
+                    bitesize_spread_two(rows + 2u * i, from, columns, lanes + i, pairs, strip->channels, bits);
+                }
             }
-            run.top = strip->rows[0].codes + column * run.steps[0];
-            run.middle = strip->rows[1].codes + column * run.steps[1];
-            run.bottom = strip->rows[2].codes + column * run.steps[2];
-        } else {
-            const uint32_t outside = 0u - column;
-            run.columns = left < outside ? left : outside;
-            run.steps[0] = 0;
-            run.steps[1] = 0;
-            run.steps[2] = 0;
-            run.top = strip->padding;
-            run.middle = strip->padding;
-            run.bottom = strip->padding;
-            /* Four bytes of it can be read. */
-            channels = 4;
         }
-        if (bits != 8u || channels == 4u) {
-            channels = bits == 8u ? 4u : channels;
-            lanes = strip->three != 0u ? bitesize_spread_three(&run, lanes, channels, bits)
-                                       : bitesize_spread_two(&run, lanes, strip->pairs, channels, bits);
-        } else {
-            lanes = strip->three != 0u ? bitesize_spread_three(&run, lanes, strip->channels, bits)
-                                       : bitesize_spread_two(&run, lanes, strip->pairs, strip->channels, bits);
-        }
-        column += run.columns;
-    }
+        lanes += 4u * pairs * columns;
+        column += columns;
+        left -= columns;
+    } while (left != 0u);
 }
 
 /* Column by column, the levels of two rows, one above the other, in the lanes of a word; below the last row 0. */

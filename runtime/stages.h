@@ -1,7 +1,10 @@
 /*
- * What kernels composed of stages are told about their layer. A stage knows one width: of the input (gather, spread), of
- * the weights (multiply, levels) or of the output (pack), so that layers of any widths share them.
+ * What kernels composed of stages are told about their layer. A stage knows one width: of the input (gather, spread),
+ * of the weights (multiply, levels) or of the output (pack), so that layers of any widths share them.
  */
+
+/* Codes of a window or vector become lanes in multiples of this, which a word of 2-bit weights has. */
+#define BITESIZE_LANES 16u
 
 /* Output columns that a depthwise convolution computes together: they bound its scratch. */
 #define BITESIZE_COLUMNS 16u
@@ -9,15 +12,24 @@
 /* Output channels whose codes wait in bytes until they are packed. */
 #define BITESIZE_TILE 32u
 
-/* A range's bounds in each byte of a word. */
+/* The codes that an output is clamped to. */
 typedef struct {
-    uint32_t lowest;
-    uint32_t highest;
+    uint8_t lowest;
+    uint8_t highest;
 } bitesize_bounds;
 
+/* In each byte of a word: the lowest code, how far the highest is from 255, and the sum of both. */
+typedef struct {
+    uint32_t lowest;
+    uint32_t room;
+    uint32_t both;
+} bitesize_limits;
+
 /*
- * Codes of an image and where they go: `count` codes from code `first` on, in each of `rows` rows. The next one goes into the
- * low or, where `odd` is 1, the high lane of `word`; the next word is `step` on.
+ * Codes of an image and where they go: in each of `rows` rows `pieces` times `count` codes from code `first` of a
+ * piece on. The next one goes into the low or, where `odd` is 1, the high lane of `word`; the next word is `step` on.
+ * Where `apart` is not 0, the codes that many bytes on go, likewise, to the words next to those (`step` is 2): they
+ * are those of a second pixel.
  */
 typedef struct {
     uint32_t *word;
@@ -26,25 +38,42 @@ typedef struct {
     const uint8_t *row;
     uint32_t rows;
     uint32_t row_bytes;
+    uint32_t pieces;
+    uint32_t piece_bytes;
     uint32_t first;
     uint32_t count;
+    uint32_t apart;
 } bitesize_code_run;
 
-/* What a multiplication reads and writes: the codes of `count` output channels of one or two pixels. */
+/*
+ * What a multiplication reads and writes: the codes of `count` output channels of one or two pixels, or of a vector.
+ * It leaves `channels`, `shifts` and `values` behind those; that of pixels stops before channels that it cannot
+ * finish, behind which `values` is already. The assembly of multiply_pixels.h knows where in it what is.
+ */
 typedef struct {
-    const uint32_t *lanes;
-    const uint32_t *values;
     const bitesize_channel *channels;
-    const uint8_t *shifts;
-    /* Bytes for the codes of the first pixel, and how far behind them those of the second go. */
+    /* Bytes for the codes of the first pixel. */
     uint8_t *first;
-    uint32_t second;
-    uint32_t count;
-    /* Words of an output channel's weights. */
-    uint32_t words;
     /* 2^acc_shift, and twice the output's zero point and 1. */
     uint32_t factor;
     int32_t zero;
+    /* From a code of the first pixel to that of the second. */
+    uint32_t second;
+    const uint8_t *shifts;
+    int32_t count;
+    /* What sums start from; 0 for weights of 8 bits. */
+    uint32_t start_first;
+    uint32_t start_second;
+    const uint32_t *lanes;
+    /* Bytes of the weights of two output channels. */
+    uint32_t weight_bytes;
+    /* The lowest code of a word of weights in both lanes. */
+    uint32_t mask;
+    const uint32_t *values;
+    /* Of two channels that are left, those of the first in both pixels, then those of the second. */
+    uint32_t sums[4];
+    /* Whether what sums start from is known; 0 before the first call with these lanes. */
+    uint32_t started;
 } bitesize_block;
 
 /* The first of four channels in column 0 of a row, and bytes from one column to the next: 0 in the padding. */
@@ -54,16 +83,17 @@ typedef struct {
 } bitesize_strip_row;
 
 /*
- * Four channels of two rows of an image, or, where `three` is 1, of three, and where their lanes go: column by column and
- * channel by channel `pairs` words, of which two rows fill the first, three the first two.
+ * Four channels of two rows of an image, or, where `pairs` is 2, of four, and where their lanes go: column by column
+ * and channel by channel `pairs` words, of which two rows fill the first, four both.
  */
 typedef struct {
     uint32_t *lanes;
     uint32_t pairs;
-    bitesize_strip_row rows[3];
-    uint32_t three;
-    /* Codes of columns outside the image: four bytes. */
-    const uint8_t *padding;
+    bitesize_strip_row rows[4];
+    /* The same of columns outside the image: four bytes that can be read, again and again. */
+    bitesize_strip_row outside[4];
+    /* 2 where four rows have one step. */
+    uint32_t together;
     uint32_t column;
     uint32_t columns;
     uint32_t in_w;
@@ -88,31 +118,43 @@ typedef struct {
     uint8_t *output;
     uint32_t pixel_bytes;
     uint32_t channels;
-    bitesize_bounds bounds;
+    bitesize_limits clamp;
 } bitesize_strip_codes;
 
+/*
+ * The codes of `count` channels of two pixels, `apart` bytes between them, on their way to the output, where
+ * `pixel_bytes` are between them. Both are 0 where there is only one.
+ */
+typedef struct {
+    const uint8_t *codes;
+    uint8_t *output;
+    uint32_t count;
+    uint32_t apart;
+    uint32_t pixel_bytes;
+    bitesize_limits clamp;
+} bitesize_tile;
+
 typedef void bitesize_gather_stage(bitesize_code_run *run);
-typedef void bitesize_multiply_stage(const bitesize_block *block);
-typedef void bitesize_pack_stage(const uint8_t *codes, uint32_t count, uint8_t *output, const bitesize_bounds *bounds);
+typedef void bitesize_multiply_stage(bitesize_block *block);
+typedef void bitesize_pack_stage(const bitesize_tile *tile);
 typedef void bitesize_spread_stage(const bitesize_strip *strip);
 typedef void bitesize_levels_stage(const bitesize_strip_weights *strip);
 typedef void bitesize_pack_strip_stage(const bitesize_strip_codes *strip);
 
-/*
- * Weights, and the way from a sum to an output code, as in bitesize_weights; the clamp is the pack stage's. `words` are those
- * of an output channel.
- */
+/* Weights, and the way from a sum to an output code, as in bitesize_weights; the clamp is the pack stage's. */
 typedef struct {
     const void *values;
     const bitesize_channel *channels;
     const uint8_t *shifts;
-    bitesize_bounds bounds;
-    uint32_t words;
     uint8_t acc_shift;
     uint8_t zero;
+    bitesize_bounds bounds;
 } bitesize_lane_weights;
 
-/* `pack` may be null where the output has 8 bits and all codes: then it is written at once. */
+/*
+ * `words` are those of an output channel's weights. `pack` may be null where the output has 8 bits and all codes: then
+ * it is written at once.
+ */
 typedef struct {
     bitesize_lane_weights weights;
     bitesize_window window;
@@ -123,9 +165,9 @@ typedef struct {
     uint32_t input;
     uint32_t output;
     uint32_t scratch;
-    uint32_t lane_words;
-    uint32_t pixel_bytes;
-    uint32_t out_pixel_bytes;
+    uint32_t words;
+    uint16_t pixel_bytes;
+    uint16_t out_pixel_bytes;
     uint16_t groups;
     uint16_t in_per_group;
     uint16_t out_per_group;
@@ -135,6 +177,7 @@ typedef struct {
     uint8_t out_bits;
 } bitesize_conv2d_rows_layer;
 
+/* `words` are those of an output channel's weights. */
 typedef struct {
     bitesize_lane_weights weights;
     bitesize_gather_stage *gather;
@@ -143,13 +186,13 @@ typedef struct {
     uint32_t input;
     uint32_t output;
     uint32_t scratch;
-    uint32_t lane_words;
+    uint32_t words;
     uint32_t in_channels;
     uint32_t out_channels;
     uint8_t out_bits;
 } bitesize_fully_connected_rows_layer;
 
-/* `fill` is the padding code in the packed form of four channels. */
+/* `fill` has the padding code at each of its places. */
 typedef struct {
     bitesize_lane_weights weights;
     bitesize_window window;
@@ -160,11 +203,11 @@ typedef struct {
     uint32_t input;
     uint32_t output;
     uint32_t scratch;
-    uint32_t pixel_bytes;
-    uint32_t out_pixel_bytes;
-    uint32_t tap_bytes;
+    uint16_t pixel_bytes;
+    uint16_t out_pixel_bytes;
+    uint16_t tap_bytes;
     uint16_t channels;
-    uint8_t fill[4];
+    uint8_t fill;
     uint8_t in_bits;
     uint8_t weight_bits;
     uint8_t out_bits;

@@ -113,11 +113,8 @@ fn stage_parameters(kind: StageKind) -> (&'static str, &'static str) {
             ("const bitesize_fully_connected_rows_layer *layer, uint8_t *arena", "layer, arena")
         }
         StageKind::GatherLanes => ("bitesize_code_run *run", "run"),
-        StageKind::MultiplyPixels | StageKind::MultiplyVector => ("const bitesize_block *block", "block"),
-        StageKind::Pack => (
-            "const uint8_t *codes, uint32_t count, uint8_t *output, const bitesize_bounds *bounds",
-            "codes, count, output, bounds",
-        ),
+        StageKind::MultiplyPixels | StageKind::MultiplyVector => ("bitesize_block *block", "block"),
+        StageKind::Pack => ("const bitesize_tile *tile", "tile"),
         StageKind::Spread => ("const bitesize_strip *strip", "strip"),
         StageKind::Levels => ("const bitesize_strip_weights *strip", "strip"),
         StageKind::PackStrip => ("const bitesize_strip_codes *strip", "strip"),

@@ -8,7 +8,6 @@ use bitesize_integer::{IntOp, IntWeights, Rescale};
 use bitesize_ir::Shape;
 use bitesize_ir::code::Code;
 use bitesize_ir::grid::BitWidth;
-use bitesize_ir::memory::LANES;
 use bitesize_ir::shape::Window;
 
 impl Context<'_> {
@@ -24,7 +23,7 @@ impl Context<'_> {
                 let whole = self.out_bits() == BitWidth::B8 && (rescale.lo, rescale.hi) == (0, 255);
                 let (window, [input, output]) = one_row(window, [input, output]);
                 Ok(vec![
-                    ("weights", self.lane_weights(rescale, words_of(length, weights.bits))?),
+                    ("weights", self.lane_weights(rescale)),
                     ("window", self.window_over(&window, input, output)?),
                     ("gather", stage(1)),
                     ("multiply", stage(2)),
@@ -33,9 +32,9 @@ impl Context<'_> {
                     ("input", self.offset(self.node.inputs[0])?),
                     ("output", self.offset(self.node.output)?),
                     ("scratch", self.scratch()?),
-                    ("lane_words", self.long("its window's codes", length.next_multiple_of(LANES))?),
-                    ("pixel_bytes", self.long("its input's channels", self.in_bits().row_bytes(input.c))?),
-                    ("out_pixel_bytes", self.long("its output's channels", self.out_bits().row_bytes(output.c))?),
+                    ("words", self.long("its window's codes", words_of(length, weights.bits))?),
+                    ("pixel_bytes", self.number("its input's channels", self.in_bits().row_bytes(input.c))?),
+                    ("out_pixel_bytes", self.number("its output's channels", self.out_bits().row_bytes(output.c))?),
                     ("groups", self.number("its groups", *groups)?),
                     ("in_per_group", self.number("its input channels", in_per_group)?),
                     ("out_per_group", self.number("its output channels", out_per_group)?),
@@ -47,14 +46,14 @@ impl Context<'_> {
             IntOp::FullyConnected { weights, rescale } => {
                 let length = self.input(0).c;
                 Ok(vec![
-                    ("weights", self.lane_weights(rescale, words_of(length, weights.bits))?),
+                    ("weights", self.lane_weights(rescale)),
                     ("gather", stage(1)),
                     ("multiply", stage(2)),
                     ("pack", stage(3)),
                     ("input", self.offset(self.node.inputs[0])?),
                     ("output", self.offset(self.node.output)?),
                     ("scratch", self.scratch()?),
-                    ("lane_words", self.long("its inputs", length.next_multiple_of(LANES) / 2)?),
+                    ("words", self.long("its inputs", words_of(length, weights.bits))?),
                     ("in_channels", self.long("its inputs", length)?),
                     ("out_channels", self.long("its outputs", self.output().c)?),
                     ("out_bits", self.out_bits_field()),
@@ -65,7 +64,7 @@ impl Context<'_> {
                 // The same code at every position of a byte.
                 let fill = padding[0] * (255 / self.in_bits().max_code());
                 Ok(vec![
-                    ("weights", self.lane_weights(rescale, 0)?),
+                    ("weights", self.lane_weights(rescale)),
                     ("window", self.window_over(window, self.input(0), self.output())?),
                     ("spread", stage(1)),
                     ("levels", stage(2)),
@@ -74,11 +73,11 @@ impl Context<'_> {
                     ("input", self.offset(self.node.inputs[0])?),
                     ("output", self.offset(self.node.output)?),
                     ("scratch", self.scratch()?),
-                    ("pixel_bytes", self.long("its input's channels", self.in_bits().row_bytes(channels))?),
-                    ("out_pixel_bytes", self.long("its output's channels", self.out_bits().row_bytes(channels))?),
-                    ("tap_bytes", self.long("its channels", bits.row_bytes(channels))?),
+                    ("pixel_bytes", self.number("its input's channels", self.in_bits().row_bytes(channels))?),
+                    ("out_pixel_bytes", self.number("its output's channels", self.out_bits().row_bytes(channels))?),
+                    ("tap_bytes", self.number("its channels", bits.row_bytes(channels))?),
                     ("channels", self.number("its channels", channels)?),
-                    ("fill", Value::name(format!("{{{fill}, {fill}, {fill}, {fill}}}"))),
+                    ("fill", Value::number(fill)),
                     ("in_bits", Value::number(self.in_bits().bits())),
                     ("weight_bits", Value::number(bits.bits())),
                     ("out_bits", self.out_bits_field()),
@@ -109,19 +108,17 @@ impl Context<'_> {
         Value::number(self.out_bits().bits())
     }
 
-    fn lane_weights(&self, rescale: &Rescale, words: usize) -> Result<Value, EmitError> {
+    fn lane_weights(&self, rescale: &Rescale) -> Value {
         let array = |what| Value::name(self.names.array(what, self.index));
-        let in_each_byte = |code: u8| Value::number(u32::from_ne_bytes([code; 4]));
-        let bounds = vec![("lowest", in_each_byte(rescale.lo)), ("highest", in_each_byte(rescale.hi))];
-        Ok(Value::Struct(vec![
+        let bounds = vec![("lowest", Value::number(rescale.lo)), ("highest", Value::number(rescale.hi))];
+        Value::Struct(vec![
             ("values", array("weights")),
             ("channels", array("channels")),
             ("shifts", array("shifts")),
-            ("bounds", Value::Struct(bounds)),
-            ("words", self.long("its window's codes", words)?),
             ("acc_shift", Value::number(rescale.acc_shift)),
             ("zero", self.zero(self.node.output)),
-        ]))
+            ("bounds", Value::Struct(bounds)),
+        ])
     }
 
     /// Whether the codes of neighbouring taps of a row follow one another.

@@ -17,7 +17,7 @@ pub fn work_names(role: Role) -> &'static [&'static str] {
         Role::Stage(StageKind::Conv2dRows) => &CONV2D_ROWS,
         Role::Stage(StageKind::DepthwiseConv2dRows) => &DEPTHWISE_ROWS,
         Role::Stage(StageKind::FullyConnectedRows) => &["call", "word cleared", "tile"],
-        Role::Stage(StageKind::GatherLanes) => &["call", "run", "word", "code alone"],
+        Role::Stage(StageKind::GatherLanes) => &GATHER,
         Role::Stage(StageKind::MultiplyPixels | StageKind::MultiplyVector) => &MULTIPLY,
         Role::Stage(StageKind::Pack) => &["call", "word", "last codes"],
         Role::Stage(StageKind::Spread) => &SPREAD,
@@ -48,22 +48,36 @@ const FULLY_CONNECTED: [&str; 7] = [
     "last code of a pair",
     "output code",
 ];
-const CONV2D_ROWS: [&str; 10] = [
+const CONV2D_ROWS: [&str; 11] = [
     "call",
     "word cleared",
     "row",
     "pair of pixels",
+    "pair of windows",
     "window",
-    "tap apart",
+    "window at an edge",
+    "row at an edge",
     "padding",
     "padding code",
     "tile",
-    "pixel packed",
 ];
-const DEPTHWISE_ROWS: [&str; 10] = [
+const GATHER: [&str; 10] = [
+    "call",
+    "row",
+    "run",
+    "word",
+    "code alone",
+    "call for two windows",
+    "row of two windows",
+    "run of two windows",
+    "word of two windows",
+    "code alone of two windows",
+];
+const DEPTHWISE_ROWS: [&str; 11] = [
     "call",
     "strip",
-    "row",
+    "rows together",
+    "spread",
     "run of pixels",
     "channel",
     "window of 3x3",
@@ -73,4 +87,4 @@ const DEPTHWISE_ROWS: [&str; 10] = [
     "tap pair",
 ];
 const MULTIPLY: [&str; 5] = ["call", "lane summed", "pair of channels", "word", "channel alone"];
-const SPREAD: [&str; 5] = ["call", "run", "column of two rows", "column of three rows", "column of fewer channels"];
+const SPREAD: [&str; 5] = ["call", "run", "column of two rows", "column of four rows", "column of fewer channels"];

@@ -130,28 +130,75 @@ fn piece(kind: StageKind, bits: Option<BitWidth>, counts: &[usize]) -> (Code, Ve
     (Code::Stage(Stage { kind, bits }), counts.iter().map(|count| *count as f64).collect())
 }
 
-/// What a gather stage does: runs of codes, and where in their word they start.
+/// What a gather stage does for windows one by one, and for two of them at once.
 #[derive(Default)]
 struct Gather {
+    alone: Gathered,
+    paired: Gathered,
+}
+
+#[derive(Default)]
+struct Gathered {
     calls: usize,
+    rows: usize,
     runs: usize,
     words: usize,
-    alone: usize,
+    codes: usize,
+}
+
+/// Where the codes of a call lie: so many rows of so many runs of `count` codes, the first of them code `first` of its pixel, after
+/// `lanes` codes of the same window.
+#[derive(Clone, Copy)]
+struct Runs {
+    rows: usize,
+    runs: usize,
+    count: usize,
+    first: usize,
+    lanes: usize,
 }
 
 impl Gather {
-    /// `times` calls of `runs` runs of `count` codes of `bits`, the first of them code `first` of its row, after `lanes`
-    /// codes of the same window.
-    fn call(&mut self, times: usize, bits: BitWidth, [runs, count, first, lanes]: [usize; 4]) {
-        self.calls += times;
-        self.runs += times * runs;
-        for run in 0..runs {
-            let per_word = 32 / usize::from(bits.bits());
-            let whole_byte = (first * usize::from(bits.bits())).is_multiple_of(8);
-            let even = (lanes + run * count).is_multiple_of(2);
-            let words = if bits == BitWidth::B8 || whole_byte && even { count / per_word } else { 0 };
+    /// `times` calls for one window each.
+    fn one(&mut self, times: usize, bits: BitWidth, runs: Runs) {
+        self.alone.calls += times;
+        self.alone.add(times, bits, runs);
+    }
+
+    /// `times` calls for two windows each. Where runs do not start on a byte, one window follows the other.
+    fn two(&mut self, times: usize, bits: BitWidth, runs: Runs) {
+        let per_word = 32 / usize::from(bits.bits());
+        if !(runs.first * usize::from(bits.bits())).is_multiple_of(8) {
+            self.alone.calls += times;
+            self.alone.add(2 * times, bits, runs);
+            return;
+        }
+        self.paired.calls += times;
+        self.paired.rows += times * runs.rows;
+        let all = times * runs.rows * runs.runs;
+        self.paired.runs += all;
+        let words = if bits == BitWidth::B8 || runs.count.is_multiple_of(per_word) { runs.count / per_word } else { 0 };
+        self.paired.words += all * words;
+        self.paired.codes += all * (runs.count - words * per_word);
+    }
+
+    fn counts(&self) -> [usize; 10] {
+        let of = |g: &Gathered| [g.calls, g.rows, g.runs, g.words, g.codes];
+        let ([a, b, c, d, e], [f, g, h, i, j]) = (of(&self.alone), of(&self.paired));
+        [a, b, c, d, e, f, g, h, i, j]
+    }
+}
+
+impl Gathered {
+    fn add(&mut self, times: usize, bits: BitWidth, runs: Runs) {
+        let per_word = 32 / usize::from(bits.bits());
+        let whole_byte = (runs.first * usize::from(bits.bits())).is_multiple_of(8);
+        self.rows += times * runs.rows;
+        for run in 0..runs.rows * runs.runs {
+            let even = (runs.lanes + run * runs.count).is_multiple_of(2);
+            let words = if bits == BitWidth::B8 || whole_byte && even { runs.count / per_word } else { 0 };
+            self.runs += times;
             self.words += times * words;
-            self.alone += times * (count - words * per_word);
+            self.codes += times * (runs.count - words * per_word);
         }
     }
 }
@@ -166,76 +213,80 @@ fn conv2d_rows(layer: &LayerShape, widths: CallWidths, weights: BitWidth) -> Vec
     let in_per_group = image.c / layer.groups;
     let is_whole_bytes = (image.c * usize::from(widths.input.bits())).is_multiple_of(8);
     let joined = layer.groups == 1 && window.dilation[1] == 1 && is_whole_bytes;
-
-    let mut gather = Gather::default();
-    let (mut apart, mut paddings, mut padding_codes) = (0, 0, 0);
     let columns: Vec<Taps> = taps(window, 1, output.w, image.w).collect();
     let rows: Vec<Taps> = taps(window, 0, output.h, image.h).collect();
+
+    let mut gather = Gather::default();
+    let (mut pairs, mut inner, mut edges, mut edge_rows, mut paddings, mut padding_codes) = (0, 0, 0, 0, 0, 0);
     for (rows, rows_times) in tally(&rows) {
-        for (columns, columns_times) in tally(&columns) {
-            let times = rows_times * columns_times;
+        let mut one = |columns: Taps, times: usize, gather: &mut Gather| {
             for group in 0..layer.groups {
-                let first = group * in_per_group;
-                let mut lanes = rows.before * kernel_w * in_per_group;
+                let (first, mut lanes) = (group * in_per_group, rows.before * kernel_w * in_per_group);
                 paddings += times * (usize::from(rows.before > 0) + usize::from(rows.after > 0));
-                if joined && columns.outside() == 0 {
-                    if rows.inside > 0 {
-                        gather.call(times, widths.input, [rows.inside, kernel_w * in_per_group, first, lanes]);
-                    }
-                } else {
-                    for _ in 0..rows.inside {
-                        lanes += columns.before * in_per_group;
-                        for _ in 0..columns.inside {
-                            gather.call(times, widths.input, [1, in_per_group, first, lanes]);
-                            lanes += in_per_group;
-                        }
-                        lanes += columns.after * in_per_group;
-                    }
-                    apart += times * rows.inside * kernel_w;
-                    paddings += times * rows.inside * columns.outside();
-                }
                 let outside = rows.outside() * kernel_w + rows.inside * columns.outside();
                 padding_codes += times * outside * in_per_group;
+                let runs = |rows, columns: usize, lanes| match joined {
+                    true => Runs { rows: 1, runs: rows, count: columns * in_per_group, first, lanes },
+                    false => Runs { rows, runs: columns, count: in_per_group, first, lanes },
+                };
+                if rows.inside == 0 {
+                } else if columns.outside() == 0 {
+                    inner += times;
+                    gather.one(times, widths.input, runs(rows.inside, kernel_w, lanes));
+                } else {
+                    edges += times;
+                    edge_rows += times * rows.inside;
+                    paddings += 2 * times * rows.inside;
+                    for _ in 0..rows.inside {
+                        if columns.inside > 0 {
+                            let at = lanes + columns.before * in_per_group;
+                            gather.one(times, widths.input, runs(1, columns.inside, at));
+                        }
+                        lanes += kernel_w * in_per_group;
+                    }
+                }
+            }
+        };
+        for (pair, times) in tally(&columns.chunks(2).map(|pair| (pair[0], pair.get(1).copied())).collect::<Vec<_>>()) {
+            let times = times * rows_times;
+            match pair {
+                (left, Some(right)) if rows.outside() + left.outside() + right.outside() == 0 => {
+                    pairs += times * layer.groups;
+                    for group in 0..layer.groups {
+                        let (first, lanes) = (group * in_per_group, 0);
+                        let runs = match joined {
+                            true => Runs { rows: 1, runs: rows.inside, count: kernel_w * in_per_group, first, lanes },
+                            false => Runs { rows: rows.inside, runs: kernel_w, count: in_per_group, first, lanes },
+                        };
+                        gather.two(times, widths.input, runs);
+                    }
+                }
+                (left, right) => {
+                    one(left, times, &mut gather);
+                    right.into_iter().for_each(|right| one(right, times, &mut gather));
+                }
             }
         }
     }
 
     // An output of 8 bits without a clamp is written at once: clamps that leave all codes are the usual ones.
     let at_once = widths.output == BitWidth::B8;
-    let (pairs_of_pixels, pixels) = (output.h * output.w.div_ceil(2) * layer.groups, output.pixels() * layer.groups);
+    let blocks = output.h * output.w.div_ceil(2) * layer.groups;
     let out = layer.out_per_group();
     let tiles = if at_once { 1 } else { out.div_ceil(TILE) };
-    let packs = if at_once { 0 } else { tiles };
+    let packs = if at_once { 0 } else { blocks };
     let cleared = layer.length().next_multiple_of(LANES);
-    let (words, last) = pack_words(out);
+    let (words, last) = (out / 4, usize::from(!out.is_multiple_of(4)));
+    let loops = [1, cleared, output.h, blocks, pairs, inner, edges, edge_rows, paddings, padding_codes, blocks * tiles];
     vec![
-        piece(
-            StageKind::Conv2dRows,
-            None,
-            &[
-                1,
-                cleared,
-                output.h,
-                pairs_of_pixels,
-                pixels,
-                apart,
-                paddings,
-                padding_codes,
-                pairs_of_pixels * tiles,
-                pixels * packs,
-            ],
-        ),
-        piece(StageKind::GatherLanes, Some(widths.input), &[gather.calls, gather.runs, gather.words, gather.alone]),
+        piece(StageKind::Conv2dRows, None, &loops),
+        piece(StageKind::GatherLanes, Some(widths.input), &gather.counts()),
         piece(
             StageKind::MultiplyPixels,
             Some(weights),
-            &multiply(pairs_of_pixels, tiles, out, layer.length(), weights),
+            &multiply([blocks, blocks, tiles], out, layer.length(), weights),
         ),
-        piece(
-            StageKind::Pack,
-            Some(widths.output),
-            &if at_once { [0; 3] } else { [pixels * packs, pixels * words, pixels * last] },
-        ),
+        piece(StageKind::Pack, Some(widths.output), &[packs * tiles, packs * words, packs * last]),
     ]
 }
 
@@ -251,101 +302,116 @@ fn tally<T: PartialEq + Copy>(values: &[T]) -> Vec<(T, usize)> {
     tally
 }
 
-/// Words of four codes, and codes in a last one of fewer, that `channels` are packed in, tile by tile.
-fn pack_words(channels: usize) -> (usize, usize) {
-    (channels.div_ceil(4), usize::from(!channels.is_multiple_of(4)))
-}
-
-/// Work of a multiplication of `blocks` (pairs of pixels, or vectors) by `channels` channels in `tiles` calls.
-fn multiply(blocks: usize, tiles: usize, channels: usize, length: usize, bits: BitWidth) -> [usize; 5] {
+/// Work of a multiplication of `blocks` (pairs of pixels, or vectors) by `channels` channels in `tiles` calls each, `starts` of
+/// which sum up their lanes first.
+fn multiply([blocks, starts, tiles]: [usize; 3], channels: usize, length: usize, bits: BitWidth) -> [usize; 5] {
     let per_word = 32 / usize::from(bits.bits());
     let words = length.div_ceil(per_word);
-    let calls = blocks * tiles;
-    let summed = if bits == BitWidth::B8 { 0 } else { calls * words * per_word / 2 };
+    let summed = if bits == BitWidth::B8 { 0 } else { starts * words * per_word / 2 };
     let pairs = blocks * channels.div_ceil(2);
-    [calls, summed, pairs, pairs * words, blocks * (channels % 2)]
+    [blocks * tiles, summed, pairs, pairs * words, blocks * (channels % 2)]
+}
+
+/// What a spread stage does.
+#[derive(Default)]
+struct Spread {
+    calls: usize,
+    runs: usize,
+    two: usize,
+    four: usize,
+    fewer: usize,
 }
 
 fn depthwise_rows(layer: &LayerShape, widths: CallWidths, weights: BitWidth) -> Vec<(Code, Vec<f64>)> {
     let (image, output, window) = (layer.inputs[0], layer.output, &layer.window);
     let [kernel_h, kernel_w] = window.kernel;
     let pairs = kernel_h.div_ceil(2);
-    let strips = output.c.div_ceil(4);
-    // Of the strips, those of fewer than four channels.
-    let narrow = usize::from(!output.c.is_multiple_of(4));
-    let chunks = output.w.div_ceil(COLUMNS);
-    let runs = strips * output.h * chunks;
+    // Strips of four channels, and one of fewer.
+    let (strips, narrow) = (output.c.div_ceil(4), usize::from(!output.c.is_multiple_of(4)));
+    let chunks: Vec<usize> = (0..output.w).step_by(COLUMNS).map(|x| (output.w - x).min(COLUMNS)).collect();
+
+    // Two output rows share one spread where a window is three rows high.
+    let together = if kernel_h == 3 && window.stride[0] == 1 && window.dilation[0] == 1 { 2 } else { 1 };
+    let bands = output.h.div_ceil(together);
+    let mut spread = Spread::default();
+    for y in (0..output.h).step_by(together) {
+        let mut left = kernel_h + (output.h - y).min(together) - 1;
+        let mut down = (y * window.stride[0]) as i64 - window.pads.top as i64;
+        while left > 0 {
+            let count = if pairs == 2 { 4 } else { 2 };
+            let mut inside = 0;
+            for _ in 0..count {
+                inside += usize::from((0..image.h as i64).contains(&down));
+                left = left.saturating_sub(1);
+                down += if left > 0 { window.dilation[0] as i64 } else { 0 };
+            }
+            let all_four = count == 4 && inside % 4 == 0;
+            for (chunk, pixels) in chunks.iter().enumerate() {
+                let start = (chunk * COLUMNS * window.stride[1]) as i64 - window.pads.left as i64;
+                let end = start + ((pixels - 1) * window.stride[1] + (kernel_w - 1) * window.dilation[1] + 1) as i64;
+                let columns = (end - start) as usize;
+                let in_image = (end.min(image.w as i64) - start.max(0)).max(0) as usize;
+                let outside = columns - in_image;
+                spread.calls += strips;
+                spread.runs +=
+                    strips * (usize::from(start < 0) + usize::from(in_image > 0) + usize::from(end > image.w as i64));
+                let fewer = if widths.input == BitWidth::B2 { 0 } else { narrow };
+                let words = if pairs == 2 { 2 } else { 1 };
+                spread.fewer += fewer * in_image * words;
+                match (all_four, pairs == 2) {
+                    (true, _) => spread.four += (strips - fewer) * in_image,
+                    (false, _) => spread.two += (strips - fewer) * in_image * words,
+                }
+                match pairs == 2 {
+                    true => spread.four += strips * outside,
+                    false => spread.two += strips * outside,
+                }
+            }
+        }
+    }
 
     let is_3x3 = pairs == 2 && kernel_w == 3 && window.dilation[1] == 1;
-    let by_two = is_3x3 && window.stride[1] == 1;
     let windows = output.pixels() * output.c;
-    let windows_by_two = (0..chunks).map(|chunk| (output.w - chunk * COLUMNS).min(COLUMNS).div_ceil(2)).sum::<usize>();
-    let of_windows = match (is_3x3, by_two) {
-        (true, true) => [0, output.h * windows_by_two * output.c, 0, 0, 0],
+    let by_two = output.h * output.c * chunks.iter().map(|pixels| pixels.div_ceil(2)).sum::<usize>();
+    let of_windows = match (is_3x3, window.stride[1] == 1) {
+        (true, true) => [0, by_two, 0, 0, 0],
         (true, false) => [windows, 0, 0, 0, 0],
         (false, _) => [0, 0, windows, windows * kernel_w, windows * kernel_w * pairs],
     };
-
-    // Three rows are spread at once where a window of three ends with them, others two by two.
-    let three = kernel_h % 2 == 1 && kernel_h >= 3 && pairs == 2;
-    let (spreads_of_two, spreads_of_three) = if three { (0, 1) } else { (kernel_h.div_ceil(2), 0) };
-    let (mut columns, mut segments) = (0, 0);
-    for chunk in 0..chunks {
-        let count = (output.w - chunk * COLUMNS).min(COLUMNS);
-        let first = (chunk * COLUMNS * window.stride[1]) as i64 - window.pads.left as i64;
-        let width = (count - 1) * window.stride[1] + (kernel_w - 1) * window.dilation[1] + 1;
-        let end = first + width as i64;
-        columns += width;
-        segments += usize::from(first < 0) + 1 + usize::from(end > image.w as i64);
-    }
-    let calls_of_row = strips * output.h;
-    let spreads = spreads_of_two + spreads_of_three;
-    let levels = strips * kernel_w * pairs;
+    let runs = output.h * chunks.len();
+    let loops = [
+        1,
+        strips,
+        bands * strips,
+        spread.calls,
+        runs * strips,
+        runs * output.c,
+        of_windows[0],
+        of_windows[1],
+        of_windows[2],
+        of_windows[3],
+        of_windows[4],
+    ];
     let pixels = output.pixels();
-    let narrow_at_8 = if widths.input == BitWidth::B8 { narrow } else { 0 };
+    let Spread { calls, runs: spread_runs, two, four, fewer } = spread;
     vec![
-        piece(
-            StageKind::DepthwiseConv2dRows,
-            None,
-            &[
-                1,
-                strips,
-                calls_of_row,
-                runs * spreads,
-                output.h * chunks * output.c,
-                of_windows[0],
-                of_windows[1],
-                of_windows[2],
-                of_windows[3],
-                of_windows[4],
-            ],
-        ),
-        piece(
-            StageKind::Spread,
-            Some(widths.input),
-            &[
-                runs * spreads,
-                calls_of_row * segments * spreads,
-                calls_of_row * columns * spreads_of_two,
-                calls_of_row * columns * spreads_of_three,
-                narrow_at_8 * output.h * columns * spreads,
-            ],
-        ),
-        piece(StageKind::Levels, Some(weights), &[strips, levels]),
-        piece(StageKind::PackStrip, Some(widths.output), &[runs, pixels * strips, pixels * narrow]),
+        piece(StageKind::DepthwiseConv2dRows, None, &loops),
+        piece(StageKind::Spread, Some(widths.input), &[calls, spread_runs, two, four, fewer]),
+        piece(StageKind::Levels, Some(weights), &[strips, strips * kernel_w * pairs]),
+        piece(StageKind::PackStrip, Some(widths.output), &[runs * strips, pixels * (strips - narrow), pixels * narrow]),
     ]
 }
 
 fn fully_connected_rows(layer: &LayerShape, widths: CallWidths, weights: BitWidth) -> Vec<(Code, Vec<f64>)> {
     let (length, out) = (layer.inputs[0].c, layer.output.c);
     let tiles = out.div_ceil(TILE);
-    let (words, last) = pack_words(out);
+    let (words, last) = (out / 4, usize::from(!out.is_multiple_of(4)));
     let mut gather = Gather::default();
-    gather.call(1, widths.input, [1, length, 0, 0]);
+    gather.one(1, widths.input, Runs { rows: 1, runs: 1, count: length, first: 0, lanes: 0 });
     vec![
         piece(StageKind::FullyConnectedRows, None, &[1, length.next_multiple_of(LANES) / 2, tiles]),
-        piece(StageKind::GatherLanes, Some(widths.input), &[gather.calls, gather.runs, gather.words, gather.alone]),
-        piece(StageKind::MultiplyVector, Some(weights), &multiply(1, tiles, out, length, weights)),
+        piece(StageKind::GatherLanes, Some(widths.input), &gather.counts()),
+        piece(StageKind::MultiplyVector, Some(weights), &multiply([1, tiles, tiles], out, length, weights)),
         piece(StageKind::Pack, Some(widths.output), &[tiles, words, last]),
     ]
 }
@@ -406,7 +472,9 @@ mod tests {
             let [input, second, output] = [input, weights, output].map(|i| BitWidth::ALL[i]);
             let work = work(&layer, Implementation::Rows, 0, CallWidths { input, second: Some(second), output });
             let gather = |name| count(&work, StageKind::GatherLanes, name);
-            let codes = gather("word") * f64::from(32 / input.bits()) + gather("code alone");
+            let per_word = f64::from(32 / input.bits());
+            let alone = gather("word") * per_word + gather("code alone");
+            let codes = alone + 2.0 * (gather("word of two windows") * per_word + gather("code alone of two windows"));
             let padding = count(&work, StageKind::Conv2dRows, "padding code");
             let windows = (layer.output.pixels() * groups) as f64;
             prop_assert_eq!(codes + padding, windows * layer.length() as f64);
