@@ -201,7 +201,7 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_depthwise_conv2d_some_rows(
     const uint32_t pairs = (window->kernel_h + 1u) / 2u;
     const uint32_t out_w = window->out_w;
     const uint32_t out_row_bytes = out_w * layer->out_pixel_bytes;
-    /* Three rows leave a lane of their two words free for a fourth, which the windows of the next row end with. */
+    /* Three rows leave room in their two words for a fourth, which the windows of the next row end with. */
     const uint32_t together = window->kernel_h == 3u && window->stride_h == 1u && window->dilation_h == 1u ? 2u : 1u;
     const uint32_t span = (window->kernel_w - 1u) * window->dilation_w + 1u;
     bitesize_windows windows;
