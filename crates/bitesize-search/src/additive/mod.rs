@@ -10,8 +10,12 @@
 //! A general integer program would need a product of three widths for every possible kernel, and rows added one by one
 //! for what the planner cannot place; here both are counted by the memory model itself, and the amount of work is
 //! bounded by counts and not by a clock, so that the same problem always has the same answer.
+//!
+//! Where instructions are limited they are a further dimension of both: of a prefix of activations the least is known that it
+//! and its completion take with any weights, and the knapsack counts those of each layer at its activations.
 
 mod activations;
+mod knapsack;
 mod weights;
 
 use crate::bounds::{flash_lower_bound, least_weight_bytes};
@@ -39,6 +43,15 @@ impl Solution {
     pub fn gap(&self) -> Option<f64> {
         self.policies.first().map(|(cost, _)| (cost - self.bound).max(0.0))
     }
+}
+
+/// A policy that keeps every limit of `problem`, of which only the number of assignments tried limits the search.
+pub(crate) fn any_that_fits(problem: &Problem) -> Option<Policy> {
+    let mut costs = Costs::new(problem.space().rows.len());
+    for (row, side) in problem.slots() {
+        problem.allowed(row, side).iter().for_each(|bits| costs.set(row, side, bits, 0.0));
+    }
+    solve(problem, &costs, 1).policies.into_iter().map(|(_, policy)| policy).next()
 }
 
 /// The policy of least cost under every limit of `problem`, and up to `count` - 1 others.
