@@ -239,16 +239,20 @@ fn settings(seed: u64) -> SearchSettings {
 /// What every strategy evaluates keeps every limit, and uniform 8 bits is the answer where it does.
 #[test]
 fn every_strategy_keeps_the_limit() {
-    for (network, shares) in [(residual(2), [700, 800]), (mobilenet_v1(2, 32, 10), [600, 700])] {
+    for (network, shares) in [(residual(2), [900, 800]), (mobilenet_v1(2, 32, 10), [600, 700])] {
         for (fewest, core) in [Fewest::Wide, Fewest::Narrow].into_iter().flat_map(|f| cores(1, f).map(|core| (f, core)))
         {
             let space = space(&network);
             let free = Problem::new(&network, &space, &core, Budget::UNLIMITED);
-            let [eight, four] = [BitWidth::B8, BitWidth::B4].map(|bits| free.footprint(&free.uniform(bits)));
+            let eight = free.footprint(&free.uniform(BitWidth::B8));
             let budget = Budget::of(eight.flash_bytes * shares[0] / 1000, eight.ram_bytes * shares[1] / 1000);
-            let between = (2 * eight.instructions + four.instructions) / 3;
-            let problem = limited(&free.with_budget(budget), between);
-            let fitting = fitting_of(&problem).expect("some policy fits");
+            let free = free.with_budget(budget);
+            let by_bytes = fitting_of(&free).expect("some policy keeps the bytes");
+            let least = LeastInstructions::of(&free).expect("the core counts them").instructions;
+            let taken = free.footprint(by_bytes.policy()).instructions;
+            let problem = limited(&free, taken - (taken - least) / 8);
+            assert!(!problem.fits(by_bytes.policy()));
+            let fitting = fitting_of(&problem).unwrap_or_else(|| panic!("{fewest:?}: {}", diagnosis_of(&problem)));
             assert!(problem.fits(fitting.policy()) && !fitting.uniform_fits());
             for strategy in Strategy::ALL {
                 let costs = costs_of(&problem, 5);
@@ -268,7 +272,7 @@ fn every_strategy_keeps_the_limit() {
                     assert!(problem.fits(&policy), "{strategy:?} {fewest:?}");
                 }
             }
-            let roomy = limited(&free, eight.instructions);
+            let roomy = limited(&free.with_budget(Budget::UNLIMITED), eight.instructions);
             assert!(fitting_of(&roomy).expect("uniform 8 bits fits").uniform_fits());
         }
     }
