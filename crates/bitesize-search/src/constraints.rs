@@ -99,6 +99,11 @@ impl Constraints {
         *self == Self::default()
     }
 
+    /// What they limit, whatever the widths.
+    pub fn limits(&self) -> Self {
+        Self { weight_bytes: self.weight_bytes, instructions: self.instructions, ..Self::default() }
+    }
+
     /// The widths allowed for weights and activations of each row of `space`.
     ///
     /// # Errors

@@ -214,7 +214,7 @@ fn the_diagnosis_names_all_three_limits() {
         for expected in [
             ", 0.0015 million instructions\n",
             &format!("\nleast instructions  {least} (proved)\n"),
-            &format!("does not fit; this would do: FLASH "),
+            "does not fit; this would do: FLASH ",
             &format!(", {least} instructions\n"),
         ] {
             assert!(text.contains(expected), "{expected} is not in\n{text}");
