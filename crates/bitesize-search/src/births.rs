@@ -37,8 +37,10 @@ pub(crate) struct BirthInstructions<'p> {
     known: Vec<Vec<NodeId>>,
     /// For each life the lives on which these nodes depend, it among them.
     read: Vec<Vec<usize>>,
-    /// What depends on no life.
-    fixed: u64,
+    /// The nodes that depend on no life.
+    fixed: Vec<NodeId>,
+    /// Of every inference.
+    base: u64,
     /// Working copy.
     widths: Widths,
 }
@@ -48,9 +50,9 @@ impl<'p> BirthInstructions<'p> {
     pub(crate) fn of(problem: &'p Problem<'p>, lives: Vec<Life>, start: &Policy) -> Self {
         let mut life_of_row = vec![None; problem.space().rows.len()];
         lives.iter().enumerate().for_each(|(i, life)| life_of_row[life.row] = Some(i));
-        let mut widths = problem.widths(start);
+        let widths = problem.widths(start);
         let (mut known, mut read) = (vec![Vec::new(); lives.len()], vec![Vec::new(); lives.len()]);
-        let mut fixed = problem.base_instructions(&widths);
+        let (mut fixed, base) = (Vec::new(), problem.base_instructions(&widths));
         for (id, node) in problem.network().iter() {
             let life = |tensor: &TensorId| problem.row_of(*tensor).and_then(|row| life_of_row[row]);
             let touched: Vec<usize> = node.inputs.iter().chain([&node.output]).filter_map(life).collect();
@@ -62,26 +64,53 @@ impl<'p> BirthInstructions<'p> {
                     read.sort_unstable();
                     read.dedup();
                 }
-                None => fixed += problem.least_instructions_of(id, &mut widths),
+                None => fixed.push(id),
             }
         }
-        Self { problem, lives, known, read, fixed, widths }
+        Self { problem, lives, known, read, fixed, base, widths }
+    }
+
+    /// Instructions of every inference, whatever its layers.
+    pub(crate) fn base(&self) -> u64 {
+        self.base
     }
 
     /// What depends on no life.
-    pub(crate) fn fixed(&self) -> u64 {
-        self.fixed
+    pub(crate) fn fixed(&mut self) -> u64 {
+        let (problem, widths) = (self.problem, &mut self.widths);
+        self.base + self.fixed.iter().map(|id| problem.least_instructions_of(*id, widths)).sum::<u64>()
+    }
+
+    /// The sum that `of_node` gives for the nodes that depend on no life.
+    pub(crate) fn fixed_by(&mut self, of_node: impl Fn(NodeId, &mut Widths) -> f64) -> f64 {
+        self.fixed.iter().map(|id| of_node(*id, &mut self.widths)).sum()
     }
 
     /// Instructions that are known with life `at`, the last of `chosen`.
     pub(crate) fn known_with(&mut self, at: usize, chosen: &[BitWidth]) -> u64 {
+        self.set(at, chosen);
+        let (problem, widths) = (self.problem, &mut self.widths);
+        self.known[at].iter().map(|id| problem.least_instructions_of(*id, widths)).sum()
+    }
+
+    /// The sum that `of_node` gives for the nodes that are known with life `at`, the last of `chosen`.
+    pub(crate) fn known_by(
+        &mut self,
+        at: usize,
+        chosen: &[BitWidth],
+        of_node: impl Fn(NodeId, &mut Widths) -> f64,
+    ) -> f64 {
+        self.set(at, chosen);
+        self.known[at].iter().map(|id| of_node(*id, &mut self.widths)).sum()
+    }
+
+    /// Gives the working copy the widths that the nodes read which are known with life `at`.
+    fn set(&mut self, at: usize, chosen: &[BitWidth]) {
         for life in &self.read[at] {
             for tensor in self.problem.tensors_of(self.lives[*life].row) {
                 self.widths.tensors[tensor.0] = chosen[*life];
             }
         }
-        let widths = &mut self.widths;
-        self.known[at].iter().map(|id| self.problem.least_instructions_of(*id, widths)).sum()
     }
 }
 
@@ -92,7 +121,7 @@ pub(crate) fn frontier(lives: impl Fn(usize) -> Life, chosen: &[BitWidth], next:
 }
 
 impl Problem<'_> {
-    /// Instructions that every inference takes, whatever its layers.
+    /// Instructions that every inference takes, whatever its layers, counted at any `widths`.
     pub(crate) fn base_instructions(&self, widths: &Widths) -> u64 {
         let of_nodes =
             (0..self.network().nodes.len()).filter_map(|id| self.model().instructions_of(NodeId(id), widths));

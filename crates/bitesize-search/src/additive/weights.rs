@@ -51,17 +51,21 @@ pub(super) fn best(problem: &Problem, costs: &Costs, policy: &Policy, enough: f6
     Ok(BestWeights { cost, policy, proved })
 }
 
-/// The least cost of weights for which `other_flash` bytes leave room, their kernels not counted: no policy has less.
-pub(super) fn least_cost(problem: &Problem, costs: &Costs, other_flash: u64) -> f64 {
+/// Bytes that weights may take where everything else in FLASH takes `other_flash`; `None` for any number.
+pub(super) fn packed_room(problem: &Problem, other_flash: u64) -> Option<u64> {
+    let limits = problem.limits();
+    let room = Room { flash: limits.budget.flash_bytes, packed: limits.weight_bytes, instructions: None };
+    room.of_packed(other_flash)
+}
+
+/// The least cost of weights of at most `packed` bytes, their kernels not counted: no policy has less.
+pub(super) fn least_cost(problem: &Problem, costs: &Costs, packed: Option<u64>) -> f64 {
     let is_counted = problem.limits().instructions.is_some();
     let (beside, of_rows) = if is_counted { least_instructions(problem) } else { (0, Vec::new()) };
     let of_row = |row: usize, bits: BitWidth| of_rows.get(row).map_or(0, |counts: &[u64; 3]| counts[bits as usize]);
     let items = rows(problem).map(|row| item(problem, costs, row, |_| true, |bits| of_row(row, bits)));
     let group = KernelGroup { items: items.collect(), code: [0; 3] };
-    let limits = problem.limits();
-    let room = Room { flash: limits.budget.flash_bytes, packed: limits.weight_bytes, instructions: None };
-    let packed = room.of_packed(other_flash);
-    let instructions = limits.instructions.map(|limit| limit.saturating_sub(beside));
+    let instructions = problem.limits().instructions.map(|limit| limit.saturating_sub(beside));
     match search(&[group], Room { flash: None, packed, instructions }, f64::INFINITY) {
         (Some((cost, _)), true) => cost,
         _ => 0.0,
