@@ -62,12 +62,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         }
     };
     let version = compiler_version(COMPILER)?;
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../targets/cores");
     for (name, flags, by_rows) in CORES {
-        let path = folder.join(format!("{name}.toml"));
-        let text = || std::fs::read_to_string(&path).map_err(|e| format!("cannot read {}: {e}", path.display()));
+        let path = core_path(name);
         if check {
-            let written = CoreCosts::from_toml(&text()?).map_err(|e| format!("{}: {e}", path.display()))?;
+            let written = read_core(name)?;
             if written.compiler != version {
                 eprintln!(
                     "SKIPPED: the costs of {name} cannot be run here: they are of `{}`, and here is `{version}`",
@@ -77,15 +75,40 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
             }
         }
         let costs = measured_costs(name, COMPILER, flags, by_rows)?;
+        // Instructions are measured by a command of their own.
+        let [bytes, instructions] = parts_of_core(&path)?;
         if check {
-            compare(&text()?, &to_toml(&costs), &path)?;
+            compare(&bytes, &to_toml(&costs), &path)?;
         } else {
-            std::fs::write(&path, to_toml(&costs)).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
+            let text = to_toml(&costs) + &instructions;
+            std::fs::write(&path, text).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
         }
         let code: u64 = costs.kernels.values().map(|k| k.code_bytes).sum();
         println!("{name}: {} kernels, {code} bytes in all", costs.kernels.len());
     }
     Ok(())
+}
+
+/// The file of a core of the project.
+pub(crate) fn core_path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../targets/cores/{name}.toml"))
+}
+
+/// What a core's file says of bytes, then what it says of instructions; the second is empty where the file ends before.
+fn parts_of_core(path: &Path) -> Result<[String; 2], String> {
+    let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+    let (bytes, instructions) = text.split_at(text.find(INSTRUCTIONS).unwrap_or(text.len()));
+    Ok([bytes.to_owned(), instructions.to_owned()])
+}
+
+/// The costs of a core of the project without those of instructions, which may be of other kernels than there are.
+///
+/// # Errors
+/// The file cannot be read, or something is missing in it.
+pub(crate) fn read_core(name: &str) -> Result<CoreCosts, String> {
+    let path = core_path(name);
+    let [bytes, _] = parts_of_core(&path)?;
+    CoreCosts::from_toml(&bytes).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 fn compare(written: &str, measured: &str, path: &Path) -> Result<(), String> {
@@ -304,7 +327,11 @@ fn clamp_plan(layers: usize) -> MemoryPlan {
     }
 }
 
-fn to_toml(costs: &CoreCosts) -> String {
+/// What comes before the instructions in a core's file.
+const INSTRUCTIONS: &str = "\n[instructions]\n";
+
+/// The text of a core's file.
+pub(crate) fn to_toml(costs: &CoreCosts) -> String {
     let flags: Vec<String> = costs.flags.iter().map(|flag| format!("\"{flag}\"")).collect();
     let mut text = format!(
         "# Measured by `cargo xtask kernel-costs`; what the fields mean is in docs/adding-a-target.md.\n\
@@ -324,6 +351,16 @@ fn to_toml(costs: &CoreCosts) -> String {
         write_layers(&mut text, &rows.layers);
         text.push_str("\n[rows.stages]\n");
         write_code(&mut text, &rows.stages);
+    }
+    if let Some(instructions) = &costs.instructions {
+        let base = instructions.base;
+        let _ = writeln!(
+            text,
+            "{INSTRUCTIONS}# Counted by `cargo xtask instruction-costs`.\nbase = {base}\n\n[instructions.code]"
+        );
+        for (name, costs) in &instructions.code {
+            let _ = writeln!(text, "{name} = {costs:?}");
+        }
     }
     text
 }

@@ -4,6 +4,7 @@
 mod builds;
 #[cfg(unix)]
 mod fuzz;
+mod instruction_costs;
 mod kernel_costs;
 mod kernel_speed;
 mod objects;
@@ -39,6 +40,11 @@ const COMMANDS: &[Row] = &[
         strategies::run,
     ),
     ("search-study", "run the searches that the environment names on networks", strategies::study::run),
+    (
+        "instruction-costs",
+        "count what the kernels' instructions are made of and write it into targets/cores/*.toml; with --check, compare only",
+        instruction_costs::run,
+    ),
     ("kernel-speed", "count the kernels' instructions for each multiply-accumulate", kernel_speed::run),
 ];
 

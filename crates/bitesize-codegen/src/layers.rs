@@ -13,6 +13,8 @@ use bitesize_ir::shape::{Axis, Pads, Shape, Window};
 /// One call of a kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Layer {
+    /// The number of the node.
+    pub(crate) node: usize,
     /// The node, for people.
     pub(crate) comment: String,
     /// Type of the descriptor.
@@ -36,6 +38,7 @@ pub(crate) fn layers(network: &IntNetwork, plan: &MemoryPlan, names: &PackageNam
         if plan.implementations[id.0] == Implementation::Rows {
             // The loop comes first and is what is called; it calls the others.
             layers.push(Layer {
+                node: id.0,
                 comment,
                 kind: kernels.rows_layer_type(kind),
                 name: names.layer(id.0, None),
@@ -47,6 +50,7 @@ pub(crate) fn layers(network: &IntNetwork, plan: &MemoryPlan, names: &PackageNam
         let several = codes.len() > 1;
         for (part, code) in codes.into_iter().enumerate() {
             layers.push(Layer {
+                node: id.0,
                 comment: comment.clone(),
                 kind: kernels.layer_type(kind),
                 name: names.layer(id.0, several.then_some(part)),

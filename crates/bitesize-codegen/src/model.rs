@@ -212,6 +212,9 @@ pub(crate) fn source(network: &IntNetwork, plan: &MemoryPlan, layers: &[Layer], 
     c.line(format!("#include \"{}\"", names.weights_header()));
     c.blank();
     own_arena(&mut c, names);
+    if !layers.is_empty() {
+        layer_hook(&mut c, names);
+    }
     for layer in layers {
         c.blank();
         c.comment(&layer.comment);
@@ -234,9 +237,20 @@ pub(crate) fn source(network: &IntNetwork, plan: &MemoryPlan, layers: &[Layer], 
         }
         for layer in layers {
             c.line(format!("{}(&{}, bytes);", layer.kernel, layer.name));
+            c.line(format!("{}({});", names.layer_done(), layer.node));
         }
     });
     c.finish()
+}
+
+/// Who profiles is told after each call of a kernel; nobody else pays for it.
+fn layer_hook(c: &mut CWriter, names: &PackageNames) {
+    let hook = names.layer_done();
+    c.blank();
+    c.comment(&format!("Define {hook}(layer) for this file to be told the number of each layer that is done."));
+    c.line(format!("#ifndef {hook}"));
+    c.line(format!("#define {hook}(layer) ((void)0)"));
+    c.line("#endif");
 }
 
 fn own_arena(c: &mut CWriter, names: &PackageNames) {

@@ -167,6 +167,11 @@ impl PackageNames {
         self.macro_name("ARENA_ATTRIBUTE")
     }
 
+    /// The macro that a caller defines to be told after each layer.
+    pub fn layer_done(&self) -> String {
+        self.macro_name("LAYER_DONE")
+    }
+
     /// `model_run` for `run`.
     fn function(&self, name: &str) -> String {
         format!("{}_{name}", self.prefix)

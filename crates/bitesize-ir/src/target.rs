@@ -21,6 +21,9 @@ pub struct Target {
     pub datasheet: String,
     /// Name of the core file, as `cortex-m4`.
     pub core: String,
+    /// Its highest clock in MHz; absent where times are not to be told.
+    #[serde(default)]
+    pub clock_mhz: Option<u32>,
     /// FLASH regions. A package lies in one; regions are never added up.
     pub flash: Vec<Region>,
     /// RAM regions. Arena and stack lie in one; regions are never added up.

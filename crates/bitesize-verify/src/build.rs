@@ -116,12 +116,46 @@ impl Builder<'_> {
             }
         };
         objects.push("harness.o".into());
-        self.link(runner, flags, objects)?;
+        self.link(runner, flags, objects, IMAGE)?;
         let sizes = match sizes {
             None => None,
             Some(_) => Some(sizes::of_image(&folder.join(IMAGE)).map_err(Failure::Failed)?),
         };
         Ok(Image { file: IMAGE, sizes, compiler })
+    }
+
+    /// Builds on top of an image of `package` another one, which counts the instructions of each of its `layers`.
+    pub(crate) fn build_counting(
+        &self,
+        package: &PackageFolder,
+        runner: Runner,
+        flags: &[String],
+        layers: usize,
+    ) -> Result<&'static str, Failure> {
+        let folder = self.place.folder;
+        let names = PackageNames::new(&package.prefix, None).map_err(|e| Failure::Failed(e.to_string()))?;
+        let absolute = std::path::absolute(&package.folder)
+            .map_err(|e| Failure::Failed(format!("cannot find {}: {e}", package.folder.shown())))?;
+        let hook = "#include <stdint.h>\nvoid package_layer_done(uint32_t layer);\n";
+        fs::write(folder.join("layer_done.h"), hook)
+            .map_err(|e| Failure::Failed(format!("cannot write {}: {e}", folder.join("layer_done.h").shown())))?;
+        let mut objects = Vec::new();
+        for source in package.sources().map_err(Failure::Failed)? {
+            if source == names.source() {
+                let hooked =
+                    ["-include".into(), "layer_done.h".into(), format!("-D{}=package_layer_done", names.layer_done())];
+                let flags: Vec<String> = flags.iter().cloned().chain(hooked).collect();
+                self.compile(runner, &flags, &absolute, &absolute.join(&source), "package/counting.o")?;
+                objects.push("package/counting.o".into());
+            } else {
+                objects.push(format!("package/{source}.o"));
+            }
+        }
+        let counting: Vec<String> = flags.iter().cloned().chain([format!("-DPACKAGE_LAYERS={layers}")]).collect();
+        self.compile(runner, &counting, &absolute, Path::new("harness.c"), "counting.o")?;
+        objects.push("counting.o".into());
+        self.link(runner, flags, objects, COUNTING_IMAGE)?;
+        Ok(COUNTING_IMAGE)
     }
 
     /// The first line of what the compiler prints about itself.
@@ -168,13 +202,13 @@ impl Builder<'_> {
         self.tool(runner, &arguments).map(drop)
     }
 
-    fn link(&self, runner: Runner, flags: &[String], objects: Vec<String>) -> Result<(), Failure> {
+    fn link(&self, runner: Runner, flags: &[String], objects: Vec<String>, image: &str) -> Result<(), Failure> {
         let mut arguments = objects;
         arguments.extend(flags.iter().cloned());
         if let Runner::Emulated(_) = runner {
             arguments.extend(["-nostartfiles", "-Wl,--gc-sections", "-T", "link.ld"].map(String::from));
         }
-        arguments.extend(["-o".into(), IMAGE.into()]);
+        arguments.extend(["-o".into(), image.into()]);
         self.tool(runner, &arguments).map(drop)
     }
 
@@ -200,14 +234,14 @@ impl Builder<'_> {
     /// Runs an image to its end.
     pub(crate) fn start(
         &self,
-        image: &Image,
+        image: &str,
         runner: Runner,
         limit: Duration,
         watch: impl FnMut(),
     ) -> Result<(), Failure> {
         let ran = match runner {
             Runner::Host => {
-                let program = self.place.folder.join(image.file).to_string_lossy().into_owned();
+                let program = self.place.folder.join(image).to_string_lossy().into_owned();
                 self.place.run(&program, &[], limit, watch).map_err(failure_of_image)
             }
             Runner::Emulated(machine) => self.emulate(machine, image, limit, watch),
@@ -215,19 +249,14 @@ impl Builder<'_> {
         ran.map(drop)
     }
 
-    fn emulate(
-        &self,
-        machine: &Machine,
-        image: &Image,
-        limit: Duration,
-        watch: impl FnMut(),
-    ) -> Result<String, Failure> {
-        let arguments = machine.emulator_arguments(image.file);
+    fn emulate(&self, machine: &Machine, image: &str, limit: Duration, watch: impl FnMut()) -> Result<String, Failure> {
+        let arguments = machine.emulator_arguments(image);
         self.place.run(&self.tools.emulator, &arguments, limit, watch).map_err(|e| failure(e, "qemu-system-arm"))
     }
 }
 
 const IMAGE: &str = "image.elf";
+const COUNTING_IMAGE: &str = "counting.elf";
 
 fn failure_of_host(error: ProcessError) -> Failure {
     failure(error, "gcc libc6-dev")

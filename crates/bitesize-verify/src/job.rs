@@ -27,17 +27,24 @@ pub struct Job {
     pub flags: Vec<String>,
     /// What to compare the sizes with.
     pub prediction: Option<Prediction>,
+    /// Layers of the package, where the instructions of each are to be counted; 0 where they are not. Not on the host.
+    pub layers: usize,
 }
 
 impl Job {
     /// On the host.
     pub fn host(samples: usize) -> Self {
-        Self { runner: Runner::Host, samples, flags: Vec::new(), prediction: None }
+        Self { runner: Runner::Host, samples, flags: Vec::new(), prediction: None, layers: 0 }
     }
 
     /// On `runner`, compiled as `core` says. `prediction` is the memory model's for that core.
     pub fn emulated(runner: Runner, samples: usize, core: &CoreCosts, prediction: Option<Prediction>) -> Self {
-        Self { runner, samples, flags: core.flags.clone(), prediction }
+        Self { runner, samples, flags: core.flags.clone(), prediction, layers: 0 }
+    }
+
+    /// The same, which counts the instructions of each of `layers` layers, too.
+    pub fn counting(self, layers: usize) -> Self {
+        Self { layers, ..self }
     }
 }
 
@@ -72,9 +79,34 @@ pub(crate) fn prove(
     compare(cases, &outputs, result)?;
     match (job.runner, report) {
         (Runner::Emulated(machine), Some(report)) => {
-            judge_memory(machine, &image, report, job.prediction.as_ref(), result)
+            judge_memory(machine, &image, report, job.prediction.as_ref(), result)?;
+            if job.layers > 0 {
+                result.layers = Some(count_layers(package, job, machine, &builder, settings)?);
+            }
+            Ok(())
         }
         _ => Ok(()),
+    }
+}
+
+/// Instructions of each layer in the first case, to within a tick of SysTick.
+fn count_layers(
+    package: &PackageFolder,
+    job: &Job,
+    machine: &Machine,
+    builder: &Builder<'_>,
+    settings: &VerifySettings<'_>,
+) -> Result<Vec<u64>, Failure> {
+    let image = builder.build_counting(package, job.runner, &job.flags, job.layers)?;
+    builder.start(image, job.runner, settings.run_limit, || {})?;
+    let folder = builder.place.folder;
+    let bytes = fs::read(folder.join("layers"))
+        .map_err(|e| Failure::Failed(format!("cannot read `layers` in {}: {e}", folder.shown())))?;
+    let ticks = bytes.chunks_exact(4).map(|b| u64::from(u32::from_le_bytes(b.try_into().expect("chunks of 4"))));
+    let counts: Vec<u64> = ticks.map(|ticks| ticks * machine.instructions_per_tick).collect();
+    match counts.len() == job.layers {
+        true => Ok(counts),
+        false => Err(Failure::Failed(format!("the package told of {} layers instead of {}", counts.len(), job.layers))),
     }
 }
 
@@ -94,7 +126,7 @@ fn run(
         let done = fs::metadata(folder.join("outputs")).map_or(0, |m| m.len() as usize) / output_bytes;
         (settings.progress)(Progress::Running { runner: runner.name(), done, total: cases.len() });
     };
-    let ran = builder.start(image, runner, settings.run_limit, watch);
+    let ran = builder.start(image.file, runner, settings.run_limit, watch);
     let Runner::Emulated(_) = runner else { return ran.map(|()| None) };
     match (ran, read_report(folder)) {
         // The machine's own word says more than the emulator's exit status.
@@ -197,6 +229,7 @@ fn judge_memory(
     result.flash_bytes = Some(sizes.flash_bytes);
     result.ram_bytes = Some(sizes.ram_bytes + prediction.map_or(stack_bytes, |p| p.stack_bytes));
     let Some(prediction) = prediction else { return Ok(()) };
+    result.predicted_instructions = prediction.instructions;
 
     let ram = format!("RAM without stack: predicted {} bytes, linked {}", prediction.arena_bytes, sizes.ram_bytes);
     let stack = format!("stack: bound {} bytes, used {stack_bytes}", prediction.stack_bytes);

@@ -15,17 +15,20 @@ pub struct Prediction {
     pub arena_bytes: u64,
     /// Upper bound of the stack in bytes.
     pub stack_bytes: u64,
+    /// Instructions of an inference; `None` where the core's file says nothing of them.
+    pub instructions: Option<u64>,
     /// The compiler that the core's costs were measured with.
     pub compiler: String,
 }
 
 impl Prediction {
-    /// Of a network's memory on `core`.
-    pub fn new(flash: &FlashUse, ram: &RamUse, core: &CoreCosts) -> Self {
+    /// Of a network's memory and instructions on `core`.
+    pub fn new(flash: &FlashUse, ram: &RamUse, instructions: Option<u64>, core: &CoreCosts) -> Self {
         Self {
             flash_bytes: flash.total,
             arena_bytes: ram.arena,
             stack_bytes: ram.stack,
+            instructions,
             compiler: core.compiler.clone(),
         }
     }
@@ -83,6 +86,10 @@ pub struct RunnerResult {
     pub mismatches: usize,
     /// Instructions of the first sample's inference, to within one tick of SysTick (40 or 50).
     pub instructions: Option<u64>,
+    /// What was predicted of them.
+    pub predicted_instructions: Option<u64>,
+    /// Instructions of each layer (a node of the network) in that inference, where they were asked for, to within a tick.
+    pub layers: Option<Vec<u64>>,
     /// Largest stack in bytes over all cases but the first.
     pub stack_bytes: Option<u64>,
     /// FLASH in bytes from the linked image.
@@ -146,6 +153,8 @@ impl RunnerResult {
             samples: 0,
             mismatches: 0,
             instructions: None,
+            predicted_instructions: None,
+            layers: None,
             stack_bytes: None,
             flash_bytes: None,
             ram_bytes: None,

@@ -49,7 +49,7 @@ fn flags(core: &str) -> Vec<String> {
 
 fn job(runner: &str) -> Job {
     let runner = Runner::named(runner).unwrap();
-    Job { runner, samples: 4, flags: runner.core().map(flags).unwrap_or_default(), prediction: None }
+    Job { runner, samples: 4, flags: runner.core().map(flags).unwrap_or_default(), prediction: None, layers: 0 }
 }
 
 fn run(package: &PackageFolder, jobs: &[Job], settings: &VerifySettings<'_>) -> Vec<RunnerResult> {

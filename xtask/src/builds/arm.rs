@@ -94,7 +94,7 @@ fn build(package: &Package, core: &str, optimization: &str, flags: &[String]) ->
         return Ok(Built { warnings: 0, problem: None, ran: false, stack: Some((counted, bound)) });
     };
     let emitted = PackageFolder { folder: path, prefix: "model".into() };
-    let job = Job { runner: Runner::Emulated(machine), samples: 1, flags: flags.to_vec(), prediction };
+    let job = Job { runner: Runner::Emulated(machine), samples: 1, flags: flags.to_vec(), prediction, layers: 0 };
     let settings = VerifySettings { workers: NonZero::<usize>::MIN, ..VerifySettings::default() };
     let result = verify(&emitted, &package.cases, &[job], &settings).map_err(|e| e.to_string())?.remove(0);
     eprintln!("{} {core} {optimization}: {} ({:.1} s)", package.name, result.status, result.elapsed.as_secs_f64());

@@ -40,8 +40,8 @@ pub(crate) struct Package {
 impl Package {
     /// What the memory model says of it on `core`.
     pub(crate) fn prediction(&self, core: &CoreCosts) -> Prediction {
-        let (flash, ram) = memory_of(&self.delivered.candidate, core);
-        Prediction::new(&flash, &ram, core)
+        let (flash, ram, instructions) = memory_of(&self.delivered.candidate, core);
+        Prediction::new(&flash, &ram, instructions, core)
     }
 }
 

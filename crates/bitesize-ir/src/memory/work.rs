@@ -104,7 +104,7 @@ pub fn work_names(role: Role) -> &'static [&'static str] {
         Role::Kernel(KernelKind::FullyConnected) => &FULLY_CONNECTED,
         Role::Kernel(KernelKind::Add | KernelKind::Clamp | KernelKind::Concat) => &["call", "pixel", "code"],
         Role::Kernel(KernelKind::Pad) => &["call", "pixel", "code", "padding code"],
-        Role::Kernel(KernelKind::Flatten) => &["call", "code"],
+        Role::Kernel(KernelKind::Flatten) => &["call", "row", "code"],
         Role::Kernel(KernelKind::MaxPool | KernelKind::AveragePool) => &["call", "pixel", "code", "row", "tap"],
         Role::Stage(StageKind::Conv2dRows) => &CONV2D_ROWS,
         Role::Stage(StageKind::DepthwiseConv2dRows) => &DEPTHWISE_ROWS,
@@ -118,10 +118,28 @@ pub fn work_names(role: Role) -> &'static [&'static str] {
     }
 }
 
-const CONV2D: [&str; 8] =
-    ["call", "window", "tap", "code gathered", "padding code", "pair of channels", "step of a pair", "output code"];
+const CONV2D: [&str; 10] = [
+    "call",
+    "window",
+    "tap",
+    "code gathered",
+    "padding code",
+    "code summed",
+    "pair of channels",
+    "step of a pair",
+    "last code of a pair",
+    "output code",
+];
 const DEPTHWISE: [&str; 7] = ["call", "pixel", "strip", "run of taps", "tap", "tap of one channel", "output code"];
-const FULLY_CONNECTED: [&str; 5] = ["call", "code gathered", "pair of channels", "step of a pair", "output code"];
+const FULLY_CONNECTED: [&str; 7] = [
+    "call",
+    "code gathered",
+    "code summed",
+    "pair of channels",
+    "step of a pair",
+    "last code of a pair",
+    "output code",
+];
 const CONV2D_ROWS: [&str; 10] = [
     "call",
     "word cleared",
@@ -134,7 +152,7 @@ const CONV2D_ROWS: [&str; 10] = [
     "tile",
     "pixel packed",
 ];
-const DEPTHWISE_ROWS: [&str; 9] = [
+const DEPTHWISE_ROWS: [&str; 10] = [
     "call",
     "strip",
     "row",
@@ -143,6 +161,7 @@ const DEPTHWISE_ROWS: [&str; 9] = [
     "window of 3x3",
     "pair of windows of 3x3",
     "window",
+    "column of a window",
     "tap pair",
 ];
 const MULTIPLY: [&str; 5] = ["call", "lane summed", "pair of channels", "word", "channel alone"];
@@ -189,11 +208,13 @@ fn whole(layer: &LayerShape, input: usize, widths: CallWidths) -> Vec<f64> {
         let columns = taps(&layer.window, 1, output.w, shape.w).map(|taps| taps.inside).sum::<usize>();
         (rows, columns)
     };
-    // Pairs of output channels, and the steps of their inner loop over `length` codes: so many weights lie in a byte.
-    let pairs = |vectors: usize, per_group: usize, length: usize| {
+    // Of `vectors` of `length` codes: what is summed up for 2-bit weights, pairs of output channels, and the steps of their
+    // inner loop, of which each takes a byte of weights, but for the last codes.
+    let products = |vectors: usize, per_group: usize, length: usize| {
         let per_step = widths.second.map_or(1, |bits| 8 / usize::from(bits.bits()));
+        let summed = if widths.second == Some(BitWidth::B2) { vectors * length } else { 0 };
         let pairs = vectors * per_group.div_ceil(2);
-        [pairs, pairs * (length / per_step + length % per_step)]
+        [summed, pairs, pairs * (length / per_step), pairs * (length % per_step)]
     };
     let counts = match layer.kind {
         KernelKind::Conv2d => {
@@ -202,9 +223,10 @@ fn whole(layer: &LayerShape, input: usize, widths: CallWidths) -> Vec<f64> {
             let (rows, columns) = inside();
             let codes = rows * columns * shape.c;
             let taps = windows * layer.window.area();
-            let [pairs, steps] = pairs(windows, layer.out_per_group(), layer.length());
-            let gathered = if gathers { [taps, codes, windows * layer.length() - codes] } else { [0; 3] };
-            vec![1, windows, gathered[0], gathered[1], gathered[2], pairs, steps, pixels * output.c]
+            let [taps, codes, padding] = if gathers { [taps, codes, windows * layer.length() - codes] } else { [0; 3] };
+            let counts = vec![1, windows, taps, codes, padding];
+            let products = products(windows, layer.out_per_group(), layer.length());
+            counts.into_iter().chain(products).chain([pixels * output.c]).collect()
         }
         KernelKind::DepthwiseConv2d => {
             let (strips, alone) = (output.c / 4, output.c % 4);
@@ -219,12 +241,12 @@ fn whole(layer: &LayerShape, input: usize, widths: CallWidths) -> Vec<f64> {
         }
         KernelKind::FullyConnected => {
             let gathered = if widths.input == BitWidth::B8 { 0 } else { shape.c };
-            let [pairs, steps] = pairs(1, output.c, shape.c);
-            vec![1, gathered, pairs, steps, output.c]
+            [1, gathered].into_iter().chain(products(1, output.c, shape.c)).chain([output.c]).collect()
         }
         KernelKind::Add | KernelKind::Clamp | KernelKind::Concat => vec![1, shape.pixels(), shape.elements()],
         KernelKind::Pad => vec![1, pixels, shape.elements(), output.elements() - shape.elements()],
-        KernelKind::Flatten => vec![1, output.elements()],
+        // The usual order goes along the rows of each channel.
+        KernelKind::Flatten => vec![1, shape.c * shape.h, output.elements()],
         KernelKind::MaxPool | KernelKind::AveragePool => {
             let (rows, columns) = inside();
             vec![1, pixels, pixels * output.c, rows * output.w * output.c, rows * columns * output.c]
@@ -389,9 +411,9 @@ fn depthwise_rows(layer: &LayerShape, widths: CallWidths, weights: BitWidth) -> 
     let windows = output.pixels() * output.c;
     let windows_by_two = (0..chunks).map(|chunk| (output.w - chunk * COLUMNS).min(COLUMNS).div_ceil(2)).sum::<usize>();
     let of_windows = match (is_3x3, by_two) {
-        (true, true) => [0, output.h * windows_by_two * output.c, 0, 0],
-        (true, false) => [windows, 0, 0, 0],
-        (false, _) => [0, 0, windows, windows * kernel_w * pairs],
+        (true, true) => [0, output.h * windows_by_two * output.c, 0, 0, 0],
+        (true, false) => [windows, 0, 0, 0, 0],
+        (false, _) => [0, 0, windows, windows * kernel_w, windows * kernel_w * pairs],
     };
 
     // Three rows are spread at once where a window of three ends with them, others two by two.
@@ -425,6 +447,7 @@ fn depthwise_rows(layer: &LayerShape, widths: CallWidths, weights: BitWidth) -> 
                 of_windows[1],
                 of_windows[2],
                 of_windows[3],
+                of_windows[4],
             ],
         ),
         piece(

@@ -236,12 +236,6 @@ impl TargetArgs {
         policy: Option<&str>,
         monitor: &Monitor,
     ) -> anyhow::Result<Platform> {
-        if constraints.instructions.is_some() && platform.core.instructions.is_none() {
-            return Err(usage(format!(
-                "nothing is known of instructions on the core `{}`: leave out --max-minstr, or take another core",
-                platform.name.core
-            )));
-        }
         match self.kernels {
             KernelChoice::Auto => {
                 let policy = policy.map(|text| from_compact(text, &model.space)).transpose();

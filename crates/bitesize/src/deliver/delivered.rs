@@ -25,18 +25,18 @@ pub struct Delivered {
     pub ram: RamUse,
 }
 
-/// FLASH and RAM of a candidate on a core.
-pub fn memory_of(candidate: &Candidate, core: &CoreCosts) -> (FlashUse, RamUse) {
+/// FLASH, RAM and instructions of a candidate on a core.
+pub fn memory_of(candidate: &Candidate, core: &CoreCosts) -> (FlashUse, RamUse, Option<u64>) {
     let network = &candidate.model.network;
     let widths = Widths::of(network, &PolicySpace::of(network), &candidate.model.policy);
     let model = MemoryModel::of(network, core);
-    (model.flash(&widths), model.ram(&widths))
+    (model.flash(&widths), model.ram(&widths), model.instructions(&widths))
 }
 
 impl Delivered {
     /// `candidate` on `core`.
     pub fn of(candidate: Candidate, core: &CoreCosts) -> Self {
-        let (flash, ram) = memory_of(&candidate, core);
+        let (flash, ram, _) = memory_of(&candidate, core);
         Self { candidate, flash, ram }
     }
 

@@ -33,15 +33,20 @@ impl Proven {
         let count = counts.host_samples.max(counts.qemu_samples);
         let cases = Cases::new(&candidate.integers, &inputs(candidate, samples, count), config.seed)?;
         let mut jobs = Vec::new();
-        let by_rows = opened.platform()?.core.has_rows();
+        let platform = opened.platform()?;
+        let by_rows = platform.core.has_rows();
         for &runner in runners {
             jobs.push(match runner.core() {
                 None => Job::host(counts.host_samples),
                 Some(name) => {
                     // On every core the package has the kernels that it was emitted with.
                     let core = core(name)?.with_rows(by_rows);
-                    let (flash, ram) = memory_of(candidate, &core);
-                    Job::emulated(runner, counts.qemu_samples, &core, Some(Prediction::new(&flash, &ram, &core)))
+                    let (flash, ram, instructions) = memory_of(candidate, &core);
+                    let prediction = Prediction::new(&flash, &ram, instructions, &core);
+                    let job = Job::emulated(runner, counts.qemu_samples, &core, Some(prediction));
+                    // Of each layer on the core that was asked for.
+                    let layers = if core.name == platform.core.name { candidate.integers.nodes.len() } else { 0 };
+                    job.counting(layers)
                 }
             });
         }

@@ -1,8 +1,9 @@
 //! How each stage's results come into a report.
 
 use super::schema::{
-    AccuracyReport, BaselineReport, ByOutput, DiagnosisReport, FidelityReport, FlashReport, LayerReport, MetricReport,
-    ModelReport, ON_VALIDATION, RamReport, Report, SCHEMA, SearchReport, TargetReport, TensorReport,
+    AccuracyReport, BaselineReport, ByOutput, DiagnosisReport, FidelityReport, FlashReport, InstructionsReport,
+    LayerReport, MetricReport, ModelReport, ON_VALIDATION, RamReport, Report, SCHEMA, SearchReport, TargetReport,
+    TensorReport,
 };
 use crate::deliver::contest::{SearchSummary, Winner};
 use crate::deliver::finalists::Finalist;
@@ -42,6 +43,7 @@ impl Report {
                 core: target.core.clone(),
                 flash_bytes: target.flash_bytes,
                 ram_bytes: target.ram_bytes,
+                clock_mhz: target.clock_mhz,
                 compiler: platform.core.compiler_and_flags(),
                 kernels: platform.kernels().name().into(),
             },
@@ -55,6 +57,7 @@ impl Report {
             accuracy: None,
             flash: None,
             ram: None,
+            instructions: None,
             layers: None,
             search: None,
             baselines: None,
@@ -89,7 +92,11 @@ impl Report {
             macs: node.op.macs(network.shape(node.output)),
             flash_bytes: flash.layers[i].total(),
             ram_bytes: ram.plan.alive[i] as u64,
+            instructions: problem.model().instructions_of(bitesize_ir::NodeId(i), &widths),
+            counted_instructions: None,
         };
+        let predicted = problem.model().instructions(&widths);
+        self.instructions = predicted.map(|predicted| InstructionsReport::of(predicted, None, &self.target));
         self.layers = Some(network.nodes.iter().enumerate().map(layer).collect());
     }
 

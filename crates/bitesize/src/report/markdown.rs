@@ -1,7 +1,7 @@
 //! `report.md`.
 
 use super::by_output;
-use super::schema::{LayerReport, MetricReport, ON_VALIDATION, Report};
+use super::schema::{InstructionsReport, LayerReport, MetricReport, ON_VALIDATION, Report};
 use crate::task::Metric;
 use crate::task::metric::{capitalized, shown_number};
 use bitesize_ir::shown::{lines, markdown, markdown_code, markdown_name};
@@ -119,12 +119,39 @@ impl Report {
                 writeln!(out, "FLASH and stack hold for `{}`{kernels}.\n", markdown_code(&target.compiler))?;
             }
         }
+        self.write_instructions(out)?;
         self.write_figures(out)?;
         if let Some(chosen) = &self.chosen {
             writeln!(out, "Delivered: the policy of `{chosen}`, as package `{}`.\n", self.package.name)?;
         }
         self.write_verification(out)?;
         self.write_diagnosis(out)
+    }
+
+    fn write_instructions(&self, out: &mut String) -> std::fmt::Result {
+        let Some(InstructionsReport { predicted, counted, milliseconds }) = &self.instructions else { return Ok(()) };
+        write!(out, "Instructions of an inference: {predicted} predicted")?;
+        if let Some(counted) = counted {
+            let more = 100.0 * (*predicted as f64 / *counted as f64 - 1.0);
+            write!(out, ", {counted} counted (predicted {more:+.1} %)")?;
+        }
+        let macs = self.model.macs;
+        if macs > 0 {
+            write!(out, ", {:.2} for each multiply-accumulate", counted.unwrap_or(*predicted) as f64 / macs as f64)?;
+        }
+        if let (Some(milliseconds), Some(mhz)) = (milliseconds, self.target.clock_mhz) {
+            let milliseconds = shown_number(*milliseconds);
+            match self.target.core.as_str() {
+                "cortex-m7" => write!(
+                    out,
+                    "; {milliseconds} ms at {mhz} MHz and one instruction a cycle, where a Cortex-M7 can issue two and waits for memory"
+                )?,
+                _ => {
+                    write!(out, "; at least {milliseconds} ms at {mhz} MHz: as if each took one cycle and memory none")?
+                }
+            }
+        }
+        writeln!(out, ".\n")
     }
 
     /// The task's metric as the tables of policies have it, and its values.
@@ -164,17 +191,18 @@ impl Report {
 
     fn write_verification(&self, out: &mut String) -> std::fmt::Result {
         let Some(rows) = &self.verification else { return Ok(()) };
-        writeln!(out, "| runner | result | samples | mismatches | instructions | stack | FLASH | RAM |")?;
-        writeln!(out, "|---|---|---|---|---|---|---|---|")?;
+        writeln!(out, "| runner | result | samples | mismatches | instructions | predicted | stack | FLASH | RAM |")?;
+        writeln!(out, "|---|---|---|---|---|---|---|---|---|")?;
         for r in rows {
             writeln!(
                 out,
-                "| {} | {} | {} | {} | {} | {} | {} | {} |",
+                "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
                 r.runner,
                 cell(&r.detail),
                 r.samples,
                 r.mismatches,
                 number(r.instructions),
+                number(r.predicted_instructions),
                 number(r.stack_bytes),
                 number(r.flash_bytes),
                 number(r.ram_bytes)
@@ -308,19 +336,21 @@ impl Report {
             writeln!(
                 out,
                 "## Layers\n\nFLASH is weights, constants and call; kernels, which layers share, are not in it. RAM is what is alive while \
-                 the layer runs.\n"
+                 the layer runs. Instructions are predicted and, where an emulator of the core ran, counted.\n"
             )?;
             writeln!(
                 out,
-                "| layer | operator | weights | output | MACs | FLASH | RAM |\n|---|---|---|---|---|---|---|"
+                "| layer | operator | weights | output | MACs | instructions | counted | FLASH | RAM |\n\
+                 |---|---|---|---|---|---|---|---|---|"
             )?;
             for l in rows {
                 let weights = l.weight_bits.map_or("-".into(), |b| b.to_string());
                 let LayerReport { op, activation_bits, macs, flash_bytes, ram_bytes, .. } = l;
                 let name = markdown_name(&l.name);
+                let (instructions, counted) = (number(l.instructions), number(l.counted_instructions));
                 writeln!(
                     out,
-                    "| {name} | {op} | {weights} | {activation_bits} | {macs} | {flash_bytes} | {ram_bytes} |"
+                    "| {name} | {op} | {weights} | {activation_bits} | {macs} | {instructions} | {counted} | {flash_bytes} | {ram_bytes} |"
                 )?;
             }
             writeln!(out)?;

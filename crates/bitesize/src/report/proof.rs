@@ -1,8 +1,8 @@
 //! What verification came to: how a run ends by it, whose answer is still owed, and both in words.
 
-use super::schema::{Report, VerificationReport};
+use super::schema::{InstructionsReport, Report, TargetReport, VerificationReport};
 use crate::ending::Ending;
-use bitesize_verify::{RunnerResult, Status};
+use bitesize_verify::{Runner, RunnerResult, Status};
 
 /// A runner whose tools were missing or failed has said nothing of the package.
 fn is_open(row: &VerificationReport) -> bool {
@@ -42,6 +42,7 @@ impl Report {
     pub fn update_verification(&mut self, results: &[RunnerResult]) {
         let mut rows = self.verification.take().unwrap_or_default();
         for result in results {
+            self.add_counts(result);
             let new = VerificationReport::from(result);
             match rows.iter_mut().find(|row| row.runner == new.runner) {
                 Some(row) => *row = new,
@@ -49,6 +50,20 @@ impl Report {
             }
         }
         self.verification = Some(rows);
+    }
+
+    /// Adds the instructions that `result` counted, where it is of the target's core.
+    fn add_counts(&mut self, result: &RunnerResult) {
+        if Runner::named(result.runner).and_then(|runner| runner.core()) != Some(self.target.core.as_str()) {
+            return;
+        }
+        if let Some(instructions) = &mut self.instructions {
+            *instructions = InstructionsReport::of(instructions.predicted, result.instructions, &self.target);
+        }
+        let layers = self.layers.iter_mut().flatten();
+        for (layer, counted) in layers.zip(result.layers.iter().flatten()) {
+            layer.counted_instructions = Some(*counted);
+        }
     }
 
     /// What is to be said aloud of verification: what refutes the package, what failed, what was not run. `None` where
@@ -93,6 +108,14 @@ impl Report {
     }
 }
 
+impl InstructionsReport {
+    /// Of `predicted` instructions on `target`, and `counted` ones where they were.
+    pub fn of(predicted: u64, counted: Option<u64>, target: &TargetReport) -> Self {
+        let milliseconds = |mhz: u32| counted.unwrap_or(predicted) as f64 / (1e3 * f64::from(mhz));
+        Self { predicted, counted, milliseconds: target.clock_mhz.map(milliseconds) }
+    }
+}
+
 impl From<&RunnerResult> for VerificationReport {
     fn from(r: &RunnerResult) -> Self {
         Self {
@@ -102,6 +125,7 @@ impl From<&RunnerResult> for VerificationReport {
             samples: r.samples,
             mismatches: r.mismatches,
             instructions: r.instructions,
+            predicted_instructions: r.predicted_instructions,
             stack_bytes: r.stack_bytes,
             flash_bytes: r.flash_bytes,
             ram_bytes: r.ram_bytes,

@@ -47,6 +47,9 @@ pub struct Report {
     pub flash: Option<FlashReport>,
     /// Bytes of RAM.
     pub ram: Option<RamReport>,
+    /// Instructions of an inference; null where the core's file says nothing of them.
+    #[serde(default)]
+    pub instructions: Option<InstructionsReport>,
     /// One for each operator.
     pub layers: Option<Vec<LayerReport>>,
     /// What the search did.
@@ -100,6 +103,9 @@ pub struct TargetReport {
     pub flash_bytes: Option<u64>,
     /// Null without a limit.
     pub ram_bytes: Option<u64>,
+    /// The board's clock; null where none is known.
+    #[serde(default)]
+    pub clock_mhz: Option<u32>,
     /// The compiler and its flags that bytes of FLASH and stack hold for.
     #[serde(default)]
     pub compiler: String,
@@ -209,6 +215,23 @@ pub struct LayerReport {
     pub macs: u64,
     pub flash_bytes: u64,
     pub ram_bytes: u64,
+    /// Predicted; null where the core's file says nothing of instructions.
+    #[serde(default)]
+    pub instructions: Option<u64>,
+    /// Counted on the emulated core of the target; null where it did not run.
+    #[serde(default)]
+    pub counted_instructions: Option<u64>,
+}
+
+/// Instructions of an inference on the target's core.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the schema's, which docs/formats.md explains")]
+pub struct InstructionsReport {
+    pub predicted: u64,
+    /// Counted on the emulated core; null where it did not run.
+    pub counted: Option<u64>,
+    /// What the counted ones, or else the predicted ones, take at the board's clock and one instruction a cycle.
+    pub milliseconds: Option<f64>,
 }
 
 /// What the search did.
@@ -264,6 +287,9 @@ pub struct VerificationReport {
     pub samples: usize,
     pub mismatches: usize,
     pub instructions: Option<u64>,
+    /// What was predicted of them for the runner's core.
+    #[serde(default)]
+    pub predicted_instructions: Option<u64>,
     pub stack_bytes: Option<u64>,
     pub flash_bytes: Option<u64>,
     pub ram_bytes: Option<u64>,

@@ -1,9 +1,9 @@
 //! What a network needs, without data: layers, bytes at each width, the peak, the least, the boards.
 
-use bitesize_ir::BitWidth;
 use bitesize_ir::memory::{FlashUse, RamUse};
 use bitesize_ir::size::format_size;
 use bitesize_ir::target::Target;
+use bitesize_ir::{BitWidth, NodeId};
 use bitesize_search::problem::Problem;
 use bitesize_search::{Diagnosis, Effort, Existence, Least, Stopped, some_policy_fits};
 use bitesize_verify::boards;
@@ -29,6 +29,8 @@ pub struct Inspection {
     pub macs: u64,
     /// The core that bytes hold for.
     pub core: String,
+    /// The board's clock; null where no board was given.
+    pub clock_mhz: Option<u32>,
     /// One for each operator.
     pub layers: Vec<Layer>,
     /// At uniform 8, 4 and 2 bits.
@@ -81,6 +83,8 @@ pub struct Layer {
     pub flash_bytes: [u64; 3],
     /// What is alive while it runs, at 8, 4 and 2 bits.
     pub ram_bytes: [u64; 3],
+    /// Instructions at 8, 4 and 2 bits; null where the core's file says nothing of them.
+    pub instructions: Option<[u64; 3]>,
 }
 
 /// All weights and activations at one width.
@@ -92,6 +96,10 @@ pub struct Uniform {
     pub flash_weights_bytes: u64,
     pub flash_code_bytes: u64,
     pub ram_bytes: u64,
+    /// Instructions of an inference; null where the core's file says nothing of them.
+    pub instructions: Option<u64>,
+    /// What they take at the board's clock and one instruction a cycle; null where no board was given.
+    pub milliseconds: Option<f64>,
     pub arena_bytes: u64,
     /// No arena can be smaller at these widths.
     pub arena_lower_bound_bytes: u64,
@@ -135,10 +143,14 @@ pub fn inspect(
 ) -> Result<Inspection, Interrupted> {
     let network = problem.network();
     let small = problem.on(&platform.core.with_rows(false), platform.budget());
-    let uses = WIDTHS.map(|bits| {
-        let widths = problem.widths(&problem.uniform(bits));
-        (problem.model().flash(&widths), problem.model().ram(&widths))
-    });
+    let widths = WIDTHS.map(|bits| problem.widths(&problem.uniform(bits)));
+    let uses = widths.each_ref().map(|widths| (problem.model().flash(widths), problem.model().ram(widths)));
+    let total_of = widths.each_ref().map(|widths| problem.model().instructions(widths));
+    let instructions_of = |node: NodeId| {
+        let [eight, four, two] = widths.each_ref().map(|widths| problem.model().instructions_of(node, widths));
+        Some([eight?, four?, two?])
+    };
+    let milliseconds = |count: u64| platform.name.clock_mhz.map(|mhz| count as f64 / (1e3 * f64::from(mhz)));
     // All searches share one effort, so that they end together within seconds.
     let (diagnosis, boards) = monitor.ask(|effort| {
         let mut diagnosis = Diagnosis::of(problem, effort)?;
@@ -159,13 +171,16 @@ pub fn inspect(
         macs: node.op.macs(network.shape(node.output)),
         flash_bytes: [0, 1, 2].map(|w| uses[w].0.layers[i].total()),
         ram_bytes: [0, 1, 2].map(|w| uses[w].1.plan.alive[i] as u64),
+        instructions: instructions_of(NodeId(i)),
     };
-    let uniform = |(bits, (flash, ram)): (BitWidth, &(FlashUse, RamUse))| Uniform {
+    let uniform = |((bits, (flash, ram)), instructions): ((BitWidth, &(FlashUse, RamUse)), Option<u64>)| Uniform {
         bits: bits.bits(),
         flash_bytes: flash.total,
         flash_weights_bytes: flash.weights,
         flash_code_bytes: flash.code,
         ram_bytes: ram.total,
+        instructions,
+        milliseconds: instructions.and_then(milliseconds),
         arena_bytes: ram.arena,
         arena_lower_bound_bytes: ram.plan.lower_bound as u64,
         arena_cut_short: ram.plan.cut_short,
@@ -178,8 +193,9 @@ pub fn inspect(
         parameters: network.parameters(),
         macs: network.macs(),
         core: platform.core.name.clone(),
+        clock_mhz: platform.name.clock_mhz,
         layers: network.nodes.iter().enumerate().map(layer).collect(),
-        uniform: WIDTHS.into_iter().zip(&uses).map(uniform).collect(),
+        uniform: WIDTHS.into_iter().zip(&uses).zip(total_of).map(uniform).collect(),
         least_flash_bytes: [diagnosis.least_flash.bytes, diagnosis.least_flash.lower_bound],
         least_ram_bytes: [diagnosis.least_ram.bytes, diagnosis.least_ram.lower_bound],
         limit_reached: Limits {
@@ -239,26 +255,42 @@ impl fmt::Display for Inspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{}: input {}, output {}, {} parameters, {} MACs; bytes for {}\n",
+            "{}: input {}, output {}, {} parameters, {} MACs; bytes and instructions for {}\n",
             self.name, self.input, self.output, self.parameters, self.macs, self.core
         )?;
         let longest = self.layers.iter().map(|l| l.name.len()).max().unwrap_or(5).clamp(5, 40);
         writeln!(
             f,
-            "{:<longest$} {:<16} {:<11} {:>9} {:>10}  {:>26}  {:>26}",
-            "layer", "operator", "output", "params", "MACs", "FLASH at 8 / 4 / 2 bits", "RAM alive at 8 / 4 / 2"
+            "{:<longest$} {:<16} {:<11} {:>9} {:>10}  {:>26}  {:>26}  {:>29}",
+            "layer",
+            "operator",
+            "output",
+            "params",
+            "MACs",
+            "FLASH at 8 / 4 / 2 bits",
+            "RAM alive at 8 / 4 / 2",
+            "instructions at 8 / 4 / 2"
         )?;
         let three = |v: [u64; 3]| format!("{:>8} {:>8} {:>8}", v[0], v[1], v[2]);
+        let three_long = |v: [u64; 3]| format!("{:>9} {:>9} {:>9}", v[0], v[1], v[2]);
         for l in &self.layers {
             let (flash, ram) = (three(l.flash_bytes), three(l.ram_bytes));
+            let instructions = l.instructions.map_or_else(|| format!("{:>29}", "-"), three_long);
             let Layer { name, op, output, parameters, macs, .. } = l;
-            writeln!(f, "{name:<longest$} {op:<16} {output:<11} {parameters:>9} {macs:>10}  {flash}  {ram}")?;
+            writeln!(
+                f,
+                "{name:<longest$} {op:<16} {output:<11} {parameters:>9} {macs:>10}  {flash}  {ram}  {instructions}"
+            )?;
         }
         writeln!(f)?;
         for u in &self.uniform {
+            let instructions = u.instructions.map_or_else(String::new, |count| format!(", {count} instructions"));
+            let time = u.milliseconds.map_or_else(String::new, |ms| {
+                format!(" ({ms:.1} ms at {} MHz and one a cycle)", self.clock_mhz.unwrap_or_default())
+            });
             writeln!(
                 f,
-                "uniform {} bits: FLASH {} (weights {}, code {}), RAM {} (arena {}, no plan below {}{}), peak at {}",
+                "uniform {} bits: FLASH {} (weights {}, code {}), RAM {} (arena {}, no plan below {}{}), peak at {}{instructions}{time}",
                 u.bits,
                 format_size(u.flash_bytes),
                 u.flash_weights_bytes,

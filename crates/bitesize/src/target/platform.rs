@@ -24,6 +24,9 @@ pub struct PlatformName {
     /// Bytes of RAM for arena and stack.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ram_bytes: Option<u64>,
+    /// The board's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_mhz: Option<u32>,
     /// The kernels that layers are computed by.
     #[serde(default, skip_serializing_if = "Kernels::is_fast")]
     pub kernels: Kernels,
@@ -111,8 +114,8 @@ impl Platform {
     pub fn of_board(board: &str) -> anyhow::Result<Self> {
         let target = find_board(board)?;
         let Budget { flash_bytes, ram_bytes } = target.budget();
-        let kernels = Kernels::default();
-        Self::named(PlatformName { name: target.name, core: target.core, flash_bytes, ram_bytes, kernels })
+        let Target { name, core, clock_mhz, .. } = target;
+        Self::named(PlatformName { name, core, flash_bytes, ram_bytes, clock_mhz, kernels: Kernels::default() })
     }
 
     /// Two sizes, or none, on a core.
@@ -123,7 +126,7 @@ impl Platform {
         let Budget { flash_bytes, ram_bytes } = budget;
         let core = core.unwrap_or(DEFAULT_CORE).to_owned();
         let kernels = Kernels::default();
-        Self::named(PlatformName { name: "custom".into(), core, flash_bytes, ram_bytes, kernels })
+        Self::named(PlatformName { name: "custom".into(), core, flash_bytes, ram_bytes, clock_mhz: None, kernels })
     }
 }
 
