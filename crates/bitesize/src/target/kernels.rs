@@ -32,7 +32,7 @@ const SHARE: u64 = 32;
 ///
 /// The fast ones are taken where the widths `policy` fit with them. Where it is `None`: where uniform 8 bits fits with them; and
 /// where it fits with neither, if some widths that `constraints` leave fit with them and what they take more than the small ones
-/// at 8 bits is at most 1/32 of each budget. Where instructions are limited, also if no such widths fit with the small ones.
+/// at 8 bits is at most 1/32 of each budget. Where instructions are limited, also where no such widths fit with the small ones.
 ///
 /// # Errors
 /// Constraints or widths that do not suit the network or the core; [`Interrupted`](crate::observe::Interrupted).
