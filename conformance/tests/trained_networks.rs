@@ -53,7 +53,7 @@ fn quantized(network: &Network, calibration: &Batch) -> Candidate {
 /// The arena that the C of `candidate` declares is what the memory model plans.
 fn check_arena(name: &str, candidate: &Candidate) {
     let core = bitesize::target::core("cortex-m4").unwrap();
-    let (_, ram) = memory_of(candidate, &core);
+    let (_, ram, _) = memory_of(candidate, &core);
     assert_eq!(ram.arena, ram.plan.arena_bytes as u64, "{name}");
     let options = EmitOptions::default();
     let names = PackageNames::new(&options.prefix, None).unwrap();

@@ -173,10 +173,13 @@ pub struct InstructionCosts {
 }
 
 impl InstructionCosts {
-    /// Instructions of `work`; 0 of code that is not in the file.
+    /// Instructions of `work`. [`CoreCosts::from_toml`] has checked that all code is there that the core has.
+    ///
+    /// # Panics
+    /// The core does not have that code.
     pub fn of_work(&self, work: &[(Code, Vec<f64>)]) -> u64 {
         let of_code = |(code, counts): &(Code, Vec<f64>)| {
-            let costs = self.code.get(&code.name()).map_or(&[][..], Vec::as_slice);
+            let costs = &self.code[&code.name()];
             counts.iter().zip(costs).map(|(count, cost)| count * cost).sum::<f64>()
         };
         work.iter().map(of_code).sum::<f64>().round() as u64
@@ -259,7 +262,7 @@ impl CoreCosts {
             }
         }
         if let Some(instructions) = &costs.instructions {
-            let stages = Stage::all().into_iter().filter(|_| costs.has_rows()).map(Code::Stage);
+            let stages = Stage::all().into_iter().filter(|_| costs.rows.is_some()).map(Code::Stage);
             instructions.check(KernelKey::all().into_iter().map(Code::Kernel).chain(stages))?;
         }
         Ok(costs)

@@ -32,6 +32,26 @@ fn packages_of_all_widths_pass_on_every_runner() {
     }
 }
 
+#[test]
+fn instructions_are_those_of_the_layers_and_about_what_was_predicted() {
+    let example = Example::new(BitWidth::B4, BitWidth::B4, 3);
+    let (_folder, package) = example.package(|_, text| text.into());
+    let emulated = Runner::all().into_iter().filter(|runner| *runner != Runner::Host);
+    let jobs: Vec<Job> =
+        emulated.map(|runner| example.job(runner, 1).counting(example.integer().nodes.len())).collect();
+    for result in verify(&package, &cases(&example), &jobs, &VerifySettings::default()).unwrap() {
+        assert_eq!(result.status, Status::Passed, "{result:?}");
+        let (total, layers) = (result.instructions.unwrap(), result.layers.clone().unwrap());
+        assert!(layers.len() == 3 && layers.iter().all(|layer| *layer > 1000), "{result:?}");
+        // A tick, and what telling of a layer takes.
+        let sum: u64 = layers.iter().sum();
+        assert!(sum.abs_diff(total) < 60 * 4, "{sum} in the layers, {total} in all");
+        // Three small layers; of whole networks it is 3 %.
+        let error = result.predicted_instructions.unwrap() as f64 / total as f64 - 1.0;
+        assert!(error.abs() < 0.1, "{error}: {result:?}");
+    }
+}
+
 /// Replaces the first number after `marks`, which are looked for one after another, by what `change` makes of it.
 fn damage(text: &str, marks: &[&str], change: impl Fn(i64) -> i64) -> String {
     let after = |from: usize, mark: &&str| from + text[from..].find(*mark).unwrap() + mark.len();

@@ -231,7 +231,8 @@ fn a_stack_without_end_is_over_the_bound() {
     let plain = run_edited("qemu-m4", str::to_string, &VerifySettings::default());
     let (_folder, package) = package(|c| c.replace(MARK, deep));
     let status = |compiler: String| {
-        let prediction = Prediction { flash_bytes: 1000, arena_bytes: 64, stack_bytes: 100, compiler };
+        let prediction =
+            Prediction { flash_bytes: 1000, arena_bytes: 64, stack_bytes: 100, instructions: None, compiler };
         let job = Job { prediction: Some(prediction), ..job("qemu-m4") };
         run(&package, &[job], &VerifySettings::default()).remove(0).status
     };
@@ -244,6 +245,7 @@ fn sizes_are_held_against_the_prediction() {
     let (_folder, package) = package(str::to_string);
     let plain = run(&package, &[job("qemu-m4")], &VerifySettings::default()).remove(0);
     let exact = Prediction {
+        instructions: None,
         flash_bytes: plain.flash_bytes.unwrap(),
         arena_bytes: 64,
         stack_bytes: plain.stack_bytes.unwrap(),

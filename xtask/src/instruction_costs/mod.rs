@@ -102,7 +102,7 @@ fn measured_costs(runner: Runner, core: &CoreCosts) -> Result<InstructionCosts, 
     println!("{}", core.name);
     let kinds = || KernelKind::ALL.into_iter();
     // Convolutions and fully connected layers share stages, so the figures of all layers by rows are found together.
-    let by_rows: Vec<Measured> = match core.has_rows() {
+    let by_rows: Vec<Measured> = match core.rows.is_some() {
         true => kinds().filter(|kind| Stages::of(*kind).is_some()).flat_map(layers::rows).collect(),
         false => Vec::new(),
     };

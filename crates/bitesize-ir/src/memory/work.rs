@@ -255,7 +255,7 @@ fn whole(layer: &LayerShape, input: usize, widths: CallWidths) -> Vec<f64> {
     counts.into_iter().map(|count| count as f64).collect()
 }
 
-/// One piece of code with what it does.
+/// One stage with what it does.
 fn piece(kind: StageKind, bits: Option<BitWidth>, counts: &[usize]) -> (Code, Vec<f64>) {
     (Code::Stage(Stage { kind, bits }), counts.iter().map(|count| *count as f64).collect())
 }
@@ -478,4 +478,70 @@ fn fully_connected_rows(layer: &LayerShape, widths: CallWidths, weights: BitWidt
         piece(StageKind::MultiplyVector, Some(weights), &multiply(1, tiles, out, length, weights)),
         piece(StageKind::Pack, Some(widths.output), &[tiles, words, last]),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shape::Pads;
+    use proptest::prelude::*;
+
+    fn layer(kind: KernelKind, window: Window, groups: usize, input: Shape, out: usize) -> Option<LayerShape> {
+        let [h, w] = window.output(input)?;
+        Some(LayerShape { kind, window, groups, inputs: vec![input], output: Shape::new(h, w, out) })
+    }
+
+    fn count(work: &[(Code, Vec<f64>)], kind: StageKind, name: &str) -> f64 {
+        let is_kind = |code: &Code| matches!(code, Code::Stage(stage) if stage.kind == kind);
+        let (code, counts) = work.iter().find(|(code, _)| is_kind(code)).expect("the layer has such a stage");
+        let at = work_names(code.role()).iter().position(|of| *of == name).expect("it counts that");
+        counts[at]
+    }
+
+    #[test]
+    fn every_piece_of_code_is_counted_by_as_many_numbers_as_it_has_names() {
+        let window = Window { pads: Pads::all(1), ..Window::of([3, 3]) };
+        for kind in KernelKind::ALL {
+            let (groups, input) = (1, Shape::new(5, 5, 6));
+            let layer = layer(kind, window, groups, input, 6).expect("the window fits");
+            let second = matches!(
+                kind,
+                KernelKind::Conv2d | KernelKind::DepthwiseConv2d | KernelKind::FullyConnected | KernelKind::Add
+            );
+            for implementation in [Implementation::Whole, Implementation::Rows] {
+                let widths =
+                    CallWidths { input: BitWidth::B4, second: second.then_some(BitWidth::B2), output: BitWidth::B4 };
+                for (code, counts) in work(&layer, implementation, 0, widths) {
+                    assert_eq!(counts.len(), work_names(code.role()).len(), "{}", code.name());
+                }
+            }
+        }
+    }
+
+    proptest! {
+        /// What is gathered and what the padding brings fill the windows, whatever the geometry; and every word of weights
+        /// is taken once for each pair of pixels.
+        #[test]
+        fn windows_are_filled(
+            kernel in prop::array::uniform2(1..5usize), stride in prop::array::uniform2(1..4usize),
+            dilation in prop::array::uniform2(1..3usize), pads in prop::array::uniform4(0..4usize),
+            size in prop::array::uniform2(1..12usize), per_group in 1..20usize, groups in 1..3usize, out in 1..5usize,
+            input in 0..3usize, weights in 0..3usize, output in 0..3usize,
+        ) {
+            let [top, left, bottom, right] = pads;
+            let window = Window { kernel, stride, dilation, pads: Pads { top, left, bottom, right } };
+            let image = Shape::new(size[0], size[1], per_group * groups);
+            let Some(layer) = layer(KernelKind::Conv2d, window, groups, image, 4 * out * groups) else { return Ok(()) };
+            let [input, second, output] = [input, weights, output].map(|i| BitWidth::ALL[i]);
+            let work = work(&layer, Implementation::Rows, 0, CallWidths { input, second: Some(second), output });
+            let gather = |name| count(&work, StageKind::GatherLanes, name);
+            let codes = gather("word") * f64::from(32 / input.bits()) + gather("code alone");
+            let padding = count(&work, StageKind::Conv2dRows, "padding code");
+            let windows = (layer.output.pixels() * groups) as f64;
+            prop_assert_eq!(codes + padding, windows * layer.length() as f64);
+            let words = count(&work, StageKind::MultiplyPixels, "word");
+            let pairs = count(&work, StageKind::MultiplyPixels, "pair of channels");
+            prop_assert_eq!(words, pairs * layer.length().div_ceil(32 / usize::from(second.bits())) as f64);
+        }
+    }
 }

@@ -7,7 +7,7 @@ mod networks;
 
 use bitesize_codegen::{EmitOptions, emit};
 use bitesize_integer::IntNetwork;
-use bitesize_ir::memory::{RamUse, flash, ram};
+use bitesize_ir::memory::{MemoryModel, RamUse, flash, ram};
 use bitesize_ir::shape::{Pads, Window};
 use bitesize_ir::target::CoreCosts;
 use bitesize_ir::{BitWidth, Policy, PolicySpace, Shape, TensorId};
@@ -49,7 +49,8 @@ impl Example {
         // The package has the kernels of a Cortex-M4.
         let core = boards::core(core).unwrap().with_rows(true);
         let flash = flash(&self.drawn.network, &self.drawn.widths, &core);
-        let prediction = Prediction::new(&flash, &self.ram(&core), &core);
+        let instructions = MemoryModel::of(&self.drawn.network, &core).instructions(&self.drawn.widths);
+        let prediction = Prediction::new(&flash, &self.ram(&core), instructions, &core);
         Job::emulated(runner, samples, &core, Some(prediction))
     }
 

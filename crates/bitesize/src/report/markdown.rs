@@ -140,7 +140,7 @@ impl Report {
             write!(out, ", {:.2} for each multiply-accumulate", counted.unwrap_or(*predicted) as f64 / macs as f64)?;
         }
         if let (Some(milliseconds), Some(mhz)) = (milliseconds, self.target.clock_mhz) {
-            let milliseconds = shown_number(*milliseconds);
+            let milliseconds = format!("{milliseconds:.1}");
             match self.target.core.as_str() {
                 "cortex-m7" => write!(
                     out,

@@ -50,6 +50,14 @@ fn uniform_8_bits_is_the_answer_where_it_fits_and_everything_is_reported() {
     for row in report["verification"].as_array().unwrap() {
         assert_eq!((&row["status"], &row["mismatches"]), (&"passed".into(), &0.into()), "{row}");
     }
+    // Predicted before anything was compiled, counted on the emulated core: of all and of each layer.
+    let of = |of: &Value, key: &str| of[key].as_f64().unwrap_or_else(|| panic!("no {key} in {of}"));
+    let (predicted, counted) = (of(&report["instructions"], "predicted"), of(&report["instructions"], "counted"));
+    assert!((predicted / counted - 1.0).abs() < 0.03, "{}", report["instructions"]);
+    for (key, total) in [("instructions", predicted), ("counted_instructions", counted)] {
+        let sum: f64 = report["layers"].as_array().unwrap().iter().map(|layer| of(layer, key)).sum();
+        assert!((sum / total - 1.0).abs() < 0.002, "{key}: {sum} in the layers, {total} in all");
+    }
     for key in ["flash", "ram"] {
         assert!(report[key]["total"].as_u64() <= report["target"][format!("{key}_bytes")].as_u64(), "{key}");
     }

@@ -11,6 +11,11 @@
 MODEL_ARENA_ATTRIBUTE MODEL_WORD_ALIGNED uint8_t model_arena[MODEL_ARENA_BYTES];
 #endif
 
+/* Define MODEL_LAYER_DONE(layer) for this file to be told the number of each layer that is done. */
+#ifndef MODEL_LAYER_DONE
+#define MODEL_LAYER_DONE(layer) ((void)0)
+#endif
+
 /* conv2d_0: 2x2x3 */
 static const model_conv2d_layer model_layer_0 = {
     .weights = {
@@ -137,10 +142,17 @@ void model_run(void *arena)
 {
     uint8_t *const bytes = (uint8_t *)arena;
     model_conv2d_8_2_4(&model_layer_0, bytes);
+    MODEL_LAYER_DONE(0);
     model_depthwise_conv2d_4_8_4(&model_layer_1, bytes);
+    MODEL_LAYER_DONE(1);
     model_add_4_4_2(&model_layer_2, bytes);
+    MODEL_LAYER_DONE(2);
     model_concat_2_2(&model_layer_3_0, bytes);
+    MODEL_LAYER_DONE(3);
     model_concat_4_2(&model_layer_3_1, bytes);
+    MODEL_LAYER_DONE(3);
     model_average_pool_2_2(&model_layer_4, bytes);
+    MODEL_LAYER_DONE(4);
     model_fully_connected_2_8_8(&model_layer_5, bytes);
+    MODEL_LAYER_DONE(5);
 }

@@ -18,6 +18,7 @@ fn report() -> Report {
             name: "custom".into(),
             core: "cortex-m4".into(),
             flash_bytes: Some(1000),
+            clock_mhz: None,
             ram_bytes: Some(100),
             compiler: "a-gcc 12 -O2".into(),
             kernels: "fast".into(),
@@ -32,6 +33,7 @@ fn report() -> Report {
         accuracy: None,
         flash: None,
         ram: None,
+        instructions: None,
         layers: None,
         search: None,
         baselines: None,
@@ -67,6 +69,7 @@ fn a_compiler_s_many_lines_stand_below_the_table() {
         samples: 0,
         mismatches: 0,
         instructions: None,
+        predicted_instructions: None,
         stack_bytes: None,
         flash_bytes: None,
         ram_bytes: None,
@@ -78,6 +81,33 @@ fn a_compiler_s_many_lines_stand_below_the_table() {
     check_tables(&text);
     assert!(text.contains("| host-c | failed: `cc` failed (exit status: 1) | 0 |"), "{text}");
     assert!(text.contains("\nhost-c in full:\n") && text.contains("        weights.c:1:1: error: a | b\n"), "{text}");
+}
+
+#[test]
+fn instructions_are_told_with_the_time_that_they_take_at_least() {
+    let told = |core: &str, clock_mhz: Option<u32>, counted: Option<u64>| {
+        let target = TargetReport { core: core.into(), clock_mhz, ..report().target };
+        let instructions = Some(InstructionsReport::of(8_080_000, counted, &target));
+        let model = ModelReport { macs: 4_000_000, ..report().model };
+        let text = Report { target, instructions, model, ..report() }.to_markdown();
+        let line = text.lines().find(|line| line.starts_with("Instructions")).map(String::from);
+        line.expect("a report with instructions tells them")
+    };
+    assert_eq!(
+        told("cortex-m4", None, None),
+        "Instructions of an inference: 8080000 predicted, 2.02 for each multiply-accumulate."
+    );
+    assert_eq!(
+        told("cortex-m4", Some(100), Some(8_000_000)),
+        "Instructions of an inference: 8080000 predicted, 8000000 counted (predicted +1.0 %), 2.00 for each \
+         multiply-accumulate; at least 80.0 ms at 100 MHz: as if each took one cycle and memory none."
+    );
+    // Not at least: it can issue two at once.
+    let seven = told("cortex-m7", Some(400), Some(8_000_000));
+    assert!(
+        seven.contains("; 20.0 ms at 400 MHz and one instruction a cycle") && !seven.contains("at least"),
+        "{seven}"
+    );
 }
 
 #[test]
