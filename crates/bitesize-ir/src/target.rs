@@ -168,7 +168,7 @@ pub struct CoreCosts {
 pub struct InstructionCosts {
     /// Of an inference, whatever its layers.
     pub base: u64,
-    /// For each [`Code::name`], instructions of each thing that it does, in the order of [`work_names`](crate::memory::work_names).
+    /// For each [`Code::name`], instructions of each thing that it does, in the order of [`work_names`].
     pub code: BTreeMap<String, Vec<f64>>,
 }
 

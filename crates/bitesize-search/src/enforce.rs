@@ -5,7 +5,7 @@
 //! checked again after each cut (and the peak found again), and the two are repeated until both hold.
 //!
 //! Where instructions are limited, single widths then bring them under their limit, what saves the most first, as long as
-//! FLASH and RAM hold ([`crate::instructions`]). With most kernels wider operands take fewer, so this may widen.
+//! FLASH and RAM hold (`instructions.rs`). With most kernels wider operands take fewer, so this may widen.
 //!
 //! A cut can enlarge code, scratch or stack, so a sweep may find nothing left to cut and still be over. The policy
 //! then becomes the fallback that [`crate::feasibility`] found.

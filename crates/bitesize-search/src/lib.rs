@@ -33,8 +33,8 @@
 //! chance is the same for any number of threads.
 //!
 //! In reading order: what is searched ([`widths`], [`compact`], [`constraints`], [`problem`]); how good policies are
-//! ([`score`], [`evaluate`], [`record`], [`memo`]); the way to a policy that fits (`draft`, [`rules`], [`enforce`], `bounds`,
-//! [`effort`], `groups`, `descent`, `least`),
+//! ([`score`], [`evaluate`], [`record`], [`memo`]); the way to a policy that fits (`draft`, `births`, `instructions`, [`rules`],
+//! [`enforce`], `bounds`, [`effort`], `groups`, `descent`, `approach`, `least`),
 //! [`diagnosis`], and [`feasibility`], which puts them together; [`mod@baselines`], which every search is compared with;
 //! losses that are taken to add up ([`costs`], `sensitivity`, [`additive`], [`surrogate`]); and the search itself
 //! ([`strategy`], [`settings`], [`outcome`], `session`, `strategies` with one file each, [`mod@search`]).

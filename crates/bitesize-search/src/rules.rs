@@ -23,7 +23,7 @@
 //! - a node at which nothing is left to cut, and whose bytes pass the budget all the same, is swept again only after a
 //!   cut elsewhere has made the stack smaller.
 //! - where instructions are limited too, a third phase brings them under their limit by single widths, what saves the most
-//!   first, and keeps FLASH and RAM ([`crate::instructions`]).
+//!   first, and keeps FLASH and RAM (`instructions.rs`).
 //! - where the cut gets stuck (mixed widths need many kernels, and in a small network their code outweighs what the
 //!   weights save), it ends, and [`mod@crate::baselines`] and strategies take the policy that [`crate::feasibility`] found.
 

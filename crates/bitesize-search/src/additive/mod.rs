@@ -13,7 +13,7 @@
 //!
 //! Where instructions are limited they are a further dimension of both: of a prefix of activations the least is known that it
 //! and its completion take with any weights, and the knapsack counts those of each layer at its activations. Then assignments
-//! come in the order of a bound of the whole sum ([`prices`]).
+//! come in the order of a bound of the whole sum (`prices.rs`).
 
 mod activations;
 mod knapsack;
