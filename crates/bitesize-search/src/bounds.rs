@@ -5,7 +5,10 @@
 //!
 //! *RAM.* The largest, over the nodes, of the bytes alive there with every tensor at the width that takes the least (a wider
 //! input may save more scratch than it costs), and the shallowest stack that the allowed widths give.
+//!
+//! *Instructions.* [`crate::instructions`].
 
+use crate::instructions::instructions_lower_bound;
 use crate::problem::{Limits, Problem};
 use crate::widths::{Side, WidthSet};
 use bitesize_ir::code::{Code, KernelKey, Role};
@@ -17,8 +20,9 @@ use std::collections::BTreeMap;
 
 /// Whether a limit is below what any policy needs: where this is false there may be no policy all the same.
 pub(crate) fn is_proved_impossible(problem: &Problem) -> bool {
-    let Limits { budget, weight_bytes } = problem.limits();
+    let Limits { budget, weight_bytes, instructions } = problem.limits();
     !holds(weight_bytes, least_weight_bytes(problem))
+        || instructions.is_some_and(|limit| instructions_lower_bound(problem) > limit)
         || !budget.holds_flash(flash_lower_bound(problem))
         || !budget.holds_ram(ram_lower_bound(problem))
 }
@@ -33,17 +37,11 @@ struct PossibleCode<'p> {
     problem: &'p Problem<'p>,
     /// The widest that are allowed.
     widths: Widths,
-    /// For each node the row of its weights.
-    rows: Vec<Option<usize>>,
 }
 
 impl<'p> PossibleCode<'p> {
     fn of(problem: &'p Problem<'p>) -> Self {
-        let mut rows = vec![None; problem.network().nodes.len()];
-        for (row, of_row) in problem.space().rows.iter().enumerate().filter(|(_, row)| row.weights) {
-            rows[of_row.node.0] = Some(row);
-        }
-        Self { problem, widths: problem.widths(&problem.uniform(BitWidth::B8)), rows }
+        Self { problem, widths: problem.widths(&problem.uniform(BitWidth::B8)) }
     }
 
     /// Code of which node `index` calls at least one piece of each role, whatever the policy.
@@ -58,7 +56,7 @@ impl<'p> PossibleCode<'p> {
             let of_output = |output| choices(node.inputs[0]).iter().map(move |input| key(input, output));
             return choices(node.output).iter().flat_map(of_output).collect();
         }
-        let seconds = match (self.rows[index], node.inputs.get(1)) {
+        let seconds = match (problem.row_of_weights(NodeId(index)), node.inputs.get(1)) {
             (Some(row), _) => problem.allowed(row, Side::Weights),
             (None, Some(other)) => choices(*other),
             (None, None) => WidthSet::only(BitWidth::B8),

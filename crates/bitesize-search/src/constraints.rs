@@ -1,4 +1,5 @@
-//! What a policy has to keep beside FLASH and RAM: widths that are allowed, pins, and the bytes of packed weights.
+//! What a policy has to keep beside FLASH and RAM: widths that are allowed, pins, the bytes of packed weights, and
+//! instructions.
 
 use crate::widths::{Side, WidthSet, parse_width};
 use bitesize_ir::{BitWidth, PolicySpace};
@@ -63,6 +64,9 @@ pub struct Constraints {
     /// Bytes of packed weights at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_bytes: Option<u64>,
+    /// Instructions of an inference at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<u64>,
     /// Widths allowed for weights.
     #[serde(skip_serializing_if = "is_all")]
     pub weights: WidthSet,
@@ -78,15 +82,26 @@ fn is_all(set: &WidthSet) -> bool {
     *set == WidthSet::ALL
 }
 
-/// Pins that do not suit the network; all of them.
+/// Constraints that cannot be kept or checked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("these pins do not suit the network:\n  {}", .0.join("\n  "))]
-pub struct ConstraintError(pub Vec<String>);
+pub enum ConstraintError {
+    /// Pins that do not suit the network; all of them.
+    #[error("these pins do not suit the network:\n  {}", .0.join("\n  "))]
+    Pins(Vec<String>),
+    /// Instructions are limited and cannot be counted.
+    #[error("instructions are limited, but none were measured on this core: take another core, or no such limit")]
+    NoInstructions,
+}
 
 impl Constraints {
     /// Whether there are none.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// What they limit, whatever the widths.
+    pub fn limits(&self) -> Self {
+        Self { weight_bytes: self.weight_bytes, instructions: self.instructions, ..Self::default() }
     }
 
     /// The widths allowed for weights and activations of each row of `space`.
@@ -120,7 +135,7 @@ impl Constraints {
                 }
             }
         }
-        if problems.is_empty() { Ok(allowed) } else { Err(ConstraintError(problems)) }
+        if problems.is_empty() { Ok(allowed) } else { Err(ConstraintError::Pins(problems)) }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A change is counted from what it changes ([`Account`], [`WeightGroups`]). The planner is asked only where the bytes
 //! that are alive leave it open whether the cost becomes less, so a policy that is not better mostly costs no plan.
+//! Instructions count for nothing here: for them there is [`crate::approach`].
 
 use crate::effort::{Spending, Stopped};
 use crate::groups::{Best, WeightGroups};
@@ -53,7 +54,7 @@ impl<'p> Descent<'p> {
         self.problem.tensors_of(row).iter().map(of_tensor).sum()
     }
 
-    /// Its bytes, the arena as small as any plan might be.
+    /// Its bytes, the arena as small as any plan might be. Instructions are not counted.
     fn least_footprint(&self) -> Footprint {
         let weights = self.groups.weight_use();
         let stack = self.account.stack_bytes().max(self.problem.model().base_stack_bytes() + weights.stack);
@@ -61,6 +62,7 @@ impl<'p> Descent<'p> {
             flash_bytes: self.account.flash_bytes() + weights.packed + weights.code,
             ram_bytes: self.account.arena_lower_bound() as u64 + stack,
             weight_bytes: weights.packed,
+            instructions: 0,
         }
     }
 

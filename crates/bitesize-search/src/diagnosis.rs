@@ -2,21 +2,22 @@
 
 use crate::bounds::{is_proved_impossible, least_weight_bytes};
 use crate::effort::{Effort, Stopped};
+use crate::instructions::LeastInstructions;
 use crate::least::{Least, Nearest, least_flash, least_ram, nearest};
 use crate::problem::{Footprint, Limits, Problem};
 use bitesize_ir::memory::tensor_bytes;
-use bitesize_ir::size::format_size;
+use bitesize_ir::size::{format_millions, format_size};
 use bitesize_ir::{BitWidth, Policy, TensorId};
 use std::fmt;
 
-/// Whether both budgets can be kept together.
+/// Whether all limits can be kept together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// This policy keeps both.
+    /// This policy keeps them.
     Fits(Policy),
-    /// Proved: a budget is below a lower bound.
+    /// Proved: a limit is below a lower bound.
     Impossible,
-    /// No policy that keeps both was found, and none was proved not to exist.
+    /// No policy that keeps them was found, and none was proved not to exist.
     NotFound,
 }
 
@@ -31,9 +32,11 @@ pub struct Diagnosis {
     pub least_flash: Least,
     /// The least RAM, whatever the FLASH.
     pub least_ram: Least,
-    /// Whether both budgets can be kept together.
+    /// The fewest instructions, whatever FLASH and RAM; `None` where they are not limited.
+    pub least_instructions: Option<LeastInstructions>,
+    /// Whether all limits can be kept together.
     pub verdict: Verdict,
-    /// Bytes of the fitting policy or, where there is none, of the policy that comes nearest: a budget that would do.
+    /// What the fitting policy takes or, where there is none, the policy that comes nearest: limits that would do.
     pub would_do: Footprint,
     /// The number of policies tried after which the search for one that keeps both met the limit of its effort; `None` where
     /// it ended by itself.
@@ -98,7 +101,18 @@ impl Diagnosis {
         };
         let peak = Peak::of(problem, &least_ram.policy);
         let least_weight_bytes = least_weight_bytes(problem);
-        Ok(Self { limits, least_weight_bytes, least_flash, least_ram, verdict, would_do, limit_reached, peak })
+        let least_instructions = limits.instructions.and_then(|_| LeastInstructions::of(problem));
+        Ok(Self {
+            limits,
+            least_weight_bytes,
+            least_flash,
+            least_ram,
+            least_instructions,
+            verdict,
+            would_do,
+            limit_reached,
+            peak,
+        })
     }
 
     /// Whether one of its searches met the limit of its effort, so that less than what it found may do.
@@ -149,28 +163,40 @@ impl fmt::Display for Diagnosis {
             format!("{} ({proof})", format_size(least.bytes))
         };
         let limit = |bytes: Option<u64>| bytes.map_or("without limit".to_owned(), format_size);
-        let Limits { budget, weight_bytes } = self.limits;
-        writeln!(f, "budget       FLASH {}, RAM {}", limit(budget.flash_bytes), limit(budget.ram_bytes))?;
+        let Limits { budget, weight_bytes, instructions } = self.limits;
+        let [flash, ram] = [budget.flash_bytes, budget.ram_bytes].map(limit);
+        writeln!(f, "budget       FLASH {flash}, RAM {ram}{}", Instructions(instructions))?;
         if let Some(most) = weight_bytes {
             let [most, least] = [most, self.least_weight_bytes].map(format_size);
             writeln!(f, "weights      at most {most}, the least is {least} (proved)")?;
         }
         writeln!(f, "least FLASH  {}", line(&self.least_flash))?;
         writeln!(f, "least RAM    {}", line(&self.least_ram))?;
+        if let Some(least) = &self.least_instructions {
+            let [fewest, bound] = [least.instructions, least.lower_bound].map(format_millions);
+            let proof = if fewest == bound { "proved".to_owned() } else { format!("no policy goes below {bound}") };
+            writeln!(f, "least instructions  {fewest} ({proof})")?;
+        }
         let verdict = match self.verdict {
             Verdict::Fits(_) => "fits with",
             Verdict::Impossible => "does not fit; this would do:",
             Verdict::NotFound => "no policy found that fits; this would do:",
         };
         let limit = Limit(self.limit_reached.filter(|_| self.verdict == Verdict::NotFound));
-        let Footprint { flash_bytes, ram_bytes, .. } = self.would_do;
-        writeln!(
-            f,
-            "together     {verdict} FLASH {}, RAM {}{limit}",
-            format_size(flash_bytes),
-            format_size(ram_bytes)
-        )?;
+        let Footprint { flash_bytes, ram_bytes, instructions, .. } = self.would_do;
+        let [flash, ram] = [flash_bytes, ram_bytes].map(format_size);
+        let instructions = Instructions(self.limits.instructions.map(|_| instructions));
+        writeln!(f, "together     {verdict} FLASH {flash}, RAM {ram}{instructions}{limit}")?;
         write!(f, "{}", self.peak)
+    }
+}
+
+/// `, 12.5 million instructions` where they count, else nothing.
+struct Instructions(Option<u64>);
+
+impl fmt::Display for Instructions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |count| write!(f, ", {} instructions", format_millions(count)))
     }
 }
 

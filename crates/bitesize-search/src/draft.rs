@@ -1,6 +1,7 @@
-//! A policy under change, its bytes kept up to date: what cuts one width after another asks here whether it fits yet.
+//! A policy under change, its bytes and instructions kept up to date: what cuts one width after another asks here whether
+//! it fits yet.
 
-use crate::problem::Problem;
+use crate::problem::{Footprint, Problem};
 use crate::widths::{Side, set_width, width};
 use bitesize_ir::memory::Account;
 use bitesize_ir::target::holds;
@@ -16,6 +17,8 @@ pub(crate) struct Draft<'p> {
     policy: Policy,
     account: Account<'p>,
     weight_bytes: u64,
+    /// Where they are limited, else 0.
+    instructions: u64,
     /// Widths that are not allowed.
     strays: usize,
     visits: Cell<u64>,
@@ -27,8 +30,11 @@ impl<'p> Draft<'p> {
         let stray = |(row, side): &(usize, Side)| {
             width(&policy, *row, *side).is_none_or(|bits| !problem.allowed(*row, *side).contains(bits))
         };
+        let widths = problem.widths(&policy);
+        let is_counted = problem.limits().instructions.is_some();
         Self {
-            account: Account::of(problem.model(), problem.widths(&policy)),
+            instructions: problem.model().instructions(&widths).filter(|_| is_counted).unwrap_or(0),
+            account: Account::of(problem.model(), widths),
             weight_bytes: problem.weight_bytes(&policy),
             strays: problem.slots().filter(stray).count(),
             problem,
@@ -54,6 +60,8 @@ impl<'p> Draft<'p> {
         self.strays += usize::from(!allowed.contains(bits));
         self.strays -= usize::from(!allowed.contains(before));
         set_width(&mut self.policy, row, side, bits);
+        let is_counted = self.problem.limits().instructions.is_some();
+        let instructions = if is_counted { self.instructions_beside(row, side) } else { 0 };
         match side {
             Side::Weights => {
                 self.weight_bytes += self.problem.packed_bytes(row, bits);
@@ -64,6 +72,29 @@ impl<'p> Draft<'p> {
                 self.problem.tensors_of(row).iter().for_each(|tensor| self.account.set_tensor(*tensor, bits));
             }
         }
+        if is_counted {
+            self.instructions += self.instructions_beside(row, side);
+            self.instructions -= instructions;
+        }
+    }
+
+    /// Of the nodes that the width of `row` on `side` touches.
+    fn instructions_beside(&self, row: usize, side: Side) -> u64 {
+        let of_node = |id: &NodeId| self.problem.model().instructions_of(*id, self.account.widths()).unwrap_or(0);
+        match side {
+            Side::Weights => of_node(&self.problem.space().rows[row].node),
+            Side::Activations => self.problem.nodes_beside(row).iter().map(of_node).sum(),
+        }
+    }
+
+    /// Instructions of an inference where they are limited, else 0.
+    pub(crate) fn instructions(&self) -> u64 {
+        self.instructions
+    }
+
+    /// As [`Problem::instructions_fit`].
+    pub(crate) fn instructions_fit(&self) -> bool {
+        holds(self.problem.limits().instructions, self.instructions)
     }
 
     /// As [`Problem::cut`].
@@ -77,7 +108,7 @@ impl<'p> Draft<'p> {
 
     /// As [`Problem::fits`].
     pub(crate) fn fits(&self) -> bool {
-        self.strays == 0 && self.flash_fits() && self.ram_fits()
+        self.strays == 0 && self.instructions_fit() && self.flash_fits() && self.ram_fits()
     }
 
     /// As [`Problem::flash_fits`].
@@ -106,6 +137,21 @@ impl<'p> Draft<'p> {
     /// Bytes of stack.
     pub(crate) fn stack_bytes(&self) -> u64 {
         self.account.stack_bytes()
+    }
+
+    /// What it takes, the arena as small as any plan might be; instructions only where they are limited.
+    pub(crate) fn least_footprint(&self) -> Footprint {
+        Footprint {
+            flash_bytes: self.account.flash_bytes(),
+            ram_bytes: self.account.arena_lower_bound() as u64 + self.account.stack_bytes(),
+            weight_bytes: self.weight_bytes,
+            instructions: self.instructions,
+        }
+    }
+
+    /// Its bytes, as they are kept up to date.
+    pub(crate) fn account(&self) -> &Account<'p> {
+        &self.account
     }
 
     /// Whether the stack and what is alive during each node keep the RAM budget, wherever the planner places it.

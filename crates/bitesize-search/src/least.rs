@@ -12,16 +12,26 @@
 //! *Both.* From the activations of the rules, the uniform ones and those of the least RAM, each with the weights of
 //! least FLASH: the least FLASH among those that keep all limits, or else one width at a time towards the least
 //! excess.
+//!
+//! Where instructions are limited, each of these is also brought under that limit, and what comes nearest by bytes alone is
+//! changed one width at a time, weights too, towards the least excess of all. Small networks are solved exactly before it is
+//! said that nothing was found.
 
+use crate::additive::any_that_fits;
+use crate::approach::approach;
 use crate::bounds::{flash_lower_bound, ram_lower_bound};
 use crate::descent::{completed, descend};
 use crate::draft::Draft;
 use crate::effort::{Effort, Spending, Stopped};
 use crate::groups::Best;
+use crate::instructions::{LeastInstructions, quicken_most};
 use crate::problem::{Footprint, Problem};
 use crate::rules::cut_activations;
 use bitesize_ir::{BitWidth, Policy};
 use std::collections::HashSet;
+
+/// Networks of so few widths are solved exactly where instructions are limited and no policy was found.
+const FEW: usize = 16;
 
 /// The least of one kind of memory over all policies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,13 +110,59 @@ pub(crate) fn least_ram(problem: &Problem, effort: &Effort) -> Result<Least, Sto
 pub(crate) fn least_flash_that_fits(problem: &Problem, starts: &[Policy]) -> Option<(Policy, Footprint)> {
     let completed = |start| [Best::LeastFlash, Best::Narrowest].map(|choice| completed(problem, start, choice));
     let mut best: Option<(u64, Policy)> = None;
-    for policy in starts.iter().flat_map(completed) {
+    let quick = quick(problem, starts);
+    for policy in starts.iter().flat_map(completed).chain(quick) {
         let flash = problem.model().flash_bytes(&problem.widths(&policy));
         if best.as_ref().is_none_or(|(least, _)| flash < *least) && problem.fits(&policy) {
             best = Some((flash, policy));
         }
     }
     best.map(|(_, policy)| (problem.footprint(&policy), policy)).map(|(footprint, policy)| (policy, footprint))
+}
+
+/// Where instructions are limited: `starts` and the policy of the fewest instructions, each with the weights of least FLASH
+/// and with those of the fewest instructions, brought under the limit where that can be.
+fn quick(problem: &Problem, starts: &[Policy]) -> Vec<Policy> {
+    if problem.limits().instructions.is_none() {
+        return Vec::new();
+    }
+    let least = LeastInstructions::of(problem).map(|least| least.policy);
+    let of_start =
+        |start: &Policy| [completed(problem, start, Best::LeastFlash), problem.with_least_instructions(start)];
+    let quickened = |policy: Policy| {
+        let mut draft = Draft::of(problem, policy);
+        quicken_most(problem, &mut draft);
+        draft.into_policy()
+    };
+    starts.iter().chain(&least).flat_map(of_start).map(quickened).collect()
+}
+
+/// From what comes nearest by bytes alone and from `starts` to what comes nearest by all limits, where instructions are
+/// limited.
+fn nearest_of_all(
+    problem: &Problem,
+    by_bytes: Policy,
+    starts: &[Policy],
+    spending: &Spending,
+) -> Result<(f64, Policy), Stopped> {
+    let mut best = approach(problem, &by_bytes, spending)?;
+    let mut seen = HashSet::from([by_bytes]);
+    let completed = |start| [Best::LeastFlash, Best::Narrowest].map(|choice| completed(problem, start, choice));
+    for start in quick(problem, starts).into_iter().chain(starts.iter().flat_map(completed)) {
+        if best.0 > 0.0 && seen.insert(start.clone()) {
+            let found = approach(problem, &start, spending)?;
+            if found.0 < best.0 {
+                best = found;
+            }
+        }
+    }
+    if best.0 > 0.0
+        && problem.space().choices() <= FEW
+        && let Some(policy) = any_that_fits(problem)
+    {
+        best = (0.0, policy);
+    }
+    Ok(best)
 }
 
 /// What comes nearest to keeping all limits.
@@ -143,7 +199,11 @@ pub(crate) fn nearest(problem: &Problem, of_least_ram: &Policy, effort: &Effort)
             }
         }
     }
-    let (excess, policy) = best.expect("there is always a uniform policy to start from");
+    let mut best = best.expect("there is always a uniform policy to start from");
+    if problem.limits().instructions.is_some() {
+        best = nearest_of_all(problem, best.1, &starts, &spending)?;
+    }
+    let (excess, policy) = best;
     let footprint = problem.footprint(&policy);
     let limit_reached = spending.ended_after().filter(|_| excess > 0.0);
     Ok(Nearest { policy, footprint, limit_reached })

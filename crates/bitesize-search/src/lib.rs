@@ -33,15 +33,17 @@
 //! chance is the same for any number of threads.
 //!
 //! In reading order: what is searched ([`widths`], [`compact`], [`constraints`], [`problem`]); how good policies are
-//! ([`score`], [`evaluate`], [`record`], [`memo`]); the way to a policy that fits (`draft`, [`rules`], [`enforce`], `bounds`,
-//! [`effort`], `groups`, `descent`, `least`),
+//! ([`score`], [`evaluate`], [`record`], [`memo`]); the way to a policy that fits (`draft`, `births`, `instructions`, [`rules`],
+//! [`enforce`], `bounds`, [`effort`], `groups`, `descent`, `approach`, `least`),
 //! [`diagnosis`], and [`feasibility`], which puts them together; [`mod@baselines`], which every search is compared with;
 //! losses that are taken to add up ([`costs`], `sensitivity`, [`additive`], [`surrogate`]); and the search itself
 //! ([`strategy`], [`settings`], [`outcome`], `session`, `strategies` with one file each, [`mod@search`]).
 #![forbid(unsafe_code)]
 
 pub mod additive;
+mod approach;
 pub mod baselines;
+mod births;
 mod bounds;
 #[cfg(test)]
 #[path = "../tests/common/mod.rs"]
@@ -58,6 +60,7 @@ pub mod enforce;
 pub mod evaluate;
 pub mod feasibility;
 mod groups;
+mod instructions;
 mod least;
 pub mod memo;
 pub mod outcome;
@@ -81,6 +84,7 @@ pub use diagnosis::{Diagnosis, Peak, Verdict};
 pub use effort::{Effort, Stopped};
 pub use evaluate::{EvaluationError, Evaluator};
 pub use feasibility::{Existence, Feasibility, Fitting, fitting_policy_of_little_flash, some_policy_fits};
+pub use instructions::LeastInstructions;
 pub use least::{Least, with_weights_of_least_flash};
 pub use memo::{Memo, Scores};
 pub use outcome::{Found, Outcome, StopReason, finalists};

@@ -1,4 +1,4 @@
-//! What is searched: a network's free widths, and the bytes that a choice of them takes against a budget.
+//! What is searched: a network's free widths, and what a choice of them takes against what it may.
 
 use crate::constraints::{ConstraintError, Constraints};
 use crate::widths::{Side, WidthSet, set_width, width};
@@ -7,7 +7,7 @@ use bitesize_ir::policy::{PolicyRow, SpaceRow};
 use bitesize_ir::target::{Budget, CoreCosts, holds};
 use bitesize_ir::{BitWidth, Network, NodeId, Policy, PolicySpace, TensorId};
 
-/// Bytes that a policy's package takes.
+/// What a policy's package takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Footprint {
     /// Bytes of FLASH.
@@ -16,6 +16,8 @@ pub struct Footprint {
     pub ram_bytes: u64,
     /// Bytes of packed weights, part of `flash_bytes`.
     pub weight_bytes: u64,
+    /// Instructions of an inference; 0 where the core's file says nothing of them.
+    pub instructions: u64,
 }
 
 /// What a policy has to keep.
@@ -25,6 +27,8 @@ pub struct Limits {
     pub budget: Budget,
     /// Packed weights; `None` where they are not limited.
     pub weight_bytes: Option<u64>,
+    /// Instructions of an inference; `None` where they are not limited.
+    pub instructions: Option<u64>,
 }
 
 impl Limits {
@@ -33,16 +37,18 @@ impl Limits {
         self.budget.holds_flash(footprint.flash_bytes)
             && self.budget.holds_ram(footprint.ram_bytes)
             && holds(self.weight_bytes, footprint.weight_bytes)
+            && holds(self.instructions, footprint.instructions)
     }
 
     /// How far `footprint` is over, each in shares of its limit; 0 where all hold.
     pub fn excess(self, footprint: Footprint) -> f64 {
-        let over = |bytes: u64, limit: Option<u64>| {
-            limit.map_or(0.0, |limit| bytes.saturating_sub(limit) as f64 / limit.max(1) as f64)
+        let over = |taken: u64, limit: Option<u64>| {
+            limit.map_or(0.0, |limit| taken.saturating_sub(limit) as f64 / limit.max(1) as f64)
         };
         over(footprint.flash_bytes, self.budget.flash_bytes)
             + over(footprint.ram_bytes, self.budget.ram_bytes)
             + over(footprint.weight_bytes, self.weight_bytes)
+            + over(footprint.instructions, self.instructions)
     }
 }
 
@@ -63,6 +69,10 @@ pub struct Problem<'a> {
     tensors_of_rows: Vec<Vec<TensorId>>,
     /// For each tensor the rows with weights that read it first or write it, each once.
     weighted_beside: Vec<Vec<usize>>,
+    /// For each row the nodes that read or write a tensor of its activation width, each once.
+    nodes_beside: Vec<Vec<NodeId>>,
+    /// For each node the row of its weights, where their width is chosen.
+    rows_of_weights: Vec<Option<usize>>,
 }
 
 /// Packed weights of each row of `space` by [`BitWidth`].
@@ -88,22 +98,35 @@ impl<'a> Problem<'a> {
             }
         }
         let mut weighted_beside = vec![Vec::new(); network.tensors.len()];
+        let mut rows_of_weights = vec![None; network.nodes.len()];
         for (row, of_row) in space.rows.iter().enumerate().filter(|(_, row)| row.weights) {
             let node = network.node(of_row.node);
+            rows_of_weights[of_row.node.0] = Some(row);
             weighted_beside[node.inputs[0].0].push(row);
             weighted_beside[node.output.0].push(row);
+        }
+        let mut nodes_beside = vec![Vec::new(); space.rows.len()];
+        for (id, node) in network.iter() {
+            for row in node.inputs.iter().chain([&node.output]).filter_map(|tensor| rows_of_tensors[tensor.0]) {
+                let nodes: &mut Vec<NodeId> = &mut nodes_beside[row];
+                if nodes.last() != Some(&id) {
+                    nodes.push(id);
+                }
+            }
         }
         let model = MemoryModel::of(network, core);
         Self {
             network,
             space,
-            limits: Limits { budget, weight_bytes: None },
+            limits: Limits { budget, weight_bytes: None, instructions: None },
             weight_bytes: packed(space, &model),
             model,
             allowed: vec![[WidthSet::ALL; 2]; space.rows.len()],
             rows_of_tensors,
             tensors_of_rows,
             weighted_beside,
+            nodes_beside,
+            rows_of_weights,
         }
     }
 
@@ -121,9 +144,13 @@ impl<'a> Problem<'a> {
     /// The same under `constraints` instead of those that it has.
     ///
     /// # Errors
-    /// Pins that do not suit the network; all of them.
+    /// Pins that do not suit the network, all of them; a limit of instructions on a core of which none were measured.
     pub fn constrained(&self, constraints: &Constraints) -> Result<Self, ConstraintError> {
-        let limits = Limits { weight_bytes: constraints.weight_bytes, ..self.limits };
+        let Constraints { weight_bytes, instructions, .. } = *constraints;
+        if instructions.is_some() && !self.counts_instructions() {
+            return Err(ConstraintError::NoInstructions);
+        }
+        let limits = Limits { weight_bytes, instructions, ..self.limits };
         Ok(Self { allowed: constraints.allowed(self.space)?, limits, ..self.clone() })
     }
 
@@ -187,19 +214,20 @@ impl<'a> Problem<'a> {
         Widths::of(self.network, self.space, policy)
     }
 
-    /// The bytes that `policy` takes.
+    /// What `policy` takes.
     pub fn footprint(&self, policy: &Policy) -> Footprint {
         let widths = self.widths(policy);
         Footprint {
             flash_bytes: self.model.flash_bytes(&widths),
             ram_bytes: self.model.ram_bytes(&widths),
             weight_bytes: self.weight_bytes(policy),
+            instructions: self.model.instructions(&widths).unwrap_or(0),
         }
     }
 
     /// Whether `policy` keeps all limits and has allowed widths only.
     pub fn fits(&self, policy: &Policy) -> bool {
-        self.allows(policy) && self.flash_fits(policy) && self.ram_fits(policy)
+        self.allows(policy) && self.instructions_fit(policy) && self.flash_fits(policy) && self.ram_fits(policy)
     }
 
     /// Whether `policy` keeps the FLASH budget and the limit of packed weights.
@@ -231,6 +259,16 @@ impl<'a> Problem<'a> {
     /// The rows with weights whose kernels depend on the width of `tensor`, each once.
     pub(crate) fn weighted_beside(&self, tensor: TensorId) -> &[usize] {
         &self.weighted_beside[tensor.0]
+    }
+
+    /// The row of the weights of node `id`; `None` where it has none whose width is chosen.
+    pub(crate) fn row_of_weights(&self, id: NodeId) -> Option<usize> {
+        self.rows_of_weights[id.0]
+    }
+
+    /// The nodes that read or write a tensor of the activation width of `row`, each once.
+    pub(crate) fn nodes_beside(&self, row: usize) -> &[NodeId] {
+        &self.nodes_beside[row]
     }
 
     /// Whether a tensor that has the activation width of `row` is alive during node `step`.

@@ -22,11 +22,14 @@
 //!   round but the last cuts, so they end.
 //! - a node at which nothing is left to cut, and whose bytes pass the budget all the same, is swept again only after a
 //!   cut elsewhere has made the stack smaller.
+//! - where instructions are limited too, a third phase brings them under their limit by single widths, what saves the most
+//!   first, and keeps FLASH and RAM (`instructions.rs`).
 //! - where the cut gets stuck (mixed widths need many kernels, and in a small network their code outweighs what the
 //!   weights save), it ends, and [`mod@crate::baselines`] and strategies take the policy that [`crate::feasibility`] found.
 
 use crate::cuttable::Cuttable;
 use crate::draft::Draft;
+use crate::instructions::quicken_most;
 use crate::problem::Problem;
 use crate::widths::{Side, width};
 use bitesize_ir::{BitWidth, NodeId, Policy};
@@ -42,7 +45,8 @@ const VISITS: u64 = 300_000_000;
 pub fn cut_by_rules(problem: &Problem) -> Option<Policy> {
     let mut draft = Draft::of(problem, problem.uniform(BitWidth::B8));
     while !draft.fits() {
-        if !(cut_activations(problem, &mut draft, VISITS) && cut_weights(problem, &mut draft)) {
+        let keeps_bytes = cut_activations(problem, &mut draft, VISITS) && cut_weights(problem, &mut draft);
+        if !(keeps_bytes && (draft.instructions_fit() || !draft.ram_fits() || quicken_most(problem, &mut draft))) {
             return None;
         }
     }

@@ -5,7 +5,7 @@ use crate::problem::Problem;
 use crate::session::{Halt, Session};
 use crate::widths::{Side, set_width, width};
 use bitesize_ir::target::holds;
-use bitesize_ir::{BitWidth, NodeId};
+use bitesize_ir::{BitWidth, NodeId, TensorId};
 
 /// What narrowing by one level costs at least, in nats: far less than chance, so that bytes are not saved for nothing.
 const LEAST: f64 = 1e-6;
@@ -47,8 +47,8 @@ pub(crate) fn probed_costs(session: &mut Session, considered: &[bool]) -> Result
     Ok(costs)
 }
 
-/// Rows whose activations may have to be cut for RAM: those alive while more is than the budget holds, at the widest
-/// widths; all in small networks.
+/// Rows whose activations may have to be cut: for RAM those alive while more is than the budget holds, at the widest
+/// widths; where these take too many instructions, those whose narrower widths take fewer. All in small networks.
 pub(crate) fn pressing(problem: &Problem) -> Vec<bool> {
     let rows = problem.space().rows.len();
     if problem.space().choices() <= FEW {
@@ -63,5 +63,29 @@ pub(crate) fn pressing(problem: &Problem) -> Vec<bool> {
     for (step, _) in alive.iter().enumerate().filter(|(_, bytes)| !holds(limit, **bytes as u64 + stack)) {
         problem.rows_alive_at(NodeId(step)).for_each(|row| pressing[row] = true);
     }
+    if !problem.instructions_fit(&problem.uniform(BitWidth::B8)) {
+        for (row, side) in problem.slots().filter(|(_, side)| *side == Side::Activations) {
+            pressing[row] |= problem.allowed(row, side).iter().any(|bits| saves_instructions(problem, row, bits));
+        }
+    }
     pressing
+}
+
+/// Whether some node takes fewer instructions where the activations of `row` have `bits`, and its other tensors the widest
+/// widths or that one too.
+fn saves_instructions(problem: &Problem, row: usize, bits: BitWidth) -> bool {
+    let mut widths = problem.widths(&problem.uniform(BitWidth::B8));
+    problem.nodes_beside(row).iter().any(|id| {
+        let node = problem.network().node(*id);
+        let tensors: Vec<TensorId> = node.inputs.iter().chain([&node.output]).copied().collect();
+        let mut count = |bits_of: &dyn Fn(TensorId) -> BitWidth| {
+            tensors.iter().for_each(|tensor| widths.tensors[tensor.0] = bits_of(*tensor));
+            problem.least_instructions_of(*id, &mut widths)
+        };
+        let widest = |tensor: TensorId| problem.allowed_of_tensor(tensor).widest();
+        let alone = |tensor: TensorId| if problem.row_of(tensor) == Some(row) { bits } else { widest(tensor) };
+        let all = |tensor: TensorId| problem.allowed_of_tensor(tensor).at_most(bits);
+        let before = count(&widest);
+        count(&alone).min(count(&all)) < before
+    })
 }

@@ -106,6 +106,7 @@ fn constraints_are_kept() {
             activations: activations.parse().expect("widths"),
             pins: vec!["conv0=8/*".parse().expect("a pin")],
             weight_bytes,
+            instructions: None,
         };
         check(&network, 2, &constraints);
     }

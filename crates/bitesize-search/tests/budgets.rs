@@ -11,7 +11,7 @@ use bitesize_search::enforce::{enforce, enforce_or};
 use bitesize_search::rules::cut_by_rules;
 use bitesize_search::widths::{Side, set_width, width};
 use bitesize_search::{
-    Constraints, Effort, Existence, Feasibility, Footprint, Problem, Verdict, baselines, from_compact,
+    ConstraintError, Constraints, Effort, Existence, Feasibility, Footprint, Problem, Verdict, baselines, from_compact,
     some_policy_fits, to_compact, with_weights_of_least_flash,
 };
 use common::{
@@ -59,6 +59,7 @@ fn constraints_agree_with_an_enumeration() {
         activations: activations.parse().expect("widths"),
         pins: pins.iter().map(|pin| pin.parse().expect("a pin")).collect(),
         weight_bytes,
+        instructions: None,
     };
     let cases = [
         constraints("2,4,8", "8", &[], None),
@@ -105,7 +106,9 @@ fn wrong_pins_are_told_together() {
     let constraints =
         Constraints { pins: pins.iter().map(|pin| pin.parse().expect("a pin")).collect(), ..Constraints::default() };
     with_problem(&network, &core, Budget::UNLIMITED, |problem| {
-        let Err(error) = problem.constrained(&constraints) else { panic!("five pins are wrong") };
+        let Err(ConstraintError::Pins(wrong)) = problem.constrained(&constraints) else {
+            panic!("five pins are wrong")
+        };
         let told = [
             "`conv0=4/8`: another pin gives `conv0` 8 bits there",
             "`conv9=8/8`: the network has no row `conv9`; `bitesize inspect` lists the rows",
@@ -113,7 +116,7 @@ fn wrong_pins_are_told_together() {
             "`pool2=8/*`: `pool2` has no weights; leave them free, as in pool2=*/8",
             "`con=2/2`: the network has no row `con`; did you mean `conv0`, `conv1`?",
         ];
-        assert_eq!(error.0, told);
+        assert_eq!(wrong, told);
     });
 }
 
@@ -338,7 +341,7 @@ proptest! {
             let before = problem.widths(&policy);
             let (flash, ram) = (problem.model().flash(&before), problem.model().ram(&before));
             let footprint =
-                Footprint { flash_bytes: flash.total, ram_bytes: ram.total, weight_bytes: flash.weights };
+                Footprint { flash_bytes: flash.total, ram_bytes: ram.total, weight_bytes: flash.weights, instructions: 0 };
             assert_eq!(problem.footprint(&policy), footprint);
             assert_eq!(problem.model().alive_bytes(&before), ram.plan.alive);
             let steps = (0..network.nodes.len()).map(NodeId);

@@ -65,9 +65,10 @@ fn an_inspection_stops_when_it_is_asked_to() {
     let network = layers(6.0, |_| 0.5);
     let space = PolicySpace::of(&network);
     let platform = Platform::of_sizes(Budget::of(1, 1), None).unwrap();
-    let stopped = inspect(&network, &space, &platform, true, &Monitor::new(&Impatient));
+    let problem = &Problem::new(&network, &space, &platform.core, platform.budget());
+    let stopped = inspect(problem, &platform, true, &Monitor::new(&Impatient));
     assert_eq!(stopped.err(), Some(Interrupted));
-    let inspection = inspect(&network, &space, &platform, true, &Monitor::unobserved()).unwrap();
+    let inspection = inspect(problem, &platform, true, &Monitor::unobserved()).unwrap();
     assert_eq!(inspection.fits, Some(false));
 }
 

@@ -144,6 +144,11 @@ impl<'a> MemoryModel<'a> {
         self.instructions.as_ref().map(|model| model.total(self.network, widths))
     }
 
+    /// Whether the core's file says how many instructions code takes.
+    pub fn counts_instructions(&self) -> bool {
+        self.instructions.is_some()
+    }
+
     /// Instructions of node `id` at `widths`; of the widths of weights only its own is read, and where that is left open,
     /// the least over it counts.
     pub fn instructions_of(&self, id: NodeId, widths: &Widths) -> Option<u64> {

@@ -10,15 +10,21 @@
 //! A general integer program would need a product of three widths for every possible kernel, and rows added one by one
 //! for what the planner cannot place; here both are counted by the memory model itself, and the amount of work is
 //! bounded by counts and not by a clock, so that the same problem always has the same answer.
+//!
+//! Where instructions are limited they are a further dimension of both: of a prefix of activations the least is known that it
+//! and its completion take with any weights, and the knapsack counts those of each layer at its activations. Then assignments
+//! come in the order of a bound of the whole sum (`prices.rs`).
 
 mod activations;
+mod knapsack;
+mod prices;
 mod weights;
 
 use crate::bounds::{flash_lower_bound, least_weight_bytes};
 use crate::costs::Costs;
 use crate::problem::Problem;
 use crate::widths::{Side, set_width};
-use activations::Enumeration;
+use activations::{Assignment, Enumeration};
 use bitesize_ir::Policy;
 
 /// Assignments of activation widths tried at most.
@@ -41,35 +47,45 @@ impl Solution {
     }
 }
 
+/// A policy that keeps every limit of `problem`, of which only the number of assignments tried limits the search.
+pub(crate) fn any_that_fits(problem: &Problem) -> Option<Policy> {
+    let mut costs = Costs::new(problem.space().rows.len());
+    for (row, side) in problem.slots() {
+        problem.allowed(row, side).iter().for_each(|bits| costs.set(row, side, bits, 0.0));
+    }
+    solve(problem, &costs, 1).policies.into_iter().map(|(_, policy)| policy).next()
+}
+
 /// The policy of least cost under every limit of `problem`, and up to `count` - 1 others.
 pub fn solve(problem: &Problem, costs: &Costs, count: usize) -> Solution {
     let (costs, taken) = costs.shifted_to_zero(problem);
     let mut found: Vec<(f64, Policy)> = Vec::new();
     let mut unproved = f64::INFINITY;
-    let mut enumeration = Enumeration::new(problem, &costs);
     let other_flash = flash_lower_bound(problem) - least_weight_bytes(problem);
-    let weights_at_least = weights::least_cost(problem, &costs, other_flash);
+    let packed = weights::packed_room(problem, other_flash);
+    let weights_at_least = weights::least_cost(problem, &costs, packed);
+    let mut enumeration = Enumeration::new(problem, &costs, weights_at_least, packed);
     let start = costs.widest(problem);
     for _ in 0..ASSIGNMENTS {
         let enough = if found.len() < count { f64::INFINITY } else { found[count - 1].0 };
         if enumeration.bound() + weights_at_least >= enough {
             break;
         }
-        let Some((cost, activations)) = enumeration.next() else { break };
+        let Some(Assignment { cost, bound, rows }) = enumeration.next() else { break };
         let mut policy = start.clone();
-        for (row, bits) in activations {
+        for (row, bits) in rows {
             set_width(&mut policy, row, Side::Activations, bits);
         }
         match weights::best(problem, &costs, &policy, enough - cost) {
             Ok(best) if problem.fits(&best.policy) => {
                 if !best.proved {
-                    unproved = unproved.min(cost + weights_at_least);
+                    unproved = unproved.min(bound + weights_at_least);
                 }
                 let place = found.partition_point(|(other, _)| *other <= cost + best.cost);
                 found.insert(place, (cost + best.cost, best.policy));
             }
             Ok(_) | Err(true) => {}
-            Err(false) => unproved = unproved.min(cost + weights_at_least),
+            Err(false) => unproved = unproved.min(bound + weights_at_least),
         }
         found.truncate(count);
     }

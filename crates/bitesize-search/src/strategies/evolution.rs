@@ -151,7 +151,7 @@ fn promising_step(session: &Session, costs: &Costs, population: &Population, rng
 }
 
 /// A policy that fits and was not met before: `policy` with one width changed by a level, and the slack left as it is or
-/// filled by others; where a wider width passes a limit, another becomes narrower for it. `None` if there is none.
+/// filled by others; where it passes a limit, another makes room for it. `None` if there is none.
 fn step(session: &Session, costs: &Costs, policy: &Policy, rng: &mut impl Rng) -> Option<Policy> {
     let problem = session.problem;
     let (mut narrower, mut steps) = (Vec::new(), Vec::new());
@@ -162,6 +162,8 @@ fn step(session: &Session, costs: &Costs, policy: &Policy, rng: &mut impl Rng) -
         steps.extend(allowed.iter().find(|bits| *bits > now).map(|bits| (row, side, bits)));
     }
     steps.extend(&narrower);
+    // What makes room: narrower widths for bytes, and where instructions are limited, wider ones too.
+    let others = if problem.limits().instructions.is_some() { steps.clone() } else { narrower };
     let mut draft = Draft::of(problem, policy.clone());
     let mut kept: Vec<(usize, Side)> = Vec::new();
     while !steps.is_empty() {
@@ -172,8 +174,8 @@ fn step(session: &Session, costs: &Costs, policy: &Policy, rng: &mut impl Rng) -
         let (row, side, bits) = steps.swap_remove(rng.random_range(0..steps.len()));
         draft.set(row, side, bits);
         kept.push((row, side));
-        if !draft.fits() && !narrower.is_empty() {
-            let (row, side, bits) = narrower[rng.random_range(0..narrower.len())];
+        if !draft.fits() && !others.is_empty() {
+            let (row, side, bits) = others[rng.random_range(0..others.len())];
             if kept.contains(&(row, side)) {
                 continue;
             }

@@ -1,7 +1,9 @@
-//! Cuts what costs the least measured loss for each byte that it saves, RAM first, until every limit holds.
+//! Cuts what costs the least measured loss for each byte that it saves, RAM first, until every limit holds; where
+//! instructions are limited, what costs the least for each of these comes last.
 
 use crate::costs::Costs;
 use crate::draft::Draft;
+use crate::instructions::quicken;
 use crate::outcome::StopReason;
 use crate::problem::Problem;
 use crate::sensitivity::{pressing, probed_costs};
@@ -24,6 +26,13 @@ pub(crate) fn cut_greedily(problem: &Problem, costs: &Costs, policy: Policy) -> 
     let mut draft = Draft::of(problem, policy);
     while !draft.fits() {
         let side = if draft.ram_fits() { Side::Weights } else { Side::Activations };
+        if side == Side::Weights && draft.flash_fits() {
+            let price = |row, side, [now, then]: [BitWidth; 2], saved: u64| {
+                (costs.get(row, side, then) - costs.get(row, side, now)) / saved as f64
+            };
+            // It keeps FLASH and RAM.
+            return quicken(problem, &mut draft, price).then(|| draft.into_policy());
+        }
         let saved = |row: usize, from: BitWidth, to: BitWidth| match side {
             Side::Weights => problem.packed_bytes(row, from) - problem.packed_bytes(row, to),
             Side::Activations => {

@@ -1,10 +1,11 @@
 //! Networks and kernel costs made up for tests. Weights are all zero: the search looks at shapes only.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
-use bitesize_ir::code::{KernelKey, Stage};
+use bitesize_ir::code::{Code, KernelKey, Stage};
+use bitesize_ir::memory::work_names;
 use bitesize_ir::op::{AveragePool, Clamp, Conv2d, DepthwiseConv2d, FullyConnected, KernelKind};
 use bitesize_ir::shape::{Pads, Shape, Window};
-use bitesize_ir::target::{CoreCosts, KernelCost, LayerCost, RowCosts};
+use bitesize_ir::target::{CoreCosts, InstructionCosts, KernelCost, LayerCost, RowCosts};
 use bitesize_ir::{BitWidth, InputEncoding, Network, Node, Op, PolicySpace, Tensor, TensorId};
 
 /// A network under construction; each operator returns the tensor that it writes.
@@ -196,6 +197,49 @@ pub fn costs_of_rows() -> CoreCosts {
     let costs = costs();
     let stages = Stage::all().into_iter().map(stage).collect();
     CoreCosts { rows: Some(RowCosts { layers: costs.layers.clone(), stages }), ..costs }
+}
+
+/// Which widths take the fewest instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fewest {
+    /// The widest activations: narrower ones have to be unpacked, as measured kernels do.
+    Wide,
+    /// The narrowest of all.
+    Narrow,
+    /// Any: drawn from the seed.
+    Any(u64),
+}
+
+impl Fewest {
+    /// By which operands of a kind of code take fewer instructions.
+    fn factor(self, name: &str, bits: [Option<BitWidth>; 3]) -> f64 {
+        let narrow = |bits: Option<BitWidth>| bits.map_or(0.0, |bits| 2.0 - bits.index() as f64);
+        let [input, second, output] = bits.map(narrow);
+        match self {
+            Self::Wide => 4.0 + 1.1 * input - 0.1 * second + 0.4 * output,
+            Self::Narrow => 8.0 - 1.3 * input - 0.6 * second - 0.4 * output,
+            Self::Any(seed) => {
+                let mixed = name.bytes().fold(seed.wrapping_mul(0x9e37_79b9) + 1, |sum, byte| {
+                    (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+                });
+                2.0 + (mixed >> 20) as f64 % 1000.0 / 100.0
+            }
+        }
+    }
+}
+
+/// `core` with instructions of which `fewest` says what takes the fewest: each thing that code does takes some.
+pub fn with_instructions(core: CoreCosts, fewest: Fewest) -> CoreCosts {
+    let kernels =
+        KernelKey::all().into_iter().map(|key| (Code::Kernel(key), [Some(key.input), key.second, Some(key.output)]));
+    let stages = Stage::all().into_iter().map(|stage| (Code::Stage(stage), [stage.bits, None, None]));
+    let of_code = |(code, bits): (Code, [Option<BitWidth>; 3])| {
+        let factor = fewest.factor(&code.name(), bits);
+        let costs = (1..=work_names(code.role()).len()).map(|place| factor * place as f64).collect();
+        (code.name(), costs)
+    };
+    let code = kernels.chain(stages).map(of_code).collect();
+    CoreCosts { instructions: Some(InstructionCosts { base: 100, code }), ..core }
 }
 
 /// [`costs`] with kernels so large that they outweigh small layers.

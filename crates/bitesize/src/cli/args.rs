@@ -13,7 +13,7 @@ use bitesize_ir::code::Implementation;
 use bitesize_ir::memory::packed_weight_bytes;
 use bitesize_ir::policy::SpaceRow;
 use bitesize_ir::shown::ShownPath as _;
-use bitesize_ir::size::parse_size;
+use bitesize_ir::size::{parse_millions, parse_size};
 use bitesize_ir::target::Budget;
 use bitesize_search::{Constraints, Pin, WidthSet, from_compact};
 use bitesize_train::{CalibrationSettings, RangeMethod};
@@ -209,7 +209,7 @@ impl TargetArgs {
             None if limited_elsewhere => Platform::of_sizes(Budget::UNLIMITED, self.core.as_deref()),
             None => Err(usage(
                 "say what the network has to fit: --board NAME, or --flash SIZE with --ram SIZE, or --weight-bytes, or \
-                 --pareto",
+                 --max-minstr, or --pareto",
             )),
         }
     }
@@ -266,6 +266,8 @@ pub(crate) struct ConstraintArgs {
     /// left out
     #[arg(long, value_name = "PERCENT%|SIZE", value_parser = parse_weight_limit)]
     weight_bytes: Option<WeightLimit>,
+    #[command(flatten)]
+    instructions: InstructionArgs,
     /// Widths that weights may have, as 4,8 [default: 2,4,8]
     #[arg(long, value_name = "WIDTHS", conflicts_with = "policy")]
     weights: Option<WidthSet>,
@@ -275,6 +277,22 @@ pub(crate) struct ConstraintArgs {
     /// Give one layer its widths, * for one that stays free; can be repeated; goes before --weights and --activations
     #[arg(long = "pin", value_name = "NAME=W/A", conflicts_with = "policy")]
     pins: Vec<Pin>,
+}
+
+/// How many instructions an inference may take.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Constraints")]
+pub(crate) struct InstructionArgs {
+    /// Limit of the instructions of an inference in millions, as 12.5; --flash and --ram may then be left out
+    #[arg(long = "max-minstr", value_name = "MILLIONS", value_parser = parse_millions)]
+    limit: Option<u64>,
+}
+
+impl InstructionArgs {
+    /// The limit, in instructions.
+    pub(crate) fn limit(self) -> Option<u64> {
+        self.limit
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -293,9 +311,9 @@ fn parse_weight_limit(text: &str) -> Result<WeightLimit, String> {
 }
 
 impl ConstraintArgs {
-    /// Whether there is a limit of the packed weights.
-    pub(crate) fn limits_weights(&self) -> bool {
-        self.weight_bytes.is_some()
+    /// Whether packed weights or instructions are limited.
+    pub(crate) fn has_limit(&self) -> bool {
+        self.weight_bytes.is_some() || self.instructions.limit().is_some()
     }
 
     /// The constraints on `model`, whose pins are checked.
@@ -313,6 +331,7 @@ impl ConstraintArgs {
                 WeightLimit::Bytes(bytes) => bytes,
                 WeightLimit::Share(share) => (packed(BitWidth::B8) as f64 * share) as u64,
             }),
+            instructions: self.instructions.limit(),
             weights: self.weights.unwrap_or_default(),
             activations: self.activations.unwrap_or_default(),
             pins: self.pins.clone(),

@@ -1,13 +1,13 @@
 //! `bitesize inspect`.
 
-use crate::args::{ModelArgs, PreprocessArgs, TargetArgs};
+use crate::args::{InstructionArgs, ModelArgs, PreprocessArgs, TargetArgs};
 use crate::console::{out_line, print};
 use bitesize::input::{Model, Preprocess};
 use bitesize::observe::Monitor;
 use bitesize::target::{Platform, inspect};
 use bitesize::{Ending, usage};
 use bitesize_ir::target::Budget;
-use bitesize_search::Constraints;
+use bitesize_search::{Constraints, Problem};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -20,6 +20,8 @@ pub(crate) struct InspectArgs {
     model_input: ModelArgs,
     #[command(flatten)]
     target: TargetArgs,
+    #[command(flatten)]
+    instructions: InstructionArgs,
     #[command(flatten)]
     preprocess: PreprocessArgs,
     /// What the network will be fed [default: pixels where it takes 3 channels or preprocessing is
@@ -43,7 +45,8 @@ enum Feed {
 impl InspectArgs {
     pub(crate) fn run(self, monitor: &Monitor) -> anyhow::Result<Ending> {
         let given = self.target.platform()?;
-        let budget_given = given.is_some();
+        let constraints = Constraints { instructions: self.instructions.limit(), ..Constraints::default() };
+        let budget_given = given.is_some() || !constraints.is_none();
         let platform = match given {
             Some(platform) => platform,
             None => Platform::of_sizes(Budget::UNLIMITED, self.target.core())?,
@@ -58,8 +61,9 @@ impl InspectArgs {
         } else if preprocessed {
             return Err(usage("--input real takes no preprocessing: it happens before the network"));
         }
-        let platform = self.target.with_kernels(platform, &model, &Constraints::default(), None, monitor)?;
-        let inspection = inspect(&model.network, &model.space, &platform, budget_given, monitor)?;
+        let platform = self.target.with_kernels(platform, &model, &constraints, None, monitor)?;
+        let problem = Problem::new(&model.network, &model.space, &platform.core, platform.budget());
+        let inspection = inspect(&problem.constrained(&constraints)?, &platform, budget_given, monitor)?;
         if self.json {
             out_line!("{}", serde_json::to_string_pretty(&inspection)?);
         } else {

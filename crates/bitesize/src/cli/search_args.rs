@@ -62,9 +62,9 @@ fn strategies() -> PossibleValuesParser {
 }
 
 impl SearchArgs {
-    /// Whether FLASH and RAM need not be limited: packed weights are, or budgets are swept.
+    /// Whether FLASH and RAM need not be limited: packed weights or instructions are, or budgets are swept.
     pub(crate) fn needs_no_budget(&self) -> bool {
-        self.pareto.is_some() || self.constraints.limits_weights()
+        self.pareto.is_some() || self.constraints.has_limit()
     }
 
     /// The settings, with policy and constraints checked against `model`.

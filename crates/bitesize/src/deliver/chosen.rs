@@ -84,8 +84,17 @@ fn settings(opened: &Opened, held_out: &HeldOut) -> SearchSettings {
 impl<'a> Chosen<'a> {
     /// What the choice depends on, as far as settings say it.
     pub fn made_from_settings(opened: &Opened, platform: &Platform) -> Provenance {
+        let name = &platform.core.name;
         let costs = sha256(platform.core.figures().as_bytes());
-        opened.made_from(&TABLES).with_contents(&format!("the costs of {}", platform.core.name), costs)
+        let made_from = opened.made_from(&TABLES).with_contents(&format!("the costs of {name}"), costs);
+        let constraints = opened.config.constraints();
+        match constraints.and_then(|constraints| constraints.instructions) {
+            Some(_) => {
+                let instructions = sha256(platform.core.instruction_figures().as_bytes());
+                made_from.with_contents(&format!("the instructions of {name}"), instructions)
+            }
+            None => made_from,
+        }
     }
 
     /// What the choice depends on.

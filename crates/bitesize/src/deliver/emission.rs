@@ -16,7 +16,7 @@ use crate::run::{RunConfig, Stage};
 use crate::target::Platform;
 use bitesize_ir::Policy;
 use bitesize_ir::shown::ShownPath as _;
-use bitesize_search::{Constraints, to_compact};
+use bitesize_search::to_compact;
 
 /// Writes the package of the network that the folder of `opened` holds, at the widths that `policy.toml` says now, whether
 /// they fit or not; why they do not, where that is so. `is_renamed` says that the settings name the package otherwise than
@@ -46,9 +46,8 @@ fn take_policy(config: &RunConfig, policy: &Policy) -> RunConfig {
         search.strategy = GIVEN.into();
         search.policy = Some(to_compact(policy));
         search.pareto = None;
-        // Which widths a search may choose does not bind who chooses by hand; limits of bytes do.
-        let weight_bytes = search.constraints.weight_bytes;
-        search.constraints = Constraints { weight_bytes, ..Constraints::default() };
+        // Which widths a search may choose does not bind who chooses by hand; limits do.
+        search.constraints = search.constraints.limits();
     }
     config
 }

@@ -3,7 +3,7 @@
 use crate::observe::{Interrupted, Monitor};
 use crate::target::boards_that_would_do;
 use bitesize_ir::Policy;
-use bitesize_ir::size::format_size;
+use bitesize_ir::size::{format_millions, format_size};
 use bitesize_search::problem::{Footprint, Problem};
 use bitesize_search::{Diagnosis, Feasibility};
 use std::fmt;
@@ -48,7 +48,11 @@ impl fmt::Display for Misfit {
         writeln!(f, "does not fit: {what} the budget.\n{}", self.diagnosis)?;
         if let Some((_, footprint)) = &self.given {
             let [flash, ram] = [footprint.flash_bytes, footprint.ram_bytes].map(format_size);
-            writeln!(f, "the given policy takes FLASH {flash}, RAM {ram}")?;
+            write!(f, "the given policy takes FLASH {flash}, RAM {ram}")?;
+            match footprint.instructions {
+                0 => writeln!(f)?,
+                count => writeln!(f, ", {} instructions", format_millions(count))?,
+            }
         }
         let boards = if self.boards.is_empty() { "none of those known".to_owned() } else { self.boards.join(", ") };
         write!(f, "boards that would do: {boards}")

@@ -21,6 +21,9 @@ use std::collections::{BTreeSet, HashMap};
 /// The least budget is above the least bytes by this part of them: at the least itself there is nothing to choose.
 const SLACK: u64 = 50;
 
+/// Parts into which the way to a budget is cut where the least one is sought on it.
+const WAY: u64 = 64;
+
 /// What is delivered under one budget: a line of `pareto.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
@@ -231,11 +234,32 @@ fn least(problem: &Problem, most: Sizes, monitor: &Monitor) -> Result<Sizes, Int
     if monitor.ask(|effort| Fitting::of(&under(budget.flash, budget.ram), effort))?.is_some() {
         return Ok(budget);
     }
+    if problem.limits().instructions.is_some() {
+        // What comes nearest may take too many of them.
+        let from = Sizes { flash: alone.least_flash.bytes, ram: alone.least_ram.bytes };
+        return least_on_the_way(problem, from, most, monitor);
+    }
     // What comes nearest without limits may pass those of the run, which some policy keeps.
     let fitting = monitor.ask(|effort| fitting_policy_of_little_flash(&under(most.flash, most.ram), effort))?;
     Ok(fitting
         .map(|policy| problem.footprint(&policy))
         .map_or(most, |footprint| near(footprint.flash_bytes, footprint.ram_bytes)))
+}
+
+/// The least budget that a policy was found to keep, of those on the straight way from `from` to `most`; `most` if none.
+fn least_on_the_way(problem: &Problem, from: Sizes, most: Sizes, monitor: &Monitor) -> Result<Sizes, Interrupted> {
+    let part = |from: u64, most: u64, parts: u64| from.min(most) + most.saturating_sub(from) * parts / WAY;
+    let at = |parts| Sizes { flash: part(from.flash, most.flash, parts), ram: part(from.ram, most.ram, parts) };
+    let (mut low, mut high) = (0, WAY);
+    while low < high {
+        let middle = (low + high) / 2;
+        let problem = problem.with_budget(at(middle).into());
+        match monitor.ask(|effort| Fitting::of(&problem, effort))? {
+            Some(_) => high = middle,
+            None => low = middle + 1,
+        }
+    }
+    Ok(at(high))
 }
 
 /// The points that an earlier run has finished.

@@ -5,7 +5,7 @@ use super::schema::{InstructionsReport, LayerReport, MetricReport, ON_VALIDATION
 use crate::task::Metric;
 use crate::task::metric::{capitalized, shown_number};
 use bitesize_ir::shown::{lines, markdown, markdown_code, markdown_name};
-use bitesize_ir::size::format_size;
+use bitesize_ir::size::{format_millions, format_size};
 use bitesize_search::{Constraints, RewardKind, WidthSet};
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -36,9 +36,10 @@ fn limit(bytes: Option<u64>) -> String {
 
 /// The constraints as the flags that ask for them.
 fn describe(constraints: &Constraints) -> String {
-    let Constraints { weight_bytes, weights, activations, pins } = constraints;
+    let Constraints { weight_bytes, instructions, weights, activations, pins } = constraints;
     let mut parts: Vec<String> =
         weight_bytes.iter().map(|bytes| format!("weights in {}", format_size(*bytes))).collect();
+    parts.extend(instructions.iter().map(|count| format!("at most {} instructions", format_millions(*count))));
     for (what, widths) in [("weights", weights), ("activations", activations)] {
         if *widths != WidthSet::ALL {
             parts.push(format!("{what} of {widths} bits"));

@@ -195,9 +195,9 @@ impl Default for VerifyConfig {
 }
 
 impl SearchConfig {
-    /// Whether there may be no budget: packed weights are limited, or budgets are swept.
+    /// Whether there may be no budget: packed weights or instructions are limited, or budgets are swept.
     pub fn needs_no_budget(&self) -> bool {
-        self.pareto.is_some() || self.constraints.weight_bytes.is_some()
+        self.pareto.is_some() || self.constraints.weight_bytes.is_some() || self.constraints.instructions.is_some()
     }
 
     /// Refuses what the flags refuse too.
@@ -215,9 +215,11 @@ impl SearchConfig {
         if is_given && self.pareto.is_some() {
             return Err("`search.pareto` and `search.policy` exclude each other".into());
         }
-        let Constraints { weight_bytes, .. } = self.constraints;
-        if is_given && self.constraints != (Constraints { weight_bytes, ..Constraints::default() }) {
+        if is_given && self.constraints != self.constraints.limits() {
             return Err("`search.policy` gives all widths: leave out those of `search.constraints`".into());
+        }
+        if self.constraints.instructions == Some(0) {
+            return Err("`search.constraints.instructions` is 0: at least 1 is needed".into());
         }
         match self.time_limit.filter(|seconds| !TIME_LIMITS.contains(seconds)) {
             Some(seconds) => Err(format!("`search.time_limit` is {seconds}: 1 to {} are possible", TIME_LIMITS.end())),
@@ -271,7 +273,8 @@ impl RunConfig {
             && !search.needs_no_budget()
         {
             return Err(
-                "nothing is limited: give `target.flash_bytes` and `target.ram_bytes`, or a limit of weights".into()
+                "nothing is limited: give `target.flash_bytes` and `target.ram_bytes`, or a limit of weights or instructions"
+                    .into()
             );
         }
         search.map_or(Ok(()), SearchConfig::check)

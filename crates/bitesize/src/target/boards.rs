@@ -1,6 +1,6 @@
 //! Which of the boards that are known would do.
 
-use super::kernels::ways;
+use super::kernels::problems_on;
 use crate::observe::{Interrupted, Monitor};
 use bitesize_search::Fitting;
 use bitesize_search::problem::Problem;
@@ -13,9 +13,7 @@ use bitesize_verify::boards;
 pub fn boards_that_would_do(problem: &Problem, monitor: &Monitor) -> Result<Vec<String>, Interrupted> {
     let mut would_do = Vec::new();
     for target in boards::all() {
-        let Some(core) = boards::core(&target.core) else { continue };
-        for core in ways(&core) {
-            let problem = problem.on(&core, target.budget());
+        for problem in problems_on(problem, &target) {
             if monitor.ask(|effort| Fitting::of(&problem, effort))?.is_some() {
                 would_do.push(target.name.clone());
                 break;

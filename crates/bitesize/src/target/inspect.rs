@@ -3,14 +3,14 @@
 use bitesize_ir::memory::{FlashUse, RamUse};
 use bitesize_ir::size::format_size;
 use bitesize_ir::target::Target;
-use bitesize_ir::{BitWidth, Network, NodeId, PolicySpace};
+use bitesize_ir::{BitWidth, NodeId};
 use bitesize_search::problem::Problem;
 use bitesize_search::{Diagnosis, Effort, Existence, Least, Stopped, some_policy_fits};
 use bitesize_verify::boards;
 use serde::Serialize;
 use std::fmt;
 
-use super::kernels::ways;
+use super::kernels::problems_on;
 use super::platform::Platform;
 use crate::observe::{Interrupted, Monitor};
 
@@ -130,18 +130,18 @@ pub struct Board {
 /// Widths in the order in which they are told.
 const WIDTHS: [BitWidth; 3] = [BitWidth::B8, BitWidth::B4, BitWidth::B2];
 
-/// Inspects `network` (rewritten) on a platform; `budget_given` says whether its budget was asked for.
+/// Inspects the network of `problem` (rewritten) on a platform, whose core and budget `problem` has; `budget_given` says
+/// whether any of its limits was asked for.
 ///
 /// # Errors
 /// [`Interrupted`].
 pub fn inspect(
-    network: &Network,
-    space: &PolicySpace,
+    problem: &Problem,
     platform: &Platform,
     budget_given: bool,
     monitor: &Monitor,
 ) -> Result<Inspection, Interrupted> {
-    let problem = Problem::new(network, space, &platform.core, platform.budget());
+    let network = problem.network();
     let small = problem.on(&platform.core.with_rows(false), platform.budget());
     let widths = WIDTHS.map(|bits| problem.widths(&problem.uniform(bits)));
     let uses = widths.each_ref().map(|widths| (problem.model().flash(widths), problem.model().ram(widths)));
@@ -153,14 +153,14 @@ pub fn inspect(
     let milliseconds = |count: u64| platform.name.clock_mhz.map(|mhz| count as f64 / (1e3 * f64::from(mhz)));
     // All searches share one effort, so that they end together within seconds.
     let (diagnosis, boards) = monitor.ask(|effort| {
-        let mut diagnosis = Diagnosis::of(&problem, effort)?;
+        let mut diagnosis = Diagnosis::of(problem, effort)?;
         if platform.core.has_rows() {
             // What a network needs at least, it needs with the kernels that take the least.
             let small = Diagnosis::of(&small, effort)?;
             diagnosis.least_flash = lesser(diagnosis.least_flash, small.least_flash);
             diagnosis.least_ram = lesser(diagnosis.least_ram, small.least_ram);
         }
-        let boards = boards::all().into_iter().map(|target| board(network, space, &target, effort));
+        let boards = boards::all().into_iter().map(|target| board(problem, &target, effort));
         Ok((diagnosis, boards.collect::<Result<Vec<Option<Board>>, _>>()?))
     })?;
     let layer = |(i, node): (usize, &bitesize_ir::Node)| Layer {
@@ -217,10 +217,11 @@ fn lesser(a: Least, b: Least) -> Least {
     Least { lower_bound, ..least }
 }
 
-fn board(network: &Network, space: &PolicySpace, target: &Target, effort: &Effort) -> Result<Option<Board>, Stopped> {
-    let Some(core) = boards::core(&target.core) else { return Ok(None) };
-    let problems = ways(&core).map(|core| Problem::new(network, space, &core, target.budget()));
-    let problems: Vec<Problem> = problems.collect();
+fn board(problem: &Problem, target: &Target, effort: &Effort) -> Result<Option<Board>, Stopped> {
+    let problems = problems_on(problem, target);
+    if problems.is_empty() {
+        return Ok(None);
+    }
     let fits = |bits: &BitWidth| problems.iter().any(|problem| problem.fits(&problem.uniform(*bits)));
     let uniform_bits: Vec<u8> = WIDTHS.into_iter().filter(fits).map(BitWidth::bits).collect();
     let (mixed, limit_reached) = if uniform_bits.is_empty() {

@@ -3,15 +3,24 @@
 use super::platform::{Kernels, Platform};
 use crate::input::Model;
 use crate::observe::Monitor;
-use bitesize_ir::target::{Budget, CoreCosts};
+use bitesize_ir::target::{Budget, CoreCosts, Target};
 use bitesize_ir::{BitWidth, Policy};
 use bitesize_search::problem::Problem;
 use bitesize_search::{Constraints, Fitting};
+use bitesize_verify::boards;
 
 /// `core` with each choice of kernels that it leaves, the fast ones first.
-pub(super) fn ways(core: &CoreCosts) -> impl Iterator<Item = CoreCosts> {
+fn ways(core: &CoreCosts) -> impl Iterator<Item = CoreCosts> {
     let small = core.has_rows().then(|| core.with_rows(false));
     std::iter::once(core.clone()).chain(small)
+}
+
+/// `problem` on `target`, with each choice of kernels that there is; none where the core is not known, or where instructions are
+/// limited and none were measured on it.
+pub(super) fn problems_on<'p>(problem: &Problem<'p>, target: &Target) -> Vec<Problem<'p>> {
+    let cores = boards::core(&target.core).into_iter().flat_map(|core| ways(&core).collect::<Vec<_>>());
+    let on = cores.map(|core| problem.on(&core, target.budget()));
+    on.filter(|on| problem.limits().instructions.is_none() || on.counts_instructions()).collect()
 }
 
 /// The fast kernels may take one part in so many of either budget more than the small ones where widths have to give way for
@@ -23,10 +32,10 @@ const SHARE: u64 = 32;
 ///
 /// The fast ones are taken where the widths `policy` fit with them. Where it is `None`: where uniform 8 bits fits with them; and
 /// where it fits with neither, if some widths that `constraints` leave fit with them and what they take more than the small ones
-/// at 8 bits is at most 1/32 of each budget.
+/// at 8 bits is at most 1/32 of each budget. Where instructions are limited, also where no such widths fit with the small ones.
 ///
 /// # Errors
-/// Constraints or widths that do not suit the network; [`Interrupted`](crate::observe::Interrupted).
+/// Constraints or widths that do not suit the network or the core; [`Interrupted`](crate::observe::Interrupted).
 pub fn settled(
     platform: Platform,
     model: &Model,
@@ -58,7 +67,12 @@ pub fn settled(
     let Budget { flash_bytes, ram_bytes } = platform.budget();
     let costs_little = is_little(flash_bytes, fast_bytes.flash_bytes, small_bytes.flash_bytes)
         && is_little(ram_bytes, fast_bytes.ram_bytes, small_bytes.ram_bytes);
-    if costs_little && !small.fits(&widest) && monitor.ask(|effort| Fitting::of(&problem, effort))?.is_some() {
+    let some_fit = |problem: &Problem| monitor.ask(|effort| Fitting::of(problem, effort)).map(|found| found.is_some());
+    if costs_little && !small.fits(&widest) && some_fit(&problem)? {
+        return Ok(platform);
+    }
+    // Small kernels take several times the instructions.
+    if constraints.instructions.is_some() && !some_fit(&small)? {
         return Ok(platform);
     }
     monitor.note(format_args!(

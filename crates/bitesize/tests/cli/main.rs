@@ -11,6 +11,7 @@ mod edited;
 mod fit;
 mod hostile;
 mod images;
+mod instructions;
 mod kernels;
 mod nasty_names;
 mod onnx;
