@@ -89,7 +89,9 @@ fn push_weights(
 fn push_rescale(rescale: &Rescale, push: &mut impl FnMut(&str, String, Numbers)) {
     let pairs = rescale.bias.iter().zip(&rescale.multipliers).map(|(bias, multiplier)| (*bias, multiplier.m));
     push("channels", String::new(), Numbers::Channels(pairs.collect()));
-    push("shifts", String::new(), padded_bytes(rescale.multipliers.iter().map(|m| m.n).collect()));
+    // With a factor of 0 every shift gives the zero point, and one of 33 or more does so without a detour.
+    let shift = |multiplier: &Multiplier| if multiplier.m == 0 { multiplier.n.max(33) } else { multiplier.n };
+    push("shifts", String::new(), padded_bytes(rescale.multipliers.iter().map(shift).collect()));
 }
 
 fn padded_bytes(mut bytes: Vec<u8>) -> Numbers {

@@ -2,10 +2,10 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
 use bitesize_ir::code::{Code, KernelKey, Stage};
-use bitesize_ir::memory::work_names;
 use bitesize_ir::op::{AveragePool, Clamp, Conv2d, DepthwiseConv2d, FullyConnected, KernelKind};
 use bitesize_ir::shape::{Pads, Shape, Window};
 use bitesize_ir::target::{CoreCosts, InstructionCosts, KernelCost, LayerCost, RowCosts};
+use bitesize_ir::work_names::work_names;
 use bitesize_ir::{BitWidth, InputEncoding, Network, Node, Op, PolicySpace, Tensor, TensorId};
 
 /// A network under construction; each operator returns the tensor that it writes.

@@ -37,6 +37,9 @@ pub struct Point {
     pub ram_bytes: u64,
     /// Packed weights, part of `flash_bytes`.
     pub weight_bytes: u64,
+    /// Predicted instructions of an inference; absent where the core's file says nothing of them.
+    #[serde(default)]
+    pub instructions: Option<u64>,
     /// After the final quantization, on the held-out training samples.
     pub reward: f64,
     /// `search`, or the name of the baseline that is better.
@@ -55,6 +58,7 @@ impl Point {
             flash_bytes: finalist.footprint.flash_bytes,
             ram_bytes: finalist.footprint.ram_bytes,
             weight_bytes: finalist.footprint.weight_bytes,
+            instructions: Some(finalist.footprint.instructions).filter(|count| *count > 0),
             reward: finalist.reward.context("the policy delivered has no reward")?,
             chosen: finalist.name.clone(),
             policy: to_compact(&finalist.policy),
@@ -291,7 +295,17 @@ mod tests {
     fn point(flash_bytes: u64, ram_bytes: u64, reward: f64) -> Point {
         let (flash_budget, ram_budget) = (flash_bytes, ram_bytes);
         let (chosen, policy) = ("search".into(), "W8A8".into());
-        Point { flash_budget, ram_budget, flash_bytes, ram_bytes, weight_bytes: 1, reward, chosen, policy }
+        Point {
+            flash_budget,
+            ram_budget,
+            flash_bytes,
+            ram_bytes,
+            weight_bytes: 1,
+            instructions: None,
+            reward,
+            chosen,
+            policy,
+        }
     }
 
     #[test]

@@ -139,6 +139,7 @@ impl Report {
                 reward: f.reward,
                 flash_bytes: f.footprint.flash_bytes,
                 ram_bytes: f.footprint.ram_bytes,
+                instructions: Some(f.footprint.instructions).filter(|count| *count > 0),
                 failed: f.failed.clone(),
             };
             self.baselines = Some(winner.finalists[1..].iter().map(row).collect());
@@ -197,9 +198,11 @@ impl Report {
             proved: diagnosis.verdict == Verdict::Impossible,
             least_flash_bytes: diagnosis.least_flash.bytes,
             least_ram_bytes: diagnosis.least_ram.bytes,
+            least_instructions: diagnosis.least_instructions.as_ref().map(|least| least.instructions),
             limit_reached: diagnosis.met_limit(),
             would_do_flash_bytes: diagnosis.would_do.flash_bytes,
             would_do_ram_bytes: diagnosis.would_do.ram_bytes,
+            would_do_instructions: diagnosis.limits.instructions.map(|_| diagnosis.would_do.instructions),
             peak_node: diagnosis.peak.node.clone(),
             peak_scratch_bytes: diagnosis.peak.scratch_bytes,
             peak_tensors: diagnosis.peak.tensors.iter().map(|t| (t.name.clone(), t.bytes, t.bits.bits())).collect(),

@@ -244,11 +244,14 @@ impl Report {
             (Some(_), false) => "the given policy does not fit",
             (None, false) => "no policy found",
         };
+        let least_instructions =
+            d.least_instructions.map_or(String::new(), |count| format!(", least instructions {count}"));
+        let instructions = d.would_do_instructions.map_or(String::new(), |count| format!(" and {count} instructions"));
         let limit = if d.limit_reached { " (not proved to be the least: a search met its limit)" } else { "" };
         writeln!(
             out,
-            "Why not: {why}. Least FLASH of any policy found {}, least RAM {}; together FLASH {} with RAM {} would \
-             do{limit}.\n",
+            "Why not: {why}. Least FLASH of any policy found {}, least RAM {}{least_instructions}; together FLASH {} with \
+             RAM {}{instructions} would do{limit}.\n",
             format_size(d.least_flash_bytes),
             format_size(d.least_ram_bytes),
             format_size(d.would_do_flash_bytes),

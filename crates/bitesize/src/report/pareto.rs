@@ -39,16 +39,17 @@ pub fn put(
 fn csv(swept: &Swept, metric: Option<&MetricReport>) -> String {
     let name = metric.map_or("", |row| row.name.as_str());
     let mut text = String::from(
-        "flash_budget,ram_budget,flash_bytes,ram_bytes,weight_bytes,reward,accuracy,metric,metric_name,front,chosen,policy\n",
+        "flash_budget,ram_budget,flash_bytes,ram_bytes,weight_bytes,instructions,reward,accuracy,metric,metric_name,front,chosen,policy\n",
     );
     for PointReport { point: p, accuracy, metric, front } in &swept.rows {
         let name = if metric.is_some() { name } else { "" };
         let [accuracy, metric] = [accuracy, metric].map(|value| value.map_or(String::new(), |value| value.to_string()));
+        let instructions = p.instructions.map_or(String::new(), |count| count.to_string());
         let (budgets, bytes) = ((p.flash_budget, p.ram_budget), (p.flash_bytes, p.ram_bytes, p.weight_bytes));
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "{},{},{},{},{},{},{accuracy},{metric},{name},{front},{},{}",
+            "{},{},{},{},{},{instructions},{},{accuracy},{metric},{name},{front},{},{}",
             budgets.0, budgets.1, bytes.0, bytes.1, bytes.2, p.reward, p.chosen, p.policy
         );
     }

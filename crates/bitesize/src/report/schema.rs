@@ -270,6 +270,9 @@ pub struct BaselineReport {
     pub reward: Option<f64>,
     pub flash_bytes: u64,
     pub ram_bytes: u64,
+    /// Predicted instructions of an inference; null where the core's file says nothing of them.
+    #[serde(default)]
+    pub instructions: Option<u64>,
     /// Why it fits and could not be quantized all the same.
     #[serde(default)]
     pub failed: Option<String>,
@@ -304,12 +307,17 @@ pub struct DiagnosisReport {
     pub proved: bool,
     pub least_flash_bytes: u64,
     pub least_ram_bytes: u64,
+    /// Of an inference, where they are limited.
+    #[serde(default)]
+    pub least_instructions: Option<u64>,
     /// Whether a search met the limit of its effort, so that less than what it found may do.
     #[serde(default, skip_serializing_if = "is_false")]
     pub limit_reached: bool,
     /// A budget that would do, both together.
     pub would_do_flash_bytes: u64,
     pub would_do_ram_bytes: u64,
+    #[serde(default)]
+    pub would_do_instructions: Option<u64>,
     /// The operator at the peak of RAM.
     pub peak_node: String,
     /// Bytes of its kernel's scratch.

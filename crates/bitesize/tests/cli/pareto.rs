@@ -18,7 +18,7 @@ struct Row {
 fn rows(out: &str) -> Vec<Row> {
     let text = fs::read_to_string(Path::new(out).join("pareto.csv")).unwrap();
     let mut lines = text.lines();
-    let head = "flash_budget,ram_budget,flash_bytes,ram_bytes,weight_bytes,reward,accuracy,metric,metric_name,front,chosen,policy";
+    let head = "flash_budget,ram_budget,flash_bytes,ram_bytes,weight_bytes,instructions,reward,accuracy,metric,metric_name,front,chosen,policy";
     assert_eq!(lines.next(), Some(head));
     let row = |line: &str| {
         let cells: Vec<&str> = line.split(',').collect();
