@@ -4,10 +4,11 @@
 //! translation unit. The batch looks like a package itself: its input names the case and holds that case's input.
 
 use crate::Case;
+use crate::plan::plan_of;
 use bitesize_codegen::{EmitOptions, PackageFiles, PackageNames, code_of, emit, instances};
 use bitesize_integer::{IntNetwork, Interpreter};
 use bitesize_ir::PolicySpace;
-use bitesize_ir::memory::{Widths, ram};
+use bitesize_ir::memory::{MemoryPlan, Widths, ram};
 use bitesize_ir::target::CoreCosts;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -18,9 +19,36 @@ const HEAD: usize = 3;
 /// Prefix of the batch and of the kernels that its cases share.
 const PREFIX: &str = "batch";
 
-/// Cases as one package, with the prefix `batch`.
-pub struct Batch<'a> {
-    cases: &'a [Case],
+/// A network of a batch, where everything lies, and what it is run on.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// For people.
+    pub name: String,
+    /// The network.
+    pub int: IntNetwork,
+    plan: MemoryPlan,
+    inputs: Vec<Vec<u8>>,
+}
+
+impl Member {
+    /// `case`, planned as the memory model does; what the plan takes of the core is whether it computes row by row.
+    fn of_case(case: &Case, core: &CoreCosts) -> Self {
+        let network = &case.model.network;
+        let widths = Widths::of(network, &PolicySpace::of(network), &case.model.policy);
+        let plan = ram(network, &widths, core).plan;
+        Self { name: case.name.clone(), int: case.int.clone(), plan, inputs: case.inputs.clone() }
+    }
+
+    /// `network` on `inputs`, its layers by rows where they can be, or none of them.
+    pub fn new(network: IntNetwork, inputs: Vec<Vec<u8>>, by_rows: bool) -> Self {
+        let plan = plan_of(&network, by_rows);
+        Self { name: network.name.clone(), int: network, plan, inputs }
+    }
+}
+
+/// Networks as one package, with the prefix `batch`.
+pub struct Batch {
+    members: Vec<Member>,
     /// The package's files, by path.
     pub files: Vec<(String, String)>,
     /// Bytes of an input.
@@ -28,26 +56,32 @@ pub struct Batch<'a> {
     output_bytes: usize,
 }
 
-impl<'a> Batch<'a> {
-    /// The package of `cases`. What the memory plans take of the core is whether it computes row by row.
+impl Batch {
+    /// The package of `cases`, with the layers' implementations of `core`.
     ///
     /// # Panics
-    /// Where a case cannot be emitted: cases are made so that they can.
-    pub fn of(cases: &'a [Case], core: &CoreCosts) -> Self {
+    /// As [`Self::new`].
+    pub fn of(cases: &[Case], core: &CoreCosts) -> Self {
+        Self::new(cases.iter().map(|case| Member::of_case(case, core)).collect())
+    }
+
+    /// The package of `members`.
+    ///
+    /// # Panics
+    /// Where one cannot be emitted: they are made so that they can.
+    pub fn new(members: Vec<Member>) -> Self {
         let mut keys = BTreeSet::new();
         let mut body = String::new();
         let mut table = String::new();
-        let bytes = |case: &Case, id| case.int.tensor(id).shape.elements();
-        for (i, case) in cases.iter().enumerate() {
-            let network = &case.model.network;
-            let widths = Widths::of(network, &PolicySpace::of(network), &case.model.policy);
-            let plan = ram(network, &widths, core).plan;
+        let bytes = |case: &Member, id| case.int.tensor(id).shape.elements();
+        for (i, case) in members.iter().enumerate() {
             let prefix = format!("c{i}");
             let names = PackageNames::new(&prefix, Some(PREFIX)).expect("a letter and a number are a name");
             let options = EmitOptions { prefix, shared_kernels: Some(PREFIX.into()), ..EmitOptions::default() };
-            let package = emit(&case.int, &plan, &options).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+            let package =
+                emit(&case.int, &case.plan, &options).unwrap_or_else(|error| panic!("{}: {error}", case.name));
             body += &one_unit(&package, &names);
-            keys.extend(code_of(&case.int, &plan));
+            keys.extend(code_of(&case.int, &case.plan));
             let _ = writeln!(
                 table,
                 "    {{{}, {}, {}, {}, {}, {}, {}}},",
@@ -60,24 +94,24 @@ impl<'a> Batch<'a> {
                 names.output_bytes()
             );
         }
-        let input_bytes = HEAD + cases.iter().map(|case| bytes(case, case.int.input)).max().unwrap_or(0);
-        let output_bytes = cases.iter().map(|case| bytes(case, case.int.output)).max().unwrap_or(0);
+        let input_bytes = HEAD + members.iter().map(|case| bytes(case, case.int.input)).max().unwrap_or(0);
+        let output_bytes = members.iter().map(|case| bytes(case, case.int.output)).max().unwrap_or(0);
         let header = HEADER
             .replace("@INPUT_BYTES@", &input_bytes.to_string())
             .replace("@OUTPUT_BYTES@", &output_bytes.to_string());
         let source = SOURCE
             .replace("@BODY@", &body)
             .replace("@TABLE@", table.trim_end())
-            .replace("@COUNT@", &cases.len().to_string());
+            .replace("@COUNT@", &members.len().to_string());
         let mut files = vec![("batch.h".into(), header), ("batch.c".into(), source)];
         files.extend(instances(&keys, PREFIX));
-        Self { cases, files, input_bytes, output_bytes }
+        Self { members, files, input_bytes, output_bytes }
     }
 
     /// Every input of every case, as the batch takes it.
     pub fn inputs(&self) -> Vec<Vec<u8>> {
         let mut inputs = Vec::new();
-        for (i, case) in self.cases.iter().enumerate() {
+        for (i, case) in self.members.iter().enumerate() {
             for (k, input) in case.inputs.iter().enumerate() {
                 let fill = [0xa5, 0x00, 0xff, 0x5a][k % 4];
                 let mut bytes = vec![i as u8, (i >> 8) as u8, fill];
@@ -90,8 +124,8 @@ impl<'a> Batch<'a> {
     }
 
     /// The case that the batch runs for an input.
-    pub fn case(&self, input: &[u8]) -> &'a Case {
-        &self.cases[(usize::from(input[0]) | usize::from(input[1]) << 8) % self.cases.len()]
+    pub fn case(&self, input: &[u8]) -> &Member {
+        &self.members[(usize::from(input[0]) | usize::from(input[1]) << 8) % self.members.len()]
     }
 
     /// What the batch has to answer to an input: the interpreter's output, then zeros.

@@ -20,6 +20,7 @@ pub mod builder;
 pub mod cases;
 pub mod draw;
 pub mod engine;
+mod plan;
 mod random_layers;
 mod random_networks;
 pub mod real;

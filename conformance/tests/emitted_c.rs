@@ -5,8 +5,10 @@ use bitesize_ir::target::CoreCosts;
 use bitesize_verify::{
     Cases, Job, Mismatch, PackageFolder, Runner, RunnerResult, Status, Tools, VerifySettings, boards, verify,
 };
-use conformance::batch::Batch;
-use conformance::{Case, cases};
+use conformance::batch::{Batch, Member};
+use conformance::draw::Draw;
+use conformance::{Case, cases, random_layer, random_network};
+use rand::RngExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -45,35 +47,43 @@ fn run_as(
     let mut results = Vec::new();
     for (way, core) in ways() {
         let (emitted, batch) = (Batch::of(package, &core), Batch::of(cases, &core));
-        let folder = tempfile::tempdir().unwrap();
-        for (path, text) in &emitted.files {
-            std::fs::write(folder.path().join(path), text).unwrap();
-        }
-        let inputs = batch.inputs();
-        let checked = Cases::with_answers(&inputs, batch.input_bytes, 0, |input| batch.answer(input)).unwrap();
-        let package = PackageFolder { folder: folder.path().into(), prefix: "batch".into() };
-        let settings = VerifySettings { tools: tools.clone(), ..VerifySettings::default() };
-        let verified = verify(&package, &checked, &jobs(inputs.len()), &settings).unwrap();
-        results.extend(verified.into_iter().map(|result| (way, result)));
+        results.extend(run_batch(&emitted, &batch, jobs, tools).into_iter().map(|result| (way, result)));
     }
     results
 }
 
+/// Runs `emitted` and compares with what the interpreter says of `batch`.
+fn run_batch(emitted: &Batch, batch: &Batch, jobs: &dyn Fn(usize) -> Vec<Job>, tools: &Tools) -> Vec<RunnerResult> {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, text) in &emitted.files {
+        std::fs::write(folder.path().join(path), text).unwrap();
+    }
+    let inputs = batch.inputs();
+    let checked = Cases::with_answers(&inputs, batch.input_bytes, 0, |input| batch.answer(input)).unwrap();
+    let package = PackageFolder { folder: folder.path().into(), prefix: "batch".into() };
+    let settings = VerifySettings { tools: tools.clone(), ..VerifySettings::default() };
+    verify(&package, &checked, &jobs(inputs.len()), &settings).unwrap()
+}
+
 /// The case that a mismatch is about, in words.
-fn explain(cases: &[Case], mismatch: &Mismatch) -> String {
-    let batch = Batch::of(cases, &core(Runner::Host));
+fn explain(batch: &Batch, mismatch: &Mismatch) -> String {
     let number: Option<usize> = mismatch.case.strip_prefix("sample ").and_then(|n| n.parse().ok());
     let case = number.map(|n| batch.case(&batch.inputs()[n]));
     case.map_or(mismatch.case.clone(), |case| format!("{}\n{}", case.name, case.int))
 }
 
-/// Fails unless the runner passed. One whose tools are not installed cannot be tested, and says so.
+/// [`expect_all_passed`] of `cases`.
 fn expect_passed(cases: &[Case], result: &RunnerResult, how: &str) {
+    expect_all_passed(&Batch::of(cases, &core(Runner::Host)), result, how);
+}
+
+/// Fails unless the runner passed. One whose tools are not installed cannot be tested, and says so.
+fn expect_all_passed(batch: &Batch, result: &RunnerResult, how: &str) {
     let name = format!("{}{how}", result.runner);
     match &result.status {
-        Status::Passed => println!("{name}: {} cases in {:?}", cases.len(), result.elapsed),
+        Status::Passed => println!("{name}: {} inputs in {:?}", result.samples, result.elapsed),
         Status::Mismatch(mismatch) => {
-            let text = explain(cases, mismatch);
+            let text = explain(batch, mismatch);
             panic!("{name}: {} inputs differ, the first at {mismatch:?}: {text}", result.mismatches);
         }
         Status::OverBound { reason } | Status::Failed { reason } => panic!("{name}: {reason}"),
@@ -87,6 +97,49 @@ fn every_case_gives_the_interpreters_bytes_on_every_runner() {
     for (way, result) in run(&cases, &cases, &Runner::all()) {
         expect_passed(&cases, &result, way);
     }
+}
+
+/// Random networks in a package: so many that compiling them is worth starting a compiler, and few enough for the memory of
+/// the emulated machines.
+const PACKAGE: u64 = 20;
+
+/// Of the random networks, one in so many is run on the emulated cores too.
+const EMULATED: u64 = 10;
+
+/// Networks and single layers drawn at random, with widths, windows and multipliers at the ends of what is legal: on the
+/// host, and a tenth of them on the emulated cores. `BITESIZE_TEST_NETWORKS` says how many (40).
+#[test]
+fn random_networks_give_the_interpreters_bytes() {
+    let count = std::env::var("BITESIZE_TEST_NETWORKS")
+        .map_or(40, |text| text.parse::<u64>().expect("BITESIZE_TEST_NETWORKS is a number"));
+    let drawn = |seed: u64| match seed % 2 {
+        0 => Some(random_network(seed)),
+        _ => random_layer(seed),
+    };
+    let mut draws = (0..).map(|i| 1_000_000 + i).filter_map(drawn);
+    for part in 0..count.div_ceil(PACKAGE) {
+        let networks: Vec<_> = draws.by_ref().take(PACKAGE.min(count - part * PACKAGE) as usize).collect();
+        let mut runners = vec![Runner::Host];
+        if part % EMULATED == 0 {
+            runners.extend(Runner::all().into_iter().filter(|runner| *runner != Runner::Host));
+        }
+        for (way, by_rows) in [(" whole", false), (" by rows", true)] {
+            let member = |network: &IntNetwork| Member::new(network.clone(), noise(network), by_rows);
+            let batch = Batch::new(networks.iter().map(member).collect());
+            let jobs = |samples| runners.iter().map(|runner| job(*runner, samples)).collect();
+            for result in run_batch(&batch, &batch, &jobs, &Tools::default()) {
+                expect_all_passed(&batch, &result, &format!(", random networks {part}{way}"));
+            }
+        }
+    }
+}
+
+/// Two inputs of noise.
+fn noise(network: &IntNetwork) -> Vec<Vec<u8>> {
+    let input = network.tensor(network.input);
+    let mut draw = Draw::new(input.shape.elements() as u64);
+    let mut image = || (0..input.shape.elements()).map(|_| draw.0.random_range(0..=input.bits.max_code())).collect();
+    vec![image(), image()]
 }
 
 /// Whether `compiler` makes programs with `flags` that run; says so where it does not.
@@ -134,7 +187,10 @@ fn check_damage(name: &str, damage: impl Fn(&mut IntNetwork)) {
     damage(&mut case.int);
     for (way, result) in run(&damaged, &cases, &[Runner::Host]) {
         match result.status {
-            Status::Mismatch(mismatch) => assert!(explain(&cases, &mismatch).starts_with(name), "{mismatch:?}{way}"),
+            Status::Mismatch(mismatch) => {
+                let text = explain(&Batch::of(&cases, &core(Runner::Host)), &mismatch);
+                assert!(text.starts_with(name), "{mismatch:?}{way}");
+            }
             Status::NotRun { reason, .. } => println!("SKIPPED: {reason}"),
             other => panic!("{name}{way}: {other:?}"),
         }

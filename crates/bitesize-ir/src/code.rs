@@ -20,20 +20,26 @@ pub enum Implementation {
 
 impl Implementation {
     /// How `node` is computed where `has_rows` says that rows are to be had.
+    pub fn of(network: &Network, node: &Node, has_rows: bool) -> Self {
+        let groups = if let Op::Conv2d(conv) = &node.op { conv.groups } else { 1 };
+        let of_kind = |kind| Self::of_kind(kind, groups, network.shape(node.output).c, has_rows);
+        node.op.kernel_kind().map_or(Self::Whole, of_kind)
+    }
+
+    /// The same of a layer of `kind` with `groups` (1 where it has none) and `out_c` output channels.
     ///
     /// Groups have to start on a byte of the output at every width: four output channels do.
-    pub fn of(network: &Network, node: &Node, has_rows: bool) -> Self {
-        let rows = match &node.op {
-            Op::Conv2d(conv) => conv.groups == 1 || (network.shape(node.output).c / conv.groups).is_multiple_of(4),
-            Op::DepthwiseConv2d(_) | Op::FullyConnected(_) => true,
-            Op::Add(_)
-            | Op::Concat
-            | Op::MaxPool(_)
-            | Op::AveragePool(_)
-            | Op::Clamp(_)
-            | Op::Pad(_)
-            | Op::Flatten(_)
-            | Op::ChannelAffine(_) => false,
+    pub fn of_kind(kind: KernelKind, groups: usize, out_c: usize, has_rows: bool) -> Self {
+        let rows = match kind {
+            KernelKind::Conv2d => groups == 1 || (out_c / groups).is_multiple_of(4),
+            KernelKind::DepthwiseConv2d | KernelKind::FullyConnected => true,
+            KernelKind::Add
+            | KernelKind::Concat
+            | KernelKind::MaxPool
+            | KernelKind::AveragePool
+            | KernelKind::Clamp
+            | KernelKind::Pad
+            | KernelKind::Flatten => false,
         };
         if has_rows && rows { Self::Rows } else { Self::Whole }
     }

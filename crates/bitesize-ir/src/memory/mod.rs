@@ -28,7 +28,7 @@ pub use lifetimes::{last_uses, lifetimes};
 pub use model::{MemoryModel, flash, ram};
 pub use planner::{Buffer, Placement, Plan, plan};
 pub use ram::{MemoryPlan, RamUse, tensor_bytes};
-pub use scratch::{COLUMNS, LANES};
+pub use scratch::{COLUMNS, LANES, scratch_of_layer};
 pub use widths::Widths;
 pub use word::word;
 pub use work::work;

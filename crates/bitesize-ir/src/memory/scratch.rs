@@ -21,7 +21,7 @@ pub const LANES: usize = 16;
 /// connected layer its input, into lanes of 16 bits, up to a multiple of 16 of them; a depthwise convolution the columns
 /// under [`COLUMNS`] pixels of four channels and one more, two rows in a word, beside its weights in the same form, and a sum and
 /// a word of codes for each pixel. Other kernels read and write in place.
-pub(super) fn scratch_of_layer(layer: &LayerShape, implementation: Implementation, bits: BitWidth) -> usize {
+pub fn scratch_of_layer(layer: &LayerShape, implementation: Implementation, bits: BitWidth) -> usize {
     let (input, window) = (layer.inputs[0], &layer.window);
     let rows = implementation == Implementation::Rows;
     let [kh, kw] = window.kernel;
