@@ -6,7 +6,9 @@
  * (docs/numerics.md), so what passes 2^31 on the way returns.
  */
 
-#if defined(__ARM_FEATURE_DSP) && defined(__thumb2__) && defined(__GNUC__) && !defined(BITESIZE_NO_ASSEMBLY)
+/* Where nothing is optimized, gcc may lack a register for what takes 13. */
+#if defined(__ARM_FEATURE_DSP) && defined(__thumb2__) && defined(__GNUC__) && defined(__OPTIMIZE__) \
+    && !defined(BITESIZE_NO_ASSEMBLY)
 #define BITESIZE_DSP
 #endif
 

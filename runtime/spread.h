@@ -52,9 +52,13 @@ BITESIZE_INLINE bitesize_strip_lanes bitesize_take_apart(uint32_t top, uint32_t 
 }
 
 #ifdef BITESIZE_DSP
+/*
+ * One pointer goes over all rows, since registers are few: the second and the fourth are told by how far they are from
+ * the first, and the third is twice as far as the second.
+ */
 #define BITESIZE_FOUR_ROWS(load) \
-    "1:\n\t" load " %[a], [%[top], %[at]]\n\t" load " %[b], [%[second], %[at]]\n\t" \
-    load " %[c], [%[third], %[at]]\n\t" load " %[d], [%[bottom], %[at]]\n\tadd %[at], %[step]\n\t"
+    "1:\n\t" load " %[a], [%[top]]\n\t" load " %[b], [%[top], %[second]]\n\t" \
+    load " %[c], [%[top], %[second], lsl #1]\n\t" load " %[d], [%[top], %[bottom]]\n\tadd %[top], %[step]\n\t"
 #define BITESIZE_FOUR_FIELDS(shift, to) \
     "and %[b], %[e], %[a]" shift "\n\tand %[d], %[e], %[c]" shift "\n\tstrd %[b], %[d], [%[lanes]" to "\n\t"
 #define BITESIZE_FOUR_OF_FEW_BITS(load, once, twice, thrice) \
@@ -65,19 +69,23 @@ BITESIZE_INLINE bitesize_strip_lanes bitesize_take_apart(uint32_t top, uint32_t 
         BITESIZE_FOUR_END)
 #define BITESIZE_FOUR_END \
     "cmp %[lanes], %[end]\n\tbne 1b\n\t" \
-    : [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [e] "+&r"(e), [at] "+&r"(at), [lanes] "+&r"(lanes) \
-    : [top] "r"(rows[0].codes), [second] "r"(rows[1].codes), [third] "r"(rows[2].codes), [bottom] "r"(rows[3].codes), \
-      [step] "r"(step), [end] "r"(end) : "cc", "memory"
+    : [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [e] "+&r"(e), [top] "+&r"(top), [lanes] "+&r"(lanes) \
+    : [second] "r"(second), [bottom] "r"(bottom), [step] "r"(step), [end] "r"(end) : "cc", "memory"
 #endif
 
-/* Four rows one step from column to column: for each channel a word with the upper two and one with the lower two. */
+/*
+ * Four rows with one step from column to column, the third as far from the second as that from the first: for each
+ * channel a word with the upper two and one with the lower two.
+ */
 BITESIZE_INLINE void bitesize_spread_four(const bitesize_strip_row *rows, uint32_t column, uint32_t columns,
     uint32_t *lanes, uint32_t bits)
 {
     const uint32_t step = rows[0].step;
     uint32_t *const end = lanes + 8u * columns;
-    uint32_t at = column * step;
 #ifdef BITESIZE_DSP
+    const uint8_t *top = rows[0].codes + column * step;
+    const uint32_t second = (uint32_t)rows[1].codes - (uint32_t)rows[0].codes;
+    const uint32_t bottom = (uint32_t)rows[3].codes - (uint32_t)rows[0].codes;
     uint32_t a, b, c, d;
     uint32_t e = bits == 4u ? 0x000F000Fu : 0x00030003u;
     if (bits == 8u) {
@@ -95,6 +103,7 @@ BITESIZE_INLINE void bitesize_spread_four(const bitesize_strip_row *rows, uint32
         BITESIZE_FOUR_OF_FEW_BITS("ldrb", "2", "4", "6");
     }
 #else
+    uint32_t at = column * step;
     do {
         const bitesize_strip_lanes upper = bitesize_take_apart(bitesize_load_strip(rows[0].codes + at, 4, bits),
             bitesize_load_strip(rows[1].codes + at, 4, bits), bits);

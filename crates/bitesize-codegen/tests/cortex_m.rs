@@ -2,8 +2,8 @@
 
 mod common;
 
-use bitesize_codegen::{EmitOptions, Figures, emit};
-use bitesize_ir::code::Implementation;
+use bitesize_codegen::{EmitOptions, Figures, emit, instances};
+use bitesize_ir::code::{Code, Implementation, Stage};
 use bitesize_ir::memory::{flash, ram};
 use bitesize_ir::target::CoreCosts;
 use bitesize_ir::{Node, Op};
@@ -120,6 +120,30 @@ fn the_memory_model_counts_the_bytes_of_emitted_packages() {
         let core = CoreCosts::from_toml(text).expect("the core file is whole");
         for seed in 100..106 {
             check(&format!("drawn-{seed}"), &drawn(seed, 2 + 3 * (seed as usize - 100)), &core);
+        }
+    }
+}
+
+/// Firmware with an FPU, from builds for a debugger to the fastest: compilers then have a register less for assembly.
+#[test]
+fn stages_compile_with_the_flags_of_firmware() {
+    if !installed(COMPILER) {
+        return;
+    }
+    let folder = Folder::new("firmware");
+    let files = instances(&Stage::all().into_iter().map(Code::Stage).collect(), "stages");
+    let [_, (source, _)] = &files;
+    for (name, text) in &files {
+        std::fs::write(folder.0.join(name), text).expect("the folder can be written to");
+    }
+    let optimizations = ["-O0", "-Og", "-Os", "-O2", "-O3"];
+    for (core, optimization) in
+        ["cortex-m4", "cortex-m7", "cortex-m33"].iter().flat_map(|c| optimizations.map(|o| (c, o)))
+    {
+        for pointer in ["-fomit-frame-pointer", "-fno-omit-frame-pointer"] {
+            let core = format!("-mcpu={core}");
+            let flags = [&core, "-mthumb", "-mfloat-abi=hard", optimization, pointer, "-c", source, "-o", "stages.o"];
+            run(&folder.0, COMPILER, &[&WARNINGS[..], &flags[..]].concat());
         }
     }
 }

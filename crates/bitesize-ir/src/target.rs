@@ -8,6 +8,7 @@ use crate::size::parse_size;
 use crate::work_names::work_names;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 /// A board or chip.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -23,7 +24,7 @@ pub struct Target {
     pub core: String,
     /// Its highest clock in MHz; absent where times are not to be told.
     #[serde(default)]
-    pub clock_mhz: Option<u32>,
+    pub clock_mhz: Option<NonZeroU32>,
     /// FLASH regions. A package lies in one; regions are never added up.
     pub flash: Vec<Region>,
     /// RAM regions. Arena and stack lie in one; regions are never added up.

@@ -8,6 +8,7 @@ use crate::grid::BitWidth;
 use crate::network::{Network, Node};
 use crate::op::KernelKind;
 use crate::target::InstructionCosts;
+use std::collections::HashMap;
 
 /// Instructions of one node on a core, by widths.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,8 +82,11 @@ pub(super) struct InstructionModel {
 
 impl InstructionModel {
     pub(super) fn of(network: &Network, implementations: &[Implementation], costs: &InstructionCosts) -> Self {
+        // Networks repeat their layers.
+        let mut known: HashMap<(Option<LayerShape>, Implementation), NodeInstructions> = HashMap::new();
         let of_node = |(node, implementation): (&Node, &Implementation)| {
-            NodeInstructions::of(network, node, *implementation, costs)
+            let of_new = || NodeInstructions::of(network, node, *implementation, costs);
+            known.entry((LayerShape::of(network, node), *implementation)).or_insert_with(of_new).clone()
         };
         let nodes = network.nodes.iter().zip(implementations).map(of_node).collect();
         Self { base: costs.base, nodes }

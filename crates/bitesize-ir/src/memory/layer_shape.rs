@@ -6,7 +6,7 @@ use crate::op::{KernelKind, Op};
 use crate::shape::{Shape, Window};
 
 /// A layer as its loops see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LayerShape {
     /// What it computes.
     pub kind: KernelKind,

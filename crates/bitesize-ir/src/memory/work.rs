@@ -193,13 +193,26 @@ impl Gathered {
         let per_word = 32 / usize::from(bits.bits());
         let whole_byte = (runs.first * usize::from(bits.bits())).is_multiple_of(8);
         self.rows += times * runs.rows;
-        for run in 0..runs.rows * runs.runs {
-            let even = (runs.lanes + run * runs.count).is_multiple_of(2);
-            let words = if bits == BitWidth::B8 || whole_byte && even { runs.count / per_word } else { 0 };
-            self.runs += times;
-            self.words += times * words;
-            self.codes += times * (runs.count - words * per_word);
-        }
+        let all = runs.rows * runs.runs;
+        let by_words = match whole_byte {
+            _ if bits == BitWidth::B8 => all,
+            true => starting_low(all, runs.lanes, runs.count),
+            false => 0,
+        };
+        let words = by_words * (runs.count / per_word);
+        self.runs += times * all;
+        self.words += times * words;
+        self.codes += times * (all * runs.count - words * per_word);
+    }
+}
+
+/// How many of `count` pieces start in a low lane, the first after `lanes` codes and each `length` after the one before.
+fn starting_low(count: usize, lanes: usize, length: usize) -> usize {
+    match (lanes.is_multiple_of(2), length.is_multiple_of(2)) {
+        (true, true) => count,
+        (false, true) => 0,
+        (true, false) => count.div_ceil(2),
+        (false, false) => count / 2,
     }
 }
 
@@ -221,7 +234,7 @@ fn conv2d_rows(layer: &LayerShape, widths: CallWidths, weights: BitWidth) -> Vec
     for (rows, rows_times) in tally(&rows) {
         let mut one = |columns: Taps, times: usize, gather: &mut Gather| {
             for group in 0..layer.groups {
-                let (first, mut lanes) = (group * in_per_group, rows.before * kernel_w * in_per_group);
+                let (first, lanes) = (group * in_per_group, rows.before * kernel_w * in_per_group);
                 paddings += times * (usize::from(rows.before > 0) + usize::from(rows.after > 0));
                 let outside = rows.outside() * kernel_w + rows.inside * columns.outside();
                 padding_codes += times * outside * in_per_group;
@@ -237,12 +250,12 @@ fn conv2d_rows(layer: &LayerShape, widths: CallWidths, weights: BitWidth) -> Vec
                     edges += times;
                     edge_rows += times * rows.inside;
                     paddings += 2 * times * rows.inside;
-                    for _ in 0..rows.inside {
-                        if columns.inside > 0 {
-                            let at = lanes + columns.before * in_per_group;
-                            gather.one(times, widths.input, runs(1, columns.inside, at));
-                        }
-                        lanes += kernel_w * in_per_group;
+                    if columns.inside > 0 {
+                        // Of where a row starts only the lane counts.
+                        let at = lanes + columns.before * in_per_group;
+                        let low = starting_low(rows.inside, at, kernel_w * in_per_group);
+                        gather.one(times * low, widths.input, runs(1, columns.inside, 0));
+                        gather.one(times * (rows.inside - low), widths.input, runs(1, columns.inside, 1));
                     }
                 }
             }

@@ -18,6 +18,7 @@ use crate::task::{Measured, Metric, Objective};
 use bitesize_ir::Policy;
 use bitesize_search::Verdict;
 use bitesize_search::problem::Problem;
+use std::num::NonZeroU32;
 
 impl Report {
     /// A report of a network, its data and a target, everything else still to come.
@@ -43,7 +44,7 @@ impl Report {
                 core: target.core.clone(),
                 flash_bytes: target.flash_bytes,
                 ram_bytes: target.ram_bytes,
-                clock_mhz: target.clock_mhz,
+                clock_mhz: target.clock_mhz.map(NonZeroU32::get),
                 compiler: platform.core.compiler_and_flags(),
                 kernels: platform.kernels().name().into(),
             },

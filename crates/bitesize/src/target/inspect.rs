@@ -9,6 +9,7 @@ use bitesize_search::{Diagnosis, Effort, Existence, Least, Stopped, some_policy_
 use bitesize_verify::boards;
 use serde::Serialize;
 use std::fmt;
+use std::num::NonZeroU32;
 
 use super::kernels::problems_on;
 use super::platform::Platform;
@@ -150,7 +151,7 @@ pub fn inspect(
         let [eight, four, two] = widths.each_ref().map(|widths| problem.model().instructions_of(node, widths));
         Some([eight?, four?, two?])
     };
-    let milliseconds = |count: u64| platform.name.clock_mhz.map(|mhz| count as f64 / (1e3 * f64::from(mhz)));
+    let milliseconds = |count: u64| platform.name.clock_mhz.map(|mhz| count as f64 / (1e3 * f64::from(mhz.get())));
     // All searches share one effort, so that they end together within seconds.
     let (diagnosis, boards) = monitor.ask(|effort| {
         let mut diagnosis = Diagnosis::of(problem, effort)?;
@@ -193,7 +194,7 @@ pub fn inspect(
         parameters: network.parameters(),
         macs: network.macs(),
         core: platform.core.name.clone(),
-        clock_mhz: platform.name.clock_mhz,
+        clock_mhz: platform.name.clock_mhz.map(NonZeroU32::get),
         layers: network.nodes.iter().enumerate().map(layer).collect(),
         uniform: WIDTHS.into_iter().zip(&uses).zip(total_of).map(uniform).collect(),
         least_flash_bytes: [diagnosis.least_flash.bytes, diagnosis.least_flash.lower_bound],

@@ -5,6 +5,7 @@ use anyhow::Context as _;
 use bitesize_ir::target::{Budget, CoreCosts, Target};
 use bitesize_verify::boards;
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroU32;
 use std::path::Path;
 
 /// The core that a budget of two sizes is for, unless said otherwise.
@@ -26,7 +27,7 @@ pub struct PlatformName {
     pub ram_bytes: Option<u64>,
     /// The board's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub clock_mhz: Option<u32>,
+    pub clock_mhz: Option<NonZeroU32>,
     /// The kernels that layers are computed by.
     #[serde(default, skip_serializing_if = "Kernels::is_fast")]
     pub kernels: Kernels,

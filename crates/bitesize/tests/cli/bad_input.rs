@@ -172,6 +172,9 @@ fn unknown_keys_in_files() {
     check(|e, _| e.preprocess = preprocess, &[], 1, &["preprocess.toml", "sclae"]);
     let board = path("board.toml", "name = \"x\"\nflesh = 3\n");
     check(|_, _| {}, &["--board", &board], 1, &["board.toml", "flesh"]);
+    let still =
+        path("still.toml", "name = \"x\"\ndescription = \"\"\ndatasheet = \"\"\ncore = \"cortex-m4\"\nclock_mhz = 0\n");
+    check(|_, _| {}, &["--board", &still], 1, &["still.toml", "clock_mhz"]);
     let config = path("config.toml", "version = \"0\"\nspeed = 1\n");
     unproven(&["fit", "--config", &config, "-o", &out]).expect(1, &["config.toml", "speed"]);
 }
