@@ -228,6 +228,7 @@ fn conv2d_rows(layer: &LayerShape, widths: CallWidths, weights: BitWidth) -> Vec
     let joined = layer.groups == 1 && window.dilation[1] == 1 && is_whole_bytes;
     let columns: Vec<Taps> = taps(window, 1, output.w, image.w).collect();
     let rows: Vec<Taps> = taps(window, 0, output.h, image.h).collect();
+    let neighbours = tally(&columns.chunks(2).map(|pair| (pair[0], pair.get(1).copied())).collect::<Vec<_>>());
 
     let mut gather = Gather::default();
     let (mut pairs, mut inner, mut edges, mut edge_rows, mut paddings, mut padding_codes) = (0, 0, 0, 0, 0, 0);
@@ -260,9 +261,9 @@ fn conv2d_rows(layer: &LayerShape, widths: CallWidths, weights: BitWidth) -> Vec
                 }
             }
         };
-        for (pair, times) in tally(&columns.chunks(2).map(|pair| (pair[0], pair.get(1).copied())).collect::<Vec<_>>()) {
+        for (pair, times) in &neighbours {
             let times = times * rows_times;
-            match pair {
+            match *pair {
                 (left, Some(right)) if rows.outside() + left.outside() + right.outside() == 0 => {
                     pairs += times * layer.groups;
                     for group in 0..layer.groups {
@@ -446,6 +447,16 @@ mod tests {
         let (code, counts) = work.iter().find(|(code, _)| is_kind(code)).expect("the layer has such a stage");
         let at = work_names(code.role()).iter().position(|of| *of == name).expect("it counts that");
         counts[at]
+    }
+
+    #[test]
+    fn pieces_that_start_in_a_low_lane() {
+        for (count, lanes, length) in
+            [(0usize, 0usize, 1usize), (5, 0, 3), (5, 1, 3), (4, 1, 3), (4, 2, 6), (4, 3, 6), (1, 1, 1)]
+        {
+            let low = (0..count).filter(|piece| (lanes + piece * length).is_multiple_of(2)).count();
+            assert_eq!(starting_low(count, lanes, length), low, "{count} pieces of {length} after {lanes}");
+        }
     }
 
     #[test]
