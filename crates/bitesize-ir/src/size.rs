@@ -33,7 +33,7 @@ pub fn format_size(bytes: u64) -> String {
 /// # Errors
 /// A sentence that says what was found and what is accepted.
 pub fn parse_millions(text: &str) -> Result<u64, String> {
-    let wrong = || format!("`{text}` is not a number of millions above 0, as in 12.5");
+    let wrong = || format!("`{text}` is not a number of millions above 0 and below 9000000000, as in 12.5");
     let is_decimal = text.chars().all(|c| c.is_ascii_digit() || c == '.');
     let value = text.parse::<f64>().ok().filter(|_| is_decimal).ok_or_else(wrong)?;
     let ones = (value * 1e6).round();

@@ -284,7 +284,7 @@ pub(crate) struct ConstraintArgs {
 #[command(next_help_heading = "Constraints")]
 pub(crate) struct InstructionArgs {
     /// Limit of the instructions of an inference in millions, as 12.5; --flash and --ram may then be left out
-    #[arg(long = "max-minstr", value_name = "MILLIONS", value_parser = parse_millions)]
+    #[arg(long = "max-minstr", value_name = "MILLIONS", allow_hyphen_values = true, value_parser = parse_millions)]
     limit: Option<u64>,
 }
 

@@ -151,6 +151,11 @@ impl Report {
                 }
             }
         }
+        let limit = self.constraints.as_ref().and_then(|constraints| constraints.instructions);
+        if let (Some(limit), Some(counted)) = (limit, counted.filter(|counted| Some(*counted) > limit)) {
+            let over = counted - limit;
+            write!(out, ". The limit is on what is predicted; what was counted passes it by {over}")?;
+        }
         writeln!(out, ".\n")
     }
 

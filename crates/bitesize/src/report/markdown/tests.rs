@@ -102,6 +102,11 @@ fn instructions_are_told_with_the_time_that_they_take_at_least() {
         "Instructions of an inference: 8080000 predicted, 8000000 counted (predicted +1.0 %), 2.00 for each \
          multiply-accumulate; at least 80.0 ms at 100 MHz: as if each took one cycle and memory none."
     );
+    let constraints = Constraints { instructions: Some(8_050_000), ..Constraints::default() };
+    let target = report().target;
+    let instructions = Some(InstructionsReport::of(8_040_000, Some(8_060_000), &target));
+    let text = Report { constraints: Some(constraints), instructions, ..report() }.to_markdown();
+    assert!(text.contains("what was counted passes it by 10000."), "{text}");
     // Not at least: it can issue two at once.
     let seven = told("cortex-m7", Some(400), Some(8_000_000));
     assert!(
