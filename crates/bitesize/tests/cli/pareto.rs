@@ -22,16 +22,16 @@ fn rows(out: &str) -> Vec<Row> {
     assert_eq!(lines.next(), Some(head));
     let row = |line: &str| {
         let cells: Vec<&str> = line.split(',').collect();
-        assert_eq!(cells.len(), 12, "{line}");
-        assert_eq!(cells[8], if cells[7].is_empty() { "" } else { "top1" }, "{line}");
+        assert_eq!(cells.len(), 13, "{line}");
+        assert_eq!(cells[9], if cells[8].is_empty() { "" } else { "top1" }, "{line}");
         let number = |i: usize| cells[i].parse().unwrap();
         Row {
             budget: [number(0), number(1)],
             bytes: [number(2), number(3)],
-            reward: cells[5].parse().unwrap(),
-            accuracy: cells[6].parse().ok(),
-            front: cells[9].parse().unwrap(),
-            policy: cells[11].into(),
+            reward: cells[6].parse().unwrap(),
+            accuracy: cells[7].parse().ok(),
+            front: cells[10].parse().unwrap(),
+            policy: cells[12].into(),
         }
     };
     lines.map(row).collect()
