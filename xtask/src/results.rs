@@ -77,8 +77,8 @@ fn subject_table(place: &Place, subject: &Subject) -> Result<String, String> {
     let mut table = format!(
         "\n### {}\n\nFloat {}. Uniform 8 bits: {} with {flash:.0} B FLASH and {ram:.0} B RAM.\n\n\
          | FLASH / RAM budget | strategy | uniform 4 | uniform 2 | rules | result | \
-         FLASH predicted / linked | RAM predicted / linked | least weight bits | instructions/MAC | predicted | mismatches | search s |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+         FLASH predicted / linked | RAM predicted / linked | least weight bits | kernels | instructions/MAC | predicted | mismatches | search s |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
         subject.network,
         percent(&full["accuracy"]["float"]),
         percent(&full["accuracy"]["integer"]),
@@ -111,7 +111,7 @@ fn row(report: &Value, budget: &str, strategy: &str) -> String {
     let least = |key: &str| layers.iter().filter_map(|l| l[key].as_u64()).min().unwrap_or(0);
     let counted = number(report, "/instructions/counted");
     format!(
-        "| {budget} | {strategy} | {} | {} | {} | **{}** | {:.0} / {:.0} | {:.0} / {:.0} | W{} A{} | {:.2} | {:+.1} % | {mismatches:.0} ({}) | {:.0} |",
+        "| {budget} | {strategy} | {} | {} | {} | **{}** | {:.0} / {:.0} | {:.0} / {:.0} | W{} A{} | {} | {:.2} | {:+.1} % | {mismatches:.0} ({}) | {:.0} |",
         baseline("uniform-4"),
         baseline("uniform-2"),
         baseline("rules"),
@@ -122,6 +122,7 @@ fn row(report: &Value, budget: &str, strategy: &str) -> String {
         number(&linked, "/ram_bytes"),
         least("weight_bits"),
         least("activation_bits"),
+        report["target"]["kernels"].as_str().unwrap_or("-"),
         counted / number(report, "/model/macs"),
         100.0 * (number(report, "/instructions/predicted") / counted - 1.0),
         runner_names.join(", "),
