@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod builds;
+mod counted;
 #[cfg(unix)]
 mod fuzz;
 mod instruction_costs;

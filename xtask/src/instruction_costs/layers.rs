@@ -1,40 +1,11 @@
-//! Layers on which instructions are measured, and networks of them.
+//! Layers on which instructions are measured.
 
-use bitesize_integer::{IntNetwork, IntNode, IntOp, IntTensor, IntWeights, Rescale};
-use bitesize_ir::code::Implementation;
-use bitesize_ir::memory::{CallWidths, LayerShape, MemoryPlan, tensor_bytes};
+use crate::counted::{Measured, conv, plain, window, windowed};
+use bitesize_ir::BitWidth;
+use bitesize_ir::code::{Implementation, KernelKey};
+use bitesize_ir::memory::{CallWidths, LayerShape};
 use bitesize_ir::op::KernelKind;
-use bitesize_ir::requantize::{AddIntegers, Multiplier};
-use bitesize_ir::shape::{Axis, Pads, Window};
-use bitesize_ir::{BitWidth, NodeId, Shape, TensorId};
-
-/// A layer with its widths and how it is computed.
-#[derive(Clone, Debug)]
-pub(super) struct Measured {
-    pub(super) layer: LayerShape,
-    pub(super) widths: CallWidths,
-    pub(super) implementation: Implementation,
-}
-
-fn window(kernel: [usize; 2], stride: usize, pad: usize) -> Window {
-    Window { stride: [stride; 2], pads: Pads::all(pad), ..Window::of(kernel) }
-}
-
-/// A convolution of so many groups; `input` height, width, channels.
-fn conv(window: Window, groups: usize, [h, w, c]: [usize; 3], out: usize) -> LayerShape {
-    windowed(KernelKind::Conv2d, window, groups, [h, w, c], out)
-}
-
-fn windowed(kind: KernelKind, window: Window, groups: usize, [h, w, c]: [usize; 3], out: usize) -> LayerShape {
-    let input = Shape::new(h, w, c);
-    let [out_h, out_w] = window.output(input).expect("the windows of this file fit");
-    LayerShape { kind, window, groups, inputs: vec![input], output: Shape::new(out_h, out_w, out) }
-}
-
-fn plain(kind: KernelKind, inputs: &[[usize; 3]], [h, w, c]: [usize; 3]) -> LayerShape {
-    let inputs = inputs.iter().map(|[h, w, c]| Shape::new(*h, *w, *c)).collect();
-    LayerShape { kind, window: Window::of([1, 1]), groups: 1, inputs, output: Shape::new(h, w, c) }
-}
+use bitesize_ir::shape::{Pads, Window};
 
 /// The shapes that stand for a kind: what they do differs in as many ways as there are figures to find, and resembles what
 /// networks have.
@@ -109,7 +80,7 @@ fn shapes(kind: KernelKind) -> Vec<LayerShape> {
 
 /// The combinations of widths that a kind has a kernel for.
 fn combinations(kind: KernelKind) -> Vec<CallWidths> {
-    bitesize_ir::code::KernelKey::all()
+    KernelKey::all()
         .into_iter()
         .filter(|key| key.kind == kind)
         .map(|key| CallWidths { input: key.input, second: key.second, output: key.output })
@@ -140,100 +111,4 @@ pub(super) fn rows(kind: KernelKind) -> Vec<Measured> {
         })
     };
     shapes.flat_map(of_shape).collect()
-}
-
-fn rescale(channels: usize, output: BitWidth) -> Rescale {
-    Rescale {
-        acc_shift: 0,
-        bias: vec![100; channels],
-        multipliers: vec![Multiplier { m: 1 << 30, n: 40 }; channels],
-        lo: 0,
-        hi: output.max_code(),
-    }
-}
-
-fn op(measured: &Measured) -> IntOp {
-    let Measured { layer: LayerShape { kind, window, groups, inputs, output }, widths, .. } = measured;
-    let (window, input, channels) = (*window, inputs[0], output.c);
-    let multiplier = Multiplier { m: 1 << 30, n: 31 };
-    let weights = |count: usize| {
-        let bits = widths.second.unwrap_or(BitWidth::B8);
-        IntWeights { bits, levels: vec![1; count].into() }
-    };
-    let (rescale, hi) = (rescale(channels, widths.output), widths.output.max_code());
-    match kind {
-        KernelKind::Conv2d => IntOp::Conv2d {
-            window,
-            groups: *groups,
-            weights: weights(window.area() * (input.c / groups) * channels),
-            rescale,
-            padding: vec![1],
-        },
-        KernelKind::DepthwiseConv2d => {
-            IntOp::DepthwiseConv2d { window, weights: weights(window.area() * channels), rescale, padding: vec![1] }
-        }
-        KernelKind::FullyConnected => IntOp::FullyConnected { weights: weights(input.c * channels), rescale },
-        KernelKind::Add => IntOp::Add { integers: AddIntegers { ma: 1 << 10, mb: 1 << 10, n: 12 }, lo: 0, hi },
-        KernelKind::Concat => IntOp::Concat { multipliers: vec![multiplier] },
-        KernelKind::MaxPool => IntOp::MaxPool { window },
-        KernelKind::AveragePool => {
-            let multipliers = window.divisors(false, input).into_iter().map(|divisor| (divisor, multiplier)).collect();
-            IntOp::AveragePool { window, count_include_pad: false, multipliers, lo: 0, hi }
-        }
-        KernelKind::Clamp => IntOp::Clamp { lo: 0, hi },
-        KernelKind::Pad => IntOp::Pad { pads: Pads::all(1) },
-        KernelKind::Flatten => IntOp::Flatten { order: [Axis::C, Axis::H, Axis::W] },
-    }
-}
-
-/// Bytes of scratch that are more than any of the layers needs.
-const SCRATCH: usize = 16 * 1024;
-
-/// A network that runs `layers` one after the other, each on inputs and an output of its own shapes at the same places; the
-/// values mean nothing.
-pub(super) fn network(layers: &[Measured]) -> (IntNetwork, MemoryPlan) {
-    let mut tensors = Vec::new();
-    let mut tensor = |shape: Shape, bits: BitWidth| {
-        tensors.push(IntTensor { name: format!("t{}", tensors.len()), shape, bits, zero: 1 });
-        TensorId(tensors.len() - 1)
-    };
-    let mut nodes = Vec::new();
-    let most =
-        |shapes: &mut dyn Iterator<Item = Shape>| shapes.map(|s| tensor_bytes(s, BitWidth::B8)).max().unwrap_or(0);
-    let inputs_end = most(&mut layers.iter().flat_map(|m| m.layer.inputs.iter().copied()));
-    let outputs_end = inputs_end + most(&mut layers.iter().map(|m| m.layer.output));
-    let mut offsets = Vec::new();
-    for (i, measured) in layers.iter().enumerate() {
-        let LayerShape { inputs, output, .. } = &measured.layer;
-        let widths = measured.widths;
-        let bits = |k: usize| if k == 0 { widths.input } else { widths.second.unwrap_or(widths.input) };
-        let inputs: Vec<TensorId> = inputs.iter().enumerate().map(|(k, shape)| tensor(*shape, bits(k))).collect();
-        let output = tensor(*output, widths.output);
-        offsets.extend(inputs.iter().map(|_| 0));
-        offsets.push(inputs_end);
-        nodes.push(IntNode { name: format!("layer{i}"), op: op(measured), inputs, output });
-    }
-    let network = IntNetwork {
-        name: "layers".into(),
-        input: nodes[0].inputs[0],
-        output: nodes[nodes.len() - 1].output,
-        tensors,
-        nodes,
-        input_scale: Multiplier::ZERO,
-        output_scale: Multiplier::ZERO,
-        output_channels: Vec::new(),
-        input_is_pixels: false,
-        tail: None,
-    };
-    let plan = MemoryPlan {
-        arena_bytes: outputs_end + SCRATCH,
-        lower_bound: 0,
-        cut_short: false,
-        tensors: offsets,
-        scratch: vec![Some(outputs_end); layers.len()],
-        peak: NodeId(0),
-        alive: vec![0; layers.len()],
-        implementations: layers.iter().map(|measured| measured.implementation).collect(),
-    };
-    (network, plan)
 }

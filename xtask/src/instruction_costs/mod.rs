@@ -5,16 +5,15 @@
 mod fit;
 mod layers;
 
+use crate::counted::{self, Measured};
 use crate::kernel_costs::{COMPILER, compiler_version, core_path, read_core, to_toml};
-use bitesize_codegen::{EmitOptions, emit};
 use bitesize_ir::code::{Code, Stages};
 use bitesize_ir::memory::work;
 use bitesize_ir::op::KernelKind;
 use bitesize_ir::target::{CoreCosts, InstructionCosts};
 use bitesize_ir::work_names::work_names;
-use bitesize_verify::{Cases, Job, MACHINES, PackageFolder, Runner, VerifySettings, verify};
+use bitesize_verify::{MACHINES, Runner};
 use fit::{errors, fit};
-use layers::{Measured, network};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
@@ -142,16 +141,6 @@ const BASE: u64 = 10;
 
 /// Instructions of each of `layers`.
 fn counts(layers: &[Measured], runner: Runner, core: &CoreCosts) -> Result<Vec<u64>, String> {
-    let (network, plan) = network(layers);
-    let package = emit(&network, &plan, &EmitOptions::default()).map_err(|e| e.to_string())?;
-    let folder = tempfile::tempdir().map_err(|e| format!("cannot make a folder: {e}"))?;
-    let write = |(path, text): &(String, String)| std::fs::write(folder.path().join(path), text);
-    package.files.iter().try_for_each(write).map_err(|e| format!("cannot write the package: {e}"))?;
-    let (input, output) = (network.tensor(network.input).shape, network.tensor(network.output).shape);
-    let cases = Cases::with_answers(&[vec![1; input.elements()]], input.elements(), 0, |_| vec![0; output.elements()]);
-    let cases = cases.map_err(|e| e.to_string())?;
-    let jobs = [Job::emulated(runner, 1, core, None).counting(layers.len())];
-    let package = PackageFolder { folder: folder.path().into(), prefix: EmitOptions::default().prefix };
-    let results = verify(&package, &cases, &jobs, &VerifySettings::default()).map_err(|e| e.to_string())?;
-    results[0].layers.clone().ok_or_else(|| format!("{}: {}", results[0].runner, results[0].status))
+    let result = counted::run(layers, true, runner, core)?;
+    result.layers.ok_or_else(|| format!("{}: {}", result.runner, result.status))
 }

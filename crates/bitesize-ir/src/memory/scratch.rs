@@ -27,7 +27,7 @@ pub fn scratch_of_layer(layer: &LayerShape, implementation: Implementation, bits
     let [kh, kw] = window.kernel;
     match layer.kind {
         KernelKind::Conv2d => {
-            let length = kh * kw * (input.c / layer.groups);
+            let length = layer.length();
             let direct =
                 bits == BitWidth::B8 && [kh, kw] == [1, 1] && layer.groups == 1 && window.pads == Pads::default();
             match (rows, direct) {
