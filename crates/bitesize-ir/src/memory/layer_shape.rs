@@ -10,7 +10,7 @@ use crate::shape::{Shape, Window};
 pub struct LayerShape {
     /// What it computes.
     pub kind: KernelKind,
-    /// The window that slides over the input; one pixel where none does.
+    /// The window that slides over the input; one pixel where none does, with the zeros round the image where it is padded.
     pub window: Window,
     /// Groups of channels; 1 where there are none.
     pub groups: usize,
@@ -28,11 +28,11 @@ impl LayerShape {
             Op::DepthwiseConv2d(op) => (op.window, 1),
             Op::MaxPool(window) => (*window, 1),
             Op::AveragePool(op) => (op.window, 1),
+            Op::Pad(pads) => (Window { pads: *pads, ..Window::of([1, 1]) }, 1),
             Op::FullyConnected(_)
             | Op::Add(_)
             | Op::Concat
             | Op::Clamp(_)
-            | Op::Pad(_)
             | Op::Flatten(_)
             | Op::ChannelAffine(_) => (Window::of([1, 1]), 1),
         };

@@ -16,6 +16,7 @@ mod model;
 mod picture;
 mod planner;
 mod ram;
+mod rows;
 mod scratch;
 mod widths;
 mod word;
@@ -27,7 +28,10 @@ pub use layer_shape::{CallWidths, LayerShape};
 pub use lifetimes::{last_uses, lifetimes};
 pub use model::{MemoryModel, flash, ram};
 pub use planner::{Buffer, Placement, Plan, plan};
-pub use ram::{MemoryPlan, RamUse, tensor_bytes};
+pub use ram::{MemoryPlan, PlannedSegment, RamUse, tensor_bytes};
+pub use rows::{
+    Band, Chain, ChainRun, ChainStep, InputRows, Member, RowNode, STATE_BYTES, Schedule, Scheduling, Segment,
+};
 pub use scratch::{COLUMNS, LANES, scratch_of_layer};
 pub use widths::Widths;
 pub use word::word;

@@ -39,16 +39,37 @@ pub struct MemoryPlan {
     pub lower_bound: usize,
     /// As [`Plan::cut_short`].
     pub cut_short: bool,
-    /// Offset of each tensor.
+    /// Offset of each tensor; of one that a chain keeps some rows of, that of the place of these.
     pub tensors: Vec<usize>,
-    /// Offset of each node's scratch, `None` where it needs none.
+    /// Offset of each node's scratch, `None` where it needs none. The nodes of a chain share theirs.
     pub scratch: Vec<Option<usize>>,
+    /// What is computed together, in order.
+    pub segments: Vec<PlannedSegment>,
+    /// Output rows that each node computes at a time where it is computed alone: all of them, or, of a depthwise convolution by
+    /// rows that writes over its own input, [`RowNode::at_once`].
+    pub at_once: Vec<usize>,
+    /// How the input comes.
+    pub input: InputRows,
     /// The node during which the most bytes are alive (the first such).
     pub peak: NodeId,
     /// Bytes alive during each node: its inputs, output, scratch, and what waits for later nodes.
     pub alive: Vec<usize>,
     /// How each node is computed.
     pub implementations: Vec<Implementation>,
+}
+
+/// What is computed together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlannedSegment {
+    /// One node, all of it.
+    Layer(NodeId),
+    /// Nodes in turns.
+    Chain {
+        /// Which, and what they read and write.
+        chain: Chain,
+        /// Offset of its state: for each band two numbers of 16 bits, [`STATE_BYTES`](super::STATE_BYTES) together.
+        state: usize,
+    },
 }
 
 /// Bytes of a packed activation tensor: a row is one pixel's channels; padded to a word.

@@ -1,0 +1,67 @@
+//! A node as its rows see it.
+
+use crate::code::Implementation;
+use crate::memory::layer_shape::LayerShape;
+use crate::network::{Network, Node, TensorId};
+use crate::op::KernelKind;
+
+/// A node, its shapes, and which rows of its inputs its rows read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowNode {
+    /// Shapes and window.
+    pub layer: LayerShape,
+    /// How it is computed.
+    pub implementation: Implementation,
+    /// What it reads.
+    pub inputs: Vec<TensorId>,
+    /// What it writes.
+    pub output: TensorId,
+}
+
+impl RowNode {
+    /// `node`, computed as `implementation` says; `None` where it has no kernel.
+    pub fn of(network: &Network, node: &Node, implementation: Implementation) -> Option<Self> {
+        let layer = LayerShape::of(network, node)?;
+        Some(Self { layer, implementation, inputs: node.inputs.clone(), output: node.output })
+    }
+
+    /// Whether it computes rows one after the other, from rows: all but what makes a vector of its whole input.
+    pub fn has_rows(&self) -> bool {
+        !matches!(self.layer.kind, KernelKind::FullyConnected | KernelKind::Flatten)
+    }
+
+    /// Rows of its output.
+    pub fn height(&self) -> usize {
+        self.layer.output.h
+    }
+
+    /// Output rows that it computes at a time, the last of an odd number alone. By rows, a depthwise convolution three rows
+    /// high makes two from what it spreads for one.
+    pub fn at_once(&self) -> usize {
+        let window = &self.layer.window;
+        let shares = self.layer.kind == KernelKind::DepthwiseConv2d
+            && self.implementation == Implementation::Rows
+            && window.kernel[0] == 3
+            && window.stride[0] == 1
+            && window.dilation[0] == 1;
+        if shares { 2 } else { 1 }
+    }
+
+    /// The first input row that output row `y` or one after it reads; the input's height where none does.
+    pub fn first_read(&self, y: usize) -> usize {
+        let (window, height) = (&self.layer.window, self.layer.inputs[0].h);
+        if y >= self.height() { height } else { (y * window.stride[0]).saturating_sub(window.pads.top).min(height) }
+    }
+
+    /// How many input rows have to be there, from the first, before output row `y` can be computed.
+    pub fn needed(&self, y: usize) -> usize {
+        let window = &self.layer.window;
+        let end = y * window.stride[0] + (window.kernel[0] - 1) * window.dilation[0] + 1;
+        end.saturating_sub(window.pads.top).min(self.layer.inputs[0].h)
+    }
+
+    /// The rows computed at a time from output row `y` on end before this one.
+    pub fn end_of(&self, y: usize) -> usize {
+        (y + self.at_once()).min(self.height())
+    }
+}
