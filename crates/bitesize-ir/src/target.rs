@@ -2,6 +2,7 @@
 //!
 //! Both are TOML files (`targets/*.toml`, `targets/cores/*.toml`); reading them from disk is the caller's affair.
 
+use crate::memory::{InputRows, Scheduling};
 use crate::code::{Code, Implementation, KernelKey, Stage, Stages};
 use crate::op::KernelKind;
 use crate::size::parse_size;
@@ -158,9 +159,36 @@ pub struct CoreCosts {
     /// What layers cost that are computed row by row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<RowCosts>,
+    /// What rolling chains cost; without it there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolling: Option<RollingCosts>,
     /// Instructions of what the code does; absent where nobody measured them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instructions: Option<InstructionCosts>,
+    /// What a run may do with rows. It is chosen, not measured.
+    #[serde(skip)]
+    pub scheduling: Scheduling,
+    /// How a run's input comes. It is chosen, not measured.
+    #[serde(skip)]
+    pub input: InputRows,
+}
+
+/// What it costs that layers take turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RollingCosts {
+    /// Code that all chains share.
+    pub code_bytes: u64,
+    /// Bound of the stack between the entry point and a kernel.
+    pub stack_bytes: u64,
+    /// Of each chain: its table and its call.
+    pub chain_bytes: u64,
+    /// Of each tensor that a chain reads or writes.
+    pub band_bytes: u64,
+    /// Of each layer of a chain, beside what a layer costs alone.
+    pub member_bytes: u64,
+    /// Entry points for pushed rows, beside those for an image.
+    pub push_bytes: u64,
 }
 
 /// Instructions on the core.
@@ -279,6 +307,11 @@ impl CoreCosts {
         Self { by_rows, ..self.clone() }
     }
 
+    /// The same core, where a run may do as `scheduling` says with rows and its input comes as `input` says.
+    pub fn with_schedule(&self, scheduling: Scheduling, input: InputRows) -> Self {
+        Self { scheduling, input, ..self.clone() }
+    }
+
     /// Everything that decides how many bytes a network takes and with what they were measured, one figure a line. The
     /// same costs give the same text whatever fields are called, so it can be hashed and compared across versions.
     pub fn figures(&self) -> String {
@@ -292,7 +325,10 @@ impl CoreCosts {
             kernels,
             by_rows,
             rows,
+            rolling,
             instructions: _,
+            scheduling,
+            input,
         } = self;
         let mut text = format!("{name}\n{compiler}\n{}\n{base_code_bytes} {base_stack_bytes}\n", flags.join(" "));
         for (kind, LayerCost { descriptor_bytes, call_bytes }) in layers {
@@ -310,6 +346,11 @@ impl CoreCosts {
                 text += &format!("{stage} {code_bytes} {stack_bytes}\n");
             }
         }
+        if let Some(costs) = rolling {
+            let RollingCosts { code_bytes, stack_bytes, chain_bytes, band_bytes, member_bytes, push_bytes } = costs;
+            text += &format!("rolling {code_bytes} {stack_bytes} {chain_bytes} {band_bytes} {member_bytes} {push_bytes}\n");
+        }
+        text += &format!("schedule {scheduling} {}\n", input.name());
         text
     }
 

@@ -114,10 +114,10 @@ impl<'p> BirthInstructions<'p> {
     }
 }
 
-/// What completing the first widths depends on: their number and the widths of those still alive when the next is born.
-pub(crate) fn frontier(lives: impl Fn(usize) -> Life, chosen: &[BitWidth], next: Life) -> (usize, Vec<BitWidth>) {
+/// What the nodes that are known later may depend on: the widths of those still alive when the next is born.
+pub(crate) fn frontier(lives: impl Fn(usize) -> Life, chosen: &[BitWidth], next: Life) -> Vec<BitWidth> {
     let alive = (0..chosen.len()).filter(|i| lives(*i).last >= next.first);
-    (chosen.len(), alive.map(|i| chosen[i]).collect())
+    alive.map(|i| chosen[i]).collect()
 }
 
 impl Problem<'_> {

@@ -3,8 +3,8 @@
 //! *FLASH.* All weights as narrow as they may be, and of each kind of kernel or stage at least its cheapest that the allowed
 //! widths give.
 //!
-//! *RAM.* The largest, over the nodes, of the bytes alive there with every tensor at the width that takes the least (a wider
-//! input may save more scratch than it costs), and the shallowest stack that the allowed widths give.
+//! *RAM.* In each order in which the network may be computed, the largest, over its moments, of the bytes alive there with every tensor at the width that takes the least (a wider
+//! input may save more scratch than it costs); of these the least, and the shallowest stack that the allowed widths give.
 //!
 //! *Instructions.* [`crate::instructions`].
 
@@ -114,8 +114,8 @@ pub(crate) fn flash_lower_bound(problem: &Problem) -> u64 {
 /// No policy takes less RAM.
 pub(crate) fn ram_lower_bound(problem: &Problem) -> u64 {
     let model = problem.model();
-    let arena = model.least_alive_bytes(|tensor| problem.allowed_of_tensor(tensor).iter()).into_iter().max();
-    arena.unwrap_or(0) as u64 + least_stack_bytes(problem)
+    let arena = model.least_arena_bytes(|tensor| problem.allowed_of_tensor(tensor).iter());
+    arena as u64 + least_stack_bytes(problem)
 }
 
 /// No policy takes less stack.

@@ -5,7 +5,6 @@ use crate::effort::{Effort, Stopped};
 use crate::instructions::LeastInstructions;
 use crate::least::{Least, Nearest, least_flash, least_ram, nearest};
 use crate::problem::{Footprint, Limits, Problem};
-use bitesize_ir::memory::tensor_bytes;
 use bitesize_ir::size::{format_millions, format_size};
 use bitesize_ir::{BitWidth, Policy, TensorId};
 use std::fmt;
@@ -134,20 +133,20 @@ impl Peak {
     /// The peak of `policy`.
     pub fn of(problem: &Problem, policy: &Policy) -> Self {
         let (network, model, widths) = (problem.network(), problem.model(), problem.widths(policy));
-        let Some((step, alive_bytes)) = model.peak(&widths) else {
+        let Some((moment, alive_bytes)) = model.peak(&widths) else {
             return Self { node: String::new(), alive_bytes: 0, scratch_bytes: 0, tensors: Vec::new() };
         };
-        let node = network.node(step);
         let tensor = |id: TensorId| PeakTensor {
             name: network.tensor(id).name.clone(),
-            bytes: tensor_bytes(network.shape(id), widths.tensors[id.0]),
+            bytes: model.tensor_bytes_at(moment, id, widths.tensors[id.0]),
             bits: widths.tensors[id.0],
             fixed: problem.row_of(id).is_none(),
         };
-        let mut tensors: Vec<PeakTensor> = model.alive_at(step).map(tensor).collect();
+        let mut tensors: Vec<PeakTensor> = model.alive_at(moment).map(tensor).filter(|tensor| tensor.bytes > 0).collect();
         tensors.sort_by_key(|tensor| std::cmp::Reverse(tensor.bytes));
-        let scratch_bytes = model.scratch_bytes(step, widths.tensors[node.inputs[0].0]);
-        Self { node: node.name.clone(), alive_bytes, scratch_bytes, tensors }
+        let scratch_bytes = model.scratch_bytes_at(moment, &widths);
+        let node = model.node_at(moment).map_or_else(String::new, |node| network.node(node).name.clone());
+        Self { node, alive_bytes, scratch_bytes, tensors }
     }
 }
 

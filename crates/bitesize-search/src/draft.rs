@@ -3,7 +3,7 @@
 
 use crate::problem::{Footprint, Problem};
 use crate::widths::{Side, set_width, width};
-use bitesize_ir::memory::Account;
+use bitesize_ir::memory::{Account, Moment};
 use bitesize_ir::target::holds;
 use bitesize_ir::{BitWidth, NodeId, Policy};
 use std::cell::Cell;
@@ -124,7 +124,7 @@ impl<'p> Draft<'p> {
         fits
     }
 
-    /// What [`Self::ram_fits`] and [`Self::node_fits`] have taken so far, in visits of the planner
+    /// What [`Self::ram_fits`] and [`Self::pressing_moment`] have taken so far, in visits of the planner
     /// ([`bitesize_ir::memory::Plan::visits`]).
     pub(crate) fn visits(&self) -> u64 {
         self.visits.get()
@@ -154,15 +154,16 @@ impl<'p> Draft<'p> {
         &self.account
     }
 
-    /// Whether the stack and what is alive during each node keep the RAM budget, wherever the planner places it.
-    pub(crate) fn every_node_fits(&self) -> bool {
+    /// Whether the stack and what is alive at each moment of some timeline keep the RAM budget, wherever the planner places it.
+    pub(crate) fn every_moment_fits(&self) -> bool {
         self.holds_ram(self.account.arena_lower_bound())
     }
 
-    /// Whether the stack and what is alive during node `step` do.
-    pub(crate) fn node_fits(&self, step: NodeId) -> bool {
+    /// The moment of node `id` in timeline `timeline` at which the most is alive, where that and the stack do not.
+    pub(crate) fn pressing_moment(&self, timeline: usize, id: NodeId) -> Option<Moment> {
         self.visit(NODE_VISITS);
-        self.holds_ram(self.account.alive_bytes_at(step))
+        let (moment, bytes) = self.account.alive_bytes_during(timeline, id);
+        (!self.holds_ram(bytes)).then_some(moment)
     }
 
     fn holds_ram(&self, arena: usize) -> bool {
@@ -170,7 +171,7 @@ impl<'p> Draft<'p> {
     }
 
     /// As [`Problem::peak`].
-    pub(crate) fn peak(&self) -> Option<NodeId> {
+    pub(crate) fn peak(&self) -> Option<Moment> {
         self.account.peak()
     }
 }

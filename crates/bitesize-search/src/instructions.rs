@@ -77,7 +77,7 @@ impl<'p> Completions<'p> {
 
     fn least(&mut self, chosen: &[BitWidth]) -> u64 {
         let Some(next) = self.lives.get(chosen.len()).copied() else { return 0 };
-        let key = frontier(|i| self.lives[i], chosen, next);
+        let key = (chosen.len(), frontier(|i| self.lives[i], chosen, next));
         if let Some(known) = self.table.get(&key) {
             return *known;
         }

@@ -2,7 +2,7 @@
 
 use crate::constraints::{ConstraintError, Constraints};
 use crate::widths::{Side, WidthSet, set_width, width};
-use bitesize_ir::memory::{MemoryModel, Widths};
+use bitesize_ir::memory::{MemoryModel, Moment, Widths};
 use bitesize_ir::policy::{PolicyRow, SpaceRow};
 use bitesize_ir::target::{Budget, CoreCosts, holds};
 use bitesize_ir::{BitWidth, Network, NodeId, Policy, PolicySpace, TensorId};
@@ -271,22 +271,21 @@ impl<'a> Problem<'a> {
         &self.nodes_beside[row]
     }
 
-    /// Whether a tensor that has the activation width of `row` is alive during node `step`.
-    pub(crate) fn is_alive_at(&self, row: usize, step: NodeId) -> bool {
-        self.tensors_of(row).iter().any(|tensor| {
-            let (first, last) = self.model.lifetime(*tensor);
-            (first..=last).contains(&step.0)
-        })
+    /// Whether rows of a tensor that has the activation width of `row` are alive at `moment`.
+    pub(crate) fn is_alive_at(&self, row: usize, moment: Moment) -> bool {
+        let is_alive = |tensor: &TensorId| self.model.tensor_bytes_at(moment, *tensor, BitWidth::B8) > 0;
+        self.tensors_of(row).iter().any(is_alive)
     }
 
-    /// The rows whose activation widths tensors have that are alive during node `step`; one may come twice.
-    pub fn rows_alive_at(&self, step: NodeId) -> impl Iterator<Item = usize> + '_ {
-        self.model.alive_at(step).filter_map(|tensor| self.row_of(tensor))
+    /// The rows whose activation widths tensors have that are alive at `moment`, or at another of the same layer or chain; one may
+    /// come twice.
+    pub fn rows_alive_at(&self, moment: Moment) -> impl Iterator<Item = usize> + '_ {
+        self.model.alive_at(moment).filter_map(|tensor| self.row_of(tensor))
     }
 
-    /// The first node during which the most bytes are alive at `policy`; `None` where there is no node.
-    pub fn peak(&self, policy: &Policy) -> Option<NodeId> {
-        self.model.peak(&self.widths(policy)).map(|(step, _)| step)
+    /// As [`MemoryModel::peak`] at `policy`; `None` where there is no node.
+    pub fn peak(&self, policy: &Policy) -> Option<Moment> {
+        self.model.peak(&self.widths(policy)).map(|(moment, _)| moment)
     }
 
     /// The same widths everywhere: `bits` for weights and free activations; where that is not allowed, the widest

@@ -32,6 +32,7 @@ use crate::draft::Draft;
 use crate::instructions::quicken_most;
 use crate::problem::Problem;
 use crate::widths::{Side, width};
+use bitesize_ir::memory::Moment;
 use bitesize_ir::{BitWidth, NodeId, Policy};
 
 /// How far below the largest share of weight bytes a row still counts as large (the paper's margin).
@@ -67,12 +68,12 @@ pub(crate) fn cut_activations(problem: &Problem, draft: &mut Draft, visits: u64)
     loop {
         let mut any = false;
         // Where every node holds, both sweeps would pass all of them by.
-        if !draft.every_node_fits() {
+        if let Some(Moment { timeline, .. }) = draft.peak().filter(|_| !draft.every_moment_fits()) {
             for step in (0..nodes).map(NodeId) {
-                any |= cut_at_node(problem, draft, &mut cuttable, step, Direction::Forward);
+                any |= cut_at_node(problem, draft, &mut cuttable, (timeline, step), Direction::Forward);
             }
             for step in (0..nodes).rev().map(NodeId) {
-                any |= cut_at_node(problem, draft, &mut cuttable, step, Direction::Backward);
+                any |= cut_at_node(problem, draft, &mut cuttable, (timeline, step), Direction::Backward);
             }
         }
         if draft.ram_fits() {
@@ -82,13 +83,13 @@ pub(crate) fn cut_activations(problem: &Problem, draft: &mut Draft, visits: u64)
             continue;
         }
         // Every node may hold by itself while the planner, which need not reach the lower bound, is still above. Where one
-        // does not, nothing alive there can be cut: its bytes stay, and only less stack can help it.
-        let (is_stuck, stack) = (!draft.every_node_fits(), draft.stack_bytes());
+        // does not, nothing alive there can be cut: its bytes stay, and only less stack or another timeline can help.
+        let (is_stuck, stack) = (!draft.every_moment_fits(), draft.stack_bytes());
         loop {
             if draft.visits() > visits || !cut_anywhere(draft, &mut cuttable) {
                 return false;
             }
-            if !is_stuck || draft.stack_bytes() < stack {
+            if !is_stuck || draft.stack_bytes() < stack || draft.every_moment_fits() {
                 break;
             }
         }
@@ -99,17 +100,15 @@ fn cut_at_node(
     problem: &Problem,
     draft: &mut Draft,
     cuttable: &mut Cuttable,
-    step: NodeId,
+    (timeline, step): (usize, NodeId),
     direction: Direction,
 ) -> bool {
     let output_row = problem.row_of(problem.network().node(step).output);
     let mut any = false;
     loop {
-        if draft.node_fits(step) {
-            return any;
-        }
-        let Some(largest) = cuttable.largest_at(step, draft.policy()) else { return any };
-        let output_row = output_row.filter(|row| cuttable.is_as_large(*row, step, largest, draft.policy()));
+        let Some(moment) = draft.pressing_moment(timeline, step) else { return any };
+        let Some(largest) = cuttable.largest_at(moment, draft.policy()) else { return any };
+        let output_row = output_row.filter(|row| cuttable.is_as_large(*row, moment, largest, draft.policy()));
         if output_row.is_some() != (direction == Direction::Forward) {
             return any;
         }
@@ -119,7 +118,7 @@ fn cut_at_node(
 
 /// Cuts the largest tensor alive at the planner's peak or, where none is left there, of all; whether there was one.
 fn cut_anywhere(draft: &mut Draft, cuttable: &mut Cuttable) -> bool {
-    let at_peak = draft.peak().and_then(|step| cuttable.largest_at(step, draft.policy()));
+    let at_peak = draft.peak().and_then(|moment| cuttable.largest_at(moment, draft.policy()));
     let largest = at_peak.or_else(|| cuttable.largest(draft.policy()));
     largest.is_some_and(|largest| cut(draft, cuttable, largest.row))
 }
@@ -155,18 +154,17 @@ fn cut_weights(problem: &Problem, draft: &mut Draft) -> bool {
 mod tests {
     use super::*;
     use crate::common::{Builder, chain, costs_of_large_kernels, network_of, residual, space};
-    use bitesize_ir::memory::tensor_bytes;
     use bitesize_ir::shape::Shape;
     use bitesize_ir::target::Budget;
     use bitesize_ir::{Network, TensorId};
     use proptest::prelude::*;
 
     /// The row of the tensor with the most bits that can be cut, then the most bytes, then `preferred`, then the lowest id, by looking
-    /// at all of `tensors`.
+    /// at all of `tensors` with the timeline whose places count.
     fn largest(
         problem: &Problem,
         policy: &Policy,
-        tensors: impl Iterator<Item = TensorId>,
+        (timeline, tensors): (usize, impl Iterator<Item = TensorId>),
         preferred: Option<usize>,
     ) -> Option<usize> {
         let mut best: Option<((BitWidth, usize, bool), usize)> = None;
@@ -177,7 +175,8 @@ mod tests {
             else {
                 continue;
             };
-            let key = (bits, tensor_bytes(problem.network().shape(tensor), bits), Some(row) == preferred);
+            let bytes = problem.model().place_bytes(timeline, tensor, bits);
+            let key = (bits, bytes, Some(row) == preferred);
             if best.as_ref().is_none_or(|(other, _)| key > *other) {
                 best = Some((key, row));
             }
@@ -188,12 +187,15 @@ mod tests {
     /// The same cut, everything looked at anew each time.
     fn plain(problem: &Problem, draft: &mut Draft) -> bool {
         let nodes = problem.network().nodes.len();
-        let at_node = |draft: &mut Draft, step: NodeId, forward: bool| {
+        let alive_at = |moment: Moment| {
+            let has_rows = |tensor: &TensorId| problem.model().tensor_bytes_at(moment, *tensor, BitWidth::B8) > 0;
+            (moment.timeline, problem.model().alive_at(moment).filter(has_rows).collect::<Vec<_>>().into_iter())
+        };
+        let at_node = |draft: &mut Draft, timeline: usize, step: NodeId, forward: bool| {
             let mut any = false;
             let output_row = problem.row_of(problem.network().node(step).output);
-            while !draft.node_fits(step) {
-                let alive = problem.model().alive_at(step);
-                match largest(problem, draft.policy(), alive, output_row) {
+            while let Some(moment) = draft.pressing_moment(timeline, step) {
+                match largest(problem, draft.policy(), alive_at(moment), output_row) {
                     Some(row) if (Some(row) == output_row) == forward => any |= draft.cut(row, Side::Activations),
                     _ => break,
                 }
@@ -202,15 +204,16 @@ mod tests {
         };
         while !draft.ram_fits() {
             let mut any = false;
-            (0..nodes).for_each(|step| any |= at_node(draft, NodeId(step), true));
-            (0..nodes).rev().for_each(|step| any |= at_node(draft, NodeId(step), false));
+            if let Some(Moment { timeline, .. }) = draft.peak().filter(|_| !draft.every_moment_fits()) {
+                (0..nodes).for_each(|step| any |= at_node(draft, timeline, NodeId(step), true));
+                (0..nodes).rev().for_each(|step| any |= at_node(draft, timeline, NodeId(step), false));
+            }
             if any {
                 continue;
             }
-            let at_peak = draft.peak().into_iter().flat_map(|step| problem.model().alive_at(step));
-            let all = (0..problem.network().tensors.len()).map(TensorId);
-            let row =
-                largest(problem, draft.policy(), at_peak, None).or_else(|| largest(problem, draft.policy(), all, None));
+            let all = (0, (0..problem.network().tensors.len()).map(TensorId));
+            let at_peak = draft.peak().and_then(|peak| largest(problem, draft.policy(), alive_at(peak), None));
+            let row = at_peak.or_else(|| largest(problem, draft.policy(), all, None));
             if !row.is_some_and(|row| draft.cut(row, Side::Activations)) {
                 return false;
             }

@@ -5,7 +5,8 @@ use crate::problem::Problem;
 use crate::session::{Halt, Session};
 use crate::widths::{Side, set_width, width};
 use bitesize_ir::target::holds;
-use bitesize_ir::{BitWidth, NodeId, TensorId};
+use bitesize_ir::memory::Moment;
+use bitesize_ir::{BitWidth, TensorId};
 
 /// What narrowing by one level costs at least, in nats: far less than chance, so that bytes are not saved for nothing.
 const LEAST: f64 = 1e-6;
@@ -58,10 +59,12 @@ pub(crate) fn pressing(problem: &Problem) -> Vec<bool> {
     // Narrower inputs need scratch and deeper stacks: steps near the budget count too.
     let limit = problem.budget().ram_bytes.map(|limit| limit / 100 * 97);
     let stack = problem.model().stack_bytes(&widths);
-    let alive = problem.model().alive_bytes(&widths);
     let mut pressing = vec![false; rows];
-    for (step, _) in alive.iter().enumerate().filter(|(_, bytes)| !holds(limit, **bytes as u64 + stack)) {
-        problem.rows_alive_at(NodeId(step)).for_each(|row| pressing[row] = true);
+    if let Some((Moment { timeline, .. }, _)) = problem.model().peak(&widths) {
+        let alive = problem.model().alive_bytes(timeline, &widths);
+        for (at, _) in alive.iter().enumerate().filter(|(_, bytes)| !holds(limit, **bytes as u64 + stack)) {
+            problem.rows_alive_at(Moment { timeline, at }).for_each(|row| pressing[row] = true);
+        }
     }
     if !problem.instructions_fit(&problem.uniform(BitWidth::B8)) {
         for (row, side) in problem.slots().filter(|(_, side)| *side == Side::Activations) {

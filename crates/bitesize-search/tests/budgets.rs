@@ -4,7 +4,7 @@ mod answers;
 mod common;
 
 use answers::{diagnosis_of, feasibility_of, fitting_of};
-use bitesize_ir::memory::Account;
+use bitesize_ir::memory::{Account, InputRows, Moment, Scheduling};
 use bitesize_ir::target::{Budget, CoreCosts};
 use bitesize_ir::{BitWidth, Network, NodeId, Policy, TensorId};
 use bitesize_search::enforce::{enforce, enforce_or};
@@ -37,7 +37,8 @@ fn share(network: &Network, core: &CoreCosts, flash: u64, ram: u64) -> Budget {
 /// scratch, stack and kernel code, which count here, do not change them.
 #[test]
 fn rules_on_the_papers_network() {
-    let (network, core) = (mobilenet_v1(8, 224, 1000), costs());
+    let core = costs().with_schedule(Scheduling::Layers, InputRows::Image);
+    let network = mobilenet_v1(8, 224, 1000);
     let budget = Budget::of(2 << 20, 512 << 10);
     with_problem(&network, &core, budget, |problem| {
         let policy = cut_by_rules(problem).expect("the paper's budget fits");
@@ -343,11 +344,19 @@ proptest! {
             let footprint =
                 Footprint { flash_bytes: flash.total, ram_bytes: ram.total, weight_bytes: flash.weights, instructions: 0 };
             assert_eq!(problem.footprint(&policy), footprint);
-            assert_eq!(problem.model().alive_bytes(&before), ram.plan.alive);
-            let steps = (0..network.nodes.len()).map(NodeId);
-            let one_by_one: Vec<usize> = steps.map(|step| problem.model().alive_bytes_at(step, &before)).collect();
-            assert_eq!(one_by_one, ram.plan.alive);
-            assert_eq!(problem.peak(&policy), Some(ram.plan.peak));
+            let model = problem.model();
+            for timeline in 0..model.timelines() {
+                let alive_at = |at: usize| {
+                    let moment = Moment { timeline, at };
+                    let of_tensors = model.alive_at(moment).map(|id| model.bytes_at(moment, id, before.tensors[id.0]));
+                    model.fixed_bytes_at(moment) + of_tensors.sum::<usize>()
+                };
+                let one_by_one: Vec<usize> = (0..model.moments(timeline)).map(alive_at).collect();
+                assert_eq!(model.alive_bytes(timeline, &before), one_by_one);
+            }
+            let (peak, most) = model.peak(&before).expect("it has nodes");
+            assert_eq!(problem.peak(&policy), Some(peak));
+            assert!(most <= ram.plan.lower_bound && ram.plan.lower_bound <= ram.plan.arena_bytes);
             // The same, width by width from another policy, in both directions.
             let other = problem.widths(&problem.uniform(BitWidth::ALL[pick % 3]));
             let mut account = Account::of(problem.model(), other.clone());
@@ -358,10 +367,11 @@ proptest! {
             }
             assert_eq!((account.flash_bytes(), account.stack_bytes()), (flash.total, ram.stack));
             assert_eq!(account.plan().arena_bytes, ram.plan.arena_bytes);
-            assert_eq!((account.arena_lower_bound(), account.peak()), (ram.plan.lower_bound, Some(ram.plan.peak)));
-            let steps = (0..network.nodes.len()).map(NodeId);
-            let alive: Vec<usize> = steps.map(|step| account.alive_bytes_at(step)).collect();
-            assert_eq!(alive, ram.plan.alive);
+            assert_eq!((account.arena_lower_bound(), account.peak()), (most.next_multiple_of(4), Some(peak)));
+            for id in (0..network.nodes.len()).map(NodeId) {
+                let (moment, bytes) = account.alive_bytes_during(peak.timeline, id);
+                assert_eq!(model.alive_bytes(peak.timeline, &before)[moment.at].next_multiple_of(4), bytes);
+            }
             for (limit, fits) in [(Some(ram.total), true), (Some(ram.total - 1), false), (None, true), (Some(0), false)] {
                 assert_eq!(account.ram_fits(limit).0, fits);
                 assert_eq!(problem.model().ram_fits(&before, limit), fits);

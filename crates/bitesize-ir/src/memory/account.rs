@@ -4,8 +4,10 @@ use super::kernel_costs::KernelTally;
 use super::load::Load;
 use super::model::MemoryModel;
 use super::planner::Plan;
-use super::ram::Touch;
+use super::ram::{Moment, Touch};
+use super::timeline::Timeline;
 use super::widths::Widths;
+use super::word::word;
 use crate::code::{Code, Implementation};
 use crate::grid::BitWidth;
 use crate::network::{NodeId, TensorId};
@@ -23,22 +25,33 @@ pub struct Account<'m> {
     /// FLASH of the layers, kernels not counted.
     layers: u64,
     kernels: KernelTally,
-    load: Load,
+    /// One for each timeline.
+    loads: Vec<Load>,
 }
 
 impl<'m> Account<'m> {
     /// Of `widths` in `model`.
     pub fn of(model: &'m MemoryModel<'m>, widths: Widths) -> Self {
         let network = model.network;
-        let mut load = Load::new(network.nodes.len());
-        for (tensor, bits) in (0..network.tensors.len()).map(TensorId).zip(&widths.tensors) {
-            load.change(model.lifetime(tensor), 0, model.ram.tensor_bytes(tensor, *bits));
-        }
-        for (id, node) in network.iter() {
-            load.change((id.0, id.0), 0, model.scratch_bytes(id, widths.tensors[node.inputs[0].0]));
-        }
+        let of_timeline = |timeline: &Timeline| {
+            let mut load = Load::new(timeline.moments());
+            for (pieces, bits) in timeline.pieces.iter().zip(&widths.tensors) {
+                for piece in pieces {
+                    load.change((piece.first, piece.last), 0, piece.bytes[bits.index()]);
+                }
+            }
+            for moment in 0..timeline.moments() {
+                let scratch = |node: NodeId| {
+                    model.scratch_bytes(node, widths.tensors[network.node(node).inputs[0].0])
+                };
+                let fixed = timeline.fixed[moment] + timeline.alone_at(moment).map_or(0, scratch);
+                load.change((moment, moment), 0, fixed);
+            }
+            load
+        };
+        let loads = model.ram.timelines.iter().map(of_timeline).collect();
         let layers = model.flash.layers_bytes(&widths);
-        let mut account = Self { model, widths, layers, kernels: KernelTally::default(), load };
+        let mut account = Self { model, widths, layers, kernels: KernelTally::default(), loads };
         (0..network.nodes.len()).for_each(|node| account.call(node, true));
         account
     }
@@ -55,13 +68,22 @@ impl<'m> Account<'m> {
             return;
         }
         let (model, network) = (self.model, self.model.network);
-        let own = |bits| model.ram.tensor_bytes(tensor, bits);
-        self.load.change(model.lifetime(tensor), own(before), own(bits));
+        for (timeline, load) in model.ram.timelines.iter().zip(&mut self.loads) {
+            for piece in &timeline.pieces[tensor.0] {
+                let own = |bits: BitWidth| piece.bytes[bits.index()];
+                load.change((piece.first, piece.last), own(before), own(bits));
+            }
+        }
         for &Touch { node, reads } in model.ram.touching(tensor) {
             let reader = &network.nodes[node];
             if reads > 0 && reader.inputs[0] == tensor {
                 let scratch = |bits| model.scratch_bytes(NodeId(node), bits);
-                self.load.change((node, node), scratch(before), scratch(bits));
+                for (timeline, load) in model.ram.timelines.iter().zip(&mut self.loads) {
+                    let moments = timeline.moments_of(NodeId(node));
+                    if timeline.alone_at(moments.start).is_some() {
+                        load.change((moments.start, moments.end - 1), scratch(before), scratch(bits));
+                    }
+                }
             }
             for (width, counted) in [(before, false), (bits, true)] {
                 self.widths.tensors[tensor.0] = width;
@@ -107,22 +129,26 @@ impl<'m> Account<'m> {
 
     /// Bytes of stack, as [`MemoryModel::stack_bytes`] counts them.
     pub fn stack_bytes(&self) -> u64 {
-        self.model.ram.base_stack + self.kernels.deepest_stack(&self.model.kernels)
+        self.model.base_stack_bytes() + self.kernels.deepest_stack(&self.model.kernels)
     }
 
-    /// Bytes alive during node `step`, as [`MemoryModel::alive_bytes_at`] counts them.
-    pub fn alive_bytes_at(&self, step: NodeId) -> usize {
-        self.load.at(step.0)
+    /// The first moment of node `id` in timeline `timeline` at which the most bytes are alive, and how many.
+    pub fn alive_bytes_during(&self, timeline: usize, id: NodeId) -> (Moment, usize) {
+        let moments = self.model.ram.timelines[timeline].moments_of(id);
+        let most = moments.rev().max_by_key(|at| self.loads[timeline].at(*at)).expect("a node has a moment");
+        (Moment { timeline, at: most }, word(self.loads[timeline].at(most)))
     }
 
-    /// The most bytes that are alive during a node: the arena is at least as large, and nearly always as large.
+    /// The most bytes that are alive at a moment, in the timeline in which these are the fewest: the arena is at least as large, and
+    /// nearly always as large.
     pub fn arena_lower_bound(&self) -> usize {
-        self.load.most()
+        self.loads.iter().map(|load| word(load.most())).min().unwrap_or(0)
     }
 
-    /// The first node during which the most bytes are alive; `None` where there is no node.
-    pub fn peak(&self) -> Option<NodeId> {
-        self.load.peak().map(NodeId)
+    /// As [`MemoryModel::peak`] has it; `None` where there is no node.
+    pub fn peak(&self) -> Option<Moment> {
+        let (timeline, load) = self.loads.iter().enumerate().min_by_key(|(_, load)| word(load.most()))?;
+        if self.model.network.nodes.is_empty() { None } else { load.peak().map(|at| Moment { timeline, at }) }
     }
 
     /// The arena, as the planner places it at these widths.
@@ -133,6 +159,7 @@ impl<'m> Account<'m> {
     /// Whether arena and stack take at most `limit` bytes (`None` for any number), and the visits that planning took
     /// ([`Plan::visits`]); plans only where the bound leaves it open.
     pub fn ram_fits(&self, limit: Option<u64>) -> (bool, usize) {
-        self.model.ram.fits(self.model.network, &self.widths, self.stack_bytes(), limit, self.arena_lower_bound())
+        let most: Vec<usize> = self.loads.iter().map(|load| word(load.most())).collect();
+        self.model.ram.fits(self.model.network, &self.widths, self.stack_bytes(), limit, &most)
     }
 }

@@ -102,7 +102,8 @@ pub(super) struct FlashModel {
 }
 
 impl FlashModel {
-    pub(super) fn of(network: &Network, core: &CoreCosts, implementations: &[Implementation]) -> Self {
+    /// `rolling` bytes are what chains take beside their layers.
+    pub(super) fn of(network: &Network, core: &CoreCosts, implementations: &[Implementation], rolling: u64) -> Self {
         let nodes = || network.nodes.iter().zip(implementations.iter().copied());
         let packed = |(node, implementation): (&Node, Implementation)| {
             BitWidth::ALL.map(|bits| packed_weight_bytes(&node.op, bits, implementation) as u64)
@@ -119,7 +120,7 @@ impl FlashModel {
         Self {
             weights: nodes().map(packed).collect(),
             fixed: nodes().map(fixed).collect(),
-            base_code: core.base_code_bytes,
+            base_code: core.base_code_bytes + rolling,
         }
     }
 

@@ -18,6 +18,7 @@ mod planner;
 mod ram;
 mod rows;
 mod scratch;
+mod timeline;
 mod widths;
 mod word;
 mod work;
@@ -28,7 +29,7 @@ pub use layer_shape::{CallWidths, LayerShape};
 pub use lifetimes::{last_uses, lifetimes};
 pub use model::{MemoryModel, flash, ram};
 pub use planner::{Buffer, Placement, Plan, plan};
-pub use ram::{MemoryPlan, PlannedSegment, RamUse, tensor_bytes};
+pub use ram::{MemoryPlan, Moment, PlannedSegment, RamUse, tensor_bytes};
 pub use rows::{
     Band, Chain, ChainRun, ChainStep, InputRows, Member, RowNode, STATE_BYTES, Schedule, Scheduling, Segment,
 };

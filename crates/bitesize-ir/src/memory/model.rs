@@ -3,12 +3,15 @@
 use super::flash::{FlashModel, FlashUse};
 use super::instructions::InstructionModel;
 use super::kernel_costs::{KernelTable, node_code};
-use super::ram::{RamModel, RamUse, peak};
+use super::ram::{Moment, RamModel, RamUse, peak};
+use super::rows::Scheduling;
 use super::widths::Widths;
+use super::word::word;
 use crate::code::{Code, Implementation};
 use crate::grid::BitWidth;
 use crate::network::{Network, NodeId, TensorId};
 use crate::target::{CoreCosts, KernelCost};
+use std::ops::Range;
 
 /// The memory model of one network on one core: what does not depend on the widths is worked out once, so that a
 /// policy is counted in microseconds.
@@ -20,6 +23,8 @@ pub struct MemoryModel<'a> {
     pub(super) kernels: KernelTable,
     /// How each node is computed.
     pub(super) implementations: Vec<Implementation>,
+    /// Bytes of stack between the entry point and a kernel, where some timeline rolls.
+    pub(super) rolling_stack: u64,
     /// `None` where the core's file says nothing of instructions.
     instructions: Option<InstructionModel>,
 }
@@ -29,11 +34,16 @@ impl<'a> MemoryModel<'a> {
     pub fn of(network: &'a Network, core: &CoreCosts) -> Self {
         let of_node = |node| Implementation::of(network, node, core.has_rows());
         let implementations: Vec<Implementation> = network.nodes.iter().map(of_node).collect();
+        let ram = RamModel::of(network, core, &implementations, core.scheduling, core.input);
+        let rolling = ram.rolling_bytes(core);
+        let rolls = ram.timelines.iter().any(|timeline| timeline.schedule.rolls());
+        let rolling_stack = core.rolling.filter(|_| rolls).map_or(0, |costs| costs.stack_bytes);
         Self {
             network,
-            flash: FlashModel::of(network, core, &implementations),
-            ram: RamModel::of(network, core, &implementations),
+            flash: FlashModel::of(network, core, &implementations, rolling),
+            ram,
             kernels: KernelTable::of(core),
+            rolling_stack,
             instructions: core
                 .instructions
                 .as_ref()
@@ -66,11 +76,6 @@ impl<'a> MemoryModel<'a> {
         self.flash.packed_bytes_at(id.0, bits)
     }
 
-    /// Bytes of scratch that node `id` needs where its first input has `bits`.
-    pub fn scratch_bytes(&self, id: NodeId, bits: BitWidth) -> usize {
-        self.ram.scratch_bytes(id.0, bits)
-    }
-
     /// FLASH at `widths`, and how it splits.
     pub fn flash(&self, widths: &Widths) -> FlashUse {
         self.flash.count(widths, self.called(widths), &self.kernels)
@@ -91,51 +96,119 @@ impl<'a> MemoryModel<'a> {
         self.ram.plan(self.network, widths).arena_bytes as u64 + self.stack_bytes(widths)
     }
 
-    /// Bytes that have to lie in the arena during each node: its inputs, output, scratch, and what waits for later
-    /// nodes. The largest is a lower bound of the arena, and nearly always the arena.
-    pub fn alive_bytes(&self, widths: &Widths) -> Vec<usize> {
-        self.ram.alive(self.network, widths)
+    /// How many orders there are in which the network may be computed: RAM is that of the one that takes the least.
+    pub fn timelines(&self) -> usize {
+        self.ram.timelines.len()
     }
 
-    /// The first node during which the most bytes are alive at `widths`, and how many; `None` where there is no node.
-    pub fn peak(&self, widths: &Widths) -> Option<(NodeId, usize)> {
-        peak(&self.alive_bytes(widths))
+    /// What of rows timeline `timeline` makes use of.
+    pub fn scheduling_of(&self, timeline: usize) -> Scheduling {
+        self.ram.timelines[timeline].scheduling()
+    }
+
+    /// How many moments timeline `timeline` has.
+    pub fn moments(&self, timeline: usize) -> usize {
+        self.ram.timelines[timeline].moments()
+    }
+
+    /// The node that is computed at `moment`, of a chain its first; `None` while the input's rows come in.
+    pub fn node_at(&self, moment: Moment) -> Option<NodeId> {
+        self.ram.timelines[moment.timeline].node_at(moment.at)
+    }
+
+    /// Bytes that have to lie in the arena at each moment of a timeline: the rows alive of inputs, outputs and what waits for later
+    /// nodes, and scratch. The largest is a lower bound of the timeline's arena, and nearly always the arena.
+    pub fn alive_bytes(&self, timeline: usize, widths: &Widths) -> Vec<usize> {
+        self.ram.loads(timeline, self.network, widths)
+    }
+
+    /// Of the timeline whose peak is the lowest at `widths`, of equals the simplest, the first moment at which the most bytes are
+    /// alive, and how many; `None` where there is no node.
+    pub fn peak(&self, widths: &Widths) -> Option<(Moment, usize)> {
+        let of_timeline = |timeline: usize| {
+            let (at, bytes) = peak(&self.alive_bytes(timeline, widths))?;
+            Some((Moment { timeline, at }, bytes))
+        };
+        if self.network.nodes.is_empty() {
+            return None;
+        }
+        (0..self.timelines()).filter_map(of_timeline).min_by_key(|(_, bytes)| word(*bytes))
     }
 
     /// Whether arena and stack take at most `limit` bytes at `widths` (`None` for any number): as [`Self::ram_bytes`] says,
     /// but nothing is planned where the bytes alive already pass it, and planning ends where a plan keeps it.
     pub fn ram_fits(&self, widths: &Widths, limit: Option<u64>) -> bool {
-        let most = self.alive_bytes(widths).into_iter().max().unwrap_or(0);
-        self.ram.fits(self.network, widths, self.stack_bytes(widths), limit, most).0
+        self.ram.fits_anew(self.network, widths, self.stack_bytes(widths), limit)
     }
 
-    /// Tensors that are alive during node `step`, by id.
-    pub fn alive_at(&self, step: NodeId) -> impl Iterator<Item = TensorId> + use<> {
-        self.ram.alive_at(step)
+    /// Tensors that are alive at `moment`, or at another of the same layer or chain, by id.
+    pub fn alive_at(&self, moment: Moment) -> impl Iterator<Item = TensorId> + use<> {
+        self.ram.alive_at(moment)
     }
 
-    /// Bytes of each tensor at the width of those that `allowed` gives it at which it takes the least, with the scratch of
-    /// the nodes that read it first: [`Self::alive_bytes`] at no such widths is smaller anywhere.
-    pub fn least_alive_bytes<W: Iterator<Item = BitWidth>>(&self, allowed: impl Fn(TensorId) -> W) -> Vec<usize> {
-        self.ram.least_alive(self.network, allowed)
+    /// The least arena at the widths that `allowed` gives each tensor: the planner's may be larger, none is smaller.
+    pub fn least_arena_bytes<W: Iterator<Item = BitWidth>>(&self, allowed: impl Fn(TensorId) -> W) -> usize {
+        self.ram.least_arena(self.network, allowed)
     }
 
-    /// Bytes alive during node `step` at `widths`, as [`Self::alive_bytes`] has them.
-    pub fn alive_bytes_at(&self, step: NodeId, widths: &Widths) -> usize {
-        self.alive_at(step).map(|tensor| self.bytes_at(step, tensor, widths.tensors[tensor.0])).sum()
+    /// What `tensor`, alive at `moment`, adds to the bytes alive there if it has `bits`: its rows that are alive, and where the
+    /// node that is computed reads it first, the scratch that this width asks for.
+    pub fn bytes_at(&self, moment: Moment, tensor: TensorId, bits: BitWidth) -> usize {
+        let timeline = &self.ram.timelines[moment.timeline];
+        let of_node = |node: NodeId| {
+            let reads_first = self.network.node(node).inputs[0] == tensor;
+            if reads_first { self.ram.scratch_bytes(node.0, bits) } else { 0 }
+        };
+        timeline.bytes_at(moment.at, tensor, bits) + timeline.alone_at(moment.at).map_or(0, of_node)
     }
 
-    /// What `tensor`, alive during node `step`, adds to the bytes alive there if it has `bits`: its own, and where the
-    /// node reads it first, the scratch that this width asks for.
-    pub fn bytes_at(&self, step: NodeId, tensor: TensorId, bits: BitWidth) -> usize {
-        let node = self.network.node(step);
-        let scratch = if node.inputs[0] == tensor { self.scratch_bytes(step, bits) } else { 0 };
-        self.ram.tensor_bytes(tensor, bits) + scratch
+    /// Bytes of the rows of `tensor` that are alive at `moment` if it has `bits`.
+    pub fn tensor_bytes_at(&self, moment: Moment, tensor: TensorId, bits: BitWidth) -> usize {
+        self.ram.timelines[moment.timeline].bytes_at(moment.at, tensor, bits)
+    }
+
+    /// The ranges of moments of timeline `timeline`, both ends inclusive, at which rows of `tensor` are alive.
+    pub fn alive_during(&self, timeline: usize, tensor: TensorId) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let pieces = self.ram.timelines[timeline].pieces[tensor.0].iter();
+        pieces.filter(|piece| piece.bytes != [0; 3]).map(|piece| (piece.first, piece.last))
+    }
+
+    /// The moments of timeline `timeline` at which node `id` is computed.
+    pub fn moments_of(&self, timeline: usize, id: NodeId) -> Range<usize> {
+        self.ram.timelines[timeline].moments_of(id)
+    }
+
+    /// Bytes at `moment` that do not depend on widths: scratch and state of a chain.
+    pub fn fixed_bytes_at(&self, moment: Moment) -> usize {
+        self.ram.timelines[moment.timeline].fixed[moment.at]
+    }
+
+    /// Bytes of scratch at `moment`, at `widths`.
+    pub fn scratch_bytes_at(&self, moment: Moment, widths: &Widths) -> usize {
+        let timeline = &self.ram.timelines[moment.timeline];
+        let of_node = |node: NodeId| self.scratch_bytes(node, widths.tensors[self.network.node(node).inputs[0].0]);
+        timeline.fixed[moment.at] + timeline.alone_at(moment.at).map_or(0, of_node)
+    }
+
+    /// Bytes of scratch that node `id` needs where its first input has `bits`.
+    pub fn scratch_bytes(&self, id: NodeId, bits: BitWidth) -> usize {
+        self.ram.scratch_bytes(id.0, bits)
+    }
+
+    /// Bytes that the place of `tensor` has in timeline `timeline`: all of it, or of one that a chain keeps some rows of, these.
+    pub fn place_bytes(&self, timeline: usize, tensor: TensorId, bits: BitWidth) -> usize {
+        self.ram.timelines[timeline].place_bytes(tensor, bits)
+    }
+
+    /// First and last moment of timeline `timeline` between which `tensor` is alive: all of those of the layers and chains from the one
+    /// that writes it to the last that reads it; the input from the first, the output until the last.
+    pub fn span(&self, timeline: usize, tensor: TensorId) -> (usize, usize) {
+        self.ram.timelines[timeline].spans[tensor.0]
     }
 
     /// Bytes of stack at `widths`.
     pub fn stack_bytes(&self, widths: &Widths) -> u64 {
-        self.ram.stack(self.called(widths), &self.kernels)
+        self.ram.stack(self.called(widths), &self.kernels) + self.rolling_stack
     }
 
     /// Instructions of an inference at `widths`: the sum of [`Self::instructions_of`] and what the entry takes. `None` where
@@ -171,9 +244,9 @@ impl<'a> MemoryModel<'a> {
         self.flash.base_code
     }
 
-    /// Bytes of stack that every package has whatever its layers.
+    /// Bytes of stack that every package has whatever its layers; with chains, what stands between the entry and a kernel.
     pub fn base_stack_bytes(&self) -> u64 {
-        self.ram.base_stack
+        self.ram.base_stack + self.rolling_stack
     }
 
     /// What a piece of code that the network may call costs on the core.

@@ -1,18 +1,23 @@
 //! A memory plan as text.
 
 use super::model::MemoryModel;
-use super::ram::{MemoryPlan, tensor_bytes};
+use super::ram::{MemoryPlan, PlannedSegment, tensor_bytes};
+use super::rows::{Band, Member};
 use super::widths::Widths;
-use crate::network::{Network, NodeId};
+use crate::grid::BitWidth;
+use crate::network::{NodeId, Tensor, TensorId};
+use crate::shape::Shape;
 use std::fmt::Write as _;
 
 /// Characters that the arena is drawn with.
 const COLUMNS: usize = 64;
 
 impl MemoryModel<'_> {
-    /// A picture of `plan`, which must be that of `widths`: a line a node, the arena from its first byte to its last
-    /// from left to right. Each tensor has a letter, scratch is `#`, what is free `.`; a small buffer hides a larger
-    /// one within the same column. At the end of a line, the bytes alive, `<` at the peak, and what is written.
+    /// A picture of `plan`, which must be that of `widths`: a line for each layer or chain, the arena from its first byte to its
+    /// last from left to right. Each tensor has a letter, scratch is `#`, a chain's state `:`, what is free `.`; where two lie over one
+    /// another, or within one column, the smaller hides the larger. At the end of a line, the most bytes alive, `<` at the
+    /// peak, and what is written; a chain's layers stand below one another, those that follow the first without a line of their own, each with
+    /// the rows that are kept of what it writes.
     pub fn picture(&self, plan: &MemoryPlan, widths: &Widths) -> String {
         let network = self.network;
         let mut text = format!(
@@ -22,31 +27,87 @@ impl MemoryModel<'_> {
             plan.arena_bytes.div_ceil(COLUMNS)
         );
         let longest = network.nodes.iter().map(|node| node.name.chars().count()).max().unwrap_or(0).min(32);
-        for (step, node) in network.nodes.iter().enumerate() {
-            let line = draw(plan, &self.alive(network, plan, widths, step));
-            let name: String = node.name.chars().take(longest).collect();
-            let mark = if step == plan.peak.0 { '<' } else { ' ' };
-            let _ = writeln!(
-                text,
-                "{step:>3} {name:<longest$} {line} {:>8} B {mark} {} {}",
-                plan.alive[step],
-                letter(node.output.0),
-                network.tensor(node.output).name
-            );
+        let places = Places::of(self, plan, widths);
+        for (number, segment) in plan.segments.iter().enumerate() {
+            let line = draw(plan, &places.alive(self, plan, widths, number));
+            let members: Vec<(usize, String)> = match segment {
+                PlannedSegment::Layer(node) => vec![(node.0, String::new())],
+                PlannedSegment::Chain { chain, .. } => {
+                    let kept = |band: &Band| format!(", {} of {} rows", band.rows, band.height);
+                    let of = |member: &Member| (member.node, kept(&chain.bands[member.output]));
+                    chain.members.iter().map(of).collect()
+                }
+            };
+            if members.is_empty() {
+                let _ = writeln!(text, "    {:<longest$} {line} {:>10}   {}", "(rows come)", "", letter(network.input.0));
+            }
+            for (i, (step, kept)) in members.into_iter().enumerate() {
+                let node = &network.nodes[step];
+                let name: String = node.name.chars().take(longest).collect();
+                let mark = if step == plan.peak.0 { '<' } else { ' ' };
+                let written = format!("{} {}{kept}", letter(node.output.0), network.tensor(node.output).name);
+                let (line, bytes) = match i {
+                    0 => (line.clone(), format!("{:>8} B", plan.alive[step])),
+                    _ => (" ".repeat(COLUMNS), " ".repeat(10)),
+                };
+                let _ = writeln!(text, "{step:>3} {name:<longest$} {line} {bytes} {mark} {written}");
+            }
         }
         text
     }
+}
 
-    /// Letter, offset and bytes of each buffer alive at `step`.
-    fn alive(&self, network: &Network, plan: &MemoryPlan, widths: &Widths, step: usize) -> Vec<(char, usize, usize)> {
-        let tensors = self.alive_at(NodeId(step)).map(|id| {
-            let bytes = tensor_bytes(network.shape(id), widths.tensors[id.0]);
-            (letter(id.0), plan.tensors[id.0], bytes)
-        });
-        let scratch = plan.scratch[step];
-        let first = widths.tensors[network.nodes[step].inputs[0].0];
-        let scratch = scratch.map(|offset| ('#', offset, self.scratch_bytes(NodeId(step), first)));
-        tensors.chain(scratch).collect()
+/// Where tensors lie, and during which segments.
+struct Places {
+    /// Bytes of each.
+    bytes: Vec<usize>,
+    /// First and last segment of each.
+    lives: Vec<(usize, usize)>,
+}
+
+impl Places {
+    fn of(model: &MemoryModel, plan: &MemoryPlan, widths: &Widths) -> Self {
+        let network = model.network;
+        let whole = |(tensor, bits): (&Tensor, &BitWidth)| tensor_bytes(tensor.shape, *bits);
+        let mut bytes: Vec<usize> = network.tensors.iter().zip(&widths.tensors).map(whole).collect();
+        let mut segment_of = vec![0; network.nodes.len()];
+        for (number, segment) in plan.segments.iter().enumerate() {
+            match segment {
+                PlannedSegment::Layer(node) => segment_of[node.0] = number,
+                PlannedSegment::Chain { chain, .. } => {
+                    chain.members.iter().for_each(|member| segment_of[member.node] = number);
+                    for band in chain.bands.iter().filter(|band| band.rows < band.height) {
+                        let shape = Shape { h: band.rows, ..network.shape(band.tensor) };
+                        bytes[band.tensor.0] = tensor_bytes(shape, widths.tensors[band.tensor.0]);
+                    }
+                }
+            }
+        }
+        let life = |tensor: usize| {
+            let (first, last) = model.lifetime(TensorId(tensor));
+            let at = |node: usize| segment_of.get(node).copied().unwrap_or(0);
+            (if TensorId(tensor) == network.input { 0 } else { at(first) }, at(last))
+        };
+        Self { bytes, lives: (0..network.tensors.len()).map(life).collect() }
+    }
+
+    /// Letter, offset and bytes of each buffer alive in segment `number`.
+    fn alive(&self, model: &MemoryModel, plan: &MemoryPlan, widths: &Widths, number: usize) -> Vec<(char, usize, usize)> {
+        let is_alive = |(tensor, (first, last)): (usize, &(usize, usize))| {
+            (*first..=*last).contains(&number).then(|| (letter(tensor), plan.tensors[tensor], self.bytes[tensor]))
+        };
+        let scratch = |node: usize| {
+            let first = widths.tensors[model.network.nodes[node].inputs[0].0];
+            plan.scratch[node].map(|offset| ('#', offset, model.scratch_bytes(NodeId(node), first)))
+        };
+        let tensors = self.lives.iter().enumerate().filter_map(is_alive);
+        match &plan.segments[number] {
+            PlannedSegment::Layer(node) => tensors.chain(scratch(node.0)).collect(),
+            PlannedSegment::Chain { chain, state } => {
+                let scratch = chain.members.iter().filter_map(|member| scratch(member.node));
+                tensors.chain(scratch).chain([(':', *state, chain.state_bytes())]).collect()
+            }
+        }
     }
 }
 
@@ -73,10 +134,11 @@ mod tests {
     use crate::code::KernelKey;
     use crate::grid::BitWidth;
     use crate::op::{Clamp, Conv2d, KernelKind, Op};
+    use crate::memory::{InputRows, Scheduling};
     use crate::policy::{Policy, PolicySpace};
     use crate::shape::{Pads, Shape, Window};
     use crate::target::{CoreCosts, KernelCost, LayerCost};
-    use crate::{InputEncoding, Node, Tensor, TensorId};
+    use crate::{InputEncoding, Network, Node};
 
     fn convolution(channels: [usize; 2]) -> Op {
         Op::Conv2d(Conv2d {
@@ -124,7 +186,10 @@ mod tests {
                 .collect(),
             by_rows: true,
             rows: None,
+            rolling: None,
             instructions: None,
+            scheduling: Scheduling::Layers,
+            input: InputRows::Image,
         };
         let space = PolicySpace::of(&network);
         let widths = Widths::of(&network, &space, &Policy::uniform(&space, BitWidth::B4, BitWidth::B4));

@@ -17,6 +17,9 @@
 //! It ends as soon as the arena is the largest sum of buffers alive together, below which no plan can be. Nothing in
 //! it depends on anything but the buffers.
 //!
+//! Two buffers alive together lie apart: one ends before the other begins. Where one grows as the other dies it may
+//! do with less ([`Apart`]); what is said here of covering is then said of the places that are forbidden.
+//!
 //! A buffer is held against those that it meets in time only, which [`Intervals`] finds, so that an order takes time by
 //! the pairs that meet and not by all pairs. Nothing more is tried after [`VISITS`] such pairs: where hundreds of
 //! buffers are alive together, an order has as many pairs as a small network's whole planning; where thousands are, the first
@@ -49,6 +52,18 @@ pub struct Buffer {
     pub last: usize,
 }
 
+/// Two buffers that may overlap: where the first lies below the second, it begins at least `bytes` before it. Where it lies
+/// above, it begins behind its end, as always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Apart {
+    /// Number of the first.
+    pub below: usize,
+    /// Number of the second.
+    pub above: usize,
+    /// At most the bytes of the first.
+    pub bytes: usize,
+}
+
 /// Where one buffer lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placement {
@@ -61,7 +76,7 @@ pub struct Placement {
 pub struct Plan {
     /// Bytes of the arena.
     pub arena_bytes: usize,
-    /// Largest sum of buffers alive together.
+    /// No plan can be smaller: the largest sum of buffers alive together, or what [`plan_apart`] was told.
     pub lower_bound: usize,
     /// One for each buffer, in their order.
     pub placements: Vec<Placement>,
@@ -73,21 +88,39 @@ pub struct Plan {
 
 /// Places `buffers` so that none that are alive together overlap.
 pub fn plan(buffers: &[Buffer]) -> Plan {
-    let (planner, lower_bound) = Planner::of(buffers);
+    let lower_bound = alive_most(buffers);
+    plan_apart(buffers, &[], lower_bound)
+}
+
+/// Places `buffers` so that none that are alive together overlap more than `apart` lets them. No plan is smaller than
+/// `lower_bound`.
+pub(super) fn plan_apart(buffers: &[Buffer], apart: &[Apart], lower_bound: usize) -> Plan {
+    let planner = Planner::of(buffers, apart);
     let (best, visits) = planner.best(lower_bound, lower_bound);
     let placements = best.offsets.into_iter().map(|offset| Placement { offset }).collect();
     let cut_short = visits > VISITS && best.arena > lower_bound;
     Plan { arena_bytes: best.arena, lower_bound, placements, visits, cut_short }
 }
 
-/// Whether the arena of [`plan`] is at most `capacity`, mostly in less time; and the visits that it took.
-pub(super) fn fits_within(buffers: &[Buffer], capacity: usize) -> (bool, usize) {
-    let (planner, lower_bound) = Planner::of(buffers);
+/// Whether the arena of [`plan_apart`] is at most `capacity`, mostly in less time; and the visits that it took.
+pub(super) fn fits_within(
+    buffers: &[Buffer],
+    apart: &[Apart],
+    lower_bound: usize,
+    capacity: usize,
+) -> (bool, usize) {
+    let planner = Planner::of(buffers, apart);
     if lower_bound > capacity {
         return (false, 0);
     }
     let (best, visits) = planner.best(lower_bound, capacity);
     (best.arena <= capacity, visits)
+}
+
+/// The largest sum of buffers alive together.
+fn alive_most(buffers: &[Buffer]) -> usize {
+    let steps = buffers.iter().map(|b| b.last + 1).max().unwrap_or(0);
+    alive_bytes(buffers, steps).into_iter().max().unwrap_or(0)
 }
 
 /// Bytes alive at each of `steps` steps; every buffer's last step is among them.
@@ -154,6 +187,9 @@ struct Placed {
 /// Buffers, and which of them meet in time.
 struct Planner<'a> {
     buffers: &'a [Buffer],
+    /// For each buffer those of which it may overlap: their number, how many bytes it has to begin before one that lies above, and
+    /// how many one that lies below has to begin before it.
+    apart: Vec<Vec<(usize, usize, usize)>>,
     index: Intervals,
     /// Whether buffers meet so many others that looking at all is quicker than finding those.
     is_crowded: bool,
@@ -162,14 +198,30 @@ struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    /// For `buffers`, with the largest sum of them alive together.
-    fn of(buffers: &'a [Buffer]) -> (Self, usize) {
+    fn of(buffers: &'a [Buffer], pairs: &[Apart]) -> Self {
         let index = Intervals::of(buffers.iter().map(|buffer| (buffer.first, buffer.last)));
         let alive = alive_bytes(buffers, buffers.iter().map(|b| b.last + 1).max().unwrap_or(0));
-        let lower_bound = alive.iter().copied().max().unwrap_or(0);
+        let mut apart = vec![Vec::new(); buffers.len()];
+        for &Apart { below, above, bytes } in pairs {
+            apart[below].push((above, bytes, buffers[above].bytes));
+            apart[above].push((below, buffers[above].bytes, bytes));
+        }
         let pairs: usize = buffers.iter().map(|buffer| index.count_meeting(buffer.first, buffer.last)).sum();
         let is_crowded = pairs > buffers.len() * buffers.len() / CROWDED;
-        (Self { buffers, index, is_crowded, alive }, lower_bound)
+        Self { buffers, apart, index, is_crowded, alive }
+    }
+
+    /// How many bytes buffer `i` has to begin before buffer `j` where it lies below, and `j` before `i` where that does.
+    fn distances(&self, i: usize, j: usize) -> (usize, usize) {
+        let of_pair = self.apart[i].iter().find(|(other, _, _)| *other == j);
+        of_pair.map_or((self.buffers[i].bytes, self.buffers[j].bytes), |(_, before, behind)| (*before, *behind))
+    }
+
+    /// The first offset that buffer `i` may not have for buffer `j` at `offset`, which is above where it may lie below,
+    /// and the first behind that it may have.
+    fn forbidden(&self, i: usize, j: usize, offset: usize) -> (isize, usize) {
+        let (before, behind) = self.distances(i, j);
+        (offset as isize - before as isize, offset + behind)
     }
 
     /// The best plan found, or the first whose arena is at most `enough`, which is at least `lower_bound`; and the visits.
@@ -206,27 +258,30 @@ impl<'a> Planner<'a> {
 
     /// Places buffers in `order`, each at the lowest offset that no buffer placed before and alive with it covers.
     fn in_order(&self, order: Vec<usize>, visits: &mut usize) -> Placed {
-        if self.is_crowded {
+        if self.is_crowded && self.apart.iter().all(Vec::is_empty) {
             return self.in_order_crowded(order, visits);
         }
         let mut offsets = vec![0; self.buffers.len()];
         let mut places = vec![usize::MAX; self.buffers.len()];
-        // Offset, place in the order (of empty buffers at one offset the first goes before), end.
-        let mut met: Vec<(usize, usize, usize)> = Vec::new();
+        // The last offset below, place in the order (of empty buffers at one offset the first goes before), the first above.
+        let mut met: Vec<(isize, usize, usize)> = Vec::new();
         let mut arena = 0;
         for (place, &i) in order.iter().enumerate() {
             met.clear();
             let placed = self.meeting(i).filter(|&j| places[j] != usize::MAX);
-            met.extend(placed.map(|j| (offsets[j], places[j], offsets[j] + self.buffers[j].bytes)));
+            met.extend(placed.map(|j| {
+                let (below, above) = self.forbidden(i, j, offsets[j]);
+                (below, places[j], above)
+            }));
             met.sort_unstable();
             *visits += 1 + met.len();
             let bytes = self.buffers[i].bytes;
             let mut offset = 0;
-            for &(start, _, end) in &met {
-                if offset + bytes <= start {
+            for &(below, _, above) in &met {
+                if offset as isize <= below {
                     break;
                 }
-                offset = offset.max(end);
+                offset = offset.max(above);
             }
             (offsets[i], places[i]) = (offset, place);
             arena = arena.max(offset + bytes);
@@ -297,17 +352,19 @@ impl<'a> Planner<'a> {
         visits: &mut usize,
     ) -> std::vec::IntoIter<usize> {
         let before = self.meeting(i).filter(|&j| places[j] < places[i]);
-        let mut taken: Vec<(usize, usize)> = before.map(|j| (offsets[j], offsets[j] + self.buffers[j].bytes)).collect();
+        let mut taken: Vec<(isize, usize)> = before.map(|j| self.forbidden(i, j, offsets[j])).collect();
         taken.sort_unstable();
         *visits += 1 + taken.len();
         let bytes = self.buffers[i].bytes;
         let mut candidates = Vec::new();
         let mut gap = 0;
-        for (start, end) in taken.into_iter().chain([(capacity, capacity)]) {
-            if gap + bytes <= start {
-                candidates.extend([gap, start - bytes]);
+        let most = capacity as isize - bytes as isize;
+        for (below, above) in taken.into_iter().chain([(most, capacity)]) {
+            let below = below.min(most);
+            if gap as isize <= below {
+                candidates.extend([gap, below as usize]);
             }
-            gap = gap.max(end);
+            gap = gap.max(above);
         }
         candidates.dedup();
         candidates.into_iter()
@@ -383,7 +440,7 @@ mod tests {
 
     /// The arena of the greedy order by size.
     fn by_size(buffers: &[Buffer]) -> usize {
-        let planner = Planner::of(buffers).0;
+        let planner = Planner::of(buffers, &[]);
         planner.in_order(planner.order(Order::Largest), &mut 0).arena
     }
 
@@ -405,8 +462,8 @@ mod tests {
         assert_eq!(plan.lower_bound, bound);
         assert!(bound <= plan.arena_bytes && plan.arena_bytes <= greedy, "{bound} {} {greedy}", plan.arena_bytes);
         assert!(!plan.cut_short, "{} visits", plan.visits);
-        assert!(fits_within(buffers, plan.arena_bytes).0);
-        assert!(plan.arena_bytes == 0 || !fits_within(buffers, plan.arena_bytes - 1).0);
+        assert!(fits_within(buffers, &[], plan.lower_bound, plan.arena_bytes).0);
+        assert!(plan.arena_bytes == 0 || !fits_within(buffers, &[], plan.lower_bound, plan.arena_bytes - 1).0);
         if buffers.iter().all(|b| b.bytes % 4 == 0) {
             assert!(plan.placements.iter().all(|p| p.offset % 4 == 0));
         }
@@ -442,7 +499,7 @@ mod tests {
     fn best_of_all_orders(buffers: &[Buffer]) -> usize {
         fn extend(buffers: &[Buffer], order: &mut Vec<usize>, best: &mut usize) {
             if order.len() == buffers.len() {
-                *best = (*best).min(Planner::of(buffers).0.in_order(order.clone(), &mut 0).arena);
+                *best = (*best).min(Planner::of(buffers, &[]).in_order(order.clone(), &mut 0).arena);
             }
             for i in 0..buffers.len() {
                 if !order.contains(&i) {
@@ -505,13 +562,13 @@ mod tests {
         #[test]
         fn plans_keep_buffers_apart_between_the_bounds(buffers in buffers(0..40)) {
             check(&buffers);
-            let planner = Planner::of(&buffers).0;
+            let planner = Planner::of(&buffers, &[]);
             for order in Order::ALL {
                 let placed = planner.in_order(planner.order(order), &mut 0);
                 prop_assert_eq!(&placed.offsets, &held_against_all(&buffers, &placed.order));
                 // Both ways, whichever is taken.
                 let (mut sparse, mut crowded) = (0, 0);
-                let one = Planner { is_crowded: false, ..Planner::of(&buffers).0 }.in_order(placed.order.clone(), &mut sparse);
+                let one = Planner { is_crowded: false, ..Planner::of(&buffers, &[]) }.in_order(placed.order.clone(), &mut sparse);
                 let other = planner.in_order_crowded(placed.order.clone(), &mut crowded);
                 prop_assert_eq!((one.offsets, sparse), (other.offsets, crowded));
             }

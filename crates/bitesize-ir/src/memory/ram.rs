@@ -1,19 +1,20 @@
 //! RAM: the arena with every packed tensor and scratch, and the stack.
 
-use super::intervals::Intervals;
 use super::kernel_costs::KernelTable;
-use super::layer_shape::LayerShape;
 use super::lifetimes::of_network;
 use super::load::Load;
-use super::planner::{Buffer, Plan, alive_bytes, fits_within, plan};
+use super::planner::{Plan, fits_within, plan_apart};
+use super::rows::{Chain, InputRows, Rolled, RowNode, Schedule, Scheduling};
 use super::scratch::scratch_of_layer;
+use super::timeline::{Buffers, Step, Timeline, row_nodes};
 use super::widths::Widths;
 use super::word::word;
 use crate::code::{Code, Implementation};
 use crate::grid::BitWidth;
-use crate::network::{Network, Node, NodeId, TensorId};
+use crate::network::{Network, NodeId, TensorId};
 use crate::shape::Shape;
 use crate::target::CoreCosts;
+use std::collections::HashMap;
 
 /// Bytes of RAM of a package, and how they split.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub struct RamUse {
 pub struct MemoryPlan {
     /// Bytes of the arena, a multiple of 4.
     pub arena_bytes: usize,
-    /// Largest sum of buffers alive together: no plan can be smaller.
+    /// The most bytes alive at a moment, rows that are dead or not yet born left out: no plan of these segments can be smaller.
     pub lower_bound: usize,
     /// As [`Plan::cut_short`].
     pub cut_short: bool,
@@ -50,9 +51,12 @@ pub struct MemoryPlan {
     pub at_once: Vec<usize>,
     /// How the input comes.
     pub input: InputRows,
+    /// What of rows the plan makes use of.
+    pub scheduling: Scheduling,
     /// The node during which the most bytes are alive (the first such).
     pub peak: NodeId,
-    /// Bytes alive during each node: its inputs, output, scratch, and what waits for later nodes.
+    /// The most bytes alive during each node (of a chain, during all of it): its inputs, output, scratch, and what waits for later
+    /// nodes, of each the rows that are alive.
     pub alive: Vec<usize>,
     /// How each node is computed.
     pub implementations: Vec<Implementation>,
@@ -85,13 +89,25 @@ pub(super) struct Touch {
     pub(super) reads: usize,
 }
 
-/// What every policy shares: when each tensor is alive and how many bytes it has at each width.
+/// A moment of a timeline at which bytes are counted. The tensors alive at a node are all alive at the moments of its layer or
+/// chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment {
+    /// The timeline: a model has one for each order in which the network may be computed.
+    pub timeline: usize,
+    /// Its number among those of the timeline.
+    pub at: usize,
+}
+
+/// What every policy shares: when each tensor is alive and how many bytes it has at each width, in each order in which the
+/// network may be computed. A policy's RAM is that of the order that takes the least.
 #[derive(Clone, Debug)]
 pub(super) struct RamModel {
-    /// First and last step of each tensor.
+    /// The simplest first.
+    pub(super) timelines: Vec<Timeline>,
+    nodes: Vec<Option<RowNode>>,
+    /// First and last node of each tensor.
     lifetimes: Vec<(usize, usize)>,
-    /// The same, to find those that are alive at a step.
-    index: Intervals,
     /// For each tensor the nodes that write or read it, in order.
     touching: Vec<Vec<Touch>>,
     /// Packed bytes of each tensor by [`BitWidth`].
@@ -101,13 +117,29 @@ pub(super) struct RamModel {
     pub(super) base_stack: u64,
 }
 
+/// A plan of a timeline.
+struct TimelinePlan {
+    timeline: usize,
+    plan: Plan,
+    buffers: Buffers,
+}
+
 impl RamModel {
-    pub(super) fn of(network: &Network, core: &CoreCosts, implementations: &[Implementation]) -> Self {
-        let scratch = |(node, implementation): (&Node, &Implementation)| {
-            let layer = LayerShape::of(network, node);
-            let bytes = |bits| layer.as_ref().map_or(0, |layer| scratch_of_layer(layer, *implementation, bits));
-            BitWidth::ALL.map(bytes)
-        };
+    pub(super) fn of(
+        network: &Network,
+        core: &CoreCosts,
+        implementations: &[Implementation],
+        scheduling: Scheduling,
+        input: InputRows,
+    ) -> Self {
+        let nodes = row_nodes(network, implementations);
+        let scratch: Vec<[usize; 3]> = nodes
+            .iter()
+            .map(|node| {
+                let of = |node: &RowNode, bits| scratch_of_layer(&node.layer, node.implementation, bits);
+                BitWidth::ALL.map(|bits| node.as_ref().map_or(0, |node| of(node, bits)))
+            })
+            .collect();
         let sizes = |shape: Shape| BitWidth::ALL.map(|bits| tensor_bytes(shape, bits));
         let lifetimes = of_network(network);
         let mut touching = vec![Vec::new(); network.tensors.len()];
@@ -121,35 +153,118 @@ impl RamModel {
                 }
             }
         }
-        Self {
-            index: Intervals::of(lifetimes.iter().copied()),
+        let mut model = Self {
+            timelines: Vec::new(),
+            nodes,
             lifetimes,
             touching,
             bytes: network.tensors.iter().map(|tensor| sizes(tensor.shape)).collect(),
-            scratch: network.nodes.iter().zip(implementations).map(scratch).collect(),
+            scratch,
             base_stack: core.base_stack_bytes,
-        }
+        };
+        model.timelines = model.timelines_of(network, core, scheduling, input);
+        model
     }
 
-    /// One buffer for each tensor, then one for each scratch; and the nodes whose scratch they are.
-    fn buffers(&self, network: &Network, widths: &Widths) -> (Vec<Buffer>, Vec<usize>) {
-        let mut buffers = Vec::with_capacity(self.bytes.len() + network.nodes.len());
-        for ((bytes, &(first, last)), bits) in self.bytes.iter().zip(&self.lifetimes).zip(&widths.tensors) {
-            buffers.push(Buffer { bytes: bytes[bits.index()], first, last });
+    fn timelines_of(
+        &self,
+        network: &Network,
+        core: &CoreCosts,
+        scheduling: Scheduling,
+        input: InputRows,
+    ) -> Vec<Timeline> {
+        let timeline = |schedule| Timeline::of(network, &self.nodes, schedule, &self.lifetimes, &self.scratch);
+        let rolls = scheduling == Scheduling::Auto && core.rolling.is_some();
+        let layers = |in_place| {
+            let mut schedule = Schedule::layers(network.nodes.len(), in_place);
+            schedule.take_input(input);
+            schedule
+        };
+        let mut schedules = vec![layers(false)];
+        if scheduling != Scheduling::Layers {
+            schedules.push(layers(true));
         }
-        let mut scratch_nodes = Vec::new();
-        for (i, node) in network.nodes.iter().enumerate() {
-            let bytes = self.scratch_bytes(i, widths.tensors[node.inputs[0].0]);
-            if bytes > 0 {
-                scratch_nodes.push(i);
-                buffers.push(Buffer { bytes, first: i, last: i });
+        let mut timelines: Vec<Timeline> = schedules.into_iter().map(timeline).collect();
+        if rolls && let Some(in_place) = timelines.last() {
+            let widest = Widths { tensors: vec![BitWidth::B8; network.tensors.len()], weights: Vec::new() };
+            let loads = self.loads_of(in_place, network, &widest);
+            let alone = |node: usize| in_place.moments_of(NodeId(node)).map(|moment| loads[moment]).max().unwrap_or(0);
+            let bits = BitWidth::B8;
+            let rolled = Rolled {
+                nodes: &self.nodes,
+                lifetimes: &self.lifetimes,
+                input: network.input,
+                output: network.output,
+                bytes: self.bytes.iter().map(|bytes| bytes[bits.index()]).collect(),
+                row_bytes: network.tensors.iter().map(|t| t.shape.w * bits.row_bytes(t.shape.c)).collect(),
+                heights: network.tensors.iter().map(|tensor| tensor.shape.h).collect(),
+                scratch: self.scratch.iter().map(|bytes| bytes.iter().copied().max().unwrap_or(0)).collect(),
+                alone: (0..network.nodes.len()).map(alone).collect(),
+            };
+            let schedule = rolled.schedule(input);
+            if schedule != in_place.schedule {
+                timelines.push(timeline(schedule));
             }
         }
-        (buffers, scratch_nodes)
+        timelines
     }
 
-    pub(super) fn alive(&self, network: &Network, widths: &Widths) -> Vec<usize> {
-        alive_bytes(&self.buffers(network, widths).0, network.nodes.len())
+    /// Bytes of FLASH that rolling takes, in the timeline that takes the most.
+    pub(super) fn rolling_bytes(&self, core: &CoreCosts) -> u64 {
+        let Some(costs) = core.rolling else { return 0 };
+        let of_chain = |chain: &Chain| {
+            let [bands, members] = [chain.bands.len(), chain.members.len()].map(|count| count as u64);
+            costs.chain_bytes + costs.band_bytes * bands + costs.member_bytes * members
+        };
+        let of_timeline = |timeline: &Timeline| {
+            let push = if timeline.schedule.input == InputRows::Pushed { costs.push_bytes } else { 0 };
+            let code = if timeline.schedule.rolls() { costs.code_bytes } else { 0 };
+            push + code + timeline.chains().map(of_chain).sum::<u64>()
+        };
+        self.timelines.iter().map(of_timeline).max().unwrap_or(0)
+    }
+
+    /// The buffers of a timeline.
+    fn buffers(&self, timeline: &Timeline, network: &Network, widths: &Widths) -> Buffers {
+        let scratch = |node: NodeId| self.scratch_bytes(node.0, widths.tensors[network.node(node).inputs[0].0]);
+        timeline.buffers(widths, scratch)
+    }
+
+    /// Bytes alive at each moment of a timeline.
+    fn loads_of(&self, timeline: &Timeline, network: &Network, widths: &Widths) -> Vec<usize> {
+        let mut born = vec![0usize; timeline.moments() + 1];
+        for (pieces, bits) in timeline.pieces.iter().zip(&widths.tensors) {
+            for piece in pieces {
+                let bytes = piece.bytes[bits.index()];
+                born[piece.first] = born[piece.first].wrapping_add(bytes);
+                born[piece.last + 1] = born[piece.last + 1].wrapping_sub(bytes);
+            }
+        }
+        let mut alive = 0usize;
+        let at = |moment: usize| {
+            alive = alive.wrapping_add(born[moment]);
+            let scratch = |node: NodeId| self.scratch_bytes(node.0, widths.tensors[network.node(node).inputs[0].0]);
+            alive + timeline.fixed[moment] + timeline.alone_at(moment).map_or(0, scratch)
+        };
+        (0..timeline.moments()).map(at).collect()
+    }
+
+    /// Bytes alive at each moment of timeline `timeline`.
+    pub(super) fn loads(&self, timeline: usize, network: &Network, widths: &Widths) -> Vec<usize> {
+        self.loads_of(&self.timelines[timeline], network, widths)
+    }
+
+    /// For each timeline the most bytes alive at a moment: its arena is as large at least.
+    fn most(&self, network: &Network, widths: &Widths) -> Vec<usize> {
+        let most = |timeline| word(self.loads_of(timeline, network, widths).into_iter().max().unwrap_or(0));
+        self.timelines.iter().map(most).collect()
+    }
+
+    /// Timelines in the order in which they are planned: that of the least bound first, of equals the simplest.
+    fn order(bounds: &[usize]) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..bounds.len()).collect();
+        order.sort_by_key(|timeline| bounds[*timeline]);
+        order
     }
 
     /// Bytes of scratch of node `index` where its first input has `bits`.
@@ -162,6 +277,25 @@ impl RamModel {
         self.base_stack + called.map(|code| kernels.cost(code).stack_bytes).max().unwrap_or(0)
     }
 
+    /// The smallest plan of any timeline; of equals that of the simplest that is looked at first.
+    fn best(&self, network: &Network, widths: &Widths) -> (TimelinePlan, usize) {
+        let bounds = self.most(network, widths);
+        let mut best: Option<TimelinePlan> = None;
+        let mut visits = 0;
+        for timeline in Self::order(&bounds) {
+            if best.as_ref().is_some_and(|best| best.plan.arena_bytes <= bounds[timeline]) {
+                continue;
+            }
+            let buffers = self.buffers(&self.timelines[timeline], network, widths);
+            let plan = plan_apart(&buffers.buffers, &buffers.apart, bounds[timeline]);
+            visits += plan.visits;
+            if best.as_ref().is_none_or(|best| plan.arena_bytes < best.plan.arena_bytes) {
+                best = Some(TimelinePlan { timeline, plan, buffers });
+            }
+        }
+        (best.expect("a model has a timeline"), visits)
+    }
+
     pub(super) fn count(
         &self,
         network: &Network,
@@ -169,27 +303,51 @@ impl RamModel {
         implementations: &[Implementation],
         stack: u64,
     ) -> RamUse {
-        let (buffers, scratch_nodes) = self.buffers(network, widths);
-        let Plan { arena_bytes, lower_bound, placements, cut_short, .. } = plan(&buffers);
-        let offsets: Vec<usize> = placements.iter().map(|p| p.offset).collect();
-        let tensors = self.bytes.len();
+        let (TimelinePlan { timeline: number, plan, buffers }, _) = self.best(network, widths);
+        let timeline = &self.timelines[number];
+        let offsets: Vec<usize> = plan.placements.iter().map(|p| p.offset).collect();
         let mut scratch = vec![None; network.nodes.len()];
-        for (k, &node) in scratch_nodes.iter().enumerate() {
-            scratch[node] = Some(offsets[tensors + k]);
+        for (segment, buffer) in &buffers.of_scratch {
+            scratch[timeline.schedule.segments[*segment].nodes.clone()].fill(Some(offsets[*buffer]));
         }
-        let alive = alive_bytes(&buffers, network.nodes.len());
-        let peak = peak(&alive).map_or(NodeId(0), |(step, _)| step);
+        for (node, bytes) in self.scratch.iter().enumerate() {
+            if bytes[widths.tensors[network.nodes[node].inputs[0].0].index()] == 0 {
+                scratch[node] = None;
+            }
+        }
+        let states: HashMap<usize, usize> = buffers.of_state.iter().map(|(at, buffer)| (*at, offsets[*buffer])).collect();
+        let place = |tensor: TensorId| {
+            let bytes = timeline.place_bytes(tensor, widths.tensors[tensor.0]);
+            offsets[tensor.0]..offsets[tensor.0] + bytes
+        };
+        let at_once = |node: &Option<RowNode>| {
+            node.as_ref().map_or(1, |node| if timeline.overlaps(node, place) { node.at_once() } else { node.height() })
+        };
+        let planned = |(segment, step): (usize, &Step)| match step {
+            Step::Layer(node) => Some(PlannedSegment::Layer(*node)),
+            Step::Chain(chain) if chain.bands.is_empty() => None,
+            Step::Chain(chain) => Some(PlannedSegment::Chain { chain: chain.clone(), state: states[&segment] }),
+        };
+        let loads = self.loads_of(timeline, network, widths);
+        let alive: Vec<usize> = (0..network.nodes.len())
+            .map(|node| timeline.moments_of(NodeId(node)).map(|moment| loads[moment]).max().unwrap_or(0))
+            .collect();
+        let peak = peak(&alive).map_or(NodeId(0), |(step, _)| NodeId(step));
         RamUse {
-            total: arena_bytes as u64 + stack,
-            arena: arena_bytes as u64,
-            scratch: buffers[tensors..].iter().map(|b| b.bytes).max().unwrap_or(0) as u64,
+            total: plan.arena_bytes as u64 + stack,
+            arena: plan.arena_bytes as u64,
+            scratch: buffers.of_scratch.iter().map(|(_, buffer)| buffers.buffers[*buffer].bytes).max().unwrap_or(0) as u64,
             stack,
             plan: MemoryPlan {
-                arena_bytes,
-                lower_bound,
-                cut_short,
-                tensors: offsets[..tensors].to_vec(),
+                arena_bytes: plan.arena_bytes,
+                lower_bound: plan.lower_bound,
+                cut_short: plan.cut_short,
+                tensors: offsets[..self.bytes.len()].to_vec(),
                 scratch,
+                segments: timeline.steps.iter().enumerate().filter_map(planned).collect(),
+                at_once: self.nodes.iter().map(at_once).collect(),
+                input: timeline.schedule.input,
+                scheduling: timeline.scheduling(),
                 peak,
                 alive,
                 implementations: implementations.to_vec(),
@@ -197,54 +355,76 @@ impl RamModel {
         }
     }
 
-    /// The arena at `widths`.
+    /// The arena at `widths`, and what planning took.
     pub(super) fn plan(&self, network: &Network, widths: &Widths) -> Plan {
-        plan(&self.buffers(network, widths).0)
+        let (TimelinePlan { plan, .. }, visits) = self.best(network, widths);
+        Plan { visits, ..plan }
     }
 
-    /// Whether arena and `stack` take at most `limit`, and the visits that planning took; `most` bytes are alive at a step.
+    /// Whether arena and `stack` take at most `limit`, and the visits that planning took; `most` bytes are alive at a moment of each
+    /// timeline.
     pub(super) fn fits(
         &self,
         network: &Network,
         widths: &Widths,
         stack: u64,
         limit: Option<u64>,
-        most: usize,
+        most: &[usize],
     ) -> (bool, usize) {
         let Some(limit) = limit else { return (true, 0) };
         let Some(arena) = limit.checked_sub(stack).map(|arena| usize::try_from(arena).unwrap_or(usize::MAX)) else {
             return (false, 0);
         };
-        if most > arena { (false, 0) } else { fits_within(&self.buffers(network, widths).0, arena) }
+        let mut visits = 0;
+        for timeline in Self::order(most).into_iter().filter(|timeline| most[*timeline] <= arena) {
+            let buffers = self.buffers(&self.timelines[timeline], network, widths);
+            let (fits, more) = fits_within(&buffers.buffers, &buffers.apart, most[timeline], arena);
+            visits += more;
+            if fits {
+                return (true, visits);
+            }
+        }
+        (false, visits)
     }
 
-    /// Bytes alive during each node with every tensor at the width of least bytes among those `allowed` for it.
-    pub(super) fn least_alive<W: Iterator<Item = BitWidth>>(
+    /// As [`Self::fits`], the bytes alive counted first.
+    pub(super) fn fits_anew(&self, network: &Network, widths: &Widths, stack: u64, limit: Option<u64>) -> bool {
+        limit.is_none() || self.fits(network, widths, stack, limit, &self.most(network, widths)).0
+    }
+
+    /// The least arena with every tensor at the width of least bytes among those `allowed` for it, in any timeline: no smaller one
+    /// is possible at such widths.
+    pub(super) fn least_arena<W: Iterator<Item = BitWidth>>(
         &self,
         network: &Network,
         allowed: impl Fn(TensorId) -> W,
-    ) -> Vec<usize> {
-        let least = |tensor| allowed(tensor).map(|bits| self.tensor_bytes(tensor, bits)).min().unwrap_or(0);
-        let mut load = Load::new(network.nodes.len());
-        for tensor in (0..self.bytes.len()).map(TensorId) {
-            load.change(self.lifetimes[tensor.0], 0, least(tensor));
-        }
-        let mut alive = Vec::with_capacity(network.nodes.len());
-        for (id, node) in network.iter() {
-            // A wider first input may save more scratch than it costs.
-            let first = node.inputs[0];
-            let with_scratch = |bits| self.tensor_bytes(first, bits) + self.scratch_bytes(id.0, bits);
-            let least_with_scratch = allowed(first).map(with_scratch).min().unwrap_or(0);
-            alive.push(load.at(id.0) - least(first) + least_with_scratch);
-        }
-        alive
+    ) -> usize {
+        let of_timeline = |timeline: &Timeline| {
+            let mut load = Load::new(timeline.moments());
+            let least = |tensor, bytes: &[usize; 3]| allowed(tensor).map(|bits| bytes[bits.index()]).min().unwrap_or(0);
+            for (tensor, pieces) in timeline.pieces.iter().enumerate() {
+                for piece in pieces {
+                    load.change((piece.first, piece.last), 0, least(TensorId(tensor), &piece.bytes));
+                }
+            }
+            let at = |moment: usize| {
+                let alive = load.at(moment) + timeline.fixed[moment];
+                let Some(node) = timeline.alone_at(moment) else { return word(alive) };
+                // A wider first input may save more scratch than it costs.
+                let first = network.node(node).inputs[0];
+                let bytes = |bits| timeline.bytes_at(moment, first, bits);
+                let with_scratch = |bits| bytes(bits) + self.scratch_bytes(node.0, bits);
+                let least = allowed(first).map(bytes).min().unwrap_or(0);
+                word(alive - least + allowed(first).map(with_scratch).min().unwrap_or(0))
+            };
+            (0..timeline.moments()).map(at).max().unwrap_or(0)
+        };
+        self.timelines.iter().map(of_timeline).min().unwrap_or(0)
     }
 
-    /// Tensors that are alive during node `step`, by id.
-    pub(super) fn alive_at(&self, step: NodeId) -> impl Iterator<Item = TensorId> + use<> {
-        let mut alive: Vec<usize> = self.index.alive_at(step.0).collect();
-        alive.sort_unstable();
-        alive.into_iter().map(TensorId)
+    /// Tensors that are alive at `moment`, by id.
+    pub(super) fn alive_at(&self, moment: Moment) -> impl Iterator<Item = TensorId> + use<> {
+        self.timelines[moment.timeline].alive_at(moment.at)
     }
 
     /// The nodes that write or read `tensor`, each once.
@@ -252,21 +432,16 @@ impl RamModel {
         &self.touching[tensor.0]
     }
 
-    /// Packed bytes of `tensor` at `bits`.
-    pub(super) fn tensor_bytes(&self, tensor: TensorId, bits: BitWidth) -> usize {
-        self.bytes[tensor.0][bits as usize]
-    }
-
-    /// First and last step (node index) at which `tensor` is alive.
+    /// First and last node at which `tensor` is alive.
     pub(super) fn lifetime(&self, tensor: TensorId) -> (usize, usize) {
         self.lifetimes[tensor.0]
     }
 }
 
 /// The first of the steps with the most bytes `alive`, and how many.
-pub(super) fn peak(alive: &[usize]) -> Option<(NodeId, usize)> {
+pub(super) fn peak(alive: &[usize]) -> Option<(usize, usize)> {
     // The last of several maxima is taken: from the back, that is the first.
-    alive.iter().copied().enumerate().rev().max_by_key(|(_, bytes)| *bytes).map(|(step, bytes)| (NodeId(step), bytes))
+    alive.iter().copied().enumerate().rev().max_by_key(|(_, bytes)| *bytes)
 }
 
 #[cfg(test)]
@@ -275,7 +450,7 @@ mod tests {
 
     #[test]
     fn the_peak_is_the_first_of_the_largest() {
-        assert_eq!(peak(&[1, 3, 2, 3]), Some((NodeId(1), 3)));
+        assert_eq!(peak(&[1, 3, 2, 3]), Some((1, 3)));
         assert_eq!(peak(&[]), None);
     }
 }

@@ -1,9 +1,13 @@
 //! Activation widths in the order of their cost: a best-first search over the tensors in the order in which they are
 //! born, with the exact cost of completing each prefix as its estimate.
 //!
-//! A step's live bytes depend on the tensors alive there only, so what a prefix costs to complete depends on the widths
-//! of those that outlive it: a handful, over which completion costs are tabulated as they are asked for. So are, where
-//! they are limited, the least instructions of completing it ([`crate::births`]).
+//! The bytes alive at a moment are a sum over the tensors alive there, so what a prefix costs to complete depends, for each moment
+//! of which some tensors are chosen and some are not, on the sum of those that are: completion costs are tabulated by these sums as
+//! they are asked for; a moment that holds whatever follows counts like any other such. Where instructions are limited, it also
+//! depends on the widths of those that outlive the prefix ([`crate::births`]).
+//!
+//! A network may be computed in several orders (timelines), and RAM is that of the order that takes the least: a prefix is given up once no
+//! timeline can hold all of its moments.
 
 use super::prices::{Prices, QUESTIONS};
 use crate::births::{BirthInstructions, Life, frontier, lives};
@@ -12,7 +16,8 @@ use crate::costs::Costs;
 use crate::problem::Problem;
 use crate::widths::Side;
 use bitesize_ir::target::holds;
-use bitesize_ir::{BitWidth, NodeId};
+use bitesize_ir::BitWidth;
+use bitesize_ir::memory::Moment;
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap};
 
@@ -32,25 +37,61 @@ struct FreeTensor {
     options: Vec<(BitWidth, f64)>,
 }
 
-/// Live bytes of one step.
-#[derive(Clone, Default)]
+/// Live bytes of one moment.
 struct Load {
+    timeline: u32,
     /// Of tensors whose width is not chosen.
     fixed: usize,
-    /// Of chosen ones (numbered as in [`Enumeration::tensors`]) by width, with the scratch that their width asks for.
+    /// Of chosen ones (numbered as in [`Enumeration::tensors`], ascending) by width, with the scratch that their width asks for.
     chosen: Vec<(usize, [usize; 3])>,
+}
+
+impl Load {
+    /// With the tensors that are chosen.
+    fn so_far(&self, widths: &[BitWidth]) -> usize {
+        let chosen = self.chosen.iter().take_while(|(i, _)| *i < widths.len());
+        self.fixed + chosen.map(|(i, bytes)| bytes[widths[*i] as usize]).sum::<usize>()
+    }
+
+    /// What tensors from number `at` on add, each at the width that `pick` takes.
+    fn to_come(&self, at: usize, pick: impl Fn(&[usize; 3]) -> usize) -> usize {
+        self.chosen.iter().filter(|(i, _)| *i >= at).map(|(_, bytes)| pick(bytes)).sum()
+    }
+}
+
+/// A moment of which some tensors are chosen and some are not.
+struct Open {
+    load: usize,
+    /// What those that are not add at least and at most.
+    least: usize,
+    most: usize,
+}
+
+/// What completing a prefix depends on.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    at: usize,
+    /// The timelines whose moments hold so far, and may still.
+    timelines: u32,
+    /// Bytes at the open moments that may come to hold too much; `usize::MAX` at others.
+    sums: Vec<usize>,
+    /// Where instructions are limited, widths on which those of nodes still to come depend.
+    widths: Vec<BitWidth>,
 }
 
 /// Gives one assignment after the other, none cheaper than the one before.
 pub(super) struct Enumeration<'p> {
     tensors: Vec<FreeTensor>,
     loads: Vec<Load>,
+    /// By the number of the last tensor chosen, the moments all of whose tensors are then chosen.
+    complete: Vec<Vec<usize>>,
+    /// By the number of tensors chosen, the moments of which some are.
+    open: Vec<Vec<Open>>,
     /// Bytes that may be alive at a step; `None` for any number.
     limit: Option<u64>,
     /// Where instructions are limited.
     counted: Option<Counted<'p>>,
-    /// What completing takes, by the number of tensors chosen and the widths of those that are still alive.
-    table: HashMap<(usize, Vec<BitWidth>), Taken>,
+    table: HashMap<Key, Taken>,
     heap: BinaryHeap<Prefix>,
     looked_at: usize,
 }
@@ -119,6 +160,8 @@ struct Prefix {
     /// No completion costs less.
     bound: f64,
     taken: Taken,
+    /// The timelines whose moments hold so far.
+    timelines: u32,
     widths: Vec<BitWidth>,
 }
 
@@ -150,6 +193,7 @@ impl<'p> Enumeration<'p> {
     pub(super) fn new(problem: &'p Problem<'p>, costs: &Costs, weights_at_least: f64, packed: Option<u64>) -> Self {
         let tensors = tensors(problem, costs);
         let loads = loads(problem, costs, &tensors);
+        let (complete, open) = order(&loads, tensors.len());
         let limit = problem.budget().ram_bytes.map(|limit| limit.saturating_sub(least_stack_bytes(problem)));
         let counted = problem.limits().instructions.map(|limit| {
             let lives = tensors.iter().map(|tensor| tensor.life).collect();
@@ -160,27 +204,29 @@ impl<'p> Enumeration<'p> {
         });
         let is_impossible = matches!(counted, Some(None));
         let (table, heap) = (HashMap::new(), BinaryHeap::new());
-        let mut new = Self { tensors, loads, limit, counted: counted.flatten(), table, heap, looked_at: 0 };
-        let before = new.tensors.first().map_or(new.loads.len(), |tensor| tensor.life.first);
-        if !is_impossible && (0..before).all(|step| new.holds(step, &[])) {
-            new.choose_prices();
+        let mut new = Self { tensors, loads, complete, open, limit, counted: counted.flatten(), table, heap, looked_at: 0 };
+        let nothing_chosen = new.loads.iter().filter(|load| load.chosen.is_empty());
+        let too_much = nothing_chosen.filter(|load| !holds(new.limit, load.fixed as u64));
+        let timelines = too_much.fold((1 << problem.model().timelines()) - 1, |all, load| all & !(1 << load.timeline));
+        if !is_impossible && timelines != 0 {
+            new.choose_prices(timelines);
             let priced = new.counted.as_mut().map_or(0.0, Counted::fixed);
-            new.push(Taken { priced, ..Taken::NONE }, Vec::new());
+            new.push(Taken { priced, ..Taken::NONE }, timelines, Vec::new());
         }
         new
     }
 
     /// Gives instructions and bytes prices, where instructions are limited and bounds are not too many steps.
-    fn choose_prices(&mut self) {
+    fn choose_prices(&mut self, timelines: u32) {
         let Some(counted) = &self.counted else { return };
         let prices = counted.prices.clone();
-        let is_possible = self.completion(&[]).cost.is_finite();
+        let is_possible = self.completion(timelines, &[]).cost.is_finite();
         if !is_possible || self.table.len() * QUESTIONS > ENTRIES_OF_PRICES {
             return;
         }
         let chosen = prices.chosen(|prices| {
             self.set_prices(prices.clone());
-            let completion = self.completion(&[]).priced;
+            let completion = self.completion(timelines, &[]).priced;
             self.counted.as_mut().map_or(0.0, |counted| completion + counted.fixed() - prices.worth())
         });
         self.set_prices(chosen);
@@ -211,9 +257,10 @@ impl<'p> Enumeration<'p> {
             for (bits, cost) in self.tensors[at].options.clone() {
                 let mut widths = prefix.widths.clone();
                 widths.push(bits);
-                if self.segment_holds(at, &widths) {
+                let timelines = self.holding(prefix.timelines, &widths);
+                if timelines != 0 {
                     let taken = prefix.taken.with(self.taken_with(at, &widths, cost));
-                    self.push(taken, widths);
+                    self.push(taken, timelines, widths);
                 }
             }
         }
@@ -225,8 +272,8 @@ impl<'p> Enumeration<'p> {
         self.heap.peek().map_or(f64::INFINITY, |prefix| prefix.bound)
     }
 
-    fn push(&mut self, taken: Taken, widths: Vec<BitWidth>) {
-        let whole = taken.with(self.completion(&widths));
+    fn push(&mut self, taken: Taken, timelines: u32, widths: Vec<BitWidth>) {
+        let whole = taken.with(self.completion(timelines, &widths));
         let mut bound = whole.cost;
         if let Some(counted) = &self.counted {
             bound = bound.max(whole.priced - counted.prices.worth() - counted.weights_at_least);
@@ -235,17 +282,20 @@ impl<'p> Enumeration<'p> {
             }
         }
         if bound.is_finite() {
-            self.heap.push(Prefix { bound, taken, widths });
+            self.heap.push(Prefix { bound, taken, timelines, widths });
         }
     }
 
     /// What the tensors after `widths` take at least.
-    fn completion(&mut self, widths: &[BitWidth]) -> Taken {
+    fn completion(&mut self, timelines: u32, widths: &[BitWidth]) -> Taken {
         let at = widths.len();
         if at == self.tensors.len() {
             return Taken::NONE;
         }
-        let key = frontier(|i| self.tensors[i].life, widths, self.tensors[at].life);
+        let key = self.key(timelines, widths);
+        if key.timelines == 0 {
+            return Taken::IMPOSSIBLE;
+        }
         if let Some(known) = self.table.get(&key) {
             return *known;
         }
@@ -256,8 +306,9 @@ impl<'p> Enumeration<'p> {
         for (bits, cost) in self.tensors[at].options.clone() {
             let mut longer = widths.to_vec();
             longer.push(bits);
-            if self.segment_holds(at, &longer) {
-                let rest = self.completion(&longer);
+            let holding = self.holding(key.timelines, &longer);
+            if holding != 0 {
+                let rest = self.completion(holding, &longer);
                 least = least.least(rest.with(self.taken_with(at, &longer, cost)));
             }
         }
@@ -273,17 +324,54 @@ impl<'p> Enumeration<'p> {
         Taken { cost, instructions, priced }
     }
 
-    /// Whether the steps hold that are complete once tensor `at`, the last of `widths`, is chosen.
-    fn segment_holds(&self, at: usize, widths: &[BitWidth]) -> bool {
-        let end = self.tensors.get(at + 1).map_or(self.loads.len(), |next| next.life.first);
-        (self.tensors[at].life.first..end).all(|step| self.holds(step, widths))
+    /// Of `timelines` those that hold at the moments that are complete with the last of `widths`.
+    fn holding(&self, timelines: u32, widths: &[BitWidth]) -> u32 {
+        let loads = self.complete[widths.len() - 1].iter().map(|load| &self.loads[*load]);
+        let too_much = |load: &&Load| !holds(self.limit, load.so_far(widths) as u64);
+        loads.filter(too_much).fold(timelines, |timelines, load| timelines & !(1 << load.timeline))
     }
 
-    fn holds(&self, step: usize, widths: &[BitWidth]) -> bool {
-        let Load { fixed, chosen } = &self.loads[step];
-        let bytes = fixed + chosen.iter().map(|(i, bytes)| bytes[widths[*i] as usize]).sum::<usize>();
-        holds(self.limit, bytes as u64)
+    fn key(&self, timelines: u32, widths: &[BitWidth]) -> Key {
+        let at = widths.len();
+        let mut key = Key { at, timelines, sums: Vec::new(), widths: Vec::new() };
+        if self.counted.is_some() {
+            key.widths = frontier(|i| self.tensors[i].life, widths, self.tensors[at].life);
+        }
+        let Some(limit) = self.limit else { return key };
+        for open in &self.open[at] {
+            let load = &self.loads[open.load];
+            let bit = 1 << load.timeline;
+            let sum = if key.timelines & bit == 0 { usize::MAX } else { load.so_far(widths) };
+            if sum != usize::MAX && (sum + open.least) as u64 > limit {
+                key.timelines &= !bit;
+            }
+            let is_slack = sum == usize::MAX || (sum + open.most) as u64 <= limit;
+            key.sums.push(if is_slack { usize::MAX } else { sum });
+        }
+        for (open, sum) in self.open[at].iter().zip(&mut key.sums) {
+            // What became known of its timeline later counts as well.
+            if key.timelines & (1 << self.loads[open.load].timeline) == 0 {
+                *sum = usize::MAX;
+            }
+        }
+        key
     }
+}
+
+/// By tensors chosen, the moments that are complete with the last, and those that are open.
+fn order(loads: &[Load], tensors: usize) -> (Vec<Vec<usize>>, Vec<Vec<Open>>) {
+    let mut complete = vec![Vec::new(); tensors];
+    let mut open: Vec<Vec<Open>> = (0..tensors).map(|_| Vec::new()).collect();
+    for (number, load) in loads.iter().enumerate() {
+        let (Some((first, _)), Some((last, _))) = (load.chosen.first(), load.chosen.last()) else { continue };
+        complete[*last].push(number);
+        for (at, open) in open.iter_mut().enumerate().take(last + 1).skip(first + 1) {
+            let least = load.to_come(at, |bytes| bytes.iter().copied().min().unwrap_or(0));
+            let most = load.to_come(at, |bytes| bytes.iter().copied().max().unwrap_or(0));
+            open.push(Open { load: number, least, most });
+        }
+    }
+    (complete, open)
 }
 
 fn tensors(problem: &Problem, costs: &Costs) -> Vec<FreeTensor> {
@@ -295,20 +383,29 @@ fn tensors(problem: &Problem, costs: &Costs) -> Vec<FreeTensor> {
 
 fn loads(problem: &Problem, costs: &Costs, tensors: &[FreeTensor]) -> Vec<Load> {
     let model = problem.model();
-    let mut loads = vec![Load::default(); problem.network().nodes.len()];
-    for (step, load) in loads.iter_mut().enumerate().map(|(i, load)| (NodeId(i), load)) {
-        for id in model.alive_at(step) {
-            let bytes = |bits| model.bytes_at(step, id, bits);
-            match tensors.iter().position(|tensor| Some(tensor.life.row) == problem.row_of(id)) {
-                None => load.fixed += bytes(costs.widest_of(problem, id)),
-                Some(i) => {
-                    let own = BitWidth::ALL.map(bytes);
-                    match load.chosen.iter_mut().find(|(other, _)| *other == i) {
-                        Some((_, sum)) => sum.iter_mut().zip(own).for_each(|(sum, own)| *sum += own),
-                        None => load.chosen.push((i, own)),
+    let mut life_of_row = vec![None; problem.space().rows.len()];
+    tensors.iter().enumerate().for_each(|(i, tensor)| life_of_row[tensor.life.row] = Some(i));
+    let mut loads = Vec::new();
+    for timeline in 0..model.timelines() {
+        for at in 0..model.moments(timeline) {
+            let moment = Moment { timeline, at };
+            let mut load = Load { timeline: timeline as u32, fixed: model.fixed_bytes_at(moment), chosen: Vec::new() };
+            for id in model.alive_at(moment) {
+                let bytes = |bits| model.bytes_at(moment, id, bits);
+                match problem.row_of(id).and_then(|row| life_of_row[row]) {
+                    None => load.fixed += bytes(costs.widest_of(problem, id)),
+                    Some(i) => {
+                        let own = BitWidth::ALL.map(bytes);
+                        match load.chosen.iter_mut().find(|(other, _)| *other == i) {
+                            Some((_, sum)) => sum.iter_mut().zip(own).for_each(|(sum, own)| *sum += own),
+                            None if own != [0; 3] => load.chosen.push((i, own)),
+                            None => {}
+                        }
                     }
                 }
             }
+            load.chosen.sort_unstable();
+            loads.push(load);
         }
     }
     loads

@@ -9,8 +9,7 @@ use crate::problem::Problem;
 use crate::sensitivity::{pressing, probed_costs};
 use crate::session::{Halt, Session};
 use crate::widths::{Side, width};
-use bitesize_ir::memory::tensor_bytes;
-use bitesize_ir::{BitWidth, Policy};
+use bitesize_ir::{BitWidth, Policy, TensorId};
 
 /// Runs the strategy. `fallback` keeps every limit.
 pub(crate) fn run(session: &mut Session, fallback: &Policy) -> Result<StopReason, Halt> {
@@ -33,16 +32,18 @@ pub(crate) fn cut_greedily(problem: &Problem, costs: &Costs, policy: Policy) -> 
             // It keeps FLASH and RAM.
             return quicken(problem, &mut draft, price).then(|| draft.into_policy());
         }
+        let peak = draft.peak();
         let saved = |row: usize, from: BitWidth, to: BitWidth| match side {
             Side::Weights => problem.packed_bytes(row, from) - problem.packed_bytes(row, to),
             Side::Activations => {
-                let node = problem.network().node(problem.space().rows[row].node);
-                let shape = problem.network().shape(node.output);
-                (tensor_bytes(shape, from) - tensor_bytes(shape, to)) as u64
+                let bytes = |bits| {
+                    let at = |tensor: &TensorId| peak.map_or(0, |at| problem.model().tensor_bytes_at(at, *tensor, bits));
+                    problem.tensors_of(row).iter().map(at).sum::<usize>() as u64
+                };
+                bytes(from) - bytes(to)
             }
         };
-        let peak = draft.peak();
-        let alive = |row: usize| peak.is_some_and(|step| problem.is_alive_at(row, step));
+        let alive = |row: usize| peak.is_some_and(|moment| problem.is_alive_at(row, moment));
         let mut best: Option<(f64, usize, BitWidth)> = None;
         for (row, _) in problem.slots().filter(|(row, s)| *s == side && (side == Side::Weights || alive(*row))) {
             let Some(now) = width(draft.policy(), row, side) else { continue };

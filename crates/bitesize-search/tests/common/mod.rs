@@ -2,9 +2,10 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
 use bitesize_ir::code::{Code, KernelKey, Stage};
+use bitesize_ir::memory::{InputRows, Scheduling};
 use bitesize_ir::op::{AveragePool, Clamp, Conv2d, DepthwiseConv2d, FullyConnected, KernelKind};
 use bitesize_ir::shape::{Pads, Shape, Window};
-use bitesize_ir::target::{CoreCosts, InstructionCosts, KernelCost, LayerCost, RowCosts};
+use bitesize_ir::target::{CoreCosts, InstructionCosts, KernelCost, LayerCost, RollingCosts, RowCosts};
 use bitesize_ir::work_names::work_names;
 use bitesize_ir::{BitWidth, InputEncoding, Network, Node, Op, PolicySpace, Tensor, TensorId};
 
@@ -179,7 +180,17 @@ pub fn costs() -> CoreCosts {
         kernels: KernelKey::all().into_iter().map(|key| (key.name(), kernel(key))).collect(),
         by_rows: true,
         rows: None,
+        rolling: Some(RollingCosts {
+            code_bytes: 500,
+            stack_bytes: 48,
+            chain_bytes: 40,
+            band_bytes: 12,
+            member_bytes: 28,
+            push_bytes: 120,
+        }),
         instructions: None,
+        scheduling: Scheduling::Auto,
+        input: InputRows::Image,
     }
 }
 

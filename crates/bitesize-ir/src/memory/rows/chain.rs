@@ -7,6 +7,7 @@
 
 use super::node::RowNode;
 use crate::network::TensorId;
+use crate::shape::Shape;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -50,7 +51,7 @@ pub struct Member {
 pub struct Chain {
     /// In the order of the nodes.
     pub members: Vec<Member>,
-    /// In the order in which the members name them.
+    /// The pushed one, then the others in the order in which the members name them.
     pub bands: Vec<Band>,
     /// Rows that were moved to make room for others, by band.
     pub moved_rows: Vec<usize>,
@@ -84,20 +85,28 @@ pub struct ChainRun<'c> {
 
 impl Chain {
     /// The chain of `nodes`, numbered from `first` on. `stays` says which tensors something behind the chain reads; `pushed`
-    /// is the tensor whose rows are pushed, where there is one.
+    /// is the tensor whose rows are pushed, where there is one. Without nodes it has room for all of its rows.
     ///
     /// # Panics
     /// One of the nodes does not compute by rows ([`RowNode::has_rows`]).
-    pub fn of(nodes: &[RowNode], first: usize, stays: impl Fn(TensorId) -> bool, pushed: Option<TensorId>) -> Self {
+    pub fn of(
+        nodes: &[RowNode],
+        first: usize,
+        stays: impl Fn(TensorId) -> bool,
+        pushed: Option<(TensorId, Shape)>,
+    ) -> Self {
         let mut bands: Vec<Band> = Vec::new();
         let mut numbers: BTreeMap<usize, usize> = BTreeMap::new();
         let mut number = |tensor: TensorId, height: usize, bands: &mut Vec<Band>| {
             *numbers.entry(tensor.0).or_insert_with(|| {
-                let is_pushed = pushed == Some(tensor);
+                let is_pushed = pushed.is_some_and(|(pushed, _)| pushed == tensor);
                 bands.push(Band { tensor, height, rows: 0, writer: None, is_pushed, stays: stays(tensor) });
                 bands.len() - 1
             })
         };
+        if let Some((tensor, shape)) = pushed {
+            number(tensor, shape.h, &mut bands);
+        }
         let mut members = Vec::with_capacity(nodes.len());
         for (index, node) in nodes.iter().enumerate() {
             assert!(node.has_rows(), "node {} has no rows", first + index);

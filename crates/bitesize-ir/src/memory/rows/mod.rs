@@ -4,11 +4,13 @@
 //! [`Chain`] layers take turns, so that of the tensors between them only the rows stay that are still needed.
 
 mod chain;
+mod choose;
 mod node;
 mod overlap;
 mod schedule;
 
 pub use chain::{Band, Chain, ChainRun, ChainStep, Member, STATE_BYTES};
 pub use node::RowNode;
-pub(super) use overlap::{Alive, Overlap, of_chain, of_layer};
+pub(super) use choose::Rolled;
+pub(super) use overlap::{Overlap, Pair, of_chain, of_layer};
 pub use schedule::{InputRows, Schedule, Scheduling, Segment};

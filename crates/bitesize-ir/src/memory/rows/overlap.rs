@@ -137,6 +137,9 @@ pub(in crate::memory) fn of_chain(chain: &Chain, dies: impl Fn(TensorId) -> bool
             steps.push((dead, born.iter().map(|(band, alive)| run.there(*band).end * alive.shape.w).collect()));
         }
     }
+    if steps.is_empty() {
+        return Overlap::none();
+    }
     let mut pairs = Vec::new();
     for (b, (_, born)) in born.iter().enumerate() {
         for (d, (_, dying)) in dying.iter().enumerate() {

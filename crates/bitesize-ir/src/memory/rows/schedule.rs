@@ -80,6 +80,30 @@ impl Schedule {
         let segments = (0..nodes).map(|node| Segment { nodes: node..node + 1, is_rolling: false }).collect();
         Self { segments, in_place, input: InputRows::Image }
     }
+
+    /// Makes the input come as `input` says. Pushed, all of it comes before the first layer.
+    pub fn take_input(&mut self, input: InputRows) {
+        if input == InputRows::Pushed && self.input == InputRows::Image {
+            self.segments.insert(0, Segment { nodes: 0..0, is_rolling: true });
+        }
+        self.input = input;
+    }
+
+    /// Whether layers take turns, or rows are pushed.
+    pub fn rolls(&self) -> bool {
+        self.input == InputRows::Pushed || self.scheduling() == Scheduling::Auto
+    }
+
+    /// Which of the ways it is.
+    pub fn scheduling(&self) -> Scheduling {
+        if self.segments.iter().any(|segment| segment.is_rolling && !segment.nodes.is_empty()) {
+            Scheduling::Auto
+        } else if self.in_place {
+            Scheduling::InPlace
+        } else {
+            Scheduling::Layers
+        }
+    }
 }
 
 impl fmt::Display for Scheduling {

@@ -1,0 +1,222 @@
+//! Which layers take turns: the partition of a network into layers and chains that takes the least.
+//!
+//! What a chain needs is estimated from shapes: at some rows of its last output, the rows of each tensor that are there
+//! ([`Window`](crate::shape::Window)s say which, from the last layer to the first). What it needs in truth the memory
+//! model finds out of the chains that are chosen; where an estimate is off, a better partition may be missed.
+//!
+//! Two sums over all partitions, each by dynamic programming: first the least peak; then, of the partitions that keep it, the one
+//! whose layers see the least bytes alive, so that a policy that cuts the tensors at the peak does not meet another peak at once.
+//! Layers that see less than a quarter of the peak stay alone: only a network whose other tensors have all been cut from 8 to
+//! 2 bits would notice.
+
+use super::node::RowNode;
+use super::schedule::{InputRows, Schedule, Segment};
+use crate::network::TensorId;
+
+/// Layers of a chain at most.
+const LONGEST: usize = 48;
+
+/// Layers that see less than one part in so many of the peak stay alone.
+const SHARE: usize = 4;
+
+/// Rows of the last output at which a chain is looked at, in parts of its height.
+const SAMPLES: [(usize, usize); 4] = [(0, 1), (1, 3), (2, 3), (1, 1)];
+
+/// A network as it is partitioned.
+pub(in crate::memory) struct Rolled<'a> {
+    /// The nodes; `None` where one has no kernel.
+    pub(in crate::memory) nodes: &'a [Option<RowNode>],
+    /// First and last node of each tensor.
+    pub(in crate::memory) lifetimes: &'a [(usize, usize)],
+    pub(in crate::memory) input: TensorId,
+    pub(in crate::memory) output: TensorId,
+    /// Bytes of each tensor.
+    pub(in crate::memory) bytes: Vec<usize>,
+    /// Bytes of a row of each.
+    pub(in crate::memory) row_bytes: Vec<usize>,
+    pub(in crate::memory) heights: Vec<usize>,
+    /// Bytes of scratch of each node.
+    pub(in crate::memory) scratch: Vec<usize>,
+    /// Bytes alive during each node where it is computed alone.
+    pub(in crate::memory) alone: Vec<usize>,
+}
+
+/// What one partition of the first nodes comes to.
+#[derive(Clone, Copy)]
+struct Best {
+    cost: f64,
+    /// Where its last segment begins; `None` where its last node is alone.
+    chain_from: Option<usize>,
+}
+
+impl Rolled<'_> {
+    /// The schedule that takes the least, its input coming as `input` says.
+    pub(in crate::memory) fn schedule(&self, input: InputRows) -> Schedule {
+        let chains = self.chains(input);
+        let peak = self.partition(&chains, |load, _| load as f64, f64::max);
+        let limit = peak.last().map_or(0.0, |best| best.cost) as usize;
+        let cost = |load: usize, nodes: usize| {
+            if load > limit {
+                return f64::INFINITY;
+            }
+            let share = load.max(limit / SHARE) as f64 / limit.max(1) as f64;
+            let cubed = share * share * share;
+            cubed * cubed * nodes as f64
+        };
+        let best = self.partition(&chains, cost, |a, b| a + b);
+        let mut segments = Vec::new();
+        let mut end = self.nodes.len();
+        while end > 0 {
+            let first = best[end].chain_from.unwrap_or(end - 1);
+            segments.push(Segment { nodes: first..end, is_rolling: best[end].chain_from.is_some() });
+            end = first;
+        }
+        segments.reverse();
+        let mut schedule = Schedule { segments, in_place: true, input };
+        if input == InputRows::Pushed && !schedule.segments.first().is_some_and(|segment| segment.is_rolling) {
+            // Nothing rolls with the input.
+            schedule.input = InputRows::Image;
+            schedule.take_input(input);
+        }
+        schedule
+    }
+
+    /// For each number of first nodes, the best partition of them: `cost` is that of a segment, by the bytes alive in it and its
+    /// nodes; of equals the one with nodes alone.
+    fn partition(
+        &self,
+        chains: &[Vec<usize>],
+        cost: impl Fn(usize, usize) -> f64,
+        join: impl Fn(f64, f64) -> f64,
+    ) -> Vec<Best> {
+        let mut best = vec![Best { cost: 0.0, chain_from: None }];
+        for end in 1..=self.nodes.len() {
+            let alone = join(best[end - 1].cost, cost(self.alone[end - 1], 1));
+            let mut found = Best { cost: alone, chain_from: None };
+            for (length, load) in chains[end].iter().enumerate().map(|(i, load)| (i + 1, *load)) {
+                let first = end - length;
+                let cost = join(best[first].cost, cost(load, length));
+                if cost < found.cost {
+                    found = Best { cost, chain_from: Some(first) };
+                }
+            }
+            best.push(found);
+        }
+        best
+    }
+
+    /// For each number of nodes, what chains that end there need, by their length less one; a chain of one node is one only where
+    /// rows are pushed into it.
+    fn chains(&self, input: InputRows) -> Vec<Vec<usize>> {
+        let waiting = self.waiting();
+        let mut chains = vec![Vec::new(); self.nodes.len() + 1];
+        let mut rows: Vec<[Option<(usize, usize)>; SAMPLES.len()]> = vec![[None; SAMPLES.len()]; self.bytes.len()];
+        for (end, chains) in chains.iter_mut().enumerate().skip(1) {
+            let mut touched: Vec<TensorId> = Vec::new();
+            let mut scratch = 0;
+            for first in (end.saturating_sub(LONGEST)..end).rev() {
+                let Some(node) = self.nodes[first].as_ref().filter(|node| node.has_rows()) else { break };
+                self.add(node, &mut rows, &mut touched);
+                scratch = scratch.max(self.scratch[first]);
+                let is_pushed = input == InputRows::Pushed && first == 0;
+                let load = if end - first == 1 && !is_pushed {
+                    usize::MAX
+                } else {
+                    let state = touched.len() * super::STATE_BYTES;
+                    let more = |sample: usize| self.more(first..end, sample, is_pushed, &rows, &touched);
+                    let more = (0..SAMPLES.len()).map(more).max().unwrap_or(0);
+                    let waits = waiting[first] - if is_pushed { self.bytes[self.input.0] } else { 0 };
+                    waits.saturating_add_signed(more) + scratch + state
+                };
+                chains.push(load);
+            }
+            touched.into_iter().for_each(|tensor| rows[tensor.0] = [None; SAMPLES.len()]);
+        }
+        chains
+    }
+
+    /// Before each node, bytes of the tensors that are there and that it or one after it reads.
+    fn waiting(&self) -> Vec<usize> {
+        let mut changes = vec![0i64; self.nodes.len() + 2];
+        for (tensor, &(first, last)) in self.lifetimes.iter().enumerate() {
+            let from = if TensorId(tensor) == self.input { 0 } else { first + 1 };
+            if from <= last {
+                changes[from] += self.bytes[tensor] as i64;
+                changes[last + 1] -= self.bytes[tensor] as i64;
+            }
+        }
+        let mut sum = 0;
+        let summed = changes.into_iter().map(|change| {
+            sum += change;
+            sum as usize
+        });
+        summed.collect()
+    }
+
+    /// Adds a node before those of a chain: the rows of its inputs that are there when it has made those of its output.
+    fn add(
+        &self,
+        node: &RowNode,
+        rows: &mut [[Option<(usize, usize)>; SAMPLES.len()]],
+        touched: &mut Vec<TensorId>,
+    ) {
+        for (sample, (part, of)) in SAMPLES.into_iter().enumerate() {
+            let at_once = node.at_once();
+            let made = match rows[node.output.0][sample] {
+                Some((_, end)) => end,
+                // The last, or one whose output nothing in the chain reads: as far as the last is.
+                None => (node.height() * part / of).max(at_once).min(node.height()),
+            };
+            rows[node.output.0][sample].get_or_insert((0, made));
+            let computed = made.saturating_sub(at_once);
+            let (low, high) = (node.first_read(computed), if made == 0 { 0 } else { node.needed(made - 1) });
+            for input in &node.inputs {
+                let entry = &mut rows[input.0][sample];
+                *entry = Some(entry.map_or((low, high), |(first, end)| (first.min(low), end.max(high))));
+            }
+        }
+        for tensor in node.inputs.iter().chain([&node.output]) {
+            if !touched.contains(tensor) {
+                touched.push(*tensor);
+            }
+        }
+    }
+
+    /// At a sample, what the tensors of a chain of `nodes` take beside those that wait before it, less what is dead of these.
+    fn more(
+        &self,
+        nodes: std::ops::Range<usize>,
+        sample: usize,
+        is_pushed: bool,
+        rows: &[[Option<(usize, usize)>; SAMPLES.len()]],
+        touched: &[TensorId],
+    ) -> isize {
+        let (mut born, mut dead) = (0, 0);
+        for tensor in touched {
+            let (first, last) = self.lifetimes[tensor.0];
+            let Some((low, high)) = rows[tensor.0][sample] else { continue };
+            let is_input = *tensor == self.input;
+            let stays = last >= nodes.end || *tensor == self.output;
+            let is_inside = !is_input && nodes.contains(&first);
+            let row_bytes = self.row_bytes[tensor.0];
+            if is_inside || (is_input && is_pushed) {
+                let is_last = first + 1 == nodes.end && is_inside;
+                let kept = match (stays, is_last) {
+                    (true, _) if is_input => self.heights[tensor.0],
+                    (true, _) | (_, true) => high,
+                    (false, false) => self.kept(tensor, rows),
+                };
+                born += kept * row_bytes;
+            } else if !stays {
+                dead += low * row_bytes;
+            }
+        }
+        born as isize - dead as isize
+    }
+
+    /// The most rows of a tensor that are there at a sample.
+    fn kept(&self, tensor: &TensorId, rows: &[[Option<(usize, usize)>; SAMPLES.len()]]) -> usize {
+        let there = rows[tensor.0].iter().flatten().map(|(low, high)| high - low.min(high));
+        there.max().unwrap_or(0).min(self.heights[tensor.0])
+    }
+}
