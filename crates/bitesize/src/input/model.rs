@@ -43,7 +43,7 @@ impl Model {
     }
 
     /// Imports and rewrites the network in `path`, whose open sizes are those of `input_shape`; it takes real values.
-    /// A path that begins with `zoo:` is no file but the name of a network of the [zoo](super::zoo).
+    /// A path that begins with `zoo:` is no file but the name of a network of the [zoo].
     ///
     /// # Errors
     /// A file that cannot be read or imported, or whose input has another shape; a name that the zoo does not have, or an
