@@ -130,7 +130,8 @@ fn from_zoo(path: &Path, input_shape: Option<&InputShape>) -> anyhow::Result<Sou
     let name: ZooName = path.to_string_lossy().parse().map_err(|problem: String| usage(problem))?;
     if let Some(shape) = input_shape {
         return Err(usage(format!(
-            "`{name}` has the input size that its name says: say resolution=... there, and leave out --input-shape {shape}"
+            "`{name}` has the input size that its name says: say resolution=... there, and leave out --input-shape \
+             {shape}"
         )));
     }
     let (path, sha256) = (PathBuf::from(name.to_string()), sha256(zoo::canonical(&name).as_bytes()));

@@ -117,8 +117,8 @@ impl Builder {
         self.network.output = output;
     }
 
-    /// `count` weights of mean 0 and variance 2 / `fan_in` (He et al. 2015), nearly normal: each is the sum of four uniform integers.
-    /// Nothing but products and a square root is rounded, so that every platform draws the same.
+    /// `count` weights of mean 0 and variance 2 / `fan_in` (He et al. 2015), nearly normal: each is the sum of four
+    /// uniform integers. Nothing but products and a square root is rounded, so that every platform draws the same.
     fn weights(&mut self, count: usize, fan_in: usize) -> Vec<f32> {
         let scale = ((2.0 / fan_in as f64) / SUM_VARIANCE).sqrt() as f32;
         (0..count).map(|_| centred_sum(self.rng.next_u64()) as f32 * scale).collect()

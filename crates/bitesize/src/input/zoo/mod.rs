@@ -3,12 +3,12 @@
 //! Their shapes are those of the papers, their weights are drawn by a seed: what memory, policies and instructions they
 //! need can be seen without a file, what they compute means nothing.
 //!
-//! All are built alike. The input is an RGB image, height x width x channels. A window of k x k (k odd) has (k - 1) / 2 rows and
-//! columns of padding at each side, as in PyTorch; TensorFlow's "SAME", which gives the same shapes, puts the padding of a stride of 2
-//! below and to the right only. Batch-norms are folded: each convolution has a bias. The end is a global average pool and
-//! a fully connected layer; the softmax is not there.
+//! All are built alike. The input is an RGB image, height x width x channels. A window of k x k (k odd) has (k - 1) / 2
+//! rows and columns of padding at each side, as in PyTorch; TensorFlow's "SAME", which gives the same shapes, puts the
+//! padding of a stride of 2 below and to the right only. Batch-norms are folded: each convolution has a bias. The end is
+//! a global average pool and a fully connected layer; the softmax is not there.
 //!
-//! In reading order: `name` (what can be said), `builder` (layers on top of one another), and a file for each architecture.
+//! In reading order: `name` (what can be said), `builder` (layers on top of one another), a file for each architecture.
 
 mod builder;
 mod mnasnet;
@@ -26,9 +26,10 @@ use builder::Builder;
 pub const SEED: u64 = 0;
 
 /// What a command says that needs a trained network and got one of the zoo.
-pub const UNTRAINED: &str = "a zoo network is untrained: its weights are drawn by a seed, so there is nothing to calibrate, search, \
-                             deliver or measure. `bitesize inspect` shows what it needs; for everything else train it, export \
-                             it as float ONNX and give that file (a path that begins like this is given as `./zoo:...`)";
+pub const UNTRAINED: &str = "a zoo network is untrained: its weights are drawn by a seed, so there is nothing to \
+                             calibrate, search, deliver or measure. `bitesize inspect` shows what it needs; for \
+                             everything else train it, export it as float ONNX and give that file (a path that begins \
+                             like this is given as `./zoo:...`)";
 
 /// The network that `name` stands for, the same to the bit on every platform.
 pub fn network(name: &ZooName) -> Network {

@@ -53,8 +53,8 @@ impl Architecture {
 
 /// A network of the zoo with its sizes, all within bounds.
 ///
-/// As a text it is `zoo:NAME?width=W&resolution=R&classes=C` with every key, in this order; read from one, keys may come in any
-/// order or be left out: the width is then 1, the resolution 224, the classes 1000.
+/// As a text it is `zoo:NAME?width=W&resolution=R&classes=C` with every key, in this order; read from one, keys may
+/// come in any order or be left out: the width is then 1, the resolution 224, the classes 1000.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ZooName {
     architecture: Architecture,
@@ -145,8 +145,8 @@ fn set<T: FromStr>(field: &mut T, value: &str, is_possible: impl Fn(&T) -> bool)
 fn offer() -> String {
     let names = Architecture::ALL.map(|architecture| format!("{PREFIX}{}", architecture.name())).join(", ");
     format!(
-        "there are {names}, with `?` and any of width={}..{}, resolution={}..{} (a multiple of {STRIDE}), classes={}..{} \
-         joined by `&`",
+        "there are {names}, with `?` and any of width={}..{}, resolution={}..{} (a multiple of {STRIDE}), \
+         classes={}..{} joined by `&`",
         WIDTHS.start(),
         WIDTHS.end(),
         RESOLUTIONS.start(),

@@ -5,16 +5,16 @@ fn made(text: &str) -> Network {
     network(&text.parse().unwrap())
 }
 
-/// Parameters as frameworks count them: in the place of a folded bias a batch-norm with a scale and a shift for each channel, and
-/// where `with_statistics` a mean and a variance too.
+/// Parameters as frameworks count them: in the place of a folded bias a batch-norm with a scale and a shift for each
+/// channel, and where `with_statistics` a mean and a variance too.
 fn published_parameters(network: &Network, with_statistics: bool) -> usize {
     let convolutions = network.nodes.iter().filter(|node| matches!(node.op, Op::Conv2d(_) | Op::DepthwiseConv2d(_)));
     let channels: usize = convolutions.map(|node| network.shape(node.output).c).sum();
     network.parameters() + channels * if with_statistics { 3 } else { 1 }
 }
 
-/// Parameters of Keras' `MobileNet(alpha=...)`, which counts statistics, and MACs of Howard et al., tables 6 and 7, who round
-/// them to millions up or down.
+/// Parameters of Keras' `MobileNet(alpha=...)`, which counts statistics, and MACs of Howard et al., tables 6 and 7, who
+/// round them to millions up or down.
 #[test]
 fn mobilenet_v1_has_the_published_figures() {
     let figures = [("0.25", 475_544, 41), ("0.5", 1_342_536, 149), ("0.75", 2_601_976, 325), ("1", 4_253_864, 569)];
