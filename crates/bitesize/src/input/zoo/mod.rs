@@ -5,8 +5,8 @@
 //!
 //! All are built alike. The input is an RGB image, height x width x channels. A window of k x k (k odd) has (k - 1) / 2
 //! rows and columns of padding at each side, as in PyTorch; TensorFlow's "SAME", which gives the same shapes, puts the
-//! padding of a stride of 2 below and to the right only. Batch-norms are folded: each convolution has a bias. The end is
-//! a global average pool and a fully connected layer; the softmax is not there.
+//! padding of a stride of 2 below and to the right only. Batch-norms are folded: each convolution has a bias. The end
+//! is a global average pool and a fully connected layer; the softmax is not there.
 //!
 //! In reading order: `name` (what can be said), `builder` (layers on top of one another), a file for each architecture.
 
