@@ -1,6 +1,7 @@
 //! Groups of arguments that several subcommands share.
 
 use anyhow::Context as _;
+use bitesize::input::zoo::{UNTRAINED, is_zoo};
 use bitesize::input::{Channels, DataLayout, Model, PerChannel, PreprocessFile};
 use bitesize::observe::Monitor;
 use bitesize::run::config::{CalibrationConfig, PERCENTILES, STEPS};
@@ -17,8 +18,14 @@ use bitesize_ir::size::{parse_millions, parse_size};
 use bitesize_ir::target::Budget;
 use bitesize_search::{Constraints, Pin, WidthSet, from_compact};
 use bitesize_train::{CalibrationSettings, RangeMethod};
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
+
+/// A path of a trained network, or of what was made from one.
+pub(crate) fn trained() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| if is_zoo(&path) { Err(UNTRAINED) } else { Ok(path) })
+}
 
 /// What the file of the network leaves open.
 #[derive(Args, Clone, Debug)]

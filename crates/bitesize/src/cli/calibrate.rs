@@ -1,6 +1,6 @@
 //! `bitesize calibrate`.
 
-use crate::args::{CalibrationArgs, DataArgs, ModelArgs, PreprocessArgs, TaskArgs, absolute};
+use crate::args::{CalibrationArgs, DataArgs, ModelArgs, PreprocessArgs, TaskArgs, absolute, trained};
 use crate::console::print;
 use crate::open::{config_of, keep_if_resumable};
 use anyhow::bail;
@@ -20,6 +20,7 @@ use std::path::PathBuf;
 #[derive(Args)]
 pub(crate) struct CalibrateArgs {
     /// The network, float ONNX
+    #[arg(value_parser = trained())]
     model: PathBuf,
     #[command(flatten)]
     model_input: ModelArgs,

@@ -1,6 +1,6 @@
 //! `bitesize emit`.
 
-use crate::args::{absolute, package_name};
+use crate::args::{absolute, package_name, trained};
 use crate::console::{err_line, out_line};
 use crate::open::config_of;
 use bitesize::Ending;
@@ -17,6 +17,7 @@ use std::path::PathBuf;
 #[derive(Args)]
 pub(crate) struct EmitArgs {
     /// The run folder, as `bitesize search` leaves it
+    #[arg(value_parser = trained())]
     folder: PathBuf,
     /// What the C package is called: every name and file of it begins so [default: as the run says]
     #[arg(long, value_name = "NAME", value_parser = package_name)]

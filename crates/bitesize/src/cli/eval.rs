@@ -1,6 +1,6 @@
 //! `bitesize eval`.
 
-use crate::args::{DataArgs, ModelArgs, PreprocessArgs, TaskArgs};
+use crate::args::{DataArgs, ModelArgs, PreprocessArgs, TaskArgs, trained};
 use crate::console::out_line;
 use crate::open::config_of;
 use anyhow::Context as _;
@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 #[derive(Args)]
 pub(crate) struct EvalArgs {
     /// A network (float ONNX), or a run folder
+    #[arg(value_parser = trained())]
     path: PathBuf,
     #[command(flatten)]
     model_input: ModelArgs,

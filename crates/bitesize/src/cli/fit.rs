@@ -2,6 +2,7 @@
 
 use crate::args::{
     CalibrationArgs, DataArgs, ModelArgs, PreprocessArgs, TargetArgs, TaskArgs, absolute, at_least_one, package_name,
+    trained,
 };
 use crate::console::{err_line, print, tell_shortcoming};
 use crate::open::{config_of, keep_if_resumable, read_config};
@@ -23,7 +24,7 @@ use std::path::{Path, PathBuf};
 #[derive(Args)]
 pub(crate) struct FitArgs {
     /// The network, float ONNX
-    #[arg(required_unless_present_any = ["resume", "config"])]
+    #[arg(required_unless_present_any = ["resume", "config"], value_parser = trained())]
     model: Option<PathBuf>,
     #[command(flatten)]
     model_input: ModelArgs,

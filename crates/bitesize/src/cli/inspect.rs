@@ -14,7 +14,8 @@ use std::path::PathBuf;
 /// Shows what a network needs.
 #[derive(Args)]
 pub(crate) struct InspectArgs {
-    /// The network, float ONNX
+    /// The network, float ONNX; or one of the zoo, untrained: zoo:mobilenet-v1, zoo:mobilenet-v2 or zoo:mnasnet, with
+    /// ?width=W&resolution=R&classes=C where those are not 1, 224 and 1000
     model: PathBuf,
     #[command(flatten)]
     model_input: ModelArgs,

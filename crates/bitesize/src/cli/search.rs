@@ -1,6 +1,6 @@
 //! `bitesize search`.
 
-use crate::args::TargetArgs;
+use crate::args::{TargetArgs, trained};
 use crate::console::{err_line, out_line};
 use crate::open::config_of;
 use crate::search_args::SearchArgs;
@@ -21,6 +21,7 @@ use std::path::PathBuf;
 #[derive(Args)]
 pub(crate) struct SearchCommandArgs {
     /// The run folder, as `bitesize calibrate` leaves it
+    #[arg(value_parser = trained())]
     folder: PathBuf,
     #[command(flatten)]
     target: TargetArgs,

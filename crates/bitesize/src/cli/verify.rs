@@ -1,6 +1,6 @@
 //! `bitesize verify`.
 
-use crate::args::at_least_one;
+use crate::args::{at_least_one, trained};
 use crate::console::{out_line, tell_shortcoming};
 use crate::open::config_of;
 use anyhow::bail;
@@ -18,6 +18,7 @@ use std::path::PathBuf;
 #[derive(Args)]
 pub(crate) struct VerifyArgs {
     /// The run folder, as `bitesize emit` or `bitesize fit` leaves it
+    #[arg(value_parser = trained())]
     folder: PathBuf,
     /// Training data to take samples from [default: that of the run]
     #[arg(long, value_name = "DATA")]

@@ -6,6 +6,8 @@ use super::formats::raw::{Request, Role};
 use super::layout::DataLayout;
 use super::model::Model;
 use super::preprocess::{Preprocess, PreprocessFile};
+use super::zoo::{UNTRAINED, is_zoo};
+use crate::ending::usage;
 use crate::observe::Monitor;
 use crate::task::order::Order;
 use crate::task::resolve::resolve;
@@ -56,8 +58,12 @@ impl Inputs {
     /// Opens everything and tells what was read.
     ///
     /// # Errors
-    /// Anything that cannot be read or does not suit the rest.
+    /// Anything that cannot be read or does not suit the rest; a network of the zoo, which nothing can be made from, as
+    /// [`Usage`](crate::Usage).
     pub fn open(sources: Sources, monitor: &Monitor) -> anyhow::Result<Self> {
+        if is_zoo(sources.model) {
+            return Err(usage(format!("`{}`: {UNTRAINED}", sources.model.shown())));
+        }
         let mut model = Model::load_sized(sources.model, sources.input_shape, monitor)?;
         let shape = model.network.shape(model.network.input);
         let preprocess = Preprocess::checked(sources.preprocess, shape)?;

@@ -1,6 +1,6 @@
 //! What a run is made from: the network, the data, and how stored values become the network's.
 //!
-//! In reading order: [`inputs`] (everything, opened and checked against each other), [`model`], [`dataset`] (labelled
+//! In reading order: [`inputs`] (everything, opened and checked against each other), [`model`], [`zoo`] (networks without a file), [`dataset`] (labelled
 //! samples, whatever they are stored as) with [`batch`], [`preprocess`], [`pixels`], `decode`, [`split`] (which samples serve what).
 //! `layout` says where channels are. [`formats`] finds out what a path holds; a file of it for each.
 
@@ -17,6 +17,7 @@ pub mod pixels;
 pub mod preprocess;
 pub mod split;
 mod webp;
+pub mod zoo;
 
 pub use batch::{Batch, Values};
 pub use dataset::Dataset;

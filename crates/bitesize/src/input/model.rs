@@ -1,11 +1,13 @@
 //! The network as the rest of a run sees it: imported, checked, rewritten.
 
 use super::preprocess::Preprocess;
+use super::zoo::{self, ZooName, is_zoo};
+use crate::ending::usage;
 use crate::files;
 use crate::hash::sha256;
 use crate::observe::Monitor;
 use anyhow::Context as _;
-use bitesize_import::{InputShape, Layout, OutputOrder};
+use bitesize_import::{Imported, InputShape, Layout, OutputOrder};
 use bitesize_ir::shape::nhwc_indices;
 use bitesize_ir::shown::ShownPath as _;
 use bitesize_ir::{Axis, Network, Op, PolicySpace};
@@ -13,9 +15,9 @@ use std::path::{Path, PathBuf};
 
 /// An imported and rewritten network, and where it came from.
 pub struct Model {
-    /// The file.
+    /// The file, or the whole name of a network of the zoo.
     pub path: PathBuf,
-    /// Of the file's bytes, in hexadecimal.
+    /// Of the file's bytes, or of what a network of the zoo is made from, in hexadecimal.
     pub sha256: String,
     /// How the file's own input runs over the network's.
     pub input: Layout,
@@ -41,13 +43,14 @@ impl Model {
     }
 
     /// Imports and rewrites the network in `path`, whose open sizes are those of `input_shape`; it takes real values.
+    /// A path that begins with `zoo:` is no file but the name of a network of the [zoo].
     ///
     /// # Errors
-    /// A file that cannot be read or imported, or whose input has another shape.
+    /// A file that cannot be read or imported, or whose input has another shape; a name that the zoo does not have, or an
+    /// `input_shape` beside one, as [`Usage`](crate::Usage).
     pub fn load_sized(path: &Path, input_shape: Option<&InputShape>, monitor: &Monitor) -> anyhow::Result<Self> {
-        let bytes = files::read(path).with_context(|| format!("cannot read the model `{}`", path.shown()))?;
-        let sha256 = sha256(&bytes);
-        let imported = import(path, &bytes, input_shape)?;
+        let Source { path, sha256, imported } =
+            if is_zoo(path) { from_zoo(path, input_shape)? } else { from_file(path, input_shape)? };
         for note in &imported.notes {
             monitor.note(note);
         }
@@ -71,7 +74,7 @@ impl Model {
             tail.map_or(String::new(), |tail| format!(", final {tail} dropped")),
         ));
         let space = PolicySpace::of(&network);
-        Ok(Self { path: path.to_owned(), sha256, input, output, output_order, network, space, rewrites })
+        Ok(Self { path, sha256, input, output, output_order, network, space, rewrites })
     }
 
     /// For each element of the output the place in a sample of what an autoencoder gives there, where output and input have
@@ -116,7 +119,32 @@ impl Model {
     }
 }
 
-fn import(path: &Path, bytes: &[u8], input_shape: Option<&InputShape>) -> anyhow::Result<bitesize_import::Imported> {
+/// A network before any rewrite, and where it came from.
+struct Source {
+    path: PathBuf,
+    sha256: String,
+    imported: Imported,
+}
+
+fn from_zoo(path: &Path, input_shape: Option<&InputShape>) -> anyhow::Result<Source> {
+    let name: ZooName = path.to_string_lossy().parse().map_err(|problem: String| usage(problem))?;
+    if let Some(shape) = input_shape {
+        return Err(usage(format!(
+            "`{name}` has the input size that its name says: say resolution=... there, and leave out --input-shape \
+             {shape}"
+        )));
+    }
+    let (path, sha256) = (PathBuf::from(name.to_string()), sha256(zoo::canonical(&name).as_bytes()));
+    Ok(Source { path, sha256, imported: zoo::imported(&name) })
+}
+
+fn from_file(path: &Path, input_shape: Option<&InputShape>) -> anyhow::Result<Source> {
+    let bytes = files::read(path).with_context(|| format!("cannot read the model `{}`", path.shown()))?;
+    let imported = import(path, &bytes, input_shape)?;
+    Ok(Source { path: path.to_owned(), sha256: sha256(&bytes), imported })
+}
+
+fn import(path: &Path, bytes: &[u8], input_shape: Option<&InputShape>) -> anyhow::Result<Imported> {
     let name = path.file_stem().map_or_else(|| "network".into(), |s| s.to_string_lossy());
     let folder = path.parent().unwrap_or(Path::new("."));
     let external =

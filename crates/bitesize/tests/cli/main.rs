@@ -26,6 +26,7 @@ mod resume;
 mod sizes;
 mod surroundings;
 mod tasks;
+mod zoo;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
