@@ -7,7 +7,8 @@
 //! 1. largest buffer first (so that no plan is larger than this greedy one's);
 //! 2. other fixed orders: born at even steps, then alive for one step, then born at odd steps (in a chain of layers
 //!    inputs and outputs then take turns at the two ends, scratch between them, and the bound is always reached);
-//!    longest lived first; most neighbours in time first; by step, the largest first; and outwards from the step at
+//!    longest lived first; most neighbours in time first; by step, the largest first; the same from the last step back (tensors that
+//!    grow as others die lie a little below these, so the last is lowest); and outwards from the step at
 //!    which the most bytes are alive;
 //! 3. a depth-first search for a plan of exactly the lower bound, outwards from the peak, each buffer at the ends of
 //!    the gaps that it fits ([`TRIALS`] positions at most);
@@ -148,12 +149,20 @@ enum Order {
     LongestLived,
     MostNeighbours,
     FirstUse,
+    LastUse,
     FromThePeak,
 }
 
 impl Order {
-    const ALL: [Self; 6] =
-        [Self::Largest, Self::BothEnds, Self::LongestLived, Self::MostNeighbours, Self::FirstUse, Self::FromThePeak];
+    const ALL: [Self; 7] = [
+        Self::Largest,
+        Self::BothEnds,
+        Self::LongestLived,
+        Self::MostNeighbours,
+        Self::FirstUse,
+        Self::LastUse,
+        Self::FromThePeak,
+    ];
 
     /// The buffers' numbers in this order; the larger, then the first, where it leaves a choice.
     fn of(self, buffers: &[Buffer], index: &Intervals, alive: &[usize]) -> Vec<usize> {
@@ -167,6 +176,7 @@ impl Order {
                 Self::LongestLived => usize::MAX - (buffer.last - buffer.first),
                 Self::MostNeighbours => usize::MAX - index.count_meeting(buffer.first, buffer.last),
                 Self::FirstUse => buffer.first,
+                Self::LastUse => usize::MAX - buffer.last,
                 Self::FromThePeak => buffer.first.saturating_sub(peak).max(peak.saturating_sub(buffer.last)),
             }
         };

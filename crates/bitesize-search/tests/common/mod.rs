@@ -189,9 +189,14 @@ pub fn costs() -> CoreCosts {
             push_bytes: 120,
         }),
         instructions: None,
-        scheduling: Scheduling::Auto,
+        scheduling: Scheduling::Layers,
         input: InputRows::Image,
     }
+}
+
+/// [`costs`] where layers may take turns and tensors overlap.
+pub fn costs_of_rolling() -> CoreCosts {
+    costs().with_schedule(Scheduling::Auto, InputRows::Image)
 }
 
 /// [`costs`] of a core that computes row by row.
