@@ -1,29 +1,28 @@
 //! Memory plans of integer networks that no float network stands behind.
 
-use bitesize_integer::{IntNetwork, IntNode, IntOp};
+use bitesize_integer::{IntNetwork, IntNode};
 use bitesize_ir::NodeId;
 use bitesize_ir::code::Implementation;
-use bitesize_ir::memory::{Buffer, LayerShape, MemoryPlan, Plan, plan, scratch_of_layer, tensor_bytes};
-use bitesize_ir::shape::Window;
+use bitesize_ir::memory::{
+    Buffer, InputRows, MemoryPlan, Plan, PlannedSegment, RowNode, plan, scratch_of_layer, tensor_bytes,
+};
 
-fn layer_shape(network: &IntNetwork, node: &IntNode) -> LayerShape {
-    let (window, groups) = match &node.op {
-        IntOp::Conv2d { window, groups, .. } => (*window, *groups),
-        IntOp::DepthwiseConv2d { window, .. } => (*window, 1),
-        _ => (Window::of([1, 1]), 1),
-    };
-    LayerShape {
-        kind: node.op.kernel_kind(),
-        window,
-        groups,
-        inputs: node.inputs.iter().map(|input| network.tensor(*input).shape).collect(),
-        output: network.tensor(node.output).shape,
-    }
+/// What each node of `network` is to the schedules of rows, with layers by rows where they can be, or none of them. None is
+/// left out: every operator of an integer network has a kernel.
+pub fn row_nodes(network: &IntNetwork, by_rows: bool) -> Vec<Option<RowNode>> {
+    network.nodes.iter().map(|node| Some(row_node(network, node, by_rows))).collect()
+}
+
+fn row_node(network: &IntNetwork, node: &IntNode, by_rows: bool) -> RowNode {
+    let layer = network.layer_shape(node);
+    let implementation = Implementation::of_kind(layer.kind, layer.groups, layer.output.c, by_rows);
+    RowNode { layer, implementation, inputs: node.inputs.clone(), output: node.output }
 }
 
 /// Where the tensors and the scratch of `network` lie, with layers by rows where they can be, or none of them.
-pub(crate) fn plan_of(network: &IntNetwork, by_rows: bool) -> MemoryPlan {
-    let last = network.nodes.len().saturating_sub(1);
+pub fn plan_of(network: &IntNetwork, by_rows: bool) -> MemoryPlan {
+    let nodes: Vec<RowNode> = network.nodes.iter().map(|node| row_node(network, node, by_rows)).collect();
+    let last = nodes.len().saturating_sub(1);
     let mut buffers: Vec<Buffer> = network
         .tensors
         .iter()
@@ -38,13 +37,9 @@ pub(crate) fn plan_of(network: &IntNetwork, by_rows: bool) -> MemoryPlan {
     for tensor in [network.input, network.output] {
         buffers[tensor.0].last = last;
     }
-    let mut implementations = Vec::new();
     let mut with_scratch = Vec::new();
-    for (step, node) in network.nodes.iter().enumerate() {
-        let shape = layer_shape(network, node);
-        let implementation = Implementation::of_kind(shape.kind, shape.groups, shape.output.c, by_rows);
-        let bytes = scratch_of_layer(&shape, implementation, network.tensor(node.inputs[0]).bits);
-        implementations.push(implementation);
+    for (step, node) in nodes.iter().enumerate() {
+        let bytes = scratch_of_layer(&node.layer, node.implementation, network.tensor(node.inputs[0]).bits);
         if bytes > 0 {
             with_scratch.push(step);
             buffers.push(Buffer { bytes, first: step, last: step });
@@ -52,7 +47,7 @@ pub(crate) fn plan_of(network: &IntNetwork, by_rows: bool) -> MemoryPlan {
     }
     let Plan { arena_bytes, lower_bound, placements, cut_short, .. } = plan(&buffers);
     let (tensors, scratches) = placements.split_at(network.tensors.len());
-    let mut scratch = vec![None; network.nodes.len()];
+    let mut scratch = vec![None; nodes.len()];
     for (step, placement) in with_scratch.into_iter().zip(scratches) {
         scratch[step] = Some(placement.offset);
     }
@@ -62,8 +57,11 @@ pub(crate) fn plan_of(network: &IntNetwork, by_rows: bool) -> MemoryPlan {
         cut_short,
         tensors: tensors.iter().map(|placement| placement.offset).collect(),
         scratch,
+        segments: (0..nodes.len()).map(|node| PlannedSegment::Layer(NodeId(node))).collect(),
+        at_once: nodes.iter().map(RowNode::height).collect(),
+        input: InputRows::Image,
         peak: NodeId(0),
-        alive: vec![0; network.nodes.len()],
-        implementations,
+        alive: vec![0; nodes.len()],
+        implementations: nodes.iter().map(|node| node.implementation).collect(),
     }
 }

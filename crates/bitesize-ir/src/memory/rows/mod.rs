@@ -10,5 +10,5 @@ mod schedule;
 
 pub use chain::{Band, Chain, ChainRun, ChainStep, Member, STATE_BYTES};
 pub use node::RowNode;
-pub(super) use overlap::{Alive, Overlap, of_chain, of_layer};
+pub use overlap::{chain_gap, layer_gap};
 pub use schedule::{InputRows, Schedule, Scheduling, Segment};

@@ -78,6 +78,23 @@ pub(in crate::memory) fn of_layer(node: &RowNode, dies: impl Fn(TensorId) -> boo
     Overlap { moments: largest(&changing, moments), changing, pairs }
 }
 
+/// How many bytes before its input number `input` the output of `node` has to begin where it writes over that input, read for the
+/// last time, the output at `born` bits and the input at `dying`; `None` where it must not.
+pub fn layer_gap(node: &RowNode, input: usize, born: BitWidth, dying: BitWidth) -> Option<usize> {
+    let of = node.inputs[input];
+    let overlap = of_layer(node, |tensor| tensor == of);
+    overlap.pairs.first().map(|pair| pair.gap(born, dying))
+}
+
+/// How many bytes before tensor `dying`, which is there before `chain` and read for the last time in it, tensor `born`, which the
+/// chain makes for others, has to begin where it writes over it, both given with their widths; `None` where they are no such
+/// tensors.
+pub fn chain_gap(chain: &Chain, born: (TensorId, BitWidth), dying: (TensorId, BitWidth)) -> Option<usize> {
+    let overlap = of_chain(chain, |tensor| tensor == dying.0);
+    let pair = overlap.pairs.iter().find(|pair| pair.born.tensor == born.0 && pair.dying.tensor == dying.0);
+    pair.map(|pair| pair.gap(born.1, dying.1))
+}
+
 /// Pixels of the output that are written while pixels of the inputs before the other number are dead, step by step, and whether
 /// the layer is elementwise; `None` where all of the input is read until the end.
 fn progress(node: &RowNode) -> Option<(Vec<(usize, usize)>, bool)> {
