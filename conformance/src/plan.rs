@@ -1,11 +1,12 @@
 //! Memory plans of integer networks that no float network stands behind.
 
 use bitesize_integer::{IntNetwork, IntNode};
-use bitesize_ir::NodeId;
 use bitesize_ir::code::Implementation;
 use bitesize_ir::memory::{
-    Buffer, InputRows, MemoryPlan, Plan, PlannedSegment, RowNode, plan, scratch_of_layer, tensor_bytes,
+    Buffer, Chain, InputRows, MemoryPlan, Plan, PlannedSegment, RowNode, Schedule, Segment, plan, scratch_of_layer,
+    tensor_bytes, word,
 };
+use bitesize_ir::{NodeId, TensorId};
 
 /// What each node of `network` is to the schedules of rows, with layers by rows where they can be, or none of them. None is
 /// left out: every operator of an integer network has a kernel.
@@ -60,6 +61,62 @@ pub fn plan_of(network: &IntNetwork, by_rows: bool) -> MemoryPlan {
         segments: (0..nodes.len()).map(|node| PlannedSegment::Layer(NodeId(node))).collect(),
         at_once: nodes.iter().map(RowNode::height).collect(),
         input: InputRows::Image,
+        peak: NodeId(0),
+        alive: vec![0; nodes.len()],
+        implementations: nodes.iter().map(|node| node.implementation).collect(),
+    }
+}
+
+/// A plan of `schedule` that puts everything at a place of its own: tensors, of which chains keep the rows only that they need;
+/// scratch, shared by the nodes of a chain; states of chains. Layers are by rows where they can be, or none of them.
+///
+/// # Panics
+/// A chain of `schedule` has a node that does not compute by rows.
+pub fn plan_apart(network: &IntNetwork, schedule: &Schedule, by_rows: bool) -> MemoryPlan {
+    let nodes: Vec<RowNode> = network.nodes.iter().map(|node| row_node(network, node, by_rows)).collect();
+    let mut bytes: Vec<usize> = network.tensors.iter().map(|t| tensor_bytes(t.shape, t.bits)).collect();
+    let scratch_bytes =
+        |node: &RowNode| scratch_of_layer(&node.layer, node.implementation, network.tensor(node.inputs[0]).bits);
+    let mut arena_bytes = 0;
+    let mut place = |bytes: usize| {
+        let at = arena_bytes;
+        arena_bytes = word(at + bytes);
+        at
+    };
+    let mut segments = Vec::new();
+    let mut scratch = vec![None; nodes.len()];
+    for (index, Segment { nodes: range, is_rolling }) in schedule.segments.iter().enumerate() {
+        let of_segment = &nodes[range.clone()];
+        let most = of_segment.iter().map(scratch_bytes).max().unwrap_or(0);
+        if most > 0 {
+            scratch[range.clone()].fill(Some(place(most)));
+        }
+        if *is_rolling {
+            let stays = |tensor: TensorId| {
+                tensor == network.output || nodes[range.end..].iter().any(|node| node.inputs.contains(&tensor))
+            };
+            let pushed = (index == 0 && schedule.input == InputRows::Pushed).then_some(network.input);
+            let chain = Chain::of(of_segment, range.start, stays, pushed);
+            for band in &chain.bands {
+                let tensor = network.tensor(band.tensor);
+                bytes[band.tensor.0] = word(band.rows * tensor.shape.w * tensor.bits.row_bytes(tensor.shape.c));
+            }
+            let state = place(chain.state_bytes());
+            segments.push(PlannedSegment::Chain { chain, state });
+        } else {
+            segments.extend(range.clone().map(|node| PlannedSegment::Layer(NodeId(node))));
+        }
+    }
+    let tensors = bytes.into_iter().map(&mut place).collect();
+    MemoryPlan {
+        arena_bytes,
+        lower_bound: 0,
+        cut_short: false,
+        tensors,
+        scratch,
+        segments,
+        at_once: nodes.iter().map(RowNode::height).collect(),
+        input: schedule.input,
         peak: NodeId(0),
         alive: vec![0; nodes.len()],
         implementations: nodes.iter().map(|node| node.implementation).collect(),

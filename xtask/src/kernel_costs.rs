@@ -9,7 +9,7 @@ use crate::objects::{Object, compile};
 use bitesize_codegen::{EmitOptions, PackageNames, emit, instances, layer_type, rows_layer_type};
 use bitesize_integer::{IntNetwork, IntNode, IntOp, IntTensor};
 use bitesize_ir::code::{Code, Implementation, KernelKey, Stage, Stages};
-use bitesize_ir::memory::MemoryPlan;
+use bitesize_ir::memory::{InputRows, MemoryPlan, PlannedSegment};
 use bitesize_ir::op::KernelKind;
 use bitesize_ir::requantize::Multiplier;
 use bitesize_ir::target::{CoreCosts, KernelCost, LayerCost, RowCosts};

@@ -233,9 +233,9 @@ impl IntNetwork {
     pub fn layer_shape(&self, node: &IntNode) -> LayerShape {
         let (window, groups) = match &node.op {
             IntOp::Conv2d { window, groups, .. } => (*window, *groups),
-            IntOp::DepthwiseConv2d { window, .. }
-            | IntOp::MaxPool { window }
-            | IntOp::AveragePool { window, .. } => (*window, 1),
+            IntOp::DepthwiseConv2d { window, .. } | IntOp::MaxPool { window } | IntOp::AveragePool { window, .. } => {
+                (*window, 1)
+            }
             IntOp::Pad { pads } => (Window { pads: *pads, ..Window::of([1, 1]) }, 1),
             IntOp::FullyConnected { .. }
             | IntOp::Add { .. }

@@ -28,7 +28,8 @@ impl<'a> Placed<'a> {
     /// # Errors
     /// [`Problem::Disagrees`]: `plan` is not one of `network`.
     pub fn new(network: &'a IntNetwork, plan: &'a MemoryPlan) -> Result<Self, Violation> {
-        let disagrees = |reason| Violation { step: 0, place: network.name.clone(), problem: Problem::Disagrees(reason) };
+        let disagrees =
+            |reason| Violation { step: 0, place: network.name.clone(), problem: Problem::Disagrees(reason) };
         check(network, plan).map_err(disagrees)?;
         let edges = network.nodes.iter().map(|node| (node.inputs.as_slice(), node.output));
         let lifetimes = lifetimes(network.tensors.len(), edges, network.output);
@@ -49,7 +50,9 @@ impl<'a> Placed<'a> {
         assert_eq!(image.len(), input.shape.elements(), "codes of an image of {}", input.shape);
         let arena = self.plan.arena_bytes;
         let first_row = vec![0; self.network.tensors.len()];
-        let mut run = Run { placed: self, memory: Memory::new(arena), first_row, image, place: "the input" };
+        let elements = self.network.tensors.iter().map(|tensor| tensor.shape.elements());
+        let codes = elements.map(|elements| vec![0; elements]).collect();
+        let mut run = Run { placed: self, memory: Memory::new(arena), first_row, codes, image, place: "the input" };
         run.all()
     }
 }
@@ -60,9 +63,20 @@ struct Run<'a> {
     memory: Memory,
     /// The row of each tensor that lies at its offset.
     first_row: Vec<usize>,
+    /// Codes of the tensors, which hold something while a step is computed from it, and only that.
+    codes: Vec<Vec<u8>>,
     image: &'a [u8],
     /// What is computed, for messages.
     place: &'a str,
+}
+
+/// An input that a node is the last to read.
+struct Dying {
+    tensor: TensorId,
+    /// The pixels that each unit is the last to read, and behind these those that none reads.
+    pixels: Vec<Vec<usize>>,
+    /// Whether a unit has read them before it writes.
+    reads_first: bool,
 }
 
 impl<'a> Run<'a> {
@@ -73,6 +87,7 @@ impl<'a> Run<'a> {
         }
         let mut done = 0;
         for segment in &plan.segments {
+            let before = done;
             done = match segment {
                 PlannedSegment::Layer(id) => {
                     self.layer(*id)?;
@@ -83,7 +98,7 @@ impl<'a> Run<'a> {
                     done + chain.members.len()
                 }
             };
-            for tensor in (0..last.len()).filter(|tensor| last[*tensor] < done).map(TensorId) {
+            for tensor in (0..last.len()).filter(|tensor| (before..done).contains(&last[*tensor])).map(TensorId) {
                 self.release(tensor, 0..network.tensor(tensor).shape.pixels());
             }
         }
@@ -109,45 +124,37 @@ impl<'a> Run<'a> {
         self.place = &node.name;
         let (layer, implementation) = (network.layer_shape(node), plan.implementations[id.0]);
         let units = units(&layer, implementation, plan.at_once[id.0]);
-        let bytes = |tensor| self.pixel_bytes(tensor);
-        // Of each input that dies here: the last unit that reads each pixel, and whether it has read before it writes.
-        let mut dying: Vec<(TensorId, Vec<Option<usize>>, bool)> = Vec::new();
+        let mut dying: Vec<Dying> = Vec::new();
         for (number, input) in node.inputs.iter().enumerate().filter(|(_, input)| last[input.0] == id.0) {
-            if dying.iter().any(|(other, ..)| other == input) {
+            if dying.iter().any(|other| other.tensor == *input) {
                 continue;
             }
-            let mut last_unit = vec![None; network.tensor(*input).shape.pixels()];
+            let mut last_unit = vec![units.len(); network.tensor(*input).shape.pixels()];
             for (unit, pixels) in units.iter().enumerate() {
-                reads(&layer, number, pixels.clone()).into_iter().for_each(|pixel| last_unit[pixel] = Some(unit));
+                reads(&layer, number, pixels.clone()).into_iter().for_each(|pixel| last_unit[pixel] = unit);
             }
-            let first = reads_first(&layer, implementation, bytes(*input), bytes(node.output));
-            dying.push((*input, last_unit, first));
+            let mut pixels = vec![Vec::new(); units.len() + 1];
+            last_unit.into_iter().enumerate().for_each(|(pixel, unit)| pixels[unit].push(pixel));
+            let [from, to] = [*input, node.output].map(|tensor| self.pixel_bytes(tensor));
+            let reads_first = reads_first(&layer, implementation, from, to);
+            dying.push(Dying { tensor: *input, pixels, reads_first });
         }
-        self.release_read(&dying, None, false);
+        dying.iter().for_each(|dying| self.release_read(dying, units.len()));
         self.claim_scratch(id)?;
         for (unit, pixels) in units.into_iter().enumerate() {
             let codes = self.compute(id, pixels.clone())?;
-            self.release_read(&dying, Some(unit), true);
+            dying.iter().filter(|dying| dying.reads_first).for_each(|dying| self.release_read(dying, unit));
             self.write(node.output, pixels, &codes)?;
-            self.release_read(&dying, Some(unit), false);
+            dying.iter().filter(|dying| !dying.reads_first).for_each(|dying| self.release_read(dying, unit));
             self.memory.step += 1;
         }
         self.release_scratch(id);
         Ok(())
     }
 
-    /// Makes garbage of those pixels of `dying` that `unit` was the last to read; before it writes where `first` says so.
-    fn release_read(
-        &mut self,
-        dying: &[(TensorId, Vec<Option<usize>>, bool)],
-        unit: Option<usize>,
-        first: bool,
-    ) {
-        for (tensor, last_unit, _) in dying.iter().filter(|(.., reads_first)| *reads_first || !first) {
-            for pixel in (0..last_unit.len()).filter(|pixel| last_unit[*pixel] == unit) {
-                self.release(*tensor, pixel..pixel + 1);
-            }
-        }
+    /// Makes garbage of what `unit` was the last to read of `dying`.
+    fn release_read(&mut self, dying: &Dying, unit: usize) {
+        dying.pixels[unit].iter().for_each(|pixel| self.release(dying.tensor, *pixel..pixel + 1));
     }
 
     /// Computes the members of `chain` in turns.
@@ -205,36 +212,55 @@ impl<'a> Run<'a> {
                 return Err(self.violation(Problem::Dropped { piece }));
             }
         }
-        // All are lifted before one is put down, as their places may overlap; the dead among them stay behind.
+        if after.start > before.end {
+            let piece = self.piece(Holder::Pixel { tensor: tensor.0, pixel: before.end * width });
+            return Err(self.violation(Problem::Dropped { piece }));
+        }
+        // All are lifted before one is put down, as their places may overlap. The dead among them move too.
         let mut lifted = Vec::new();
         for pixel in moved.start * width..moved.end * width {
-            if self.is_there(tensor, pixel) {
-                lifted.push((pixel, self.read(tensor, pixel)?));
-                self.release(tensor, pixel..pixel + 1);
-            }
+            let is_there = self.is_there(tensor, pixel);
+            lifted.push((pixel, if is_there { Some(self.read(tensor, pixel)?) } else { None }));
+            self.release(tensor, pixel..pixel + 1);
         }
         self.first_row[tensor.0] = after.start;
-        lifted.into_iter().try_for_each(|(pixel, codes)| self.write(tensor, pixel..pixel + 1, &codes))
+        for (pixel, codes) in lifted {
+            match codes {
+                Some(codes) => self.write(tensor, pixel..pixel + 1, &codes)?,
+                None => {
+                    let (at, holder) = self.holder(tensor, pixel);
+                    let claimed = self.memory.claim(at, self.pixel_bytes(tensor), holder);
+                    claimed.map_err(|fault| self.at(fault, at, holder))?;
+                    self.release(tensor, pixel..pixel + 1);
+                }
+            }
+        }
+        Ok(())
     }
 
-    /// The codes of node `id` at `pixels`, from inputs that are garbage but for what these are computed from.
-    fn compute(&self, id: NodeId, pixels: Range<usize>) -> Result<Vec<u8>, Violation> {
+    /// The codes of node `id` at `pixels`, from what these are computed from: all else is garbage.
+    fn compute(&mut self, id: NodeId, pixels: Range<usize>) -> Result<Vec<u8>, Violation> {
         let Placed { network, interpreter, .. } = self.placed;
         let node = network.node(id);
         let layer = network.layer_shape(node);
-        let mut tensors = vec![Vec::new(); network.tensors.len()];
-        for input in &node.inputs {
-            let tensor = network.tensor(*input);
-            let code = |at| garbage(self.memory.step, at) & tensor.bits.max_code();
-            tensors[input.0] = (0..tensor.shape.elements()).map(code).collect();
-        }
+        let mut read = Vec::new();
         for (number, input) in node.inputs.iter().enumerate() {
             let c = network.tensor(*input).shape.c;
             for pixel in reads(&layer, number, pixels.clone()) {
-                tensors[input.0][pixel * c..(pixel + 1) * c].copy_from_slice(&self.read(*input, pixel)?);
+                let place = pixel * c..(pixel + 1) * c;
+                let codes = self.read(*input, pixel)?;
+                self.codes[input.0][place.clone()].copy_from_slice(&codes);
+                read.push((*input, place));
             }
         }
-        Ok(interpreter.run_pixels(id, &tensors, pixels))
+        let codes = interpreter.run_pixels(id, &self.codes, pixels);
+        for (tensor, place) in read {
+            let most = network.tensor(tensor).bits.max_code();
+            for at in place {
+                self.codes[tensor.0][at] = garbage(self.memory.step, at) & most;
+            }
+        }
+        Ok(codes)
     }
 
     fn claim_scratch(&mut self, id: NodeId) -> Result<(), Violation> {
@@ -275,7 +301,9 @@ impl<'a> Run<'a> {
     fn read(&self, tensor: TensorId, pixel: usize) -> Result<Vec<u8>, Violation> {
         let read = self.placed.network.tensor(tensor);
         let (at, holder) = self.holder(tensor, pixel);
-        let bytes = self.memory.read(at, self.pixel_bytes(tensor), holder);
+        let gave_way = self.first_row[tensor.0] * read.shape.w > pixel;
+        let missing = Fault::Missing { byte: self.placed.plan.tensors[tensor.0], by: None };
+        let bytes = if gave_way { Err(missing) } else { self.memory.read(at, self.pixel_bytes(tensor), holder) };
         let bytes = bytes.map_err(|fault| self.at(fault, at, holder))?;
         Ok(unpack_rows(bytes, read.shape.c, read.shape.c, read.bits))
     }
@@ -302,7 +330,8 @@ impl<'a> Run<'a> {
     /// Where a pixel lies, and what its bytes are held by. One that had to give way is nowhere: behind every arena.
     fn holder(&self, tensor: TensorId, pixel: usize) -> (usize, Holder) {
         let first = self.first_row[tensor.0] * self.placed.network.tensor(tensor).shape.w;
-        let behind = |pixels: usize| self.placed.plan.tensors[tensor.0].saturating_add(pixels * self.pixel_bytes(tensor));
+        let behind =
+            |pixels: usize| self.placed.plan.tensors[tensor.0].saturating_add(pixels * self.pixel_bytes(tensor));
         (pixel.checked_sub(first).map_or(usize::MAX, behind), Holder::Pixel { tensor: tensor.0, pixel })
     }
 

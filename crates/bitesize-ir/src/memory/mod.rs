@@ -30,8 +30,8 @@ pub use model::{MemoryModel, flash, ram};
 pub use planner::{Buffer, Placement, Plan, plan};
 pub use ram::{MemoryPlan, PlannedSegment, RamUse, tensor_bytes};
 pub use rows::{
-    Band, Chain, ChainRun, ChainStep, InputRows, Member, RowNode, STATE_BYTES, Schedule, Scheduling, Segment, chain_gap,
-    layer_gap,
+    Band, Chain, ChainRun, ChainStep, InputRows, Member, RowNode, STATE_BYTES, Schedule, Scheduling, Segment,
+    chain_gap, layer_gap,
 };
 pub use scratch::{COLUMNS, LANES, scratch_of_layer};
 pub use widths::Widths;

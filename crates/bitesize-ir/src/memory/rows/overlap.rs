@@ -50,7 +50,9 @@ impl Pair {
         if self.is_elementwise && of_born <= of_dying {
             return 0;
         }
-        self.written.iter().map(|point| gap(*point)).max().unwrap_or(0)
+        // What is dead altogether is written over as it likes.
+        let pixels = self.dying.shape.pixels();
+        self.written.iter().filter(|(_, dead)| *dead < pixels).map(|point| gap(*point)).max().unwrap_or(0)
     }
 }
 
@@ -105,9 +107,10 @@ fn progress(node: &RowNode) -> Option<(Vec<(usize, usize)>, bool)> {
     match layer.kind {
         KernelKind::FullyConnected | KernelKind::Flatten | KernelKind::Concat => None,
         KernelKind::Add | KernelKind::Clamp => Some((while_reading(1), true)),
-        // Two pixels become lanes before anything of them is written, but group by group.
+        // One pixel or two become lanes before anything of them is written, but group by group. The last step is the one
+        // before the last pixel, behind which nothing is read.
         KernelKind::Conv2d if layer.window.is_pointwise() && by_rows && layer.groups == 1 => {
-            Some((vec![(0, 0), (pixels, pixels)], false))
+            Some((vec![(0, 0), (pixels - 1, pixels - 1)], false))
         }
         KernelKind::Conv2d if layer.window.is_pointwise() => Some((while_reading(if by_rows { 2 } else { 1 }), false)),
         KernelKind::Conv2d
@@ -189,7 +192,8 @@ fn largest(changing: &[Alive], moments: Vec<Vec<usize>>) -> Vec<Vec<usize>> {
             let digit = if changing.len() <= COMBINED { combination / widths.pow(i as u32) } else { combination };
             BitWidth::ALL[digit % widths]
         };
-        let bytes: Vec<usize> = changing.iter().enumerate().map(|(i, alive)| bits(i).row_bytes(alive.shape.c)).collect();
+        let bytes: Vec<usize> =
+            changing.iter().enumerate().map(|(i, alive)| bits(i).row_bytes(alive.shape.c)).collect();
         let load = |pixels: &[usize]| pixels.iter().zip(&bytes).map(|(pixels, bytes)| pixels * bytes).sum::<usize>();
         let mut most = 0;
         for (i, moment) in moments.iter().enumerate() {
