@@ -8,8 +8,8 @@ use bitesize_ir::memory::{
 };
 use bitesize_ir::{NodeId, TensorId};
 
-/// What each node of `network` is to the schedules of rows, with layers by rows where they can be, or none of them. None is
-/// left out: every operator of an integer network has a kernel.
+/// What each node of `network` is to the schedules of rows, with layers by rows where they can be, or none of them.
+/// None is left out: every operator of an integer network has a kernel.
 pub fn row_nodes(network: &IntNetwork, by_rows: bool) -> Vec<Option<RowNode>> {
     network.nodes.iter().map(|node| Some(row_node(network, node, by_rows))).collect()
 }
@@ -67,8 +67,9 @@ pub fn plan_of(network: &IntNetwork, by_rows: bool) -> MemoryPlan {
     }
 }
 
-/// A plan of `schedule` that puts everything at a place of its own: tensors, of which chains keep the rows only that they need;
-/// scratch, shared by the nodes of a chain; states of chains. Layers are by rows where they can be, or none of them.
+/// A plan of `schedule` that puts everything at a place of its own: tensors, of which chains keep the rows only that
+/// they need; scratch, shared by the nodes of a chain; states of chains. Layers are by rows where they can be, or
+/// none of them.
 ///
 /// # Panics
 /// A chain of `schedule` has a node that does not compute by rows.

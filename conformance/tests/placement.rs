@@ -1,5 +1,5 @@
-//! Memory plans of rows: every byte that is read is there, in chains, with pushed rows, and where a tensor is written over one
-//! that dies; and what is placed too near is found.
+//! Memory plans of rows: every byte that is read is there, in chains, with pushed rows, and where a tensor is written
+//! over one that dies; and what is placed too near is found.
 
 use bitesize_integer::arena::{Piece, Placed, Problem};
 use bitesize_integer::{IntNetwork, IntNode, IntOp, IntTensor, Interpreter};
@@ -13,8 +13,9 @@ use bitesize_ir::shape::{Pads, Window};
 use bitesize_ir::{BitWidth, Shape, TensorId};
 use conformance::draw::{Draw, to_width};
 use conformance::plan::{plan_apart, row_nodes};
-use conformance::random_network;
+use conformance::{random_layer, random_network};
 use rand::RngExt;
+use std::ops::Range;
 
 /// A network that grows node by node.
 struct Grown {
@@ -128,6 +129,12 @@ impl Grown {
     }
 }
 
+/// How many networks are drawn.
+fn test_networks() -> u64 {
+    let count = std::env::var("BITESIZE_TEST_NETWORKS");
+    count.map_or(40, |text| text.parse().expect("BITESIZE_TEST_NETWORKS is a number"))
+}
+
 fn noise(network: &IntNetwork, seed: u64) -> Vec<u8> {
     let mut draw = Draw::new(seed ^ 0xa5a5);
     (0..network.tensor(network.input).shape.elements()).map(|_| draw.0.random()).collect()
@@ -148,11 +155,12 @@ fn problem(network: &IntNetwork, plan: &MemoryPlan) -> Option<Problem> {
     Placed::new(network, plan)
         .and_then(|placed| placed.run(&noise(network, 0)))
         .err()
-        .map(|violation| violation.problem)
+        .map(|violation| *violation.problem)
 }
 
 /// Where `schedule` has the nodes `rolling` in turns and the others one by one.
-fn schedule(nodes: usize, rolling: &[std::ops::Range<usize>], input: InputRows) -> Schedule {
+fn schedule(nodes: usize, rolling: impl IntoIterator<Item = Range<usize>>, input: InputRows) -> Schedule {
+    let rolling: Vec<Range<usize>> = rolling.into_iter().collect();
     let mut segments = Vec::new();
     let mut next = 0;
     while next < nodes {
@@ -217,7 +225,7 @@ fn chains_give_the_interpreters_bytes() {
                         continue;
                     }
                     for end in first + 1..=nodes {
-                        let schedule = schedule(nodes, &[first..end], input);
+                        let schedule = schedule(nodes, Some(first..end), input);
                         let plan = plan_apart(&network, &schedule, by_rows);
                         check(&network, &plan, &format!("{name}, {first}..{end} by rows {by_rows} {}", input.name()));
                     }
@@ -230,12 +238,12 @@ fn chains_give_the_interpreters_bytes() {
 #[test]
 fn chains_keep_fewer_rows() {
     let (_, network) = networks().swap_remove(0);
-    let bytes = |rolling: &[std::ops::Range<usize>], input| {
+    let bytes = |rolling: Option<Range<usize>>, input| {
         plan_apart(&network, &schedule(network.nodes.len(), rolling, input), false).arena_bytes
     };
-    let layers = bytes(&[], InputRows::Image);
-    let chain = bytes(&[0..6], InputRows::Image);
-    let pushed = bytes(&[0..6], InputRows::Pushed);
+    let layers = bytes(None, InputRows::Image);
+    let chain = bytes(Some(0..6), InputRows::Image);
+    let pushed = bytes(Some(0..6), InputRows::Pushed);
     assert!(pushed < chain && chain < layers, "{pushed} {chain} {layers}");
 }
 
@@ -264,7 +272,7 @@ fn between() -> Vec<Between> {
             for (c, out_c) in [(8, 8), (8, 12), (3, 17), (16, 4)] {
                 one("1x1", Shape::new(6, 5, c), &|net, from| net.conv(from, same(1), 1, out_c, born));
             }
-            one("1x1 of groups", shape, &|net, from| net.conv(from, same(1), 2, 16, born));
+            one("1x1 of groups", Shape::new(6, 5, 8), &|net, from| net.conv(from, same(1), 2, 16, born));
             one("3x3", shape, &|net, from| net.conv(from, same(3), 1, 12, born));
             let strided = Window { stride: [2, 2], ..same(3) };
             one("3x3, strided", shape, &|net, from| net.conv(from, strided, 1, 40, born));
@@ -283,7 +291,7 @@ fn between() -> Vec<Between> {
     all
 }
 
-/// The plan of `network` where tensor `born` begins at `start` bytes from where `dying` would begin `gap` bytes behind it.
+/// `plan` with `born` behind all that is there, `nearer` bytes less than `gap` before `dying`.
 fn overlapping(mut plan: MemoryPlan, [born, dying]: [usize; 2], gap: usize, nearer: usize) -> MemoryPlan {
     let free = plan.arena_bytes;
     plan.tensors[born] = free + nearer;
@@ -302,7 +310,7 @@ fn layers_write_over_their_inputs_at_the_gap_and_no_nearer() {
             let (dying, born) = (rows.inputs[0], rows.output);
             let [dying_bits, born_bits] = [dying, born].map(|id| network.tensor(id).bits);
             let gap = layer_gap(&rows, 0, born_bits, dying_bits).unwrap_or_else(|| panic!("{name} may overlap"));
-            let mut plan = plan_apart(&network, &schedule(3, &[], InputRows::Image), by_rows);
+            let mut plan = plan_apart(&network, &schedule(3, None, InputRows::Image), by_rows);
             plan.at_once[node] = rows.at_once();
             let ids = [born.0, dying.0];
             check(&network, &overlapping(plan.clone(), ids, gap, 0), &format!("{name} by rows {by_rows} at {gap}"));
@@ -314,6 +322,7 @@ fn layers_write_over_their_inputs_at_the_gap_and_no_nearer() {
             // The last two pixels are lanes before they are written; the gap knows of the last one only.
             let lanes = rows.implementation == Implementation::Rows
                 && rows.layer.kind == KernelKind::Conv2d
+                && rows.layer.groups == 1
                 && rows.layer.window.is_pointwise();
             let [dying_row, born_row] =
                 [dying, born].map(|id| network.tensor(id).bits.row_bytes(network.tensor(id).shape.c));
@@ -342,6 +351,25 @@ fn layers_write_over_their_inputs_at_the_gap_and_no_nearer() {
     assert!(tight > 100 && at_once > 10, "{tight} {at_once}");
 }
 
+/// Windows of any stride, dilation and padding. `BITESIZE_TEST_NETWORKS` says how many layers (40).
+#[test]
+fn random_layers_write_over_their_inputs() {
+    for (seed, network) in (0..test_networks()).filter_map(|seed| Some((seed, random_layer(3_000_000 + seed)?))) {
+        for by_rows in [false, true] {
+            for (node, rows) in row_nodes(&network, by_rows).into_iter().flatten().enumerate() {
+                let (dying, born) = (rows.inputs[0], rows.output);
+                let [dying_bits, born_bits] = [dying, born].map(|id| network.tensor(id).bits);
+                let Some(gap) = layer_gap(&rows, 0, born_bits, dying_bits) else { continue };
+                let nodes = network.nodes.len();
+                let mut plan = plan_apart(&network, &schedule(nodes, None, InputRows::Image), by_rows);
+                plan.at_once[node] = rows.at_once();
+                let plan = overlapping(plan, [born.0, dying.0], gap, 0);
+                check(&network, &plan, &format!("layer {seed}, node {node} by rows {by_rows} at {gap}"));
+            }
+        }
+    }
+}
+
 #[test]
 fn a_chain_writes_over_its_input_at_the_gap_and_no_nearer() {
     let mut tight = 0;
@@ -349,7 +377,7 @@ fn a_chain_writes_over_its_input_at_the_gap_and_no_nearer() {
         let nodes = network.nodes.len();
         for by_rows in [false, true] {
             for end in 2..=nodes {
-                let plan = plan_apart(&network, &schedule(nodes, &[0..end], InputRows::Image), by_rows);
+                let plan = plan_apart(&network, &schedule(nodes, Some(0..end), InputRows::Image), by_rows);
                 let PlannedSegment::Chain { chain, .. } = &plan.segments[0] else { panic!("the first is a chain") };
                 let (born, dying) = (network.nodes[end - 1].output, network.input);
                 let stays = network.nodes[end..].iter().any(|node| node.inputs.contains(&dying));
@@ -372,7 +400,7 @@ fn a_chain_writes_over_its_input_at_the_gap_and_no_nearer() {
 /// The first network with all nodes but the last in one chain.
 fn rolling() -> (IntNetwork, MemoryPlan) {
     let (_, network) = networks().swap_remove(0);
-    let plan = plan_apart(&network, &schedule(6, &[0..5], InputRows::Image), true);
+    let plan = plan_apart(&network, &schedule(6, Some(0..5), InputRows::Image), true);
     check(&network, &plan, "whole");
     (network, plan)
 }
@@ -452,15 +480,13 @@ fn random_schedule(network: &IntNetwork, draw: &mut Draw) -> Schedule {
     }
     let begins = rolling.first().is_some_and(|first| first.start == 0);
     let input = if begins && draw.0.random_bool(0.5) { InputRows::Pushed } else { InputRows::Image };
-    schedule(nodes.len(), &rolling, input)
+    schedule(nodes.len(), rolling, input)
 }
 
 /// `BITESIZE_TEST_NETWORKS` says how many (40).
 #[test]
 fn random_networks_in_random_chains_give_the_interpreters_bytes() {
-    let count = std::env::var("BITESIZE_TEST_NETWORKS")
-        .map_or(40, |text| text.parse::<u64>().expect("BITESIZE_TEST_NETWORKS is a number"));
-    for seed in 0..count {
+    for seed in 0..test_networks() {
         let network = random_network(2_000_000 + seed);
         let mut draw = Draw::new(seed);
         let schedule = random_schedule(&network, &mut draw);

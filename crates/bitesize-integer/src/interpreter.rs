@@ -122,8 +122,8 @@ impl<'a> Interpreter<'a> {
         self.run_pixels(id, tensors, 0..self.network.tensor(output).shape.pixels())
     }
 
-    /// The output codes of node `id` at `pixels`, numbered row by row, from `tensors`, of which its inputs are there; all of its
-    /// pixels where it is fully connected or flattens.
+    /// The output codes of node `id` at `pixels`, numbered row by row, from `tensors`, of which its inputs are there;
+    /// all of its pixels where it is fully connected or flattens.
     pub(crate) fn run_pixels(&self, id: NodeId, tensors: &[Vec<u8>], pixels: Range<usize>) -> Vec<u8> {
         let network = self.network;
         let node = network.node(id);

@@ -1,7 +1,8 @@
 //! The operators on codes, one function each, written from `docs/numerics.md`. Codes are one a byte here; sums run
 //! over contiguous 16-bit values, which compilers turn into multiply-add instructions.
 //!
-//! Each computes a part of its output, given as the numbers of its pixels row by row; those that make a vector compute all of it.
+//! Each computes a part of its output, given as the numbers of its pixels row by row; those that make a vector
+//! compute all of it.
 
 use crate::network::Rescale;
 use bitesize_ir::Shape;

@@ -8,8 +8,8 @@ use std::ops::Range;
 /// Pixels that 1x1 convolutions by rows compute together.
 const PAIR: usize = 2;
 
-/// The output pixels of `layer` that are computed together where it is computed alone, in order. Of a depthwise convolution by
-/// rows these are `at_once` rows: its loop over the channels is the outer one.
+/// The output pixels of `layer` that are computed together where it is computed alone, in order. Of a depthwise
+/// convolution by rows these are `at_once` rows: its loop over the channels is the outer one.
 pub(super) fn units(layer: &LayerShape, implementation: Implementation, at_once: usize) -> Vec<Range<usize>> {
     let (pixels, width) = (layer.output.pixels(), layer.output.w);
     let by_rows = implementation == Implementation::Rows;
@@ -33,12 +33,12 @@ pub(super) fn units(layer: &LayerShape, implementation: Implementation, at_once:
     (0..pixels).step_by(together.max(1)).map(|first| first..(first + together.max(1)).min(pixels)).collect()
 }
 
-/// Whether each of the [`units`] has read all it reads of an input, of `input` bytes a pixel, before it writes over it an output
-/// of `output` bytes a pixel.
+/// Whether each of the [`units`] has read all it reads of an input, of `input` bytes a pixel, before it writes over
+/// it an output of `output` bytes a pixel.
 ///
-/// An elementwise layer reads a code and then writes one: where pixels of the output are no wider, a byte is written after the
-/// codes of the input that lie there or before it were read. A 1x1 convolution by rows of one group has its pixels as lanes
-/// before it writes.
+/// An elementwise layer reads a code and then writes one: where pixels of the output are no wider, a byte is written
+/// after the codes of the input that lie there or before it were read. A 1x1 convolution by rows of one group has its
+/// pixels as lanes before it writes.
 pub(super) fn reads_first(layer: &LayerShape, implementation: Implementation, input: usize, output: usize) -> bool {
     match layer.kind {
         KernelKind::Add | KernelKind::Clamp => output <= input,

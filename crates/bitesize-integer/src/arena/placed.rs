@@ -29,7 +29,7 @@ impl<'a> Placed<'a> {
     /// [`Problem::Disagrees`]: `plan` is not one of `network`.
     pub fn new(network: &'a IntNetwork, plan: &'a MemoryPlan) -> Result<Self, Violation> {
         let disagrees =
-            |reason| Violation { step: 0, place: network.name.clone(), problem: Problem::Disagrees(reason) };
+            |reason| Violation { step: 0, place: network.name.clone(), problem: Box::new(Problem::Disagrees(reason)) };
         check(network, plan).map_err(disagrees)?;
         let edges = network.nodes.iter().map(|node| (node.inputs.as_slice(), node.output));
         let lifetimes = lifetimes(network.tensors.len(), edges, network.output);
@@ -348,7 +348,7 @@ impl<'a> Run<'a> {
     }
 
     fn violation(&self, problem: Problem) -> Violation {
-        Violation { step: self.memory.step, place: self.place.to_owned(), problem }
+        Violation { step: self.memory.step, place: self.place.to_owned(), problem: Box::new(problem) }
     }
 
     fn piece(&self, holder: Holder) -> Piece {

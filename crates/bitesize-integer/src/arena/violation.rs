@@ -11,7 +11,7 @@ pub struct Violation {
     /// The node that is computed, by name; the input or the output where these are written and read.
     pub place: String,
     /// What is wrong.
-    pub problem: Problem,
+    pub problem: Box<Problem>,
 }
 
 /// What is wrong with a plan.
@@ -41,7 +41,7 @@ pub enum Problem {
         holds: Piece,
     },
     /// What is read is not there: not written yet, dead already, or moved.
-    #[error("{reads} is read at byte {byte}, where {} is", holds.as_ref().map_or("nothing".into(), ToString::to_string))]
+    #[error("{reads} is read at byte {byte}, where {} is", or_nothing(holds.as_ref()))]
     Missing {
         /// The byte.
         byte: usize,
@@ -77,6 +77,10 @@ pub enum Piece {
     },
     /// The state of a chain.
     State,
+}
+
+fn or_nothing(piece: Option<&Piece>) -> String {
+    piece.map_or_else(|| "nothing".into(), ToString::to_string)
 }
 
 impl fmt::Display for Piece {
