@@ -6,6 +6,7 @@
 use crate::Case;
 use crate::plan::plan_of;
 use bitesize_codegen::{EmitOptions, PackageFiles, PackageNames, code_of, emit, instances};
+use bitesize_integer::arena::Placed;
 use bitesize_integer::{IntNetwork, Interpreter};
 use bitesize_ir::PolicySpace;
 use bitesize_ir::memory::{MemoryPlan, Widths, ram};
@@ -121,6 +122,25 @@ impl Batch {
             }
         }
         inputs
+    }
+
+    /// Runs each case on its first inputs in its arena as its plan says ([`Placed`]), two at most.
+    ///
+    /// # Errors
+    /// The first case whose plan does something wrong, or whose bytes are not the interpreter's.
+    pub fn check_plans(&self) -> Result<(), String> {
+        for Member { name, int, plan, inputs } in &self.members {
+            let at = |problem: String| format!("{name}: {problem}\n{int}");
+            let placed = Placed::new(int, plan).map_err(|violation| at(violation.to_string()))?;
+            let interpreter = Interpreter::new(int);
+            for input in inputs.iter().take(2) {
+                let output = placed.run(input).map_err(|violation| at(violation.to_string()))?;
+                if output != interpreter.run(input) {
+                    return Err(at("the arena gives other bytes than the interpreter".into()));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The case that the batch runs for an input.

@@ -20,7 +20,7 @@ pub mod builder;
 pub mod cases;
 pub mod draw;
 pub mod engine;
-mod plan;
+pub mod plan;
 mod random_layers;
 mod random_networks;
 pub mod real;

@@ -1,29 +1,29 @@
 //! Memory plans of integer networks that no float network stands behind.
 
-use bitesize_integer::{IntNetwork, IntNode, IntOp};
-use bitesize_ir::NodeId;
+use bitesize_integer::{IntNetwork, IntNode};
 use bitesize_ir::code::Implementation;
-use bitesize_ir::memory::{Buffer, LayerShape, MemoryPlan, Plan, plan, scratch_of_layer, tensor_bytes};
-use bitesize_ir::shape::Window;
+use bitesize_ir::memory::{
+    Buffer, Chain, InputRows, MemoryPlan, Plan, PlannedSegment, RowNode, Schedule, Segment, plan, scratch_of_layer,
+    tensor_bytes, word,
+};
+use bitesize_ir::{NodeId, TensorId};
 
-fn layer_shape(network: &IntNetwork, node: &IntNode) -> LayerShape {
-    let (window, groups) = match &node.op {
-        IntOp::Conv2d { window, groups, .. } => (*window, *groups),
-        IntOp::DepthwiseConv2d { window, .. } => (*window, 1),
-        _ => (Window::of([1, 1]), 1),
-    };
-    LayerShape {
-        kind: node.op.kernel_kind(),
-        window,
-        groups,
-        inputs: node.inputs.iter().map(|input| network.tensor(*input).shape).collect(),
-        output: network.tensor(node.output).shape,
-    }
+/// What each node of `network` is to the schedules of rows, with layers by rows where they can be, or none of them.
+/// None is left out: every operator of an integer network has a kernel.
+pub fn row_nodes(network: &IntNetwork, by_rows: bool) -> Vec<Option<RowNode>> {
+    network.nodes.iter().map(|node| Some(row_node(network, node, by_rows))).collect()
+}
+
+fn row_node(network: &IntNetwork, node: &IntNode, by_rows: bool) -> RowNode {
+    let layer = network.layer_shape(node);
+    let implementation = Implementation::of_kind(layer.kind, layer.groups, layer.output.c, by_rows);
+    RowNode { layer, implementation, inputs: node.inputs.clone(), output: node.output }
 }
 
 /// Where the tensors and the scratch of `network` lie, with layers by rows where they can be, or none of them.
-pub(crate) fn plan_of(network: &IntNetwork, by_rows: bool) -> MemoryPlan {
-    let last = network.nodes.len().saturating_sub(1);
+pub fn plan_of(network: &IntNetwork, by_rows: bool) -> MemoryPlan {
+    let nodes: Vec<RowNode> = network.nodes.iter().map(|node| row_node(network, node, by_rows)).collect();
+    let last = nodes.len().saturating_sub(1);
     let mut buffers: Vec<Buffer> = network
         .tensors
         .iter()
@@ -38,13 +38,9 @@ pub(crate) fn plan_of(network: &IntNetwork, by_rows: bool) -> MemoryPlan {
     for tensor in [network.input, network.output] {
         buffers[tensor.0].last = last;
     }
-    let mut implementations = Vec::new();
     let mut with_scratch = Vec::new();
-    for (step, node) in network.nodes.iter().enumerate() {
-        let shape = layer_shape(network, node);
-        let implementation = Implementation::of_kind(shape.kind, shape.groups, shape.output.c, by_rows);
-        let bytes = scratch_of_layer(&shape, implementation, network.tensor(node.inputs[0]).bits);
-        implementations.push(implementation);
+    for (step, node) in nodes.iter().enumerate() {
+        let bytes = scratch_of_layer(&node.layer, node.implementation, network.tensor(node.inputs[0]).bits);
         if bytes > 0 {
             with_scratch.push(step);
             buffers.push(Buffer { bytes, first: step, last: step });
@@ -52,7 +48,7 @@ pub(crate) fn plan_of(network: &IntNetwork, by_rows: bool) -> MemoryPlan {
     }
     let Plan { arena_bytes, lower_bound, placements, cut_short, .. } = plan(&buffers);
     let (tensors, scratches) = placements.split_at(network.tensors.len());
-    let mut scratch = vec![None; network.nodes.len()];
+    let mut scratch = vec![None; nodes.len()];
     for (step, placement) in with_scratch.into_iter().zip(scratches) {
         scratch[step] = Some(placement.offset);
     }
@@ -62,8 +58,68 @@ pub(crate) fn plan_of(network: &IntNetwork, by_rows: bool) -> MemoryPlan {
         cut_short,
         tensors: tensors.iter().map(|placement| placement.offset).collect(),
         scratch,
+        segments: (0..nodes.len()).map(|node| PlannedSegment::Layer(NodeId(node))).collect(),
+        at_once: nodes.iter().map(RowNode::height).collect(),
+        input: InputRows::Image,
         peak: NodeId(0),
-        alive: vec![0; network.nodes.len()],
-        implementations,
+        alive: vec![0; nodes.len()],
+        implementations: nodes.iter().map(|node| node.implementation).collect(),
+    }
+}
+
+/// A plan of `schedule` that puts everything at a place of its own: tensors, of which chains keep the rows only that
+/// they need; scratch, shared by the nodes of a chain; states of chains. Layers are by rows where they can be, or
+/// none of them.
+///
+/// # Panics
+/// A chain of `schedule` has a node that does not compute by rows.
+pub fn plan_apart(network: &IntNetwork, schedule: &Schedule, by_rows: bool) -> MemoryPlan {
+    let nodes: Vec<RowNode> = network.nodes.iter().map(|node| row_node(network, node, by_rows)).collect();
+    let mut bytes: Vec<usize> = network.tensors.iter().map(|t| tensor_bytes(t.shape, t.bits)).collect();
+    let scratch_bytes =
+        |node: &RowNode| scratch_of_layer(&node.layer, node.implementation, network.tensor(node.inputs[0]).bits);
+    let mut arena_bytes = 0;
+    let mut place = |bytes: usize| {
+        let at = arena_bytes;
+        arena_bytes = word(at + bytes);
+        at
+    };
+    let mut segments = Vec::new();
+    let mut scratch = vec![None; nodes.len()];
+    for (index, Segment { nodes: range, is_rolling }) in schedule.segments.iter().enumerate() {
+        let of_segment = &nodes[range.clone()];
+        let most = of_segment.iter().map(scratch_bytes).max().unwrap_or(0);
+        if most > 0 {
+            scratch[range.clone()].fill(Some(place(most)));
+        }
+        if *is_rolling {
+            let stays = |tensor: TensorId| {
+                tensor == network.output || nodes[range.end..].iter().any(|node| node.inputs.contains(&tensor))
+            };
+            let pushed = (index == 0 && schedule.input == InputRows::Pushed).then_some(network.input);
+            let chain = Chain::of(of_segment, range.start, stays, pushed);
+            for band in &chain.bands {
+                let tensor = network.tensor(band.tensor);
+                bytes[band.tensor.0] = word(band.rows * tensor.shape.w * tensor.bits.row_bytes(tensor.shape.c));
+            }
+            let state = place(chain.state_bytes());
+            segments.push(PlannedSegment::Chain { chain, state });
+        } else {
+            segments.extend(range.clone().map(|node| PlannedSegment::Layer(NodeId(node))));
+        }
+    }
+    let tensors = bytes.into_iter().map(&mut place).collect();
+    MemoryPlan {
+        arena_bytes,
+        lower_bound: 0,
+        cut_short: false,
+        tensors,
+        scratch,
+        segments,
+        at_once: nodes.iter().map(RowNode::height).collect(),
+        input: schedule.input,
+        peak: NodeId(0),
+        alive: vec![0; nodes.len()],
+        implementations: nodes.iter().map(|node| node.implementation).collect(),
     }
 }

@@ -94,6 +94,9 @@ fn expect_all_passed(batch: &Batch, result: &RunnerResult, how: &str) {
 #[test]
 fn every_case_gives_the_interpreters_bytes_on_every_runner() {
     let cases = cases();
+    for (way, core) in ways() {
+        Batch::of(&cases, &core).check_plans().unwrap_or_else(|problem| panic!("{problem}{way}"));
+    }
     for (way, result) in run(&cases, &cases, &Runner::all()) {
         expect_passed(&cases, &result, way);
     }
@@ -126,6 +129,7 @@ fn random_networks_give_the_interpreters_bytes() {
         for (way, by_rows) in [(" whole", false), (" by rows", true)] {
             let member = |network: &IntNetwork| Member::new(network.clone(), noise(network), by_rows);
             let batch = Batch::new(networks.iter().map(member).collect());
+            batch.check_plans().unwrap_or_else(|problem| panic!("random networks {part}{way}: {problem}"));
             let jobs = |samples| runners.iter().map(|runner| job(*runner, samples)).collect();
             for result in run_batch(&batch, &batch, &jobs, &Tools::default()) {
                 expect_all_passed(&batch, &result, &format!(", random networks {part}{way}"));

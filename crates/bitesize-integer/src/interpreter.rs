@@ -2,12 +2,12 @@
 
 use crate::lanes::{in_a_row, lanes_of};
 use crate::network::{IntNetwork, IntNode, IntOp};
-use crate::operators::{self, Image, Layer, OutputRange};
+use crate::operators::{self, Image, Layer, OutputRange, Part};
 use bitesize_ir::memory::lifetimes;
 use bitesize_ir::requantize::Multiplier;
 use bitesize_ir::{NodeId, TensorId};
 use rayon::prelude::*;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Told how many images of a batch are done, from any thread; [`ControlFlow::Break`] cancels the rest.
@@ -118,6 +118,13 @@ impl<'a> Interpreter<'a> {
     }
 
     fn run_node(&self, id: NodeId, tensors: &[Vec<u8>]) -> Vec<u8> {
+        let output = self.network.node(id).output;
+        self.run_pixels(id, tensors, 0..self.network.tensor(output).shape.pixels())
+    }
+
+    /// The output codes of node `id` at `pixels`, numbered row by row, from `tensors`, of which its inputs are there;
+    /// all of its pixels where it is fully connected or flattens.
+    pub(crate) fn run_pixels(&self, id: NodeId, tensors: &[Vec<u8>], pixels: Range<usize>) -> Vec<u8> {
         let network = self.network;
         let node = network.node(id);
         let tensor = |index: usize| network.tensor(node.inputs[index]);
@@ -126,41 +133,42 @@ impl<'a> Interpreter<'a> {
         let output = network.tensor(node.output);
         let zero = output.zero;
         let range = |lo, hi| OutputRange { zero, lo, hi };
+        let part = &Part { shape: output.shape, pixels };
         let weights = &self.weights[id.0];
         match &node.op {
             IntOp::Conv2d { window, groups, rescale, padding, .. } => {
                 let layer = Layer { weights, rescale, zero };
-                operators::conv2d(input, output.shape, (window, *groups), layer, padding)
+                operators::conv2d(input, part, (window, *groups), layer, padding)
             }
             IntOp::DepthwiseConv2d { window, rescale, padding, .. } => {
                 let layer = Layer { weights, rescale, zero };
-                operators::depthwise_conv2d(input, output.shape, window, layer, padding)
+                operators::depthwise_conv2d(input, part, window, layer, padding)
             }
             IntOp::FullyConnected { rescale, .. } => {
                 operators::fully_connected(input, Layer { weights, rescale, zero })
             }
             IntOp::Add { integers, lo, hi } => {
                 let codes = [input.codes, image(node.inputs[1]).codes];
-                operators::add(codes, [tensor(0).zero, tensor(1).zero], *integers, range(*lo, *hi))
+                operators::add(codes, part, [tensor(0).zero, tensor(1).zero], *integers, range(*lo, *hi))
             }
             IntOp::Concat { multipliers } => {
                 let inputs: Vec<(Image, u8, Multiplier)> = (node.inputs.iter().zip(multipliers))
                     .map(|(&id, &multiplier)| (image(id), network.tensor(id).zero, multiplier))
                     .collect();
-                operators::concat(&inputs, output.shape.pixels(), range(0, output.bits.max_code()))
+                operators::concat(&inputs, part, range(0, output.bits.max_code()))
             }
-            IntOp::MaxPool { window } => operators::max_pool(input, output.shape, window),
+            IntOp::MaxPool { window } => operators::max_pool(input, part, window),
             IntOp::AveragePool { window, count_include_pad, multipliers, lo, hi } => {
-                operators::average_pool(input, tensor(0).zero, output.shape, window, |inside, acc| {
+                operators::average_pool(input, tensor(0).zero, part, window, |inside, acc| {
                     let divisor = window.divisor(*count_include_pad, inside);
                     let at = multipliers.iter().position(|(count, _)| *count == divisor);
                     let (_, multiplier) = multipliers[at.expect("a legal pool has a multiplier for each divisor")];
                     operators::requantize(acc, multiplier, range(*lo, *hi))
                 })
             }
-            IntOp::Clamp { lo, hi } => operators::clamp(input.codes, *lo, *hi),
+            IntOp::Clamp { lo, hi } => operators::clamp(input.codes, part, *lo, *hi),
             IntOp::Flatten { order } => operators::flatten(input, *order),
-            IntOp::Pad { pads } => operators::pad(input, output.shape, *pads, tensor(0).zero),
+            IntOp::Pad { pads } => operators::pad(input, part, *pads, tensor(0).zero),
         }
     }
 }

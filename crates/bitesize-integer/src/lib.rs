@@ -40,9 +40,11 @@
 //! - [`packing`]: the packed bytes of activations and weights.
 //! - [`interpreter`]: the golden interpreter, its operators in [`operators`].
 //! - [`engine`]: the fast engine, which gives the interpreter's bytes with vector instructions.
+//! - [`arena`]: the interpreter in an arena, which proves memory plans.
 // Only the kernels of vector instructions allow it, each in a module of its own.
 #![deny(unsafe_code)]
 
+pub mod arena;
 pub mod engine;
 pub mod interpreter;
 mod lanes;

@@ -1,6 +1,7 @@
 //! The integer network: what lowering makes, the interpreter runs and the emitter writes.
 
 use bitesize_ir::grid::BitWidth;
+use bitesize_ir::memory::LayerShape;
 use bitesize_ir::op::KernelKind;
 use bitesize_ir::requantize::{AddIntegers, Multiplier};
 use bitesize_ir::shape::{Axis, Pads, Shape, Window};
@@ -226,6 +227,29 @@ impl IntNetwork {
     /// Whether `node` reads the network's raw pixels, whose zero point is another for each channel.
     pub fn reads_pixels(&self, node: &IntNode) -> bool {
         self.input_is_pixels && node.inputs.contains(&self.input)
+    }
+
+    /// `node` as its loops see it.
+    pub fn layer_shape(&self, node: &IntNode) -> LayerShape {
+        let (window, groups) = match &node.op {
+            IntOp::Conv2d { window, groups, .. } => (*window, *groups),
+            IntOp::DepthwiseConv2d { window, .. } | IntOp::MaxPool { window } | IntOp::AveragePool { window, .. } => {
+                (*window, 1)
+            }
+            IntOp::Pad { pads } => (Window { pads: *pads, ..Window::of([1, 1]) }, 1),
+            IntOp::FullyConnected { .. }
+            | IntOp::Add { .. }
+            | IntOp::Concat { .. }
+            | IntOp::Clamp { .. }
+            | IntOp::Flatten { .. } => (Window::of([1, 1]), 1),
+        };
+        LayerShape {
+            kind: node.op.kernel_kind(),
+            window,
+            groups,
+            inputs: node.inputs.iter().map(|input| self.tensor(*input).shape).collect(),
+            output: self.tensor(node.output).shape,
+        }
     }
 
     /// All nodes with their ids, in topological order.

@@ -1,10 +1,14 @@
 //! The operators on codes, one function each, written from `docs/numerics.md`. Codes are one a byte here; sums run
 //! over contiguous 16-bit values, which compilers turn into multiply-add instructions.
+//!
+//! Each computes a part of its output, given as the numbers of its pixels row by row; those that make a vector
+//! compute all of it.
 
 use crate::network::Rescale;
 use bitesize_ir::Shape;
 use bitesize_ir::requantize::{AddIntegers, Multiplier};
 use bitesize_ir::shape::{Axis, Pads, Window};
+use std::ops::Range;
 
 /// What an output code must obey: the output's zero point and the least and greatest code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,9 +75,29 @@ impl Layer<'_> {
     }
 }
 
-/// Every output position, row by row.
-fn positions(output: Shape) -> impl Iterator<Item = (usize, usize)> {
-    (0..output.h).flat_map(move |y| (0..output.w).map(move |x| (y, x)))
+/// A part of an output: its shape and the numbers of the pixels, row by row.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub(crate) shape: Shape,
+    pub(crate) pixels: Range<usize>,
+}
+
+impl Part {
+    /// The position of each pixel.
+    fn positions(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let w = self.shape.w;
+        self.pixels.clone().map(move |pixel| (pixel / w, pixel % w))
+    }
+
+    /// Its codes, of as many in all.
+    fn elements(&self) -> usize {
+        self.pixels.len() * self.shape.c
+    }
+
+    /// Of the codes of a tensor of the output's shape, those at its place.
+    fn of<'c>(&self, codes: &'c [u8]) -> &'c [u8] {
+        &codes[self.pixels.start * self.shape.c..self.pixels.end * self.shape.c]
+    }
 }
 
 fn dot(a: &[i16], b: &[i16]) -> i32 {
@@ -87,17 +111,17 @@ fn padding_pixel(padding: &[u8], channels: usize) -> Vec<u8> {
 
 pub(crate) fn conv2d(
     input: Image,
-    output: Shape,
+    output: &Part,
     (window, groups): (&Window, usize),
     layer: Layer,
     padding: &[u8],
 ) -> Vec<u8> {
-    let (in_c, out_c) = (input.shape.c / groups, output.c / groups);
+    let (in_c, out_c) = (input.shape.c / groups, output.shape.c / groups);
     let per_channel = window.area() * in_c;
     let outside = padding_pixel(padding, input.shape.c);
     let mut codes = Vec::with_capacity(output.elements());
     let mut gathered = Vec::with_capacity(per_channel);
-    for (y, x) in positions(output) {
+    for (y, x) in output.positions() {
         for group in 0..groups {
             gathered.clear();
             for pixel in input.taps(window, y, x) {
@@ -111,13 +135,13 @@ pub(crate) fn conv2d(
     codes
 }
 
-pub(crate) fn depthwise_conv2d(input: Image, output: Shape, window: &Window, layer: Layer, padding: &[u8]) -> Vec<u8> {
+pub(crate) fn depthwise_conv2d(input: Image, output: &Part, window: &Window, layer: Layer, padding: &[u8]) -> Vec<u8> {
     let outside = padding_pixel(padding, input.shape.c);
     let mut codes = Vec::with_capacity(output.elements());
-    let mut sums = vec![0i32; output.c];
-    for (y, x) in positions(output) {
+    let mut sums = vec![0i32; output.shape.c];
+    for (y, x) in output.positions() {
         sums.fill(0);
-        for (pixel, weights) in input.taps(window, y, x).zip(layer.weights.chunks_exact(output.c)) {
+        for (pixel, weights) in input.taps(window, y, x).zip(layer.weights.chunks_exact(output.shape.c)) {
             for ((sum, &code), &weight) in sums.iter_mut().zip(pixel.unwrap_or(&outside)).zip(weights) {
                 *sum += i32::from(code) * i32::from(weight);
             }
@@ -134,19 +158,26 @@ pub(crate) fn fully_connected(input: Image, layer: Layer) -> Vec<u8> {
 }
 
 /// `clamp(zero + (((qa - za) * ma + (qb - zb) * mb + 2^(n-1)) >> n), lo, hi)`.
-pub(crate) fn add([a, b]: [&[u8]; 2], zeros: [u8; 2], integers: AddIntegers, range: OutputRange) -> Vec<u8> {
+pub(crate) fn add(
+    inputs: [&[u8]; 2],
+    output: &Part,
+    zeros: [u8; 2],
+    integers: AddIntegers,
+    range: OutputRange,
+) -> Vec<u8> {
     let AddIntegers { ma, mb, n } = integers;
     let sum = |qa: u8, qb: u8| {
         let acc = (i32::from(qa) - i32::from(zeros[0])) * ma + (i32::from(qb) - i32::from(zeros[1])) * mb;
         range.clamp(i64::from((acc + (1 << (n - 1))) >> n))
     };
+    let [a, b] = inputs.map(|codes| output.of(codes));
     a.iter().zip(b).map(|(&qa, &qb)| sum(qa, qb)).collect()
 }
 
 /// Requantizes each input, given with its zero point and multiplier, while putting the channels one after another.
-pub(crate) fn concat(inputs: &[(Image, u8, Multiplier)], pixels: usize, range: OutputRange) -> Vec<u8> {
-    let mut codes = Vec::new();
-    for pixel in 0..pixels {
+pub(crate) fn concat(inputs: &[(Image, u8, Multiplier)], output: &Part, range: OutputRange) -> Vec<u8> {
+    let mut codes = Vec::with_capacity(output.elements());
+    for pixel in output.pixels.clone() {
         for (image, zero, multiplier) in inputs {
             let channels = image.codes[pixel * image.shape.c..(pixel + 1) * image.shape.c].iter();
             let code = |&q: &u8| requantize(i32::from(q) - i32::from(*zero), *multiplier, range);
@@ -156,9 +187,9 @@ pub(crate) fn concat(inputs: &[(Image, u8, Multiplier)], pixels: usize, range: O
     codes
 }
 
-pub(crate) fn max_pool(input: Image, output: Shape, window: &Window) -> Vec<u8> {
+pub(crate) fn max_pool(input: Image, output: &Part, window: &Window) -> Vec<u8> {
     let mut codes = vec![0; output.elements()];
-    for ((y, x), largest) in positions(output).zip(codes.chunks_exact_mut(output.c)) {
+    for ((y, x), largest) in output.positions().zip(codes.chunks_exact_mut(output.shape.c)) {
         for pixel in input.taps(window, y, x).flatten() {
             for (largest, &code) in largest.iter_mut().zip(pixel) {
                 *largest = code.max(*largest);
@@ -172,13 +203,13 @@ pub(crate) fn max_pool(input: Image, output: Shape, window: &Window) -> Vec<u8> 
 pub(crate) fn average_pool(
     input: Image,
     zero: u8,
-    output: Shape,
+    output: &Part,
     window: &Window,
     requantize_sum: impl Fn(usize, i32) -> u8,
 ) -> Vec<u8> {
     let mut codes = Vec::with_capacity(output.elements());
-    let mut sums = vec![0i32; output.c];
-    for (y, x) in positions(output) {
+    let mut sums = vec![0i32; output.shape.c];
+    for (y, x) in output.positions() {
         sums.fill(0);
         let mut count = 0;
         for pixel in input.taps(window, y, x).flatten() {
@@ -192,16 +223,17 @@ pub(crate) fn average_pool(
     codes
 }
 
-pub(crate) fn clamp(input: &[u8], lo: u8, hi: u8) -> Vec<u8> {
-    input.iter().map(|&code| code.clamp(lo, hi)).collect()
+pub(crate) fn clamp(input: &[u8], output: &Part, lo: u8, hi: u8) -> Vec<u8> {
+    output.of(input).iter().map(|&code| code.clamp(lo, hi)).collect()
 }
 
-pub(crate) fn pad(input: Image, output: Shape, pads: Pads, zero: u8) -> Vec<u8> {
+pub(crate) fn pad(input: Image, output: &Part, pads: Pads, zero: u8) -> Vec<u8> {
+    let window = Window { pads, ..Window::of([1, 1]) };
     let mut codes = vec![zero; output.elements()];
-    let row = input.shape.w * input.shape.c;
-    for y in 0..input.shape.h {
-        let start = ((y + pads.top) * output.w + pads.left) * output.c;
-        codes[start..start + row].copy_from_slice(&input.codes[y * row..(y + 1) * row]);
+    for ((y, x), codes) in output.positions().zip(codes.chunks_exact_mut(output.shape.c)) {
+        for pixel in input.taps(&window, y, x).flatten() {
+            codes.copy_from_slice(pixel);
+        }
     }
     codes
 }

@@ -18,7 +18,7 @@ fn main(){
       let el=t.elapsed(); let t=std::time::Instant::now();
       let r = m.ram(&widths);
       print!("{} {}: {} (bound {}, {:?}, {el:?}, {:?}); ", s, i.name(), r.total, r.plan.lower_bound, r.plan.scheduling, t.elapsed());
-      if show { for t in 0..m.timelines() { let l=m.alive_bytes(t,&widths); println!("timeline {t} {:?}: most {:?}; {:?}", m.scheduling_of(t), l.iter().max(), l); } println!("\n{}", m.picture(&r.plan,&widths)); }
+      if show { for t in 0..m.timelines() { let l=m.alive_bytes(t,&widths); println!("timeline {t} {:?}", m.schedule_of(t).segments.iter().filter(|s|s.is_rolling).map(|s|s.nodes.clone()).collect::<Vec<_>>()); println!("timeline {t} {:?}: most {:?}; {:?}", m.scheduling_of(t), l.iter().max(), l); } println!("\n{}", m.picture(&r.plan,&widths)); }
     }
     println!();
   }

@@ -32,6 +32,7 @@ pub use planner::{Buffer, Placement, Plan, plan};
 pub use ram::{MemoryPlan, Moment, PlannedSegment, RamUse, tensor_bytes};
 pub use rows::{
     Band, Chain, ChainRun, ChainStep, InputRows, Member, RowNode, STATE_BYTES, Schedule, Scheduling, Segment,
+    chain_gap, layer_gap,
 };
 pub use scratch::{COLUMNS, LANES, scratch_of_layer};
 pub use widths::Widths;

@@ -4,7 +4,7 @@ use super::flash::{FlashModel, FlashUse};
 use super::instructions::InstructionModel;
 use super::kernel_costs::{KernelTable, node_code};
 use super::ram::{Moment, RamModel, RamUse, peak};
-use super::rows::Scheduling;
+use super::rows::{Schedule, Scheduling};
 use super::widths::Widths;
 use super::word::word;
 use crate::code::{Code, Implementation};
@@ -104,6 +104,11 @@ impl<'a> MemoryModel<'a> {
     /// What of rows timeline `timeline` makes use of.
     pub fn scheduling_of(&self, timeline: usize) -> Scheduling {
         self.ram.timelines[timeline].scheduling()
+    }
+
+    /// The order in which timeline `timeline` computes the network.
+    pub fn schedule_of(&self, timeline: usize) -> &Schedule {
+        &self.ram.timelines[timeline].schedule
     }
 
     /// How many moments timeline `timeline` has.

@@ -201,9 +201,17 @@ impl RamModel {
                 scratch: self.scratch.iter().map(|bytes| bytes.iter().copied().max().unwrap_or(0)).collect(),
                 alone: (0..network.nodes.len()).map(alone).collect(),
             };
-            let schedule = rolled.schedule(input);
-            if schedule != in_place.schedule {
-                timelines.push(timeline(schedule));
+            let mut schedules = vec![rolled.schedule(input)];
+            if input == InputRows::Pushed {
+                // All of the input may as well be kept, and roll as an image does.
+                let mut as_image = rolled.schedule(InputRows::Image);
+                as_image.take_input(input);
+                schedules.push(as_image);
+            }
+            for schedule in schedules {
+                if timelines.iter().all(|timeline| timeline.schedule != schedule) {
+                    timelines.push(timeline(schedule));
+                }
             }
         }
         timelines

@@ -178,8 +178,13 @@ impl<'c> ChainRun<'c> {
     /// What happens next; `None` at the end.
     pub fn next_step(&self) -> Option<ChainStep> {
         let is_unfinished = |member: &&Member| member.is_wanted && self.next_row(member) < member.rows.height();
-        let wanted = self.members.iter().rev().find(is_unfinished)?;
-        let mut member = wanted;
+        let Some(mut member) = self.members.iter().rev().find(is_unfinished) else {
+            // Something behind the chain may read rows that no layer of it does.
+            let is_wanted =
+                |(band, rows): &(&Band, &Range<usize>)| band.is_pushed && band.stays && rows.end < band.height;
+            let band = self.bands.iter().zip(&self.there).position(|pair| is_wanted(&pair));
+            return band.map(|band| ChainStep::Push { band });
+        };
         loop {
             let first = self.next_row(member);
             let rows = first..member.rows.end_of(first);
@@ -232,5 +237,43 @@ impl<'c> ChainRun<'c> {
     /// The next row that `member` computes.
     fn next_row(&self, member: &Member) -> usize {
         self.there[member.output].end
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::code::Implementation;
+    use crate::memory::layer_shape::LayerShape;
+    use crate::op::KernelKind;
+    use crate::shape::{Shape, Window};
+
+    /// A convolution of `kernel` rows at `stride`, from tensor `at` of `height` rows to the next tensor.
+    fn conv(at: usize, height: usize, kernel: usize, stride: usize) -> RowNode {
+        let window = Window { stride: [stride, 1], ..Window::of([kernel, 1]) };
+        let input = Shape::new(height, 2, 4);
+        let [h, w] = window.output(input).unwrap();
+        let (inputs, output) = (vec![input], Shape::new(h, w, 4));
+        RowNode {
+            layer: LayerShape { kind: KernelKind::Conv2d, window, groups: 1, inputs, output },
+            implementation: Implementation::Whole,
+            inputs: vec![TensorId(at)],
+            output: TensorId(at + 1),
+        }
+    }
+
+    #[test]
+    fn all_rows_that_stay_are_pushed() {
+        for (stays, pushed) in [(false, 3), (true, 4)] {
+            let chain = Chain::of(&[conv(0, 4, 1, 2)], 0, |id| id.0 > 0 || stays, Some(TensorId(0)));
+            let (mut run, mut steps) = (chain.run(), Vec::new());
+            while let Some(step) = run.next_step() {
+                run.take(&step);
+                steps.push(step);
+            }
+            let pushes = steps.iter().filter(|step| matches!(step, ChainStep::Push { .. })).count();
+            assert_eq!((pushes, steps.len()), (pushed, pushed + 2));
+            assert_eq!(chain.bands[0].rows, if stays { 4 } else { 1 });
+        }
     }
 }

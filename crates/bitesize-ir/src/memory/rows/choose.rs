@@ -123,8 +123,9 @@ impl Rolled<'_> {
                     usize::MAX
                 } else {
                     let state = touched.len() * super::STATE_BYTES;
-                    let more = |sample: usize| self.more(first..end, sample, is_pushed, &rows, &touched);
-                    let more = (0..SAMPLES.len()).map(more).max().unwrap_or(0);
+                    let more = |sample| self.more(first..end, sample, is_pushed, &rows, &touched);
+                    let samples = std::iter::once(None).chain((0..SAMPLES.len()).map(Some));
+                    let more = samples.map(more).max().unwrap_or(0);
                     let waits = waiting[first] - if is_pushed { self.bytes[self.input.0] } else { 0 };
                     waits.saturating_add_signed(more) + scratch + state
                 };
@@ -169,7 +170,11 @@ impl Rolled<'_> {
             };
             rows[node.output.0][sample].get_or_insert((0, made));
             let computed = made.saturating_sub(at_once);
-            let (low, high) = (node.first_read(computed), if made == 0 { 0 } else { node.needed(made - 1) });
+            let (low, mut high) = (node.first_read(computed), if made == 0 { 0 } else { node.needed(made - 1) });
+            if node.height() == 1 {
+                // Rows come in for its only one.
+                high = (high * part).div_ceil(of).max(1);
+            }
             for input in &node.inputs {
                 let entry = &mut rows[input.0][sample];
                 *entry = Some(entry.map_or((low, high), |(first, end)| (first.min(low), end.max(high))));
@@ -182,11 +187,12 @@ impl Rolled<'_> {
         }
     }
 
-    /// At a sample, what the tensors of a chain of `nodes` take beside those that wait before it, less what is dead of these.
+    /// At a sample, or (`None`) at the beginning, what the tensors of a chain of `nodes` take beside those that wait before it, less what
+    /// is dead of these. Of what stays inside it all rows have their place from the beginning.
     fn more(
         &self,
         nodes: std::ops::Range<usize>,
-        sample: usize,
+        sample: Option<usize>,
         is_pushed: bool,
         rows: &[[Option<(usize, usize)>; SAMPLES.len()]],
         touched: &[TensorId],
@@ -194,7 +200,7 @@ impl Rolled<'_> {
         let (mut born, mut dead) = (0, 0);
         for tensor in touched {
             let (first, last) = self.lifetimes[tensor.0];
-            let Some((low, high)) = rows[tensor.0][sample] else { continue };
+            let (low, high) = sample.map_or((0, 0), |sample| rows[tensor.0][sample].unwrap_or((0, 0)));
             let is_input = *tensor == self.input;
             let stays = last >= nodes.end || *tensor == self.output;
             let is_inside = !is_input && nodes.contains(&first);

@@ -12,5 +12,6 @@ mod schedule;
 pub use chain::{Band, Chain, ChainRun, ChainStep, Member, STATE_BYTES};
 pub use node::RowNode;
 pub(super) use choose::Rolled;
+pub use overlap::{chain_gap, layer_gap};
 pub(super) use overlap::{Overlap, Pair, of_chain, of_layer};
 pub use schedule::{InputRows, Schedule, Scheduling, Segment};

@@ -50,7 +50,9 @@ impl Pair {
         if self.is_elementwise && of_born <= of_dying {
             return 0;
         }
-        self.written.iter().map(|point| gap(*point)).max().unwrap_or(0)
+        // What is dead altogether is written over as it likes.
+        let pixels = self.dying.shape.pixels();
+        self.written.iter().filter(|(_, dead)| *dead < pixels).map(|point| gap(*point)).max().unwrap_or(0)
     }
 }
 
@@ -78,6 +80,23 @@ pub(in crate::memory) fn of_layer(node: &RowNode, dies: impl Fn(TensorId) -> boo
     Overlap { moments: largest(&changing, moments), changing, pairs }
 }
 
+/// How many bytes before its input number `input` the output of `node` has to begin where it writes over that input, read for the
+/// last time, the output at `born` bits and the input at `dying`; `None` where it must not.
+pub fn layer_gap(node: &RowNode, input: usize, born: BitWidth, dying: BitWidth) -> Option<usize> {
+    let of = node.inputs[input];
+    let overlap = of_layer(node, |tensor| tensor == of);
+    overlap.pairs.first().map(|pair| pair.gap(born, dying))
+}
+
+/// How many bytes before tensor `dying`, which is there before `chain` and read for the last time in it, tensor `born`, which the
+/// chain makes for others, has to begin where it writes over it, both given with their widths; `None` where they are no such
+/// tensors.
+pub fn chain_gap(chain: &Chain, born: (TensorId, BitWidth), dying: (TensorId, BitWidth)) -> Option<usize> {
+    let overlap = of_chain(chain, |tensor| tensor == dying.0);
+    let pair = overlap.pairs.iter().find(|pair| pair.born.tensor == born.0 && pair.dying.tensor == dying.0);
+    pair.map(|pair| pair.gap(born.1, dying.1))
+}
+
 /// Pixels of the output that are written while pixels of the inputs before the other number are dead, step by step, and whether
 /// the layer is elementwise; `None` where all of the input is read until the end.
 fn progress(node: &RowNode) -> Option<(Vec<(usize, usize)>, bool)> {
@@ -88,9 +107,10 @@ fn progress(node: &RowNode) -> Option<(Vec<(usize, usize)>, bool)> {
     match layer.kind {
         KernelKind::FullyConnected | KernelKind::Flatten | KernelKind::Concat => None,
         KernelKind::Add | KernelKind::Clamp => Some((while_reading(1), true)),
-        // Two pixels become lanes before anything of them is written, but group by group.
+        // One pixel or two become lanes before anything of them is written, but group by group. The last step is the one
+        // before the last pixel, behind which nothing is read.
         KernelKind::Conv2d if layer.window.is_pointwise() && by_rows && layer.groups == 1 => {
-            Some((vec![(0, 0), (pixels, pixels)], false))
+            Some((vec![(0, 0), (pixels - 1, pixels - 1)], false))
         }
         KernelKind::Conv2d if layer.window.is_pointwise() => Some((while_reading(if by_rows { 2 } else { 1 }), false)),
         KernelKind::Conv2d
@@ -175,7 +195,8 @@ fn largest(changing: &[Alive], moments: Vec<Vec<usize>>) -> Vec<Vec<usize>> {
             let digit = if changing.len() <= COMBINED { combination / widths.pow(i as u32) } else { combination };
             BitWidth::ALL[digit % widths]
         };
-        let bytes: Vec<usize> = changing.iter().enumerate().map(|(i, alive)| bits(i).row_bytes(alive.shape.c)).collect();
+        let bytes: Vec<usize> =
+            changing.iter().enumerate().map(|(i, alive)| bits(i).row_bytes(alive.shape.c)).collect();
         let load = |pixels: &[usize]| pixels.iter().zip(&bytes).map(|(pixels, bytes)| pixels * bytes).sum::<usize>();
         let mut most = 0;
         for (i, moment) in moments.iter().enumerate() {
