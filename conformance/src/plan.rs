@@ -3,10 +3,10 @@
 use bitesize_integer::{IntNetwork, IntNode};
 use bitesize_ir::code::Implementation;
 use bitesize_ir::memory::{
-    Buffer, Chain, InputRows, MemoryPlan, Plan, PlannedSegment, RowNode, Schedule, Segment, plan, scratch_of_layer,
-    tensor_bytes, word,
+    Chain, InputRows, MemoryPlan, PlannedSegment, RowNetwork, RowNode, Schedule, Scheduling, Segment, lifetimes, plan_rows,
+    scratch_of_layer, tensor_bytes, word,
 };
-use bitesize_ir::{NodeId, TensorId};
+use bitesize_ir::{BitWidth, NodeId, TensorId};
 
 /// What each node of `network` is to the schedules of rows, with layers by rows where they can be, or none of them.
 /// None is left out: every operator of an integer network has a kernel.
@@ -20,51 +20,23 @@ fn row_node(network: &IntNetwork, node: &IntNode, by_rows: bool) -> RowNode {
     RowNode { layer, implementation, inputs: node.inputs.clone(), output: node.output }
 }
 
-/// Where the tensors and the scratch of `network` lie, with layers by rows where they can be, or none of them.
-pub fn plan_of(network: &IntNetwork, by_rows: bool) -> MemoryPlan {
-    let nodes: Vec<RowNode> = network.nodes.iter().map(|node| row_node(network, node, by_rows)).collect();
-    let last = nodes.len().saturating_sub(1);
-    let mut buffers: Vec<Buffer> = network
-        .tensors
-        .iter()
-        .map(|tensor| Buffer { bytes: tensor_bytes(tensor.shape, tensor.bits), first: 0, last: 0 })
-        .collect();
-    for (step, node) in network.nodes.iter().enumerate() {
-        buffers[node.output.0].first = step;
-        for tensor in node.inputs.iter().chain([&node.output]) {
-            buffers[tensor.0].last = step;
-        }
+/// `network` as its rows see it, with layers by rows where they can be, or none of them.
+pub fn row_network(network: &IntNetwork, by_rows: bool) -> RowNetwork {
+    let nodes = network.nodes.iter().map(|node| (node.inputs.as_slice(), node.output));
+    RowNetwork {
+        nodes: row_nodes(network, by_rows),
+        shapes: network.tensors.iter().map(|tensor| tensor.shape).collect(),
+        lifetimes: lifetimes(network.tensors.len(), nodes, network.output),
+        input: network.input,
+        output: network.output,
     }
-    for tensor in [network.input, network.output] {
-        buffers[tensor.0].last = last;
-    }
-    let mut with_scratch = Vec::new();
-    for (step, node) in nodes.iter().enumerate() {
-        let bytes = scratch_of_layer(&node.layer, node.implementation, network.tensor(node.inputs[0]).bits);
-        if bytes > 0 {
-            with_scratch.push(step);
-            buffers.push(Buffer { bytes, first: step, last: step });
-        }
-    }
-    let Plan { arena_bytes, lower_bound, placements, cut_short, .. } = plan(&buffers);
-    let (tensors, scratches) = placements.split_at(network.tensors.len());
-    let mut scratch = vec![None; nodes.len()];
-    for (step, placement) in with_scratch.into_iter().zip(scratches) {
-        scratch[step] = Some(placement.offset);
-    }
-    MemoryPlan {
-        arena_bytes,
-        lower_bound,
-        cut_short,
-        tensors: tensors.iter().map(|placement| placement.offset).collect(),
-        scratch,
-        segments: (0..nodes.len()).map(|node| PlannedSegment::Layer(NodeId(node))).collect(),
-        at_once: nodes.iter().map(RowNode::height).collect(),
-        input: InputRows::Image,
-        peak: NodeId(0),
-        alive: vec![0; nodes.len()],
-        implementations: nodes.iter().map(|node| node.implementation).collect(),
-    }
+}
+
+/// Where the tensors and the scratch of `network` lie in the smallest plan found among those that `scheduling` leaves, its input
+/// coming as `input` says.
+pub fn plan_of(network: &IntNetwork, by_rows: bool, scheduling: Scheduling, input: InputRows) -> MemoryPlan {
+    let widths: Vec<BitWidth> = network.tensors.iter().map(|tensor| tensor.bits).collect();
+    plan_rows(row_network(network, by_rows), &widths, scheduling, input)
 }
 
 /// A plan of `schedule` that puts everything at a place of its own: tensors, of which chains keep the rows only that
@@ -96,7 +68,8 @@ pub fn plan_apart(network: &IntNetwork, schedule: &Schedule, by_rows: bool) -> M
             let stays = |tensor: TensorId| {
                 tensor == network.output || nodes[range.end..].iter().any(|node| node.inputs.contains(&tensor))
             };
-            let pushed = (index == 0 && schedule.input == InputRows::Pushed).then_some(network.input);
+            let is_pushed = index == 0 && schedule.input == InputRows::Pushed;
+            let pushed = is_pushed.then(|| (network.input, network.tensor(network.input).shape));
             let chain = Chain::of(of_segment, range.start, stays, pushed);
             for band in &chain.bands {
                 let tensor = network.tensor(band.tensor);
@@ -118,6 +91,7 @@ pub fn plan_apart(network: &IntNetwork, schedule: &Schedule, by_rows: bool) -> M
         segments,
         at_once: nodes.iter().map(RowNode::height).collect(),
         input: schedule.input,
+        scheduling: schedule.scheduling(),
         peak: NodeId(0),
         alive: vec![0; nodes.len()],
         implementations: nodes.iter().map(|node| node.implementation).collect(),

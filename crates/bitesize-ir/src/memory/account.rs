@@ -2,9 +2,9 @@
 
 use super::kernel_costs::KernelTally;
 use super::load::Load;
-use super::model::MemoryModel;
+use super::model::{MemoryModel, Touch};
 use super::planner::Plan;
-use super::ram::{Moment, Touch};
+use super::ram::Moment;
 use super::timeline::Timeline;
 use super::widths::Widths;
 use super::word::word;
@@ -41,9 +41,7 @@ impl<'m> Account<'m> {
                 }
             }
             for moment in 0..timeline.moments() {
-                let scratch = |node: NodeId| {
-                    model.scratch_bytes(node, widths.tensors[network.node(node).inputs[0].0])
-                };
+                let scratch = |node| model.ram.scratch_of(node, &widths.tensors);
                 let fixed = timeline.fixed[moment] + timeline.alone_at(moment).map_or(0, scratch);
                 load.change((moment, moment), 0, fixed);
             }
@@ -74,7 +72,7 @@ impl<'m> Account<'m> {
                 load.change((piece.first, piece.last), own(before), own(bits));
             }
         }
-        for &Touch { node, reads } in model.ram.touching(tensor) {
+        for &Touch { node, reads } in &model.touching[tensor.0] {
             let reader = &network.nodes[node];
             if reads > 0 && reader.inputs[0] == tensor {
                 let scratch = |bits| model.scratch_bytes(NodeId(node), bits);
@@ -153,13 +151,13 @@ impl<'m> Account<'m> {
 
     /// The arena, as the planner places it at these widths.
     pub fn plan(&self) -> Plan {
-        self.model.ram.plan(self.model.network, &self.widths)
+        self.model.ram.plan(&self.widths.tensors)
     }
 
     /// Whether arena and stack take at most `limit` bytes (`None` for any number), and the visits that planning took
     /// ([`Plan::visits`]); plans only where the bound leaves it open.
     pub fn ram_fits(&self, limit: Option<u64>) -> (bool, usize) {
         let most: Vec<usize> = self.loads.iter().map(|load| word(load.most())).collect();
-        self.model.ram.fits(self.model.network, &self.widths, self.stack_bytes(), limit, &most)
+        self.model.ram.fits(&self.widths.tensors, self.stack_bytes(), limit, &most)
     }
 }

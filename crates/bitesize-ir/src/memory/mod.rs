@@ -29,9 +29,9 @@ pub use layer_shape::{CallWidths, LayerShape};
 pub use lifetimes::{last_uses, lifetimes};
 pub use model::{MemoryModel, flash, ram};
 pub use planner::{Buffer, Placement, Plan, plan};
-pub use ram::{MemoryPlan, Moment, PlannedSegment, RamUse, tensor_bytes};
+pub use ram::{MemoryPlan, Moment, PlannedSegment, RamUse, plan_rows, tensor_bytes};
 pub use rows::{
-    Band, Chain, ChainRun, ChainStep, InputRows, Member, RowNode, STATE_BYTES, Schedule, Scheduling, Segment,
+    Band, Chain, ChainRun, ChainStep, InputRows, Member, RowNetwork, RowNode, STATE_BYTES, Schedule, Scheduling, Segment,
     chain_gap, layer_gap,
 };
 pub use scratch::{COLUMNS, LANES, scratch_of_layer};

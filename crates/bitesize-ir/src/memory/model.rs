@@ -4,7 +4,7 @@ use super::flash::{FlashModel, FlashUse};
 use super::instructions::InstructionModel;
 use super::kernel_costs::{KernelTable, node_code};
 use super::ram::{Moment, RamModel, RamUse, peak};
-use super::rows::{Schedule, Scheduling};
+use super::rows::{RowNetwork, Schedule, Scheduling};
 use super::widths::Widths;
 use super::word::word;
 use crate::code::{Code, Implementation};
@@ -23,6 +23,8 @@ pub struct MemoryModel<'a> {
     pub(super) kernels: KernelTable,
     /// How each node is computed.
     pub(super) implementations: Vec<Implementation>,
+    /// For each tensor the nodes that write or read it, in order.
+    pub(super) touching: Vec<Vec<Touch>>,
     /// Bytes of stack between the entry point and a kernel, where some timeline rolls.
     pub(super) rolling_stack: u64,
     /// `None` where the core's file says nothing of instructions.
@@ -34,7 +36,8 @@ impl<'a> MemoryModel<'a> {
     pub fn of(network: &'a Network, core: &CoreCosts) -> Self {
         let of_node = |node| Implementation::of(network, node, core.has_rows());
         let implementations: Vec<Implementation> = network.nodes.iter().map(of_node).collect();
-        let ram = RamModel::of(network, core, &implementations, core.scheduling, core.input);
+        let rows = RowNetwork::of(network, &implementations);
+        let ram = RamModel::of(rows, core.rolling.is_some(), core.scheduling, core.input, core.base_stack_bytes);
         let rolling = ram.rolling_bytes(core);
         let rolls = ram.timelines.iter().any(|timeline| timeline.schedule.rolls());
         let rolling_stack = core.rolling.filter(|_| rolls).map_or(0, |costs| costs.stack_bytes);
@@ -44,6 +47,7 @@ impl<'a> MemoryModel<'a> {
             ram,
             kernels: KernelTable::of(core),
             rolling_stack,
+            touching: touching(network),
             instructions: core
                 .instructions
                 .as_ref()
@@ -83,7 +87,7 @@ impl<'a> MemoryModel<'a> {
 
     /// RAM at `widths`, how it splits, and where everything lies.
     pub fn ram(&self, widths: &Widths) -> RamUse {
-        self.ram.count(self.network, widths, &self.implementations, self.stack_bytes(widths))
+        self.ram.count(&widths.tensors, self.stack_bytes(widths))
     }
 
     /// `flash(widths).total`, faster.
@@ -93,7 +97,7 @@ impl<'a> MemoryModel<'a> {
 
     /// `ram(widths).total`, faster.
     pub fn ram_bytes(&self, widths: &Widths) -> u64 {
-        self.ram.plan(self.network, widths).arena_bytes as u64 + self.stack_bytes(widths)
+        self.ram.plan(&widths.tensors).arena_bytes as u64 + self.stack_bytes(widths)
     }
 
     /// How many orders there are in which the network may be computed: RAM is that of the one that takes the least.
@@ -124,7 +128,7 @@ impl<'a> MemoryModel<'a> {
     /// Bytes that have to lie in the arena at each moment of a timeline: the rows alive of inputs, outputs and what waits for later
     /// nodes, and scratch. The largest is a lower bound of the timeline's arena, and nearly always the arena.
     pub fn alive_bytes(&self, timeline: usize, widths: &Widths) -> Vec<usize> {
-        self.ram.loads(timeline, self.network, widths)
+        self.ram.loads(timeline, &widths.tensors)
     }
 
     /// Of the timeline whose peak is the lowest at `widths`, of equals the simplest, the first moment at which the most bytes are
@@ -143,7 +147,7 @@ impl<'a> MemoryModel<'a> {
     /// Whether arena and stack take at most `limit` bytes at `widths` (`None` for any number): as [`Self::ram_bytes`] says,
     /// but nothing is planned where the bytes alive already pass it, and planning ends where a plan keeps it.
     pub fn ram_fits(&self, widths: &Widths, limit: Option<u64>) -> bool {
-        self.ram.fits_anew(self.network, widths, self.stack_bytes(widths), limit)
+        self.ram.fits_anew(&widths.tensors, self.stack_bytes(widths), limit)
     }
 
     /// Tensors that are alive at `moment`, or at another of the same layer or chain, by id.
@@ -153,7 +157,7 @@ impl<'a> MemoryModel<'a> {
 
     /// The least arena at the widths that `allowed` gives each tensor: the planner's may be larger, none is smaller.
     pub fn least_arena_bytes<W: Iterator<Item = BitWidth>>(&self, allowed: impl Fn(TensorId) -> W) -> usize {
-        self.ram.least_arena(self.network, allowed)
+        self.ram.least_arena(allowed)
     }
 
     /// What `tensor`, alive at `moment`, adds to the bytes alive there if it has `bits`: its rows that are alive, and where the
@@ -236,12 +240,12 @@ impl<'a> MemoryModel<'a> {
     /// First and last node during which `tensor` is alive, inclusive: from the node that writes it to the last that
     /// reads it; the input from the first node, the output until the last.
     pub fn lifetime(&self, tensor: TensorId) -> (usize, usize) {
-        self.ram.lifetime(tensor)
+        self.ram.network.lifetimes[tensor.0]
     }
 
     /// How many nodes write or read `tensor`.
     pub fn touching(&self, tensor: TensorId) -> usize {
-        self.ram.touching(tensor).len()
+        self.touching[tensor.0].len()
     }
 
     /// Bytes of FLASH that every package has whatever its layers.
@@ -258,6 +262,29 @@ impl<'a> MemoryModel<'a> {
     pub fn code(&self, code: Code) -> KernelCost {
         self.kernels.cost(code)
     }
+}
+
+/// A node that writes a tensor or reads it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Touch {
+    pub(super) node: usize,
+    /// How often it is among the node's inputs; 0 where the node writes it.
+    pub(super) reads: usize,
+}
+
+fn touching(network: &Network) -> Vec<Vec<Touch>> {
+    let mut touching = vec![Vec::new(); network.tensors.len()];
+    for (id, node) in network.iter() {
+        touching[node.output.0].push(Touch { node: id.0, reads: 0 });
+        for tensor in &node.inputs {
+            let nodes: &mut Vec<Touch> = &mut touching[tensor.0];
+            match nodes.last_mut().filter(|touch| touch.node == id.0) {
+                Some(touch) => touch.reads += 1,
+                None => nodes.push(Touch { node: id.0, reads: 1 }),
+            }
+        }
+    }
+    touching
 }
 
 /// FLASH of `network` at `widths` on a core; [`MemoryModel`] where many widths are counted.

@@ -1,17 +1,15 @@
 //! RAM: the arena with every packed tensor and scratch, and the stack.
 
 use super::kernel_costs::KernelTable;
-use super::lifetimes::of_network;
 use super::load::Load;
 use super::planner::{Plan, fits_within, plan_apart};
-use super::rows::{Chain, InputRows, Rolled, RowNode, Schedule, Scheduling};
+use super::rows::{Chain, InputRows, Rolled, RowNetwork, RowNode, Schedule, Scheduling};
 use super::scratch::scratch_of_layer;
-use super::timeline::{Buffers, Step, Timeline, row_nodes};
-use super::widths::Widths;
+use super::timeline::{Buffers, Step, Timeline};
 use super::word::word;
 use crate::code::{Code, Implementation};
 use crate::grid::BitWidth;
-use crate::network::{Network, NodeId, TensorId};
+use crate::network::{NodeId, TensorId};
 use crate::shape::Shape;
 use crate::target::CoreCosts;
 use std::collections::HashMap;
@@ -81,14 +79,6 @@ pub fn tensor_bytes(shape: Shape, bits: BitWidth) -> usize {
     word(shape.pixels() * bits.row_bytes(shape.c))
 }
 
-/// A node that writes a tensor or reads it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Touch {
-    pub(super) node: usize,
-    /// How often it is among the node's inputs; 0 where the node writes it.
-    pub(super) reads: usize,
-}
-
 /// A moment of a timeline at which bytes are counted. The tensors alive at a node are all alive at the moments of its layer or
 /// chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -105,11 +95,7 @@ pub struct Moment {
 pub(super) struct RamModel {
     /// The simplest first.
     pub(super) timelines: Vec<Timeline>,
-    nodes: Vec<Option<RowNode>>,
-    /// First and last node of each tensor.
-    lifetimes: Vec<(usize, usize)>,
-    /// For each tensor the nodes that write or read it, in order.
-    touching: Vec<Vec<Touch>>,
+    pub(super) network: RowNetwork,
     /// Packed bytes of each tensor by [`BitWidth`].
     bytes: Vec<[usize; 3]>,
     /// Scratch of each node by the width of its first input.
@@ -126,55 +112,37 @@ struct TimelinePlan {
 
 impl RamModel {
     pub(super) fn of(
-        network: &Network,
-        core: &CoreCosts,
-        implementations: &[Implementation],
+        network: RowNetwork,
+        rolls: bool,
         scheduling: Scheduling,
         input: InputRows,
+        base_stack: u64,
     ) -> Self {
-        let nodes = row_nodes(network, implementations);
-        let scratch: Vec<[usize; 3]> = nodes
-            .iter()
-            .map(|node| {
-                let of = |node: &RowNode, bits| scratch_of_layer(&node.layer, node.implementation, bits);
-                BitWidth::ALL.map(|bits| node.as_ref().map_or(0, |node| of(node, bits)))
-            })
-            .collect();
-        let sizes = |shape: Shape| BitWidth::ALL.map(|bits| tensor_bytes(shape, bits));
-        let lifetimes = of_network(network);
-        let mut touching = vec![Vec::new(); network.tensors.len()];
-        for (id, node) in network.iter() {
-            touching[node.output.0].push(Touch { node: id.0, reads: 0 });
-            for tensor in &node.inputs {
-                let nodes: &mut Vec<Touch> = &mut touching[tensor.0];
-                match nodes.last_mut().filter(|touch| touch.node == id.0) {
-                    Some(touch) => touch.reads += 1,
-                    None => nodes.push(Touch { node: id.0, reads: 1 }),
-                }
-            }
-        }
+        let scratch = network.nodes.iter().map(|node| {
+            let of = |node: &RowNode, bits| scratch_of_layer(&node.layer, node.implementation, bits);
+            BitWidth::ALL.map(|bits| node.as_ref().map_or(0, |node| of(node, bits)))
+        });
+        let sizes = |shape: &Shape| BitWidth::ALL.map(|bits| tensor_bytes(*shape, bits));
         let mut model = Self {
             timelines: Vec::new(),
-            nodes,
-            lifetimes,
-            touching,
-            bytes: network.tensors.iter().map(|tensor| sizes(tensor.shape)).collect(),
-            scratch,
-            base_stack: core.base_stack_bytes,
+            scratch: scratch.collect(),
+            bytes: network.shapes.iter().map(sizes).collect(),
+            network,
+            base_stack,
         };
-        model.timelines = model.timelines_of(network, core, scheduling, input);
+        model.timelines = model.timelines_of(rolls, scheduling, input);
         model
     }
 
     fn timelines_of(
         &self,
-        network: &Network,
-        core: &CoreCosts,
+        can_roll: bool,
         scheduling: Scheduling,
         input: InputRows,
     ) -> Vec<Timeline> {
-        let timeline = |schedule| Timeline::of(network, &self.nodes, schedule, &self.lifetimes, &self.scratch);
-        let rolls = scheduling == Scheduling::Auto && core.rolling.is_some();
+        let network = &self.network;
+        let timeline = |schedule| Timeline::of(network, schedule, &self.scratch);
+        let rolls = scheduling == Scheduling::Auto && can_roll;
         let layers = |in_place| {
             let mut schedule = Schedule::layers(network.nodes.len(), in_place);
             schedule.take_input(input);
@@ -186,18 +154,13 @@ impl RamModel {
         }
         let mut timelines: Vec<Timeline> = schedules.into_iter().map(timeline).collect();
         if rolls && let Some(in_place) = timelines.last() {
-            let widest = Widths { tensors: vec![BitWidth::B8; network.tensors.len()], weights: Vec::new() };
-            let loads = self.loads_of(in_place, network, &widest);
+            let loads = self.loads_of(in_place, &vec![BitWidth::B8; network.shapes.len()]);
             let alone = |node: usize| in_place.moments_of(NodeId(node)).map(|moment| loads[moment]).max().unwrap_or(0);
             let bits = BitWidth::B8;
             let rolled = Rolled {
-                nodes: &self.nodes,
-                lifetimes: &self.lifetimes,
-                input: network.input,
-                output: network.output,
+                network,
                 bytes: self.bytes.iter().map(|bytes| bytes[bits.index()]).collect(),
-                row_bytes: network.tensors.iter().map(|t| t.shape.w * bits.row_bytes(t.shape.c)).collect(),
-                heights: network.tensors.iter().map(|tensor| tensor.shape.h).collect(),
+                row_bytes: network.shapes.iter().map(|shape| shape.w * bits.row_bytes(shape.c)).collect(),
                 scratch: self.scratch.iter().map(|bytes| bytes.iter().copied().max().unwrap_or(0)).collect(),
                 alone: (0..network.nodes.len()).map(alone).collect(),
             };
@@ -233,15 +196,20 @@ impl RamModel {
     }
 
     /// The buffers of a timeline.
-    fn buffers(&self, timeline: &Timeline, network: &Network, widths: &Widths) -> Buffers {
-        let scratch = |node: NodeId| self.scratch_bytes(node.0, widths.tensors[network.node(node).inputs[0].0]);
-        timeline.buffers(widths, scratch)
+    fn buffers(&self, timeline: &Timeline, widths: &[BitWidth]) -> Buffers {
+        timeline.buffers(widths, |node| self.scratch_of(node, widths))
+    }
+
+    /// Bytes of scratch of node `id` where tensors have `widths`.
+    pub(super) fn scratch_of(&self, id: NodeId, widths: &[BitWidth]) -> usize {
+        let first = self.network.first_input(id);
+        first.map_or(0, |first| self.scratch_bytes(id.0, widths[first.0]))
     }
 
     /// Bytes alive at each moment of a timeline.
-    fn loads_of(&self, timeline: &Timeline, network: &Network, widths: &Widths) -> Vec<usize> {
+    fn loads_of(&self, timeline: &Timeline, widths: &[BitWidth]) -> Vec<usize> {
         let mut born = vec![0usize; timeline.moments() + 1];
-        for (pieces, bits) in timeline.pieces.iter().zip(&widths.tensors) {
+        for (pieces, bits) in timeline.pieces.iter().zip(widths) {
             for piece in pieces {
                 let bytes = piece.bytes[bits.index()];
                 born[piece.first] = born[piece.first].wrapping_add(bytes);
@@ -251,20 +219,20 @@ impl RamModel {
         let mut alive = 0usize;
         let at = |moment: usize| {
             alive = alive.wrapping_add(born[moment]);
-            let scratch = |node: NodeId| self.scratch_bytes(node.0, widths.tensors[network.node(node).inputs[0].0]);
+            let scratch = |node: NodeId| self.scratch_of(node, widths);
             alive + timeline.fixed[moment] + timeline.alone_at(moment).map_or(0, scratch)
         };
         (0..timeline.moments()).map(at).collect()
     }
 
     /// Bytes alive at each moment of timeline `timeline`.
-    pub(super) fn loads(&self, timeline: usize, network: &Network, widths: &Widths) -> Vec<usize> {
-        self.loads_of(&self.timelines[timeline], network, widths)
+    pub(super) fn loads(&self, timeline: usize, widths: &[BitWidth]) -> Vec<usize> {
+        self.loads_of(&self.timelines[timeline], widths)
     }
 
     /// For each timeline the most bytes alive at a moment: its arena is as large at least.
-    fn most(&self, network: &Network, widths: &Widths) -> Vec<usize> {
-        let most = |timeline| word(self.loads_of(timeline, network, widths).into_iter().max().unwrap_or(0));
+    fn most(&self, widths: &[BitWidth]) -> Vec<usize> {
+        let most = |timeline| word(self.loads_of(timeline, widths).into_iter().max().unwrap_or(0));
         self.timelines.iter().map(most).collect()
     }
 
@@ -286,15 +254,15 @@ impl RamModel {
     }
 
     /// The smallest plan of any timeline; of equals that of the simplest that is looked at first.
-    fn best(&self, network: &Network, widths: &Widths) -> (TimelinePlan, usize) {
-        let bounds = self.most(network, widths);
+    fn best(&self, widths: &[BitWidth]) -> (TimelinePlan, usize) {
+        let bounds = self.most(widths);
         let mut best: Option<TimelinePlan> = None;
         let mut visits = 0;
         for timeline in Self::order(&bounds) {
             if best.as_ref().is_some_and(|best| best.plan.arena_bytes <= bounds[timeline]) {
                 continue;
             }
-            let buffers = self.buffers(&self.timelines[timeline], network, widths);
+            let buffers = self.buffers(&self.timelines[timeline], widths);
             let plan = plan_apart(&buffers.buffers, &buffers.apart, bounds[timeline]);
             visits += plan.visits;
             if best.as_ref().is_none_or(|best| plan.arena_bytes < best.plan.arena_bytes) {
@@ -304,28 +272,22 @@ impl RamModel {
         (best.expect("a model has a timeline"), visits)
     }
 
-    pub(super) fn count(
-        &self,
-        network: &Network,
-        widths: &Widths,
-        implementations: &[Implementation],
-        stack: u64,
-    ) -> RamUse {
-        let (TimelinePlan { timeline: number, plan, buffers }, _) = self.best(network, widths);
+    /// RAM where tensors have `widths`, with `stack` bytes of stack.
+    pub(super) fn count(&self, widths: &[BitWidth], stack: u64) -> RamUse {
+        let (TimelinePlan { timeline: number, plan, buffers }, _) = self.best(widths);
+        let nodes = self.network.nodes.len();
         let timeline = &self.timelines[number];
         let offsets: Vec<usize> = plan.placements.iter().map(|p| p.offset).collect();
-        let mut scratch = vec![None; network.nodes.len()];
+        let mut scratch = vec![None; nodes];
         for (segment, buffer) in &buffers.of_scratch {
             scratch[timeline.schedule.segments[*segment].nodes.clone()].fill(Some(offsets[*buffer]));
         }
-        for (node, bytes) in self.scratch.iter().enumerate() {
-            if bytes[widths.tensors[network.nodes[node].inputs[0].0].index()] == 0 {
-                scratch[node] = None;
-            }
+        for (node, scratch) in scratch.iter_mut().enumerate() {
+            *scratch = scratch.filter(|_| self.scratch_of(NodeId(node), widths) > 0);
         }
         let states: HashMap<usize, usize> = buffers.of_state.iter().map(|(at, buffer)| (*at, offsets[*buffer])).collect();
         let place = |tensor: TensorId| {
-            let bytes = timeline.place_bytes(tensor, widths.tensors[tensor.0]);
+            let bytes = timeline.place_bytes(tensor, widths[tensor.0]);
             offsets[tensor.0]..offsets[tensor.0] + bytes
         };
         let at_once = |node: &Option<RowNode>| {
@@ -336,8 +298,8 @@ impl RamModel {
             Step::Chain(chain) if chain.bands.is_empty() => None,
             Step::Chain(chain) => Some(PlannedSegment::Chain { chain: chain.clone(), state: states[&segment] }),
         };
-        let loads = self.loads_of(timeline, network, widths);
-        let alive: Vec<usize> = (0..network.nodes.len())
+        let loads = self.loads_of(timeline, widths);
+        let alive: Vec<usize> = (0..nodes)
             .map(|node| timeline.moments_of(NodeId(node)).map(|moment| loads[moment]).max().unwrap_or(0))
             .collect();
         let peak = peak(&alive).map_or(NodeId(0), |(step, _)| NodeId(step));
@@ -353,19 +315,19 @@ impl RamModel {
                 tensors: offsets[..self.bytes.len()].to_vec(),
                 scratch,
                 segments: timeline.steps.iter().enumerate().filter_map(planned).collect(),
-                at_once: self.nodes.iter().map(at_once).collect(),
+                at_once: self.network.nodes.iter().map(at_once).collect(),
                 input: timeline.schedule.input,
                 scheduling: timeline.scheduling(),
                 peak,
                 alive,
-                implementations: implementations.to_vec(),
+                implementations: self.network.implementations(),
             },
         }
     }
 
     /// The arena at `widths`, and what planning took.
-    pub(super) fn plan(&self, network: &Network, widths: &Widths) -> Plan {
-        let (TimelinePlan { plan, .. }, visits) = self.best(network, widths);
+    pub(super) fn plan(&self, widths: &[BitWidth]) -> Plan {
+        let (TimelinePlan { plan, .. }, visits) = self.best(widths);
         Plan { visits, ..plan }
     }
 
@@ -373,8 +335,7 @@ impl RamModel {
     /// timeline.
     pub(super) fn fits(
         &self,
-        network: &Network,
-        widths: &Widths,
+        widths: &[BitWidth],
         stack: u64,
         limit: Option<u64>,
         most: &[usize],
@@ -385,7 +346,7 @@ impl RamModel {
         };
         let mut visits = 0;
         for timeline in Self::order(most).into_iter().filter(|timeline| most[*timeline] <= arena) {
-            let buffers = self.buffers(&self.timelines[timeline], network, widths);
+            let buffers = self.buffers(&self.timelines[timeline], widths);
             let (fits, more) = fits_within(&buffers.buffers, &buffers.apart, most[timeline], arena);
             visits += more;
             if fits {
@@ -396,15 +357,14 @@ impl RamModel {
     }
 
     /// As [`Self::fits`], the bytes alive counted first.
-    pub(super) fn fits_anew(&self, network: &Network, widths: &Widths, stack: u64, limit: Option<u64>) -> bool {
-        limit.is_none() || self.fits(network, widths, stack, limit, &self.most(network, widths)).0
+    pub(super) fn fits_anew(&self, widths: &[BitWidth], stack: u64, limit: Option<u64>) -> bool {
+        limit.is_none() || self.fits(widths, stack, limit, &self.most(widths)).0
     }
 
     /// The least arena with every tensor at the width of least bytes among those `allowed` for it, in any timeline: no smaller one
     /// is possible at such widths.
     pub(super) fn least_arena<W: Iterator<Item = BitWidth>>(
         &self,
-        network: &Network,
         allowed: impl Fn(TensorId) -> W,
     ) -> usize {
         let of_timeline = |timeline: &Timeline| {
@@ -417,9 +377,11 @@ impl RamModel {
             }
             let at = |moment: usize| {
                 let alive = load.at(moment) + timeline.fixed[moment];
-                let Some(node) = timeline.alone_at(moment) else { return word(alive) };
+                let node = timeline.alone_at(moment);
+                let Some((node, first)) = node.and_then(|node| Some((node, self.network.first_input(node)?))) else {
+                    return word(alive);
+                };
                 // A wider first input may save more scratch than it costs.
-                let first = network.node(node).inputs[0];
                 let bytes = |bits| timeline.bytes_at(moment, first, bits);
                 let with_scratch = |bits| bytes(bits) + self.scratch_bytes(node.0, bits);
                 let least = allowed(first).map(bytes).min().unwrap_or(0);
@@ -434,22 +396,18 @@ impl RamModel {
     pub(super) fn alive_at(&self, moment: Moment) -> impl Iterator<Item = TensorId> + use<> {
         self.timelines[moment.timeline].alive_at(moment.at)
     }
-
-    /// The nodes that write or read `tensor`, each once.
-    pub(super) fn touching(&self, tensor: TensorId) -> &[Touch] {
-        &self.touching[tensor.0]
-    }
-
-    /// First and last node at which `tensor` is alive.
-    pub(super) fn lifetime(&self, tensor: TensorId) -> (usize, usize) {
-        self.lifetimes[tensor.0]
-    }
 }
 
 /// The first of the steps with the most bytes `alive`, and how many.
 pub(super) fn peak(alive: &[usize]) -> Option<(usize, usize)> {
     // The last of several maxima is taken: from the back, that is the first.
     alive.iter().copied().enumerate().rev().max_by_key(|(_, bytes)| *bytes)
+}
+
+/// The smallest plan found of `network`, whose tensors have `widths`, in any of the orders that `scheduling` leaves, its input coming as
+/// `input` says: for networks that no [`MemoryModel`](super::MemoryModel) stands behind.
+pub fn plan_rows(network: RowNetwork, widths: &[BitWidth], scheduling: Scheduling, input: InputRows) -> MemoryPlan {
+    RamModel::of(network, true, scheduling, input, 0).count(widths, 0).plan
 }
 
 #[cfg(test)]

@@ -6,12 +6,10 @@
 use super::intervals::Intervals;
 use super::planner::{Apart, Buffer};
 use super::ram::tensor_bytes;
-use super::rows::{Chain, InputRows, Overlap, Pair, RowNode, Schedule, Scheduling, Segment, of_chain, of_layer};
-use super::widths::Widths;
+use super::rows::{Chain, InputRows, Overlap, Pair, RowNetwork, RowNode, Schedule, Scheduling, Segment, of_chain, of_layer};
 use super::word::word;
-use crate::code::Implementation;
 use crate::grid::BitWidth;
-use crate::network::{Network, NodeId, TensorId};
+use crate::network::{NodeId, TensorId};
 use crate::shape::Shape;
 use std::ops::Range;
 
@@ -63,14 +61,9 @@ pub(super) struct Timeline {
 }
 
 impl Timeline {
-    /// Of `schedule`. `lifetimes` are by node; `scratch` is that of each node by the width of its first input.
-    pub(super) fn of(
-        network: &Network,
-        nodes: &[Option<RowNode>],
-        schedule: Schedule,
-        lifetimes: &[(usize, usize)],
-        scratch: &[[usize; 3]],
-    ) -> Self {
+    /// Of `network` in the order of `schedule`; `scratch` is that of each node by the width of its first input.
+    pub(super) fn of(network: &RowNetwork, schedule: Schedule, scratch: &[[usize; 3]]) -> Self {
+        let (nodes, tensors) = (&network.nodes, network.shapes.len());
         let mut schedule = schedule;
         if schedule.segments.is_empty() {
             // A network without nodes: its tensors have to be alive somewhere.
@@ -83,13 +76,13 @@ impl Timeline {
         }
         let is_pushed = schedule.input == InputRows::Pushed;
         let life = |tensor: usize| {
-            let (first, last) = lifetimes[tensor];
+            let (first, last) = network.lifetimes[tensor];
             let at = |node: usize| segment_of_node.get(node).copied().unwrap_or(0);
             // The input and what is pushed are there from the first segment on, whichever reads them first.
             let first = if TensorId(tensor) == network.input { 0 } else { at(first) };
             (first, at(last).max(first))
         };
-        let lives: Vec<(usize, usize)> = (0..network.tensors.len()).map(life).collect();
+        let lives: Vec<(usize, usize)> = (0..tensors).map(life).collect();
         let stays_behind = |tensor: TensorId, segment: usize| lives[tensor.0].1 > segment || tensor == network.output;
         let mut timeline = Self {
             steps: Vec::with_capacity(segments),
@@ -98,21 +91,21 @@ impl Timeline {
             fixed: Vec::new(),
             spans: Vec::new(),
             index: Intervals::of(std::iter::empty()),
-            pieces: vec![Vec::new(); network.tensors.len()],
+            pieces: vec![Vec::new(); tensors],
             places: Vec::new(),
             gaps: Vec::new(),
             chain_scratch: vec![0; segments],
             schedule,
         };
         let mut of_segments: Vec<Overlap> = Vec::with_capacity(segments);
-        let mut kept_rows = vec![None; network.tensors.len()];
+        let mut kept_rows = vec![None; tensors];
         for (number, segment) in timeline.schedule.segments.iter().enumerate() {
             let dies = |tensor: TensorId| {
                 !stays_behind(tensor, number) && (lives[tensor.0].0 < number || tensor == network.input)
             };
             let (step, overlap) = if segment.is_rolling {
                 let members: Vec<RowNode> = nodes[segment.nodes.clone()].iter().flatten().cloned().collect();
-                let pushed = (is_pushed && number == 0).then(|| (network.input, network.shape(network.input)));
+                let pushed = (is_pushed && number == 0).then(|| (network.input, network.shapes[network.input.0]));
                 let chain = Chain::of(&members, segment.nodes.start, |t| stays_behind(t, number), pushed);
                 for band in &chain.bands {
                     if band.rows < band.height {
@@ -144,7 +137,7 @@ impl Timeline {
             timeline.gaps.extend(overlap.pairs.iter().map(gap));
         }
         for (tensor, (first, last)) in lives.iter().enumerate() {
-            let shape = network.tensors[tensor].shape;
+            let shape = network.shapes[tensor];
             let of_place = BitWidth::ALL.map(|bits| match kept_rows[tensor] {
                 Some(rows) => tensor_bytes(Shape { h: rows, ..shape }, bits),
                 None => tensor_bytes(shape, bits),
@@ -248,9 +241,9 @@ impl Timeline {
 
     /// One buffer for each tensor, then one for each scratch (with the segments whose they are), then one for each chain's state;
     /// and which of them may overlap.
-    pub(super) fn buffers(&self, widths: &Widths, scratch: impl Fn(NodeId) -> usize) -> Buffers {
+    pub(super) fn buffers(&self, widths: &[BitWidth], scratch: impl Fn(NodeId) -> usize) -> Buffers {
         let mut buffers = Vec::with_capacity(self.places.len() + self.steps.len());
-        for ((bytes, (first, last)), bits) in self.places.iter().zip(&widths.tensors) {
+        for ((bytes, (first, last)), bits) in self.places.iter().zip(widths) {
             buffers.push(Buffer { bytes: bytes[bits.index()], first: *first, last: *last });
         }
         let (mut of_scratch, mut of_state) = (Vec::new(), Vec::new());
@@ -269,7 +262,7 @@ impl Timeline {
             }
         }
         let apart = |gap: &Gap| {
-            let [born, dying] = [gap.born, gap.dying].map(|tensor| widths.tensors[tensor.0].index());
+            let [born, dying] = [gap.born, gap.dying].map(|tensor| widths[tensor.0].index());
             Apart { below: gap.born.0, above: gap.dying.0, bytes: gap.bytes[born][dying].min(buffers[gap.born.0].bytes) }
         };
         let apart = self.gaps.iter().map(apart).collect();
@@ -293,9 +286,4 @@ pub(super) struct Buffers {
     /// Segment and buffer.
     pub(super) of_scratch: Vec<(usize, usize)>,
     pub(super) of_state: Vec<(usize, usize)>,
-}
-
-/// The nodes of `network` as their rows see them.
-pub(super) fn row_nodes(network: &Network, implementations: &[Implementation]) -> Vec<Option<RowNode>> {
-    network.nodes.iter().zip(implementations).map(|(node, how)| RowNode::of(network, node, *how)).collect()
 }

@@ -265,7 +265,8 @@ mod tests {
     #[test]
     fn all_rows_that_stay_are_pushed() {
         for (stays, pushed) in [(false, 3), (true, 4)] {
-            let chain = Chain::of(&[conv(0, 4, 1, 2)], 0, |id| id.0 > 0 || stays, Some(TensorId(0)));
+            let input = Some((TensorId(0), Shape::new(4, 2, 4)));
+            let chain = Chain::of(&[conv(0, 4, 1, 2)], 0, |id| id.0 > 0 || stays, input);
             let (mut run, mut steps) = (chain.run(), Vec::new());
             while let Some(step) = run.next_step() {
                 run.take(&step);

@@ -9,7 +9,7 @@
 //! Layers that see less than a quarter of the peak stay alone: only a network whose other tensors have all been cut from 8 to
 //! 2 bits would notice.
 
-use super::node::RowNode;
+use super::node::{RowNetwork, RowNode};
 use super::schedule::{InputRows, Schedule, Segment};
 use crate::network::TensorId;
 
@@ -24,17 +24,11 @@ const SAMPLES: [(usize, usize); 4] = [(0, 1), (1, 3), (2, 3), (1, 1)];
 
 /// A network as it is partitioned.
 pub(in crate::memory) struct Rolled<'a> {
-    /// The nodes; `None` where one has no kernel.
-    pub(in crate::memory) nodes: &'a [Option<RowNode>],
-    /// First and last node of each tensor.
-    pub(in crate::memory) lifetimes: &'a [(usize, usize)],
-    pub(in crate::memory) input: TensorId,
-    pub(in crate::memory) output: TensorId,
+    pub(in crate::memory) network: &'a RowNetwork,
     /// Bytes of each tensor.
     pub(in crate::memory) bytes: Vec<usize>,
     /// Bytes of a row of each.
     pub(in crate::memory) row_bytes: Vec<usize>,
-    pub(in crate::memory) heights: Vec<usize>,
     /// Bytes of scratch of each node.
     pub(in crate::memory) scratch: Vec<usize>,
     /// Bytes alive during each node where it is computed alone.
@@ -65,7 +59,7 @@ impl Rolled<'_> {
         };
         let best = self.partition(&chains, cost, |a, b| a + b);
         let mut segments = Vec::new();
-        let mut end = self.nodes.len();
+        let mut end = self.network.nodes.len();
         while end > 0 {
             let first = best[end].chain_from.unwrap_or(end - 1);
             segments.push(Segment { nodes: first..end, is_rolling: best[end].chain_from.is_some() });
@@ -90,7 +84,7 @@ impl Rolled<'_> {
         join: impl Fn(f64, f64) -> f64,
     ) -> Vec<Best> {
         let mut best = vec![Best { cost: 0.0, chain_from: None }];
-        for end in 1..=self.nodes.len() {
+        for end in 1..=self.network.nodes.len() {
             let alone = join(best[end - 1].cost, cost(self.alone[end - 1], 1));
             let mut found = Best { cost: alone, chain_from: None };
             for (length, load) in chains[end].iter().enumerate().map(|(i, load)| (i + 1, *load)) {
@@ -109,13 +103,13 @@ impl Rolled<'_> {
     /// rows are pushed into it.
     fn chains(&self, input: InputRows) -> Vec<Vec<usize>> {
         let waiting = self.waiting();
-        let mut chains = vec![Vec::new(); self.nodes.len() + 1];
+        let mut chains = vec![Vec::new(); self.network.nodes.len() + 1];
         let mut rows: Vec<[Option<(usize, usize)>; SAMPLES.len()]> = vec![[None; SAMPLES.len()]; self.bytes.len()];
         for (end, chains) in chains.iter_mut().enumerate().skip(1) {
             let mut touched: Vec<TensorId> = Vec::new();
             let mut scratch = 0;
             for first in (end.saturating_sub(LONGEST)..end).rev() {
-                let Some(node) = self.nodes[first].as_ref().filter(|node| node.has_rows()) else { break };
+                let Some(node) = self.network.nodes[first].as_ref().filter(|node| node.has_rows()) else { break };
                 self.add(node, &mut rows, &mut touched);
                 scratch = scratch.max(self.scratch[first]);
                 let is_pushed = input == InputRows::Pushed && first == 0;
@@ -126,7 +120,7 @@ impl Rolled<'_> {
                     let more = |sample| self.more(first..end, sample, is_pushed, &rows, &touched);
                     let samples = std::iter::once(None).chain((0..SAMPLES.len()).map(Some));
                     let more = samples.map(more).max().unwrap_or(0);
-                    let waits = waiting[first] - if is_pushed { self.bytes[self.input.0] } else { 0 };
+                    let waits = waiting[first] - if is_pushed { self.bytes[self.network.input.0] } else { 0 };
                     waits.saturating_add_signed(more) + scratch + state
                 };
                 chains.push(load);
@@ -138,9 +132,9 @@ impl Rolled<'_> {
 
     /// Before each node, bytes of the tensors that are there and that it or one after it reads.
     fn waiting(&self) -> Vec<usize> {
-        let mut changes = vec![0i64; self.nodes.len() + 2];
-        for (tensor, &(first, last)) in self.lifetimes.iter().enumerate() {
-            let from = if TensorId(tensor) == self.input { 0 } else { first + 1 };
+        let mut changes = vec![0i64; self.network.nodes.len() + 2];
+        for (tensor, &(first, last)) in self.network.lifetimes.iter().enumerate() {
+            let from = if TensorId(tensor) == self.network.input { 0 } else { first + 1 };
             if from <= last {
                 changes[from] += self.bytes[tensor] as i64;
                 changes[last + 1] -= self.bytes[tensor] as i64;
@@ -199,16 +193,16 @@ impl Rolled<'_> {
     ) -> isize {
         let (mut born, mut dead) = (0, 0);
         for tensor in touched {
-            let (first, last) = self.lifetimes[tensor.0];
+            let (first, last) = self.network.lifetimes[tensor.0];
             let (low, high) = sample.map_or((0, 0), |sample| rows[tensor.0][sample].unwrap_or((0, 0)));
-            let is_input = *tensor == self.input;
-            let stays = last >= nodes.end || *tensor == self.output;
+            let is_input = *tensor == self.network.input;
+            let stays = last >= nodes.end || *tensor == self.network.output;
             let is_inside = !is_input && nodes.contains(&first);
             let row_bytes = self.row_bytes[tensor.0];
             if is_inside || (is_input && is_pushed) {
                 let is_last = first + 1 == nodes.end && is_inside;
                 let kept = match (stays, is_last) {
-                    (true, _) if is_input => self.heights[tensor.0],
+                    (true, _) if is_input => self.network.shapes[tensor.0].h,
                     (true, _) | (_, true) => high,
                     (false, false) => self.kept(tensor, rows),
                 };
@@ -223,6 +217,6 @@ impl Rolled<'_> {
     /// The most rows of a tensor that are there at a sample.
     fn kept(&self, tensor: &TensorId, rows: &[[Option<(usize, usize)>; SAMPLES.len()]]) -> usize {
         let there = rows[tensor.0].iter().flatten().map(|(low, high)| high - low.min(high));
-        there.max().unwrap_or(0).min(self.heights[tensor.0])
+        there.max().unwrap_or(0).min(self.network.shapes[tensor.0].h)
     }
 }

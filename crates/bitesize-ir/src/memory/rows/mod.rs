@@ -10,7 +10,7 @@ mod overlap;
 mod schedule;
 
 pub use chain::{Band, Chain, ChainRun, ChainStep, Member, STATE_BYTES};
-pub use node::RowNode;
+pub use node::{RowNetwork, RowNode};
 pub(super) use choose::Rolled;
 pub use overlap::{chain_gap, layer_gap};
 pub(super) use overlap::{Overlap, Pair, of_chain, of_layer};

@@ -2,8 +2,10 @@
 
 use crate::code::Implementation;
 use crate::memory::layer_shape::LayerShape;
-use crate::network::{Network, Node, TensorId};
+use crate::memory::lifetimes::of_network;
+use crate::network::{Network, Node, NodeId, TensorId};
 use crate::op::KernelKind;
+use crate::shape::Shape;
 
 /// A node, its shapes, and which rows of its inputs its rows read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +18,46 @@ pub struct RowNode {
     pub inputs: Vec<TensorId>,
     /// What it writes.
     pub output: TensorId,
+}
+
+/// A network as its rows see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowNetwork {
+    /// In order; `None` where one has no kernel.
+    pub nodes: Vec<Option<RowNode>>,
+    /// Of each tensor.
+    pub shapes: Vec<Shape>,
+    /// First and last node of each tensor ([`lifetimes`](crate::memory::lifetimes)).
+    pub lifetimes: Vec<(usize, usize)>,
+    /// What is fed.
+    pub input: TensorId,
+    /// What it is for.
+    pub output: TensorId,
+}
+
+impl RowNetwork {
+    /// `network`, whose nodes are computed as `implementations` say.
+    pub fn of(network: &Network, implementations: &[Implementation]) -> Self {
+        let nodes = network.nodes.iter().zip(implementations);
+        Self {
+            nodes: nodes.map(|(node, how)| RowNode::of(network, node, *how)).collect(),
+            shapes: network.tensors.iter().map(|tensor| tensor.shape).collect(),
+            lifetimes: of_network(network),
+            input: network.input,
+            output: network.output,
+        }
+    }
+
+    /// What node `id` reads first; `None` where it has no kernel.
+    pub(in crate::memory) fn first_input(&self, id: NodeId) -> Option<TensorId> {
+        self.nodes[id.0].as_ref().map(|node| node.inputs[0])
+    }
+
+    /// How each node is computed.
+    pub(in crate::memory) fn implementations(&self) -> Vec<Implementation> {
+        let of = |node: &Option<RowNode>| node.as_ref().map_or(Implementation::Whole, |node| node.implementation);
+        self.nodes.iter().map(of).collect()
+    }
 }
 
 impl RowNode {
