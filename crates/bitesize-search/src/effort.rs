@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 /// Steps that one search may take: each buffer that the planner holds against another is one, a policy tried is
 /// [`POLICY_STEPS`], and each node whose kernels it changes is [`NODE_STEPS`]. A step takes 3 to 20 ns, so that a search ends
-/// within a second on any network. The searches of MobileNets and ResNets take less than a thirtieth of it; where arenas are above
+/// within a second on any network. The searches of MobileNets and ResNets take less than a tenth of it; where arenas are above
 /// the bound, as in DenseNet's blocks, a policy may cost 100,000 and more.
 const STEPS: u64 = 60_000_000;
 

@@ -8,7 +8,7 @@ use bitesize_search::additive::solve;
 use bitesize_search::costs::Costs;
 use bitesize_search::widths::set_width;
 use bitesize_search::{Constraints, Footprint, Problem};
-use common::{Builder, both_costs_of_large_kernels, chain, space};
+use common::{Builder, all_costs_of_large_kernels, chain, space};
 
 fn every_policy(problem: &Problem) -> Vec<Policy> {
     let mut all = vec![problem.uniform(BitWidth::B8)];
@@ -52,7 +52,7 @@ fn branches() -> Network {
 }
 
 fn check(network: &Network, factor: u64, constraints: &Constraints) {
-    for core in both_costs_of_large_kernels(factor) {
+    for core in all_costs_of_large_kernels(factor) {
         check_on(network, &core, constraints);
     }
 }

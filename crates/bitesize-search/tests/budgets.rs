@@ -15,7 +15,7 @@ use bitesize_search::{
     some_policy_fits, to_compact, with_weights_of_least_flash,
 };
 use common::{
-    both_costs_of_large_kernels, chain, costs, costs_of_large_kernels, mobilenet_v1, network_of, residual, space,
+    all_costs_of_large_kernels, chain, costs, costs_of_large_kernels, mobilenet_v1, network_of, residual, space,
 };
 use proptest::prelude::*;
 
@@ -169,7 +169,7 @@ fn the_least_of_each_is_that_of_an_enumeration() {
     for factor in [0, 1, 5, 30] {
         for layers in [1, 2, 3] {
             let network = chain(layers);
-            for core in &both_costs_of_large_kernels(factor) {
+            for core in &all_costs_of_large_kernels(factor) {
                 with_problem(&network, core, Budget::UNLIMITED, |problem| {
                     let all: Vec<Footprint> = every_policy(problem).map(|policy| problem.footprint(&policy)).collect();
                     let diagnosis = diagnosis_of(problem);
@@ -197,7 +197,7 @@ fn the_least_of_each_is_that_of_an_enumeration() {
 #[test]
 fn verdicts_agree_with_an_enumeration() {
     let network = chain(2);
-    for (factor, core) in [1, 20].into_iter().flat_map(|f| both_costs_of_large_kernels(f).map(|core| (f, core))) {
+    for (factor, core) in [1, 20].into_iter().flat_map(|f| all_costs_of_large_kernels(f).map(|core| (f, core))) {
         let all: Vec<Footprint> = with_problem(&network, &core, Budget::UNLIMITED, |problem| {
             every_policy(problem).map(|policy| problem.footprint(&policy)).collect()
         });
@@ -264,7 +264,7 @@ proptest! {
         factor in 0..20u64,
         way in 0..2usize,
     ) {
-        let (network, cores) = (network_of(&layers), both_costs_of_large_kernels(factor));
+        let (network, cores) = (network_of(&layers), all_costs_of_large_kernels(factor));
         let core = &cores[way];
         with_problem(&network, core, share(&network, core, flash, ram), |problem| {
             let start = policy_of(problem, &digits);
@@ -314,7 +314,7 @@ proptest! {
         factor in 0..20u64,
         way in 0..2usize,
     ) {
-        let (network, cores) = (network_of(&layers), both_costs_of_large_kernels(factor));
+        let (network, cores) = (network_of(&layers), all_costs_of_large_kernels(factor));
         let core = &cores[way];
         with_problem(&network, core, Budget::UNLIMITED, |problem| {
             let diagnosis = diagnosis_of(problem);
@@ -335,7 +335,7 @@ proptest! {
         pick in 0..40usize,
         way in 0..2usize,
     ) {
-        let (network, cores) = (network_of(&layers), both_costs_of_large_kernels(1));
+        let (network, cores) = (network_of(&layers), all_costs_of_large_kernels(1));
         let core = &cores[way];
         with_problem(&network, core, Budget::UNLIMITED, |problem| {
             let mut policy = policy_of(problem, &digits);

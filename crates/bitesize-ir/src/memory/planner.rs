@@ -15,6 +15,8 @@
 //! 4. from the best order so far, [`ROUNDS`] changes: a buffer at the arena's top changes places with one that it
 //!    meets, or one that that meets, and the change stays unless the arena grows.
 //!
+//! 5. where some may overlap, searches as in 3. for plans of sizes between, [`TRIALS_APART`] positions each.
+//!
 //! It ends as soon as the arena is the largest sum of buffers alive together, below which no plan can be. Nothing in
 //! it depends on anything but the buffers.
 //!
@@ -27,12 +29,19 @@
 //! order is the last.
 
 use super::intervals::Intervals;
+use super::word::word;
 use std::cmp::Reverse;
 
 /// Positions tried by the depth-first search. It finds nearly all plans that there are within a tenth of this.
 const TRIALS: usize = 10_000;
 
-/// Changes of order tried where all else does not reach the lower bound.
+/// The same where buffers may overlap, for each size of arena that is tried.
+const TRIALS_APART: usize = 500;
+
+/// Sizes of arena tried between the bound and the smallest plan so far, where buffers may overlap.
+const HALVINGS: usize = 6;
+
+/// Changes of order tried where all else does not reach the lower bound; a quarter of it where buffers may overlap.
 const ROUNDS: usize = 200;
 
 /// Pairs of buffers that meet looked at before no other order is tried: DenseNet-121, whose blocks keep up
@@ -249,12 +258,40 @@ impl<'a> Planner<'a> {
         }
         let mut best = best.expect("there is at least one order");
         if best.arena > enough && visits <= VISITS {
-            match self.pack(lower_bound, &mut visits) {
+            let may_overlap = !self.apart.iter().all(Vec::is_empty);
+            let trials = if may_overlap { TRIALS_APART } else { TRIALS };
+            match self.pack(lower_bound, trials, &mut visits) {
                 Some(offsets) => best = Placed { arena: lower_bound, offsets, ..best },
-                None => self.improve(&mut best, enough, &mut visits),
+                None => {
+                    let rounds = if may_overlap { ROUNDS / 4 } else { ROUNDS };
+                    self.improve(&mut best, rounds, enough, &mut visits);
+                    if may_overlap {
+                        self.narrow(&mut best, (lower_bound, enough), &mut visits);
+                    }
+                }
             }
         }
         (best, visits)
+    }
+
+    /// Looks for plans between the bound and `best`, halving what lies between: where buffers may overlap the bound is often below
+    /// all plans, and an order far above the least.
+    fn narrow(&self, best: &mut Placed, (lower_bound, enough): (usize, usize), visits: &mut usize) {
+        let mut below = lower_bound;
+        for _ in 0..HALVINGS {
+            let capacity = word(below + (best.arena - below) / 2);
+            if best.arena <= enough || capacity >= best.arena || capacity <= below || *visits > VISITS {
+                return;
+            }
+            match self.pack(capacity, TRIALS_APART, visits) {
+                Some(offsets) => {
+                    let end = |i: usize| offsets[i] + self.buffers[i].bytes;
+                    best.arena = (0..offsets.len()).map(end).max().unwrap_or(0);
+                    best.offsets = offsets;
+                }
+                None => below = capacity,
+            }
+        }
     }
 
     fn order(&self, order: Order) -> Vec<usize> {
@@ -327,12 +364,11 @@ impl<'a> Planner<'a> {
     }
 
     /// Offsets at which every buffer lies below `capacity`, where a bounded search finds them.
-    fn pack(&self, capacity: usize, visits: &mut usize) -> Option<Vec<usize>> {
+    fn pack(&self, capacity: usize, mut trials: usize, visits: &mut usize) -> Option<Vec<usize>> {
         let order = self.order(Order::FromThePeak);
         let places = inverse(&order);
         let mut offsets = vec![0; self.buffers.len()];
         let mut levels = vec![self.candidates(order[0], &places, &offsets, capacity, visits)];
-        let mut trials = TRIALS;
         while let Some(level) = levels.last_mut() {
             let Some(offset) = level.next() else {
                 levels.pop();
@@ -381,10 +417,10 @@ impl<'a> Planner<'a> {
     }
 
     /// Changes the order of `best`, a pair of buffers at a time, while the arena is above `enough`.
-    fn improve(&self, best: &mut Placed, enough: usize, visits: &mut usize) {
+    fn improve(&self, best: &mut Placed, rounds: usize, enough: usize, visits: &mut usize) {
         let mut chance = Chance { state: 0 };
         let mut places = inverse(&best.order);
-        for _ in 0..ROUNDS {
+        for _ in 0..rounds {
             if *visits > VISITS {
                 return;
             }

@@ -194,11 +194,6 @@ pub fn costs() -> CoreCosts {
     }
 }
 
-/// [`costs`] where layers may take turns and tensors overlap.
-pub fn costs_of_rolling() -> CoreCosts {
-    costs().with_schedule(Scheduling::Auto, InputRows::Image)
-}
-
 /// [`costs`] of a core that computes row by row.
 pub fn costs_of_rows() -> CoreCosts {
     let stage = |stage: Stage| {
@@ -265,6 +260,14 @@ pub fn costs_of_large_kernels(factor: u64) -> CoreCosts {
         kernel.code_bytes *= factor;
     }
     costs
+}
+
+/// [`costs_of_large_kernels`], and [`costs_of_rows`] with stages as large; both layer by layer and where layers may take turns.
+pub fn all_costs_of_large_kernels(factor: u64) -> [CoreCosts; 4] {
+    let [whole, rows] = both_costs_of_large_kernels(factor);
+    let rolling = [&whole, &rows].map(|core| core.with_schedule(Scheduling::Auto, InputRows::Image));
+    let [rolling_whole, rolling_rows] = rolling;
+    [whole, rows, rolling_whole, rolling_rows]
 }
 
 /// [`costs_of_large_kernels`], and [`costs_of_rows`] with stages as large.
