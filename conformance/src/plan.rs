@@ -3,7 +3,9 @@
 use bitesize_integer::{IntNetwork, IntNode, IntOp};
 use bitesize_ir::NodeId;
 use bitesize_ir::code::Implementation;
-use bitesize_ir::memory::{Buffer, LayerShape, MemoryPlan, Plan, plan, scratch_of_layer, tensor_bytes};
+use bitesize_ir::memory::{
+    Buffer, InputRows, LayerShape, MemoryPlan, Plan, PlannedSegment, plan, scratch_of_layer, tensor_bytes,
+};
 use bitesize_ir::shape::Window;
 
 fn layer_shape(network: &IntNetwork, node: &IntNode) -> LayerShape {
@@ -62,6 +64,9 @@ pub(crate) fn plan_of(network: &IntNetwork, by_rows: bool) -> MemoryPlan {
         cut_short,
         tensors: tensors.iter().map(|placement| placement.offset).collect(),
         scratch,
+        segments: (0..network.nodes.len()).map(|node| PlannedSegment::Layer(NodeId(node))).collect(),
+        at_once: network.nodes.iter().map(|node| network.tensor(node.output).shape.h).collect(),
+        input: InputRows::Image,
         peak: NodeId(0),
         alive: vec![0; network.nodes.len()],
         implementations,

@@ -3,7 +3,7 @@
 use bitesize_codegen::{EmitOptions, emit};
 use bitesize_integer::{IntNetwork, IntNode, IntOp, IntTensor, IntWeights, Rescale};
 use bitesize_ir::code::Implementation;
-use bitesize_ir::memory::{CallWidths, LayerShape, MemoryPlan, tensor_bytes};
+use bitesize_ir::memory::{CallWidths, InputRows, LayerShape, MemoryPlan, PlannedSegment, tensor_bytes};
 use bitesize_ir::op::KernelKind;
 use bitesize_ir::requantize::{AddIntegers, Multiplier};
 use bitesize_ir::shape::{Axis, Pads, Window};
@@ -137,6 +137,9 @@ fn network(layers: &[Measured]) -> (IntNetwork, MemoryPlan) {
         cut_short: false,
         tensors: offsets,
         scratch: vec![Some(outputs_end); layers.len()],
+        segments: (0..layers.len()).map(|node| PlannedSegment::Layer(NodeId(node))).collect(),
+        at_once: layers.iter().map(|measured| measured.layer.output.h).collect(),
+        input: InputRows::Image,
         peak: NodeId(0),
         alive: vec![0; layers.len()],
         implementations: layers.iter().map(|measured| measured.implementation).collect(),

@@ -9,7 +9,7 @@ use crate::objects::{Object, compile};
 use bitesize_codegen::{EmitOptions, PackageNames, emit, instances, layer_type, rows_layer_type};
 use bitesize_integer::{IntNetwork, IntNode, IntOp, IntTensor};
 use bitesize_ir::code::{Code, Implementation, KernelKey, Stage, Stages};
-use bitesize_ir::memory::MemoryPlan;
+use bitesize_ir::memory::{InputRows, MemoryPlan, PlannedSegment};
 use bitesize_ir::op::KernelKind;
 use bitesize_ir::requantize::Multiplier;
 use bitesize_ir::target::{CoreCosts, KernelCost, LayerCost, RowCosts};
@@ -321,6 +321,9 @@ fn clamp_plan(layers: usize) -> MemoryPlan {
         cut_short: false,
         tensors: vec![0x0012_3454; layers + 1],
         scratch: vec![None; layers],
+        segments: (0..layers).map(|node| PlannedSegment::Layer(NodeId(node))).collect(),
+        at_once: vec![1; layers],
+        input: InputRows::Image,
         peak: NodeId(0),
         alive: vec![0; layers],
         implementations: vec![Implementation::Whole; layers],

@@ -6,6 +6,7 @@ use super::layer_shape::LayerShape;
 use super::lifetimes::of_network;
 use super::load::Load;
 use super::planner::{Buffer, Plan, alive_bytes, fits_within, plan};
+use super::rows::{Chain, InputRows};
 use super::scratch::scratch_of_layer;
 use super::widths::Widths;
 use super::word::word;
@@ -190,6 +191,9 @@ impl RamModel {
                 cut_short,
                 tensors: offsets[..tensors].to_vec(),
                 scratch,
+                segments: (0..network.nodes.len()).map(|node| PlannedSegment::Layer(NodeId(node))).collect(),
+                at_once: network.nodes.iter().map(|node| network.shape(node.output).h).collect(),
+                input: InputRows::Image,
                 peak,
                 alive,
                 implementations: implementations.to_vec(),
