@@ -156,10 +156,10 @@ BITESIZE_INLINE void bitesize_compute_windows(bitesize_windows *windows)
 
 /*
  * Lanes of four channels under the windows of some pixels of output row `y`, `rows` rows high, two rows at a time or
- * four.
+ * four. Row `base` of the input lies at `input`.
  */
 BITESIZE_WRAPS BITESIZE_INLINE void bitesize_spread_windows(const bitesize_depthwise_conv2d_rows_layer *layer,
-    const uint8_t *input, uint32_t y, uint32_t rows, bitesize_strip *strip)
+    const uint8_t *input, uint32_t base, uint32_t y, uint32_t rows, bitesize_strip *strip)
 {
     const bitesize_window *const window = &layer->window;
     const uint32_t row_bytes = window->in_w * layer->pixel_bytes;
@@ -173,7 +173,7 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_spread_windows(const bitesize_depth
             /* Below the last row weights are 0, and any codes do. */
             strip->rows[i] = strip->outside[0];
             if (down < window->in_h) {
-                strip->rows[i].codes = input + down * row_bytes;
+                strip->rows[i].codes = input + (down - base) * row_bytes;
                 strip->rows[i].step = layer->pixel_bytes;
                 inside++;
             }
@@ -191,11 +191,11 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_spread_windows(const bitesize_depth
 
 /*
  * Computes the output rows `first_row` to `end` from the input, of which they read no other rows than those of their
- * windows.
+ * windows. Row `base` of the input lies at `input`.
  */
 BITESIZE_WRAPS BITESIZE_INLINE void bitesize_depthwise_conv2d_some_rows(
-    const bitesize_depthwise_conv2d_rows_layer *layer, const uint8_t *input, uint32_t first_row, uint32_t end,
-    uint8_t *output, uint32_t *scratch)
+    const bitesize_depthwise_conv2d_rows_layer *layer, const uint8_t *input, uint32_t base, uint32_t first_row,
+    uint32_t end, uint8_t *output, uint32_t *scratch)
 {
     const bitesize_window *const window = &layer->window;
     const uint32_t pairs = (window->kernel_h + 1u) / 2u;
@@ -251,8 +251,8 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_depthwise_conv2d_some_rows(
                 results.output = strip_output;
                 strip.column = x * window->stride_w - window->pad_left;
                 strip.columns = (results.pixels - 1u) * window->stride_w + span;
-                bitesize_spread_windows(layer, input + c * layer->in_bits / 8u, y, window->kernel_h + rows - 1u,
-                    &strip);
+                bitesize_spread_windows(layer, input + c * layer->in_bits / 8u, base, y,
+                    window->kernel_h + rows - 1u, &strip);
                 windows.last = windows.sums + results.pixels;
                 windows.end = windows.last + (results.pixels & 1u);
                 for (windows.lower = 0; windows.lower < rows; windows.lower++) {
@@ -275,9 +275,16 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_depthwise_conv2d_some_rows(
 }
 
 BITESIZE_INLINE void bitesize_depthwise_conv2d_by_rows(const bitesize_depthwise_conv2d_rows_layer *layer,
-    uint8_t *arena)
+    uint8_t *arena, const bitesize_step *step)
 {
-    uint32_t *const scratch = (uint32_t *)(void *)(arena + layer->scratch);
-    bitesize_depthwise_conv2d_some_rows(layer, arena + layer->input, 0, layer->window.out_h, arena + layer->output,
-        scratch);
+    const uint32_t end = bitesize_step_end(step, layer->window.out_h);
+    const uint32_t out_row_bytes = (uint32_t)layer->window.out_w * layer->out_pixel_bytes;
+    uint32_t y = step->first;
+    while (y < end) {
+        const uint32_t next = end - y < layer->at_once ? end : y + layer->at_once;
+        bitesize_depthwise_conv2d_some_rows(layer, arena + layer->input, step->inputs[0], y, next,
+            arena + layer->output + (y - step->output) * out_row_bytes,
+            (uint32_t *)(void *)(arena + layer->scratch));
+        y = next;
+    }
 }

@@ -14,6 +14,17 @@
 /* A layer whose window needs no scratch has this for its offset. */
 #define BITESIZE_NO_SCRATCH UINT32_MAX
 
+/*
+ * The rows of its output that a layer computes: `first` to `end`, as far as there are any. Row `output` of the output is the
+ * one that lies where the layer says; so is row `inputs[k]` of input k. A part of a concatenation has one input.
+ */
+typedef struct {
+    uint32_t first;
+    uint32_t end;
+    uint32_t output;
+    uint32_t inputs[2];
+} bitesize_step;
+
 /* What an output channel adds to its sum and multiplies it by. */
 typedef struct {
     int32_t bias;
@@ -88,7 +99,8 @@ typedef struct {
     uint32_t input_a;
     uint32_t input_b;
     uint32_t output;
-    uint32_t pixels;
+    uint16_t rows;
+    uint16_t width;
     int32_t factor_a;
     int32_t factor_b;
     uint16_t channels;
@@ -104,7 +116,8 @@ typedef struct {
 typedef struct {
     uint32_t input;
     uint32_t output;
-    uint32_t pixels;
+    uint16_t rows;
+    uint16_t width;
     int32_t multiplier;
     uint16_t channels;
     uint16_t out_channels;
@@ -145,7 +158,8 @@ typedef struct {
 typedef struct {
     uint32_t input;
     uint32_t output;
-    uint32_t pixels;
+    uint16_t rows;
+    uint16_t width;
     uint16_t channels;
     uint8_t lowest;
     uint8_t highest;

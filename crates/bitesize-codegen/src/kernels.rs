@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 
 const LAYERS: &str = include_str!("../../../runtime/layers.h");
 const COMMON: &str = include_str!("../../../runtime/common.h");
+const STEP: &str = include_str!("../../../runtime/step.h");
 const ROWS: &str = include_str!("../../../runtime/rows.h");
 const WINDOW: &str = include_str!("../../../runtime/window.h");
 const CONV2D: &str = include_str!("../../../runtime/conv2d.h");
@@ -64,8 +65,8 @@ fn templates(code: Code) -> &'static [&'static str] {
 
 fn stage_templates(kind: StageKind) -> &'static [&'static str] {
     match kind {
-        StageKind::Conv2dRows => &[LANES, GATHER, CONV2D_ROWS],
-        StageKind::DepthwiseConv2dRows => &[LANES, DEPTHWISE_CONV2D_ROWS],
+        StageKind::Conv2dRows => &[STEP, LANES, GATHER, CONV2D_ROWS],
+        StageKind::DepthwiseConv2dRows => &[STEP, LANES, DEPTHWISE_CONV2D_ROWS],
         StageKind::FullyConnectedRows => &[LANES, FULLY_CONNECTED_ROWS],
         StageKind::GatherLanes => &[LANES, GATHER],
         StageKind::MultiplyPixels => &[LANES, MULTIPLY_PIXELS],
@@ -78,15 +79,15 @@ fn stage_templates(kind: StageKind) -> &'static [&'static str] {
 
 fn kernel_templates(kind: KernelKind) -> &'static [&'static str] {
     match kind {
-        KernelKind::Conv2d => &[ROWS, CONV2D],
-        KernelKind::DepthwiseConv2d => &[ROWS, WINDOW, DEPTHWISE_CONV2D],
+        KernelKind::Conv2d => &[STEP, ROWS, CONV2D],
+        KernelKind::DepthwiseConv2d => &[STEP, ROWS, WINDOW, DEPTHWISE_CONV2D],
         KernelKind::FullyConnected => &[ROWS, FULLY_CONNECTED],
-        KernelKind::Add => &[ADD],
-        KernelKind::Concat => &[CONCAT],
-        KernelKind::MaxPool => &[WINDOW, MAX_POOL],
-        KernelKind::AveragePool => &[WINDOW, AVERAGE_POOL],
-        KernelKind::Clamp => &[CLAMP],
-        KernelKind::Pad => &[PAD],
+        KernelKind::Add => &[STEP, ADD],
+        KernelKind::Concat => &[STEP, CONCAT],
+        KernelKind::MaxPool => &[STEP, WINDOW, MAX_POOL],
+        KernelKind::AveragePool => &[STEP, WINDOW, AVERAGE_POOL],
+        KernelKind::Clamp => &[STEP, CLAMP],
+        KernelKind::Pad => &[STEP, PAD],
         KernelKind::Flatten => &[FLATTEN],
     }
 }
@@ -99,16 +100,28 @@ fn widths(key: KernelKey) -> Vec<BitWidth> {
 }
 
 fn kernel_signature(key: KernelKey, names: &KernelNames) -> String {
-    format!("void {}(const {} *layer, uint8_t *arena)", names.code(Code::Kernel(key)), names.layer_type(key.kind))
+    let step = if has_rows(key.kind) { names.of_runtime(STEP_PARAMETER) } else { String::new() };
+    format!("void {}(const {} *layer, uint8_t *arena{step})", names.code(Code::Kernel(key)), names.layer_type(key.kind))
+}
+
+/// How a kernel is told which rows to compute.
+const STEP_PARAMETER: &str = ", const bitesize_step *step";
+
+/// Whether a layer of this kind is told which rows to compute; others make a vector of their whole input.
+pub(crate) fn has_rows(kind: KernelKind) -> bool {
+    !matches!(kind, KernelKind::FullyConnected | KernelKind::Flatten)
 }
 
 /// What a stage is told, and what of it the template is told.
 fn stage_parameters(kind: StageKind) -> (&'static str, &'static str) {
     match kind {
-        StageKind::Conv2dRows => ("const bitesize_conv2d_rows_layer *layer, uint8_t *arena", "layer, arena"),
-        StageKind::DepthwiseConv2dRows => {
-            ("const bitesize_depthwise_conv2d_rows_layer *layer, uint8_t *arena", "layer, arena")
+        StageKind::Conv2dRows => {
+            ("const bitesize_conv2d_rows_layer *layer, uint8_t *arena, const bitesize_step *step", "layer, arena, step")
         }
+        StageKind::DepthwiseConv2dRows => (
+            "const bitesize_depthwise_conv2d_rows_layer *layer, uint8_t *arena, const bitesize_step *step",
+            "layer, arena, step",
+        ),
         StageKind::FullyConnectedRows => {
             ("const bitesize_fully_connected_rows_layer *layer, uint8_t *arena", "layer, arena")
         }
@@ -145,7 +158,8 @@ fn instance(code: Code, names: &KernelNames) -> String {
     match code {
         Code::Kernel(key) => {
             let widths: Vec<String> = widths(key).iter().map(ToString::to_string).collect();
-            format!("{}(layer, arena, {});", names.template(key.kind), widths.join(", "))
+            let step = if has_rows(key.kind) { "step, " } else { "" };
+            format!("{}(layer, arena, {step}{});", names.template(key.kind), widths.join(", "))
         }
         Code::Stage(Stage { kind, bits }) => {
             let (template, (_, arguments)) = (stage_template(kind), stage_parameters(kind));

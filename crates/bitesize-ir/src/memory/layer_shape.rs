@@ -29,12 +29,9 @@ impl LayerShape {
             Op::MaxPool(window) => (*window, 1),
             Op::AveragePool(op) => (op.window, 1),
             Op::Pad(pads) => (Window { pads: *pads, ..Window::of([1, 1]) }, 1),
-            Op::FullyConnected(_)
-            | Op::Add(_)
-            | Op::Concat
-            | Op::Clamp(_)
-            | Op::Flatten(_)
-            | Op::ChannelAffine(_) => (Window::of([1, 1]), 1),
+            Op::FullyConnected(_) | Op::Add(_) | Op::Concat | Op::Clamp(_) | Op::Flatten(_) | Op::ChannelAffine(_) => {
+                (Window::of([1, 1]), 1)
+            }
         };
         Some(Self {
             kind: node.op.kernel_kind()?,

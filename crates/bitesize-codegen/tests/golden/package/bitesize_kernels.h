@@ -24,6 +24,17 @@ extern "C" {
 /* A layer whose window needs no scratch has this for its offset. */
 #define MODEL_NO_SCRATCH UINT32_MAX
 
+/*
+ * The rows of its output that a layer computes: `first` to `end`, as far as there are any. Row `output` of the output is the
+ * one that lies where the layer says; so is row `inputs[k]` of input k. A part of a concatenation has one input.
+ */
+typedef struct {
+    uint32_t first;
+    uint32_t end;
+    uint32_t output;
+    uint32_t inputs[2];
+} model_step;
+
 /* What an output channel adds to its sum and multiplies it by. */
 typedef struct {
     int32_t bias;
@@ -98,7 +109,8 @@ typedef struct {
     uint32_t input_a;
     uint32_t input_b;
     uint32_t output;
-    uint32_t pixels;
+    uint16_t rows;
+    uint16_t width;
     int32_t factor_a;
     int32_t factor_b;
     uint16_t channels;
@@ -114,7 +126,8 @@ typedef struct {
 typedef struct {
     uint32_t input;
     uint32_t output;
-    uint32_t pixels;
+    uint16_t rows;
+    uint16_t width;
     int32_t multiplier;
     uint16_t channels;
     uint16_t out_channels;
@@ -155,7 +168,8 @@ typedef struct {
 typedef struct {
     uint32_t input;
     uint32_t output;
-    uint32_t pixels;
+    uint16_t rows;
+    uint16_t width;
     uint16_t channels;
     uint8_t lowest;
     uint8_t highest;
@@ -192,13 +206,13 @@ typedef struct {
  * The numbers in a name are the widths of the input, of the weights or second input, and of the
  * output; a stage has one.
  */
-void model_conv2d_8_2_4(const model_conv2d_layer *layer, uint8_t *arena);
-void model_depthwise_conv2d_4_8_4(const model_depthwise_conv2d_layer *layer, uint8_t *arena);
+void model_conv2d_8_2_4(const model_conv2d_layer *layer, uint8_t *arena, const model_step *step);
+void model_depthwise_conv2d_4_8_4(const model_depthwise_conv2d_layer *layer, uint8_t *arena, const model_step *step);
 void model_fully_connected_2_8_8(const model_fully_connected_layer *layer, uint8_t *arena);
-void model_add_4_4_2(const model_add_layer *layer, uint8_t *arena);
-void model_concat_2_2(const model_concat_layer *layer, uint8_t *arena);
-void model_concat_4_2(const model_concat_layer *layer, uint8_t *arena);
-void model_average_pool_2_2(const model_average_pool_layer *layer, uint8_t *arena);
+void model_add_4_4_2(const model_add_layer *layer, uint8_t *arena, const model_step *step);
+void model_concat_2_2(const model_concat_layer *layer, uint8_t *arena, const model_step *step);
+void model_concat_4_2(const model_concat_layer *layer, uint8_t *arena, const model_step *step);
+void model_average_pool_2_2(const model_average_pool_layer *layer, uint8_t *arena, const model_step *step);
 
 #ifdef __cplusplus
 }

@@ -172,7 +172,8 @@ fn largest(changing: &[Alive], moments: Vec<Vec<usize>>) -> Vec<Vec<usize>> {
             let digit = if changing.len() <= COMBINED { combination / widths.pow(i as u32) } else { combination };
             BitWidth::ALL[digit % widths]
         };
-        let bytes: Vec<usize> = changing.iter().enumerate().map(|(i, alive)| bits(i).row_bytes(alive.shape.c)).collect();
+        let bytes: Vec<usize> =
+            changing.iter().enumerate().map(|(i, alive)| bits(i).row_bytes(alive.shape.c)).collect();
         let load = |pixels: &[usize]| pixels.iter().zip(&bytes).map(|(pixels, bytes)| pixels * bytes).sum::<usize>();
         let mut most = 0;
         for (i, moment) in moments.iter().enumerate() {
