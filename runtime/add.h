@@ -10,16 +10,11 @@ BITESIZE_INLINE void bitesize_add(const bitesize_add_layer *layer, uint8_t *aren
     const int32_t zero = layer->zero;
     const int32_t lowest = layer->lowest;
     const int32_t highest = layer->highest;
-    const uint32_t width = layer->width;
-    const uint32_t first = step->first;
-    const uint8_t *a =
-        arena + layer->input_a + (first - step->inputs[0]) * width * bitesize_row_bytes(channels, bits_a);
-    const uint8_t *b =
-        arena + layer->input_b + (first - step->inputs[1]) * width * bitesize_row_bytes(channels, bits_b);
-    uint8_t *output =
-        arena + layer->output + (first - step->output) * width * bitesize_row_bytes(channels, output_bits);
+    const uint8_t *a = arena + layer->input_a + step->inputs[0];
+    const uint8_t *b = arena + layer->input_b + step->inputs[1];
+    uint8_t *output = arena + layer->output + step->output;
     uint32_t pixels;
-    for (pixels = (bitesize_step_end(step, layer->rows) - first) * width; pixels != 0u; pixels--) {
+    for (pixels = layer->pixels; pixels != 0u; pixels--) {
         bitesize_reader reader_a = bitesize_reader_at(a, 0, bits_a);
         bitesize_reader reader_b = bitesize_reader_at(b, 0, bits_b);
         bitesize_writer writer = bitesize_writer_at(output, 0, output_bits);

@@ -5,9 +5,8 @@ BITESIZE_INLINE void bitesize_average_pool(const bitesize_average_pool_layer *la
     const uint32_t channels = layer->channels;
     const uint32_t pixel_bytes = bitesize_row_bytes(channels, input_bits);
     const uint8_t *const input = arena + layer->input;
-    const uint32_t end = bitesize_step_end(step, window->out_h);
-    uint8_t *output = arena + layer->output
-        + (step->first - step->output) * window->out_w * bitesize_row_bytes(channels, output_bits);
+    const uint32_t end = step->first + window->out_h;
+    uint8_t *output = arena + layer->output + step->output;
     bitesize_range range;
     uint32_t y;
     uint32_t x;

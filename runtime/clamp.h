@@ -4,11 +4,10 @@ BITESIZE_INLINE void bitesize_clamp(const bitesize_clamp_layer *layer, uint8_t *
     const int32_t lowest = layer->lowest;
     const int32_t highest = layer->highest;
     const uint32_t channels = layer->channels;
-    const uint32_t row_bytes = layer->width * bitesize_row_bytes(channels, bits);
-    const uint8_t *input = arena + layer->input + (step->first - step->inputs[0]) * row_bytes;
-    uint8_t *output = arena + layer->output + (step->first - step->output) * row_bytes;
+    const uint8_t *input = arena + layer->input + step->inputs[0];
+    uint8_t *output = arena + layer->output + step->output;
     uint32_t pixels;
-    for (pixels = (bitesize_step_end(step, layer->rows) - step->first) * layer->width; pixels != 0u; pixels--) {
+    for (pixels = layer->pixels; pixels != 0u; pixels--) {
         bitesize_reader reader = bitesize_reader_at(input, 0, bits);
         bitesize_writer writer = bitesize_writer_at(output, 0, bits);
         uint32_t c;

@@ -8,16 +8,14 @@ BITESIZE_INLINE void bitesize_concat(const bitesize_concat_layer *layer, uint8_t
     const uint32_t channels = layer->channels;
     const uint32_t first = layer->first;
     const uint32_t out_row_bytes = bitesize_row_bytes(layer->out_channels, output_bits);
-    const uint32_t width = layer->width;
-    const uint8_t *input =
-        arena + layer->input + (step->first - step->inputs[0]) * width * bitesize_row_bytes(channels, input_bits);
-    uint8_t *output = arena + layer->output + (step->first - step->output) * width * out_row_bytes;
+    const uint8_t *input = arena + layer->input + step->inputs[0];
+    uint8_t *output = arena + layer->output + step->output;
     bitesize_range range;
     uint32_t pixels;
     range.zero = layer->zero;
     range.lowest = 0;
     range.highest = (1 << output_bits) - 1;
-    for (pixels = (bitesize_step_end(step, layer->rows) - step->first) * width; pixels != 0u; pixels--) {
+    for (pixels = layer->pixels; pixels != 0u; pixels--) {
         bitesize_reader reader = bitesize_reader_at(input, 0, input_bits);
         bitesize_writer writer = bitesize_writer_at(output, first, output_bits);
         uint32_t c;

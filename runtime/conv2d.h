@@ -1,6 +1,6 @@
 /*
- * Copies the codes under one window of one group into bytes; outside the image they are the padding's. Row `base` of the
- * image lies at `input`.
+ * Copies the codes under one window of one group into bytes; outside the image they are the padding's. Row `base` of
+ * the image lies at `input`.
  */
 BITESIZE_INLINE void bitesize_gather(const bitesize_conv2d_layer *layer, const uint8_t *input, uint32_t base,
     uint8_t *codes, int32_t top, int32_t left, uint32_t first, uint32_t input_bits)
@@ -42,9 +42,8 @@ BITESIZE_INLINE void bitesize_conv2d(const bitesize_conv2d_layer *layer, uint8_t
     const bitesize_window *const window = &layer->window;
     const uint8_t *const input = arena + layer->input;
     const uint32_t out_row_bytes = bitesize_row_bytes((uint32_t)layer->groups * layer->out_per_group, output_bits);
-    const uint32_t base = step->inputs[0];
-    const uint32_t end = bitesize_step_end(step, window->out_h);
-    uint8_t *output = arena + layer->output + (step->first - step->output) * window->out_w * out_row_bytes;
+    const uint32_t end = step->first + window->out_h;
+    uint8_t *output = arena + layer->output + step->output;
     uint32_t y;
     uint32_t x;
     uint32_t group;
@@ -58,10 +57,12 @@ BITESIZE_INLINE void bitesize_conv2d(const bitesize_conv2d_layer *layer, uint8_t
                 bitesize_span channels;
                 vector.length = (uint32_t)window->kernel_h * window->kernel_w * layer->in_per_group;
                 if (input_bits == 8u && layer->scratch == BITESIZE_NO_SCRATCH) {
-                    vector.codes = input + (((uint32_t)top - base) * window->in_w + (uint32_t)left) * vector.length;
+                    vector.codes = input
+                        + (((uint32_t)top - step->inputs[0]) * window->in_w + (uint32_t)left) * vector.length;
                 } else {
                     uint8_t *const codes = arena + layer->scratch;
-                    bitesize_gather(layer, input, base, codes, top, left, group * layer->in_per_group, input_bits);
+                    bitesize_gather(layer, input, step->inputs[0], codes, top, left, group * layer->in_per_group,
+                        input_bits);
                     vector.codes = codes;
                 }
                 vector.sum = bitesize_vector_sum(vector.codes, vector.length, weight_bits);

@@ -242,8 +242,8 @@ BITESIZE_INLINE void bitesize_conv2d_by_rows(const bitesize_conv2d_rows_layer *l
     uint32_t *const lanes = (uint32_t *)(void *)(arena + layer->scratch);
     const uint8_t *const input = arena + layer->input;
     const uint32_t out_row_bytes = window->out_w * layer->out_pixel_bytes;
-    uint8_t *output = arena + layer->output + (step->first - step->output) * out_row_bytes;
-    const uint32_t end = bitesize_step_end(step, window->out_h);
+    uint8_t *output = arena + layer->output + step->output;
+    const uint32_t end = step->first + window->out_h;
     const uint32_t codes = (uint32_t)window->kernel_h * window->kernel_w * layer->in_per_group;
     uint32_t y;
     /* What lies behind the last code of a window stays 0. */

@@ -80,9 +80,8 @@ BITESIZE_INLINE void bitesize_depthwise_conv2d(const bitesize_depthwise_conv2d_l
     const uint8_t fill = (uint8_t)(layer->padding_code * (255u / ((1u << input_bits) - 1u)));
     const uint8_t fills[4] = {fill, fill, fill, fill};
     const uint8_t *const input = arena + layer->input;
-    const uint32_t end_row = bitesize_step_end(step, window->out_h);
-    uint8_t *output = arena + layer->output
-        + (step->first - step->output) * window->out_w * bitesize_row_bytes(channels, output_bits);
+    const uint32_t end_row = step->first + window->out_h;
+    uint8_t *output = arena + layer->output + step->output;
     uint32_t y;
     uint32_t x;
     uint32_t c;

@@ -5,8 +5,8 @@ BITESIZE_INLINE void bitesize_max_pool(const bitesize_max_pool_layer *layer, uin
     const uint32_t channels = layer->channels;
     const uint32_t pixel_bytes = bitesize_row_bytes(channels, bits);
     const uint8_t *const input = arena + layer->input;
-    const uint32_t end = bitesize_step_end(step, window->out_h);
-    uint8_t *output = arena + layer->output + (step->first - step->output) * window->out_w * pixel_bytes;
+    const uint32_t end = step->first + window->out_h;
+    uint8_t *output = arena + layer->output + step->output;
     uint32_t y;
     uint32_t x;
     uint32_t c;

@@ -3,8 +3,7 @@ BITESIZE_ROLLING uint32_t bitesize_push(const bitesize_chain *chain, uint8_t *ar
 {
     const bitesize_band *const band = chain->bands + number;
     const uint32_t y = BITESIZE_STATE(chain, arena)[number].end;
-    const uint32_t first = bitesize_make_room(chain, arena, number, y + 1u);
-    uint8_t *to = arena + band->offset + (y - first) * band->row_bytes;
+    uint8_t *to = arena + band->offset + bitesize_make_room(chain, arena, number, y, y + 1u);
     uint32_t left;
     for (left = band->row_bytes; left != 0u; left--) {
         *to++ = *row++;

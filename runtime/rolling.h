@@ -30,15 +30,19 @@ typedef struct {
 
 /*
  * A layer of a chain. It has `rows` rows and computes `at_once` of them in a step. Those before `end` need the input rows
- * before end * stride + reach, of which there are `input_rows`. Its inputs are `input_count` of the chain's, from `inputs` on.
+ * before end * stride + reach, of which there are `input_rows`. Its inputs are `input_count` of the chain's, from `inputs` on. `is`
+ * says whether the chain is asked for its rows, and whether it has no window, so that it reads the rows that it computes.
  */
+#define BITESIZE_WANTED 1u
+#define BITESIZE_PIXELWISE 2u
+
 typedef struct {
     uint16_t rows;
     uint16_t input_rows;
     int16_t reach;
     uint8_t stride;
     uint8_t at_once;
-    uint8_t is_wanted;
+    uint8_t is;
     uint8_t output;
     uint8_t inputs;
     uint8_t input_count;
@@ -74,8 +78,9 @@ BITESIZE_ROLLING void bitesize_start(const bitesize_chain *chain, uint8_t *arena
     }
 }
 
-/* Makes room in band `number` for the rows before `end`. Returns the first row that is there then. */
-BITESIZE_ROLLING uint32_t bitesize_make_room(const bitesize_chain *chain, uint8_t *arena, uint32_t number, uint32_t end)
+/* Makes room in band `number` for the rows before `end`. Returns where row `y` lies, in bytes from the band's place. */
+BITESIZE_ROLLING uint32_t bitesize_make_room(const bitesize_chain *chain, uint8_t *arena, uint32_t number,
+    uint32_t y, uint32_t end)
 {
     const bitesize_band *const band = chain->bands + number;
     bitesize_rows_there *const there = BITESIZE_STATE(chain, arena) + number;
@@ -98,7 +103,7 @@ BITESIZE_ROLLING uint32_t bitesize_make_room(const bitesize_chain *chain, uint8_
         there->first = (uint16_t)first;
     }
     there->end = (uint16_t)end;
-    return there->first;
+    return (y - there->first) * band->row_bytes;
 }
 
 /*
@@ -114,7 +119,7 @@ BITESIZE_ROLLING uint32_t bitesize_next_step(const bitesize_chain *chain, uint8_
             return BITESIZE_THERE;
         }
         member--;
-    } while (member->is_wanted == 0u || there[member->output].end == member->rows);
+    } while ((member->is & BITESIZE_WANTED) == 0u || there[member->output].end == member->rows);
     for (;;) {
         const uint32_t first = there[member->output].end;
         const uint32_t end = member->rows - first < member->at_once ? member->rows : first + member->at_once;
@@ -130,9 +135,12 @@ BITESIZE_ROLLING uint32_t bitesize_next_step(const bitesize_chain *chain, uint8_
         if (there[*input].end >= needed) {
             step->first = first;
             step->end = end;
-            step->inputs[0] = there[inputs[0]].first;
-            step->inputs[1] = there[*last].first;
-            step->output = bitesize_make_room(chain, arena, member->output, end);
+            step->inputs[0] = there[*inputs].first;
+            if ((member->is & BITESIZE_PIXELWISE) != 0u) {
+                step->inputs[0] = (first - there[*inputs].first) * chain->bands[*inputs].row_bytes;
+                step->inputs[1] = (first - there[*last].first) * chain->bands[*last].row_bytes;
+            }
+            step->output = bitesize_make_room(chain, arena, member->output, first, end);
             return (uint32_t)(member - chain->members);
         }
         number = chain->bands[*input].writer;

@@ -12,7 +12,6 @@ use std::collections::BTreeSet;
 
 const LAYERS: &str = include_str!("../../../runtime/layers.h");
 const COMMON: &str = include_str!("../../../runtime/common.h");
-const STEP: &str = include_str!("../../../runtime/step.h");
 const ROWS: &str = include_str!("../../../runtime/rows.h");
 const WINDOW: &str = include_str!("../../../runtime/window.h");
 const CONV2D: &str = include_str!("../../../runtime/conv2d.h");
@@ -65,8 +64,8 @@ fn templates(code: Code) -> &'static [&'static str] {
 
 fn stage_templates(kind: StageKind) -> &'static [&'static str] {
     match kind {
-        StageKind::Conv2dRows => &[STEP, LANES, GATHER, CONV2D_ROWS],
-        StageKind::DepthwiseConv2dRows => &[STEP, LANES, DEPTHWISE_CONV2D_ROWS],
+        StageKind::Conv2dRows => &[LANES, GATHER, CONV2D_ROWS],
+        StageKind::DepthwiseConv2dRows => &[LANES, DEPTHWISE_CONV2D_ROWS],
         StageKind::FullyConnectedRows => &[LANES, FULLY_CONNECTED_ROWS],
         StageKind::GatherLanes => &[LANES, GATHER],
         StageKind::MultiplyPixels => &[LANES, MULTIPLY_PIXELS],
@@ -79,15 +78,15 @@ fn stage_templates(kind: StageKind) -> &'static [&'static str] {
 
 fn kernel_templates(kind: KernelKind) -> &'static [&'static str] {
     match kind {
-        KernelKind::Conv2d => &[STEP, ROWS, CONV2D],
-        KernelKind::DepthwiseConv2d => &[STEP, ROWS, WINDOW, DEPTHWISE_CONV2D],
+        KernelKind::Conv2d => &[ROWS, CONV2D],
+        KernelKind::DepthwiseConv2d => &[ROWS, WINDOW, DEPTHWISE_CONV2D],
         KernelKind::FullyConnected => &[ROWS, FULLY_CONNECTED],
-        KernelKind::Add => &[STEP, ADD],
-        KernelKind::Concat => &[STEP, CONCAT],
-        KernelKind::MaxPool => &[STEP, WINDOW, MAX_POOL],
-        KernelKind::AveragePool => &[STEP, WINDOW, AVERAGE_POOL],
-        KernelKind::Clamp => &[STEP, CLAMP],
-        KernelKind::Pad => &[STEP, PAD],
+        KernelKind::Add => &[ADD],
+        KernelKind::Concat => &[CONCAT],
+        KernelKind::MaxPool => &[WINDOW, MAX_POOL],
+        KernelKind::AveragePool => &[WINDOW, AVERAGE_POOL],
+        KernelKind::Clamp => &[CLAMP],
+        KernelKind::Pad => &[PAD],
         KernelKind::Flatten => &[FLATTEN],
     }
 }

@@ -170,8 +170,8 @@ impl Context<'_> {
             _ => vec![("input", self.offset(self.node.inputs[part])?)],
         };
         fields.push(("output", self.offset(self.node.output)?));
-        fields.push(("rows", self.number("its height", output.h)?));
-        fields.push(("width", self.number("its width", output.w)?));
+        let rows = self.rows_at_a_time();
+        fields.push(("pixels", self.long("its pixels", rows * output.w)?));
         let channels = self.number("its channels", self.input(part).c)?;
         match &self.node.op {
             IntOp::Add { integers, lo, hi } => fields.extend([
@@ -214,8 +214,8 @@ impl Context<'_> {
             ("in_w", self.number("its width", input.w)?),
             ("top", self.number("its padding", pads.top)?),
             ("left", self.number("its padding", pads.left)?),
-            ("bottom", self.number("its padding", pads.bottom)?),
             ("right", self.number("its padding", pads.right)?),
+            ("out_h", self.number("its height", self.rows_at_a_time())?),
             ("channels", self.number("its channels", input.c)?),
             ("zero", self.zero(self.node.output)),
         ])
@@ -247,7 +247,12 @@ impl Context<'_> {
     }
 
     fn window(&self, window: &Window) -> Result<Value, EmitError> {
-        self.window_over(window, self.input(0), self.output())
+        self.window_over(window, self.input(0), Shape { h: self.rows_at_a_time(), ..self.output() })
+    }
+
+    /// Rows of its output that a call computes: in a chain one after the other.
+    pub(crate) fn rows_at_a_time(&self) -> usize {
+        if self.takes_turns { 1 } else { self.output().h }
     }
 
     /// `window` over an image of `input` that gives one of `output`.

@@ -6,6 +6,7 @@ use crate::names::PackageNames;
 use crate::writer::CWriter;
 use bitesize_integer::IntNetwork;
 use bitesize_ir::memory::{Band, Chain, Member, MemoryPlan, PlannedSegment};
+use bitesize_ir::op::KernelKind;
 
 const ROLLING: &str = include_str!("../../../runtime/rolling.h");
 const PUSH: &str = include_str!("../../../runtime/push.h");
@@ -20,6 +21,8 @@ pub(crate) struct Rolling {
     /// Its number.
     pub(crate) number: usize,
     bands: Vec<String>,
+    /// Of each band.
+    row_bytes: Vec<usize>,
     members: Vec<String>,
     inputs: Vec<usize>,
     state: usize,
@@ -67,6 +70,7 @@ impl Context<'_> {
         Ok(Rolling {
             number,
             bands: bands?,
+            row_bytes: chain.bands.iter().map(|band| self.row_bytes(band)).collect(),
             members,
             inputs,
             state,
@@ -75,9 +79,13 @@ impl Context<'_> {
         })
     }
 
-    fn band(&self, band: &Band) -> Result<String, EmitError> {
+    fn row_bytes(&self, band: &Band) -> usize {
         let tensor = self.network.tensor(band.tensor);
-        let row_bytes = tensor.shape.w * tensor.bits.row_bytes(tensor.shape.c);
+        tensor.shape.w * tensor.bits.row_bytes(tensor.shape.c)
+    }
+
+    fn band(&self, band: &Band) -> Result<String, EmitError> {
+        let row_bytes = self.row_bytes(band);
         let writer = match band.writer {
             Some(writer) => writer.to_string(),
             None if band.is_pushed => self.names.of_runtime("BITESIZE_PUSHED"),
@@ -93,6 +101,7 @@ impl Context<'_> {
     fn member(&self, member: &Member, first: usize) -> Result<String, EmitError> {
         let (rows, window) = (&member.rows, &member.rows.layer.window);
         let (height, input_rows) = (rows.height(), rows.layer.inputs[0].h);
+        let is_pixelwise = matches!(rows.layer.kind, KernelKind::Add | KernelKind::Concat | KernelKind::Clamp);
         let reach = (window.kernel[0] - 1) * window.dilation[0] + 1;
         self.small("its rows", height.max(input_rows), usize::from(u16::MAX))?;
         self.small("its stride", window.stride[0], usize::from(u8::MAX))?;
@@ -102,7 +111,7 @@ impl Context<'_> {
             reach as i64 - (window.pads.top + window.stride[0]) as i64,
             window.stride[0],
             rows.at_once(),
-            u8::from(member.is_wanted),
+            u8::from(member.is_wanted) + 2 * u8::from(is_pixelwise),
             member.output,
             member.inputs.len(),
         ))
@@ -177,7 +186,9 @@ pub(crate) fn roll(c: &mut CWriter, chain: &Rolling, layers: &[Layer], names: &P
             for (part, layer) in layers.iter().filter(|layer| layer.node == *node).enumerate() {
                 if part > 0 {
                     let state = names.of_runtime("BITESIZE_STATE");
-                    c.line(format!("        step.inputs[0] = {state}(&{table}, bytes)[{}].first;", inputs[part]));
+                    let band = inputs[part];
+                    c.line(format!("        step.inputs[0] = step.first - {state}(&{table}, bytes)[{band}].first;"));
+                    c.line(format!("        step.inputs[0] *= {};", chain.row_bytes[band]));
                 }
                 c.line(format!("        {}(&{}, bytes, &step);", layer.kernel, layer.name));
                 c.line(format!("        {}({node});", names.step_done()));

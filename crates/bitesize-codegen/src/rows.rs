@@ -21,9 +21,11 @@ impl Context<'_> {
                 let length = window.kernel[0] * window.kernel[1] * in_per_group;
                 // Codes of all bytes are written at once.
                 let whole = self.out_bits() == BitWidth::B8 && (rescale.lo, rescale.hi) == (0, 255);
-                let shapes = [input, output];
-                let (window, [input, output]) =
-                    if self.takes_turns { (*window, shapes) } else { one_row(window, shapes) };
+                let (window, [input, output]) = if self.takes_turns {
+                    (*window, [input, Shape { h: self.rows_at_a_time(), ..output }])
+                } else {
+                    one_row(window, [input, output])
+                };
                 Ok(vec![
                     ("weights", self.lane_weights(rescale)),
                     ("window", self.window_over(&window, input, output)?),

@@ -190,14 +190,6 @@ MODEL_WRAPS MODEL_INLINE int model_inside(int32_t start, uint32_t offset, uint32
     return (uint32_t)start + offset < size;
 }
 
-/* Which rows of its output a layer computes, and where they lie. */
-
-/* The row behind the last that `step` computes of `rows`. */
-MODEL_INLINE uint32_t model_step_end(const model_step *step, uint32_t rows)
-{
-    return step->end < rows ? step->end : rows;
-}
-
 /* The inner product that convolution and fully connected layers share. */
 
 /* Input codes as bytes, and their sum where the weights' grid asks for it. */
@@ -335,8 +327,8 @@ MODEL_INLINE void model_rows(const model_weights *weights, const model_vector *v
 }
 
 /*
- * Copies the codes under one window of one group into bytes; outside the image they are the padding's. Row `base` of the
- * image lies at `input`.
+ * Copies the codes under one window of one group into bytes; outside the image they are the padding's. Row `base` of
+ * the image lies at `input`.
  */
 MODEL_INLINE void model_gather(const model_conv2d_layer *layer, const uint8_t *input, uint32_t base,
     uint8_t *codes, int32_t top, int32_t left, uint32_t first, uint32_t input_bits)
@@ -378,9 +370,8 @@ MODEL_INLINE void model_conv2d(const model_conv2d_layer *layer, uint8_t *arena, 
     const model_window *const window = &layer->window;
     const uint8_t *const input = arena + layer->input;
     const uint32_t out_row_bytes = model_row_bytes((uint32_t)layer->groups * layer->out_per_group, output_bits);
-    const uint32_t base = step->inputs[0];
-    const uint32_t end = model_step_end(step, window->out_h);
-    uint8_t *output = arena + layer->output + (step->first - step->output) * window->out_w * out_row_bytes;
+    const uint32_t end = step->first + window->out_h;
+    uint8_t *output = arena + layer->output + step->output;
     uint32_t y;
     uint32_t x;
     uint32_t group;
@@ -394,10 +385,12 @@ MODEL_INLINE void model_conv2d(const model_conv2d_layer *layer, uint8_t *arena, 
                 model_span channels;
                 vector.length = (uint32_t)window->kernel_h * window->kernel_w * layer->in_per_group;
                 if (input_bits == 8u && layer->scratch == MODEL_NO_SCRATCH) {
-                    vector.codes = input + (((uint32_t)top - base) * window->in_w + (uint32_t)left) * vector.length;
+                    vector.codes = input
+                        + (((uint32_t)top - step->inputs[0]) * window->in_w + (uint32_t)left) * vector.length;
                 } else {
                     uint8_t *const codes = arena + layer->scratch;
-                    model_gather(layer, input, base, codes, top, left, group * layer->in_per_group, input_bits);
+                    model_gather(layer, input, step->inputs[0], codes, top, left, group * layer->in_per_group,
+                        input_bits);
                     vector.codes = codes;
                 }
                 vector.sum = model_vector_sum(vector.codes, vector.length, weight_bits);
@@ -548,9 +541,8 @@ MODEL_INLINE void model_depthwise_conv2d(const model_depthwise_conv2d_layer *lay
     const uint8_t fill = (uint8_t)(layer->padding_code * (255u / ((1u << input_bits) - 1u)));
     const uint8_t fills[4] = {fill, fill, fill, fill};
     const uint8_t *const input = arena + layer->input;
-    const uint32_t end_row = model_step_end(step, window->out_h);
-    uint8_t *output = arena + layer->output
-        + (step->first - step->output) * window->out_w * model_row_bytes(channels, output_bits);
+    const uint32_t end_row = step->first + window->out_h;
+    uint8_t *output = arena + layer->output + step->output;
     uint32_t y;
     uint32_t x;
     uint32_t c;
@@ -624,16 +616,11 @@ MODEL_INLINE void model_add(const model_add_layer *layer, uint8_t *arena, const 
     const int32_t zero = layer->zero;
     const int32_t lowest = layer->lowest;
     const int32_t highest = layer->highest;
-    const uint32_t width = layer->width;
-    const uint32_t first = step->first;
-    const uint8_t *a =
-        arena + layer->input_a + (first - step->inputs[0]) * width * model_row_bytes(channels, bits_a);
-    const uint8_t *b =
-        arena + layer->input_b + (first - step->inputs[1]) * width * model_row_bytes(channels, bits_b);
-    uint8_t *output =
-        arena + layer->output + (first - step->output) * width * model_row_bytes(channels, output_bits);
+    const uint8_t *a = arena + layer->input_a + step->inputs[0];
+    const uint8_t *b = arena + layer->input_b + step->inputs[1];
+    uint8_t *output = arena + layer->output + step->output;
     uint32_t pixels;
-    for (pixels = (model_step_end(step, layer->rows) - first) * width; pixels != 0u; pixels--) {
+    for (pixels = layer->pixels; pixels != 0u; pixels--) {
         model_reader reader_a = model_reader_at(a, 0, bits_a);
         model_reader reader_b = model_reader_at(b, 0, bits_b);
         model_writer writer = model_writer_at(output, 0, output_bits);
@@ -661,16 +648,14 @@ MODEL_INLINE void model_concat(const model_concat_layer *layer, uint8_t *arena, 
     const uint32_t channels = layer->channels;
     const uint32_t first = layer->first;
     const uint32_t out_row_bytes = model_row_bytes(layer->out_channels, output_bits);
-    const uint32_t width = layer->width;
-    const uint8_t *input =
-        arena + layer->input + (step->first - step->inputs[0]) * width * model_row_bytes(channels, input_bits);
-    uint8_t *output = arena + layer->output + (step->first - step->output) * width * out_row_bytes;
+    const uint8_t *input = arena + layer->input + step->inputs[0];
+    uint8_t *output = arena + layer->output + step->output;
     model_range range;
     uint32_t pixels;
     range.zero = layer->zero;
     range.lowest = 0;
     range.highest = (1 << output_bits) - 1;
-    for (pixels = (model_step_end(step, layer->rows) - step->first) * width; pixels != 0u; pixels--) {
+    for (pixels = layer->pixels; pixels != 0u; pixels--) {
         model_reader reader = model_reader_at(input, 0, input_bits);
         model_writer writer = model_writer_at(output, first, output_bits);
         uint32_t c;
@@ -691,9 +676,8 @@ MODEL_INLINE void model_average_pool(const model_average_pool_layer *layer, uint
     const uint32_t channels = layer->channels;
     const uint32_t pixel_bytes = model_row_bytes(channels, input_bits);
     const uint8_t *const input = arena + layer->input;
-    const uint32_t end = model_step_end(step, window->out_h);
-    uint8_t *output = arena + layer->output
-        + (step->first - step->output) * window->out_w * model_row_bytes(channels, output_bits);
+    const uint32_t end = step->first + window->out_h;
+    uint8_t *output = arena + layer->output + step->output;
     model_range range;
     uint32_t y;
     uint32_t x;

@@ -25,8 +25,10 @@ extern "C" {
 #define MODEL_NO_SCRATCH UINT32_MAX
 
 /*
- * The rows of its output that a layer computes: `first` to `end`, as far as there are any. Row `output` of the output is the
- * one that lies where the layer says; so is row `inputs[k]` of input k. A part of a concatenation has one input.
+ * Which rows of its output a layer computes, and where they go: from row `first` on as many as the layer says, `output`
+ * bytes behind the place of its output. Row `inputs[k]` of input k is the one that lies at the input's place; for a layer
+ * without a window (addition, concatenation, clamp) it is the bytes from there to row `first`. Where a layer computes all of
+ * its rows at most as many at a time as it says, it stops before `end`.
  */
 typedef struct {
     uint32_t first;
@@ -55,7 +57,10 @@ typedef struct {
     uint8_t highest;
 } model_weights;
 
-/* A window sliding over an image. What is padded below and to the right follows from the sizes. */
+/*
+ * A window sliding over an image. What is padded below and to the right follows from the sizes. `out_h` rows are computed
+ * at a time: all, or, of a layer of a chain, one.
+ */
 typedef struct {
     uint16_t in_h;
     uint16_t in_w;
@@ -109,8 +114,7 @@ typedef struct {
     uint32_t input_a;
     uint32_t input_b;
     uint32_t output;
-    uint16_t rows;
-    uint16_t width;
+    uint32_t pixels;
     int32_t factor_a;
     int32_t factor_b;
     uint16_t channels;
@@ -126,8 +130,7 @@ typedef struct {
 typedef struct {
     uint32_t input;
     uint32_t output;
-    uint16_t rows;
-    uint16_t width;
+    uint32_t pixels;
     int32_t multiplier;
     uint16_t channels;
     uint16_t out_channels;
@@ -168,8 +171,7 @@ typedef struct {
 typedef struct {
     uint32_t input;
     uint32_t output;
-    uint16_t rows;
-    uint16_t width;
+    uint32_t pixels;
     uint16_t channels;
     uint8_t lowest;
     uint8_t highest;
@@ -182,8 +184,8 @@ typedef struct {
     uint16_t in_w;
     uint16_t top;
     uint16_t left;
-    uint16_t bottom;
     uint16_t right;
+    uint16_t out_h;
     uint16_t channels;
     uint8_t zero;
 } model_pad_layer;
