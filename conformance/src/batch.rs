@@ -8,7 +8,7 @@ use crate::plan::plan_of;
 use bitesize_codegen::{EmitOptions, PackageFiles, PackageNames, code_of, emit, instances};
 use bitesize_integer::{IntNetwork, Interpreter};
 use bitesize_ir::PolicySpace;
-use bitesize_ir::memory::{MemoryPlan, Widths, ram};
+use bitesize_ir::memory::{InputRows, MemoryPlan, Widths, ram};
 use bitesize_ir::target::CoreCosts;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -84,15 +84,14 @@ impl Batch {
             keys.extend(code_of(&case.int, &case.plan));
             let _ = writeln!(
                 table,
-                "    {{{}, {}, {}, {}, {}, {}, {}}},",
+                "    {{{}, {}, {run}, {}, {}}},",
                 names.arena(),
-                names.input(),
                 names.output(),
-                names.run(),
                 names.arena_bytes(),
-                names.input_bytes(),
-                names.output_bytes()
+                names.output_bytes(),
+                run = whole(&names),
             );
+            body += &run_of(&case.plan, &names);
         }
         let input_bytes = HEAD + members.iter().map(|case| bytes(case, case.int.input)).max().unwrap_or(0);
         let output_bytes = members.iter().map(|case| bytes(case, case.int.output)).max().unwrap_or(0);
@@ -138,6 +137,33 @@ impl Batch {
     }
 }
 
+/// The function that runs a case on an input.
+fn whole(names: &PackageNames) -> String {
+    format!("{}_case", names.run())
+}
+
+/// Its definition.
+fn run_of(plan: &MemoryPlan, names: &PackageNames) -> String {
+    let arena = names.arena();
+    let body = match plan.input {
+        InputRows::Image => format!(
+            "    memcpy({}({arena}), input, {});\n    {}({arena});\n",
+            names.input(),
+            names.input_bytes(),
+            names.run()
+        ),
+        InputRows::Pushed => format!(
+            "    uint32_t byte;\n    {}({arena});\n    for (byte = 0; byte < {}; byte += {row}) {{\n        \
+             (void){}({arena}, input + byte);\n    }}\n",
+            names.begin(),
+            names.input_bytes(),
+            names.push_row(),
+            row = names.input_row_bytes(),
+        ),
+    };
+    format!("static void {}(const uint8_t *input)\n{{\n{body}}}\n\n", whole(names))
+}
+
 /// A package's header and sources one after another, without includes of each other.
 fn one_unit(package: &PackageFiles, names: &PackageNames) -> String {
     let files = [names.header(), names.weights_header(), names.weights_source(), names.source()];
@@ -171,11 +197,9 @@ const SOURCE: &str = "\
 @BODY@
 typedef struct {
     uint8_t *arena;
-    uint8_t *(*input)(void *arena);
     const uint8_t *(*output)(const void *arena);
-    void (*run)(void *arena);
+    void (*run)(const uint8_t *input);
     uint32_t arena_bytes;
-    uint32_t input_bytes;
     uint32_t output_bytes;
 } batch_case;
 
@@ -201,8 +225,7 @@ void batch_run(void *arena)
     uint8_t *output = (uint8_t *)arena + BATCH_INPUT_BYTES;
     const batch_case *one = &batch_cases[((uint32_t)input[0] | ((uint32_t)input[1] << 8)) % @COUNT@u];
     memset(one->arena, input[2], one->arena_bytes);
-    memcpy(one->input(one->arena), input + 3, one->input_bytes);
-    one->run(one->arena);
+    one->run(input + 3);
     memset(output, 0, BATCH_OUTPUT_BYTES);
     memcpy(output, one->output(one->arena), one->output_bytes);
 }
