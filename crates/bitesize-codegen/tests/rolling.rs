@@ -5,11 +5,10 @@ mod common;
 use bitesize_codegen::{EmitOptions, emit};
 use bitesize_ir::BitWidth;
 use bitesize_ir::memory::{InputRows, MemoryPlan, PlannedSegment, ram};
-use bitesize_ir::op::{Clamp, Op};
 use bitesize_ir::shape::{Pads, Window};
 use bitesize_ir::{Shape, TensorId};
 use common::compiler::{SOURCES, WARNINGS, check_on_host, installed, run, write_package};
-use common::networks::{Draw, Drawn, drawn, every_kernel, harden};
+use common::networks::{Draw, Drawn, drawn, every_kernel, harden, mobile};
 use common::plans::{rolling, runs};
 
 const SANITIZED: [&str; 3] = ["-O1", "-fsanitize=undefined,address", "-fno-sanitize-recover=all"];
@@ -41,25 +40,6 @@ fn every_kernel_rolls() {
     for (input, second) in [(narrow, wide), (middle, narrow), (wide, middle), (wide, wide)] {
         check(&format!("every-{input}-{second}"), every_kernel(input, second), 1, 0.4);
     }
-}
-
-/// Blocks as of a mobile network: strides, dilation, additions over what goes on, and a pool of all.
-fn mobile(pixels: bool) -> Drawn {
-    let mut draw = Draw::new(11, Shape::new(24, 20, 3), pixels);
-    let padded = Window { pads: Pads::all(1), ..Window::of([3, 3]) };
-    let dilated = Window { pads: Pads::all(2), dilation: [2, 2], ..padded };
-    let mut at = draw.conv(TensorId(0), 8, 1, Window { stride: [2, 2], ..padded });
-    for window in [padded, padded, Window { stride: [2, 2], ..padded }, dilated] {
-        let wide = draw.conv(at, 16, 1, Window::of([1, 1]));
-        let deep = draw.depthwise(wide, window);
-        let narrow = draw.conv(deep, 8, 1, Window::of([1, 1]));
-        let same = draw.shape(narrow) == draw.shape(at);
-        at = if same { draw.push(Op::Add(Clamp::NONE), &[at, narrow]) } else { narrow };
-    }
-    let shape = draw.shape(at);
-    let mean = draw.average(at, Window::of([shape.h, shape.w]), false);
-    draw.fully_connected(mean, 5);
-    draw.finish()
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::networks::Drawn;
 use bitesize_ir::NodeId;
 use bitesize_ir::TensorId;
+use bitesize_ir::code::Implementation;
 use bitesize_ir::memory::{Chain, InputRows, MemoryPlan, PlannedSegment, RowNode, ram, scratch_of_layer, word};
 use bitesize_ir::target::CoreCosts;
 use std::ops::Range;
@@ -22,8 +23,8 @@ impl Places {
 pub(crate) fn runs(drawn: &Drawn, cut: f64) -> Vec<Range<usize>> {
     let mut runs = Vec::new();
     let mut first = 0;
-    let nodes = row_nodes(drawn, &super::costs());
-    for (i, node) in nodes.iter().map(RowNode::has_rows).chain([false]).enumerate() {
+    let has_rows = |node| RowNode::of(&drawn.network, node, Implementation::Whole).is_some_and(|node| node.has_rows());
+    for (i, node) in drawn.network.nodes.iter().map(has_rows).chain([false]).enumerate() {
         if !node {
             let middle = first + ((i - first) as f64 * cut) as usize;
             runs.extend([first..middle, middle..i].into_iter().filter(|run| !run.is_empty()));
