@@ -4,8 +4,11 @@
  * lie one behind the other from its place on, and move there where it is full.
  */
 
-#if defined(__GNUC__)
+/* One copy of each function, however many chains there are. */
+#if defined(__clang__)
 #define BITESIZE_ROLLING static __attribute__((noinline, unused))
+#elif defined(__GNUC__)
+#define BITESIZE_ROLLING static __attribute__((noinline, noclone, unused))
 #else
 #define BITESIZE_ROLLING static
 #endif
@@ -13,6 +16,8 @@
 /* In place of the layer that writes a band, where rows are pushed into it or all are there before the chain. */
 #define BITESIZE_PUSHED 254u
 #define BITESIZE_THERE 255u
+/* In place of the number of a member, where it is none. */
+#define BITESIZE_NONE 255u
 
 /* The rows of a band that are there. The state of a chain, in the arena, says so of each. */
 typedef struct {
@@ -29,23 +34,25 @@ typedef struct {
 } bitesize_band;
 
 /*
- * A layer of a chain. It has `rows` rows and computes `at_once` of them in a step. Those before `end` need the input rows
+ * A layer of a chain. It has `rows` rows, of which those before `end` need the input rows
  * before end * stride + reach, of which there are `input_rows`. Its inputs are `input_count` of the chain's, from `inputs` on. `is`
- * says whether the chain is asked for its rows, and whether it has no window, so that it reads the rows that it computes.
+ * says whether the chain is asked for its rows, whether it has no window, so that it reads the rows that it computes, and
+ * whether it computes two rows in a step. Where only one layer can have asked for its rows, it is `reader`.
  */
 #define BITESIZE_WANTED 1u
 #define BITESIZE_PIXELWISE 2u
+#define BITESIZE_TWO_ROWS 4u
 
 typedef struct {
     uint16_t rows;
     uint16_t input_rows;
     int16_t reach;
     uint8_t stride;
-    uint8_t at_once;
     uint8_t is;
     uint8_t output;
     uint8_t inputs;
     uint8_t input_count;
+    uint8_t reader;
 } bitesize_member;
 
 /* `inputs` and `output` are numbers of bands; `state` is an offset in the arena. */
@@ -108,26 +115,33 @@ BITESIZE_ROLLING uint32_t bitesize_make_room(const bitesize_chain *chain, uint8_
 
 /*
  * The number of the member that computes what `step` says, room for which is made; BITESIZE_PUSHED where a pushed row is
- * lacking, and BITESIZE_THERE at the end.
+ * lacking, and BITESIZE_NONE at the end. `before` is the number that it gave the time before, or BITESIZE_NONE.
  */
-BITESIZE_ROLLING uint32_t bitesize_next_step(const bitesize_chain *chain, uint8_t *arena, bitesize_step *step)
+BITESIZE_ROLLING uint32_t bitesize_next_step(const bitesize_chain *chain, uint8_t *arena, bitesize_step *step,
+    uint32_t before)
 {
     const bitesize_rows_there *const there = BITESIZE_STATE(chain, arena);
     const bitesize_member *member = chain->members + chain->member_count;
-    do {
-        if (member == chain->members) {
-            return BITESIZE_THERE;
-        }
-        member--;
-    } while ((member->is & BITESIZE_WANTED) == 0u || there[member->output].end == member->rows);
+    uint32_t number = before != BITESIZE_NONE ? chain->members[before].reader : BITESIZE_NONE;
+    if (number != BITESIZE_NONE) {
+        /* For the others nothing has changed. */
+        member = chain->members + number;
+    } else {
+        do {
+            if (member == chain->members) {
+                return BITESIZE_NONE;
+            }
+            member--;
+        } while ((member->is & BITESIZE_WANTED) == 0u || there[member->output].end == member->rows);
+    }
     for (;;) {
         const uint32_t first = there[member->output].end;
-        const uint32_t end = member->rows - first < member->at_once ? member->rows : first + member->at_once;
+        const uint32_t next = first + 1u + member->is / BITESIZE_TWO_ROWS;
+        const uint32_t end = next < member->rows ? next : member->rows;
         const uint8_t *const inputs = chain->inputs + member->inputs;
         const uint8_t *const last = inputs + member->input_count - 1;
         const uint8_t *input = inputs;
         int32_t needed = (int32_t)(end * member->stride) + member->reach;
-        uint32_t number;
         needed = needed < member->input_rows ? needed : member->input_rows;
         while (input != last && there[*input].end >= needed) {
             input++;

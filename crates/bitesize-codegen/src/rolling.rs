@@ -102,16 +102,21 @@ impl Context<'_> {
         let (rows, window) = (&member.rows, &member.rows.layer.window);
         let (height, input_rows) = (rows.height(), rows.layer.inputs[0].h);
         let is_pixelwise = matches!(rows.layer.kind, KernelKind::Add | KernelKind::Concat | KernelKind::Clamp);
+        let mut readers =
+            self.chain.members.iter().enumerate().filter(|(_, other)| other.inputs.contains(&member.output));
+        let reader = match (readers.next(), readers.next()) {
+            (Some((reader, _)), None) if !member.is_wanted => reader.to_string(),
+            _ => self.names.of_runtime("BITESIZE_NONE"),
+        };
         let reach = (window.kernel[0] - 1) * window.dilation[0] + 1;
         self.small("its rows", height.max(input_rows), usize::from(u16::MAX))?;
         self.small("its stride", window.stride[0], usize::from(u8::MAX))?;
         self.small("the reach of its window", reach.max(window.pads.top + window.stride[0]), i16::MAX as usize)?;
         Ok(format!(
-            "{{{height}, {input_rows}, {}, {}, {}, {}, {}, {first}, {}}}",
+            "{{{height}, {input_rows}, {}, {}, {}, {}, {first}, {}, {reader}}}",
             reach as i64 - (window.pads.top + window.stride[0]) as i64,
             window.stride[0],
-            rows.at_once(),
-            u8::from(member.is_wanted) + 2 * u8::from(is_pixelwise),
+            u8::from(member.is_wanted) + 2 * u8::from(is_pixelwise) + 4 * u8::from(rows.at_once() == 2),
             member.output,
             member.inputs.len(),
         ))
@@ -179,8 +184,10 @@ pub(crate) fn roll(c: &mut CWriter, chain: &Rolling, layers: &[Layer], names: &P
     c.blank();
     c.block(&format!("static void {roll}(uint8_t *bytes)"), |c| {
         c.line(format!("{} step;", names.kernels().of_runtime("bitesize_step")));
+        c.line(format!("uint32_t member = {};", names.of_runtime("BITESIZE_NONE")));
         c.line("for (;;) {");
-        c.line(format!("    switch ({next}(&{table}, bytes, &step)) {{"));
+        c.line(format!("    member = {next}(&{table}, bytes, &step, member);"));
+        c.line("    switch (member) {");
         for (number, (node, rows, inputs)) in chain.turns.iter().enumerate() {
             c.line(format!("    case {number}:"));
             for (part, layer) in layers.iter().filter(|layer| layer.node == *node).enumerate() {

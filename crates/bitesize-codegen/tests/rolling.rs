@@ -4,7 +4,7 @@ mod common;
 
 use bitesize_codegen::{EmitOptions, emit};
 use bitesize_ir::BitWidth;
-use bitesize_ir::memory::{InputRows, MemoryPlan, PlannedSegment, ram};
+use bitesize_ir::memory::{ChainStep, InputRows, MemoryPlan, PlannedSegment, ram};
 use bitesize_ir::shape::{Pads, Window};
 use bitesize_ir::{Shape, TensorId};
 use common::compiler::{SOURCES, WARNINGS, check_on_host, installed, run, write_package};
@@ -152,38 +152,41 @@ fn compilers_have_nothing_to_say() {
     }
 }
 
-/// Who profiles is told of each step, and once of each layer when it is done.
+/// Who profiles is told of each step, in the order in which the memory model takes them, and once of each layer when it is done.
 const PROFILED: &str = r#"
 #include "known_answers.h"
 #include "hooks.h"
 #include <string.h>
 
-static unsigned steps[LAYERS];
+static const unsigned order[] = { ORDER };
+static unsigned steps;
+static unsigned wrong;
+static unsigned started[LAYERS];
 static unsigned done[LAYERS];
 
 void step_done(uint32_t layer)
 {
-    steps[layer]++;
+    wrong += steps >= sizeof order / sizeof *order || order[steps] != layer;
+    steps++;
+    started[layer] = 1;
 }
 
 void layer_done(uint32_t layer)
 {
-    done[layer] += 1u + (steps[layer] == 0);
+    done[layer] += 1u + (started[layer] == 0);
 }
 
 int main(void)
 {
     unsigned i;
-    unsigned turns = 0;
     memcpy(model_input(model_arena), model_known_inputs[0], MODEL_INPUT_BYTES);
     model_run(model_arena);
     for (i = 0; i < LAYERS; i++) {
         if (done[i] != 1u) {
             return 1;
         }
-        turns += steps[i] > 1u;
     }
-    return turns == TURNS ? 0 : 2;
+    return wrong == 0 && steps == sizeof order / sizeof *order ? 0 : 2;
 }
 "#;
 
@@ -196,10 +199,25 @@ fn who_profiles_is_told_of_steps_and_layers() {
     std::fs::write(folder.0.join("package/hooks.h"), hooks).expect("the folder can be written to");
     std::fs::write(folder.0.join("example/main.c"), PROFILED).expect("the folder can be written to");
     let layers = drawn.network.nodes.len();
-    // All but the pool to one pixel and the vector behind it.
-    let (turns, layers) = (format!("-DTURNS={}u", layers - 2), format!("-DLAYERS={layers}u"));
+    let mut order: Vec<usize> = Vec::new();
+    for segment in &plan.segments {
+        match segment {
+            PlannedSegment::Layer(node) => order.push(node.0),
+            PlannedSegment::Chain { chain, .. } => {
+                let mut run = chain.run();
+                while let Some(step) = run.next_step() {
+                    run.take(&step);
+                    let ChainStep::Compute { member, .. } = step else { panic!("no rows are pushed into an image") };
+                    order.push(chain.members[member].node);
+                }
+            }
+        }
+    }
+    assert!(order.len() > 5 * layers, "{order:?}");
+    let order: Vec<String> = order.iter().map(|node| format!("{node}u")).collect();
+    let (order, layers) = (format!("-DORDER={}", order.join(",")), format!("-DLAYERS={layers}u"));
     let hooked = ["-include", "package/hooks.h", "-DMODEL_STEP_DONE=step_done", "-DMODEL_LAYER_DONE=layer_done"];
-    check_on_host(&folder, &[&hooked[..], &[&turns, &layers]].concat());
+    check_on_host(&folder, &[&hooked[..], &[&order, &layers]].concat());
 }
 
 /// `damage` is refused with a message that holds `words`.
