@@ -1,5 +1,5 @@
-BITESIZE_INLINE void bitesize_add(const bitesize_add_layer *layer, uint8_t *arena, uint32_t bits_a,
-    uint32_t bits_b, uint32_t output_bits)
+BITESIZE_INLINE void bitesize_add(const bitesize_add_layer *layer, uint8_t *arena, const bitesize_step *step,
+    uint32_t bits_a, uint32_t bits_b, uint32_t output_bits)
 {
     const int32_t factor_a = layer->factor_a;
     const int32_t factor_b = layer->factor_b;
@@ -10,9 +10,9 @@ BITESIZE_INLINE void bitesize_add(const bitesize_add_layer *layer, uint8_t *aren
     const int32_t zero = layer->zero;
     const int32_t lowest = layer->lowest;
     const int32_t highest = layer->highest;
-    const uint8_t *a = arena + layer->input_a;
-    const uint8_t *b = arena + layer->input_b;
-    uint8_t *output = arena + layer->output;
+    const uint8_t *a = arena + layer->input_a + step->inputs[0];
+    const uint8_t *b = arena + layer->input_b + step->inputs[1];
+    uint8_t *output = arena + layer->output + step->output;
     uint32_t pixels;
     for (pixels = layer->pixels; pixels != 0u; pixels--) {
         bitesize_reader reader_a = bitesize_reader_at(a, 0, bits_a);

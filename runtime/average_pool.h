@@ -1,11 +1,12 @@
 BITESIZE_INLINE void bitesize_average_pool(const bitesize_average_pool_layer *layer, uint8_t *arena,
-    uint32_t input_bits, uint32_t output_bits)
+    const bitesize_step *step, uint32_t input_bits, uint32_t output_bits)
 {
     const bitesize_window *const window = &layer->window;
     const uint32_t channels = layer->channels;
     const uint32_t pixel_bytes = bitesize_row_bytes(channels, input_bits);
     const uint8_t *const input = arena + layer->input;
-    uint8_t *output = arena + layer->output;
+    const uint32_t end = step->first + window->out_h;
+    uint8_t *output = arena + layer->output + step->output;
     bitesize_range range;
     uint32_t y;
     uint32_t x;
@@ -13,9 +14,9 @@ BITESIZE_INLINE void bitesize_average_pool(const bitesize_average_pool_layer *la
     range.zero = layer->zero;
     range.lowest = layer->lowest;
     range.highest = layer->highest;
-    for (y = 0; y < window->out_h; y++) {
+    for (y = step->first; y < end; y++) {
         for (x = 0; x < window->out_w; x++) {
-            const bitesize_patch patch = bitesize_patch_at(window, input, y, x, pixel_bytes);
+            const bitesize_patch patch = bitesize_patch_at(window, input, step->inputs[0], y, x, pixel_bytes);
             const uint32_t count = (patch.rows.end - patch.rows.first) * (patch.columns.end - patch.columns.first);
             const bitesize_average_factor *factor = layer->factors;
             const bitesize_average_factor *const last = factor + layer->factor_count - 1;

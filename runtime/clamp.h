@@ -1,10 +1,11 @@
-BITESIZE_INLINE void bitesize_clamp(const bitesize_clamp_layer *layer, uint8_t *arena, uint32_t bits)
+BITESIZE_INLINE void bitesize_clamp(const bitesize_clamp_layer *layer, uint8_t *arena, const bitesize_step *step,
+    uint32_t bits)
 {
     const int32_t lowest = layer->lowest;
     const int32_t highest = layer->highest;
     const uint32_t channels = layer->channels;
-    const uint8_t *input = arena + layer->input;
-    uint8_t *output = arena + layer->output;
+    const uint8_t *input = arena + layer->input + step->inputs[0];
+    uint8_t *output = arena + layer->output + step->output;
     uint32_t pixels;
     for (pixels = layer->pixels; pixels != 0u; pixels--) {
         bitesize_reader reader = bitesize_reader_at(input, 0, bits);

@@ -1,6 +1,6 @@
 /* Copies one input into its slice of the output's channels. The slices are written in ascending order. */
-BITESIZE_INLINE void bitesize_concat(const bitesize_concat_layer *layer, uint8_t *arena, uint32_t input_bits,
-    uint32_t output_bits)
+BITESIZE_INLINE void bitesize_concat(const bitesize_concat_layer *layer, uint8_t *arena, const bitesize_step *step,
+    uint32_t input_bits, uint32_t output_bits)
 {
     const int32_t multiplier = layer->multiplier;
     const int32_t shift = layer->shift;
@@ -8,8 +8,8 @@ BITESIZE_INLINE void bitesize_concat(const bitesize_concat_layer *layer, uint8_t
     const uint32_t channels = layer->channels;
     const uint32_t first = layer->first;
     const uint32_t out_row_bytes = bitesize_row_bytes(layer->out_channels, output_bits);
-    const uint8_t *input = arena + layer->input;
-    uint8_t *output = arena + layer->output;
+    const uint8_t *input = arena + layer->input + step->inputs[0];
+    uint8_t *output = arena + layer->output + step->output;
     bitesize_range range;
     uint32_t pixels;
     range.zero = layer->zero;

@@ -1,6 +1,9 @@
-/* Copies the codes under one window of one group into bytes; outside the image they are the padding's. */
-BITESIZE_INLINE void bitesize_gather(const bitesize_conv2d_layer *layer, const uint8_t *input, uint8_t *codes,
-    int32_t top, int32_t left, uint32_t first, uint32_t input_bits)
+/*
+ * Copies the codes under one window of one group into bytes; outside the image they are the padding's. Row `base` of
+ * the image lies at `input`.
+ */
+BITESIZE_INLINE void bitesize_gather(const bitesize_conv2d_layer *layer, const uint8_t *input, uint32_t base,
+    uint8_t *codes, int32_t top, int32_t left, uint32_t first, uint32_t input_bits)
 {
     const bitesize_window *const window = &layer->window;
     const uint32_t channels = layer->in_per_group;
@@ -14,7 +17,7 @@ BITESIZE_INLINE void bitesize_gather(const bitesize_conv2d_layer *layer, const u
         for (tap_x = 0; tap_x < window->kernel_w; tap_x++) {
             const uint32_t right = tap_x * window->dilation_w;
             if (bitesize_inside(top, down, window->in_h) && bitesize_inside(left, right, window->in_w)) {
-                const uint32_t y = (uint32_t)(top + (int32_t)down);
+                const uint32_t y = (uint32_t)(top + (int32_t)down) - base;
                 const uint32_t x = (uint32_t)(left + (int32_t)right);
                 const uint8_t *const row = input + (y * window->in_w + x) * row_bytes;
                 bitesize_reader reader = bitesize_reader_at(row, first, input_bits);
@@ -32,18 +35,19 @@ BITESIZE_INLINE void bitesize_gather(const bitesize_conv2d_layer *layer, const u
     }
 }
 
-BITESIZE_INLINE void bitesize_conv2d(const bitesize_conv2d_layer *layer, uint8_t *arena, uint32_t input_bits,
-    uint32_t weight_bits, uint32_t output_bits)
+BITESIZE_INLINE void bitesize_conv2d(const bitesize_conv2d_layer *layer, uint8_t *arena, const bitesize_step *step,
+    uint32_t input_bits, uint32_t weight_bits, uint32_t output_bits)
 {
     const bitesize_weights *const weights = &layer->weights;
     const bitesize_window *const window = &layer->window;
     const uint8_t *const input = arena + layer->input;
     const uint32_t out_row_bytes = bitesize_row_bytes((uint32_t)layer->groups * layer->out_per_group, output_bits);
-    uint8_t *output = arena + layer->output;
+    const uint32_t end = step->first + window->out_h;
+    uint8_t *output = arena + layer->output + step->output;
     uint32_t y;
     uint32_t x;
     uint32_t group;
-    for (y = 0; y < window->out_h; y++) {
+    for (y = step->first; y < end; y++) {
         const int32_t top = (int32_t)(y * window->stride_h) - window->pad_top;
         for (x = 0; x < window->out_w; x++) {
             const int32_t left = (int32_t)(x * window->stride_w) - window->pad_left;
@@ -53,10 +57,12 @@ BITESIZE_INLINE void bitesize_conv2d(const bitesize_conv2d_layer *layer, uint8_t
                 bitesize_span channels;
                 vector.length = (uint32_t)window->kernel_h * window->kernel_w * layer->in_per_group;
                 if (input_bits == 8u && layer->scratch == BITESIZE_NO_SCRATCH) {
-                    vector.codes = input + ((uint32_t)top * window->in_w + (uint32_t)left) * vector.length;
+                    vector.codes = input
+                        + (((uint32_t)top - step->inputs[0]) * window->in_w + (uint32_t)left) * vector.length;
                 } else {
                     uint8_t *const codes = arena + layer->scratch;
-                    bitesize_gather(layer, input, codes, top, left, group * layer->in_per_group, input_bits);
+                    bitesize_gather(layer, input, step->inputs[0], codes, top, left, group * layer->in_per_group,
+                        input_bits);
                     vector.codes = codes;
                 }
                 vector.sum = bitesize_vector_sum(vector.codes, vector.length, weight_bits);

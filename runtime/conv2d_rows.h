@@ -20,7 +20,7 @@ typedef struct {
 } bitesize_window_rows;
 
 BITESIZE_WRAPS BITESIZE_INLINE bitesize_window_rows bitesize_rows_of(const bitesize_conv2d_rows_layer *layer,
-    const uint8_t *input, uint32_t y)
+    const uint8_t *input, uint32_t base, uint32_t y)
 {
     const bitesize_window *const window = &layer->window;
     uint32_t down = y * window->stride_h - window->pad_top;
@@ -33,7 +33,7 @@ BITESIZE_WRAPS BITESIZE_INLINE bitesize_window_rows bitesize_rows_of(const bites
         rows.above++;
         left--;
     }
-    rows.first = input + (left != 0u ? down : 0u) * window->in_w * layer->pixel_bytes;
+    rows.first = input + (left != 0u ? down - base : 0u) * window->in_w * layer->pixel_bytes;
     while (left != 0u && down < window->in_h) {
         down += window->dilation_h;
         rows.inside++;
@@ -161,14 +161,14 @@ BITESIZE_INLINE void bitesize_multiply_tiles(const bitesize_conv2d_rows_layer *l
     }
 }
 
-/* Computes row `y` of the output. */
+/* Computes row `y` of the output; row `base` of the input lies at `input`. */
 BITESIZE_WRAPS BITESIZE_INLINE void bitesize_conv2d_row(const bitesize_conv2d_rows_layer *layer, const uint8_t *input,
-    uint32_t y, uint8_t *output, uint32_t *lanes)
+    uint32_t base, uint32_t y, uint8_t *output, uint32_t *lanes)
 {
     const uint32_t out_w = layer->window.out_w;
     const uint32_t group_words = (layer->out_per_group + 1u) / 2u * 2u * layer->words;
     const uint32_t *const values = (const uint32_t *)layer->weights.values;
-    const bitesize_window_rows rows = bitesize_rows_of(layer, input, y);
+    const bitesize_window_rows rows = bitesize_rows_of(layer, input, base, y);
     const uint32_t stride = layer->window.stride_w;
     const uint32_t in_w = layer->window.in_w;
     const uint32_t span = (layer->window.kernel_w - 1u) * layer->window.dilation_w + 1u;
@@ -235,18 +235,21 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_conv2d_row(const bitesize_conv2d_ro
     }
 }
 
-BITESIZE_INLINE void bitesize_conv2d_by_rows(const bitesize_conv2d_rows_layer *layer, uint8_t *arena)
+BITESIZE_INLINE void bitesize_conv2d_by_rows(const bitesize_conv2d_rows_layer *layer, uint8_t *arena,
+    const bitesize_step *step)
 {
     const bitesize_window *const window = &layer->window;
     uint32_t *const lanes = (uint32_t *)(void *)(arena + layer->scratch);
     const uint8_t *const input = arena + layer->input;
-    uint8_t *output = arena + layer->output;
+    const uint32_t out_row_bytes = window->out_w * layer->out_pixel_bytes;
+    uint8_t *output = arena + layer->output + step->output;
+    const uint32_t end = step->first + window->out_h;
     const uint32_t codes = (uint32_t)window->kernel_h * window->kernel_w * layer->in_per_group;
     uint32_t y;
     /* What lies behind the last code of a window stays 0. */
     bitesize_clear(lanes, lanes + (codes + BITESIZE_LANES - 1u) / BITESIZE_LANES * BITESIZE_LANES);
-    for (y = 0; y < window->out_h; y++) {
-        bitesize_conv2d_row(layer, input, y, output, lanes);
-        output += window->out_w * layer->out_pixel_bytes;
+    for (y = step->first; y < end; y++) {
+        bitesize_conv2d_row(layer, input, step->inputs[0], y, output, lanes);
+        output += out_row_bytes;
     }
 }

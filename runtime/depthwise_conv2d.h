@@ -70,7 +70,7 @@ BITESIZE_INLINE bitesize_quad bitesize_taps(const bitesize_depthwise_conv2d_laye
 }
 
 BITESIZE_INLINE void bitesize_depthwise_conv2d(const bitesize_depthwise_conv2d_layer *layer, uint8_t *arena,
-    uint32_t input_bits, uint32_t weight_bits, uint32_t output_bits)
+    const bitesize_step *step, uint32_t input_bits, uint32_t weight_bits, uint32_t output_bits)
 {
     const bitesize_weights *const weights = &layer->weights;
     const bitesize_window *const window = &layer->window;
@@ -80,14 +80,15 @@ BITESIZE_INLINE void bitesize_depthwise_conv2d(const bitesize_depthwise_conv2d_l
     const uint8_t fill = (uint8_t)(layer->padding_code * (255u / ((1u << input_bits) - 1u)));
     const uint8_t fills[4] = {fill, fill, fill, fill};
     const uint8_t *const input = arena + layer->input;
-    uint8_t *output = arena + layer->output;
+    const uint32_t end_row = step->first + window->out_h;
+    uint8_t *output = arena + layer->output + step->output;
     uint32_t y;
     uint32_t x;
     uint32_t c;
-    for (y = 0; y < window->out_h; y++) {
+    for (y = step->first; y < end_row; y++) {
         for (x = 0; x < window->out_w; x++) {
             bitesize_writer writer = bitesize_writer_at(output, 0, output_bits);
-            const bitesize_patch patch = bitesize_patch_at(window, input, y, x, pixel_bytes);
+            const bitesize_patch patch = bitesize_patch_at(window, input, step->inputs[0], y, x, pixel_bytes);
             for (c = 0; c < channels;) {
                 /* In memory, so that one copy of the code below serves all four. */
                 int32_t sums[4];

@@ -156,10 +156,10 @@ BITESIZE_INLINE void bitesize_compute_windows(bitesize_windows *windows)
 
 /*
  * Lanes of four channels under the windows of some pixels of output row `y`, `rows` rows high, two rows at a time or
- * four.
+ * four. Row `base` of the input lies at `input`.
  */
 BITESIZE_WRAPS BITESIZE_INLINE void bitesize_spread_windows(const bitesize_depthwise_conv2d_rows_layer *layer,
-    const uint8_t *input, uint32_t y, uint32_t rows, bitesize_strip *strip)
+    const uint8_t *input, uint32_t base, uint32_t y, uint32_t rows, bitesize_strip *strip)
 {
     const bitesize_window *const window = &layer->window;
     const uint32_t row_bytes = window->in_w * layer->pixel_bytes;
@@ -173,7 +173,7 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_spread_windows(const bitesize_depth
             /* Below the last row weights are 0, and any codes do. */
             strip->rows[i] = strip->outside[0];
             if (down < window->in_h) {
-                strip->rows[i].codes = input + down * row_bytes;
+                strip->rows[i].codes = input + (down - base) * row_bytes;
                 strip->rows[i].step = layer->pixel_bytes;
                 inside++;
             }
@@ -189,14 +189,13 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_spread_windows(const bitesize_depth
     strip->lanes = lanes;
 }
 
-/*
- * Computes the output rows `first_row` to `end` from the input, of which they read no other rows than those of their
- * windows.
- */
-BITESIZE_WRAPS BITESIZE_INLINE void bitesize_depthwise_conv2d_some_rows(
-    const bitesize_depthwise_conv2d_rows_layer *layer, const uint8_t *input, uint32_t first_row, uint32_t end,
-    uint8_t *output, uint32_t *scratch)
+/* The rows of a step: of all channels as many at a time as the layer says, from no other rows than those of their windows. */
+BITESIZE_WRAPS BITESIZE_INLINE void bitesize_depthwise_conv2d_by_rows(const bitesize_depthwise_conv2d_rows_layer *layer,
+    uint8_t *arena, const bitesize_step *step)
 {
+    uint32_t *const scratch = (uint32_t *)(void *)(arena + layer->scratch);
+    const uint8_t *const input = arena + layer->input;
+    uint8_t *output = arena + layer->output + step->output;
     const bitesize_window *const window = &layer->window;
     const uint32_t pairs = (window->kernel_h + 1u) / 2u;
     const uint32_t out_w = window->out_w;
@@ -210,7 +209,9 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_depthwise_conv2d_some_rows(
     bitesize_strip_codes results;
     uint32_t *const lanes = scratch + 2u * BITESIZE_COLUMNS;
     const uint32_t fill = layer->fill * 0x01010101u;
-    uint32_t c;
+    const uint32_t end_row = step->end < window->out_h ? step->end : window->out_h;
+    uint32_t first_row = step->first;
+    uint32_t c = 0;
     windows.sums = scratch;
     windows.pairs = pairs;
     /* The words of four channels stand between those of neighbouring columns. */
@@ -230,7 +231,8 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_depthwise_conv2d_some_rows(
     results.codes = scratch + BITESIZE_COLUMNS;
     results.pixel_bytes = layer->out_pixel_bytes;
     results.clamp = bitesize_clamp_to(layer->weights.bounds);
-    for (c = 0; c < layer->channels; c += 4u) {
+    while (first_row < end_row) {
+        const uint32_t end = end_row - first_row < layer->at_once ? end_row : first_row + layer->at_once;
         uint8_t *strip_output = output + c * layer->out_bits / 8u;
         uint32_t y = first_row;
         uint32_t i;
@@ -251,8 +253,8 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_depthwise_conv2d_some_rows(
                 results.output = strip_output;
                 strip.column = x * window->stride_w - window->pad_left;
                 strip.columns = (results.pixels - 1u) * window->stride_w + span;
-                bitesize_spread_windows(layer, input + c * layer->in_bits / 8u, y, window->kernel_h + rows - 1u,
-                    &strip);
+                bitesize_spread_windows(layer, input + c * layer->in_bits / 8u, step->inputs[0], y,
+                    window->kernel_h + rows - 1u, &strip);
                 windows.last = windows.sums + results.pixels;
                 windows.end = windows.last + (results.pixels & 1u);
                 for (windows.lower = 0; windows.lower < rows; windows.lower++) {
@@ -271,13 +273,11 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_depthwise_conv2d_some_rows(
             y += rows;
             strip_output += (rows - 1u) * out_row_bytes;
         }
+        c += 4u;
+        if (c >= layer->channels) {
+            c = 0;
+            output += (end - first_row) * out_row_bytes;
+            first_row = end;
+        }
     }
-}
-
-BITESIZE_INLINE void bitesize_depthwise_conv2d_by_rows(const bitesize_depthwise_conv2d_rows_layer *layer,
-    uint8_t *arena)
-{
-    uint32_t *const scratch = (uint32_t *)(void *)(arena + layer->scratch);
-    bitesize_depthwise_conv2d_some_rows(layer, arena + layer->input, 0, layer->window.out_h, arena + layer->output,
-        scratch);
 }

@@ -14,6 +14,19 @@
 /* A layer whose window needs no scratch has this for its offset. */
 #define BITESIZE_NO_SCRATCH UINT32_MAX
 
+/*
+ * Which rows of its output a layer computes, and where they lie: those from `first` on, as many as the layer says (only a
+ * depthwise convolution by rows looks at `end`), `output` bytes behind the place of its output. Row `inputs[0]` of its input
+ * is the one that lies at the input's place. To a layer without a window, as an addition, `inputs` says instead how many
+ * bytes behind that place row `first` lies. A part of a concatenation has one input.
+ */
+typedef struct {
+    uint32_t first;
+    uint32_t end;
+    uint32_t output;
+    uint32_t inputs[2];
+} bitesize_step;
+
 /* What an output channel adds to its sum and multiplies it by. */
 typedef struct {
     int32_t bias;
@@ -34,7 +47,10 @@ typedef struct {
     uint8_t highest;
 } bitesize_weights;
 
-/* A window sliding over an image. What is padded below and to the right follows from the sizes. */
+/*
+ * A window sliding over an image. What is padded below and to the right follows from the sizes. `out_h` rows are computed
+ * at a time: all, or, of a layer of a chain, one.
+ */
 typedef struct {
     uint16_t in_h;
     uint16_t in_w;
@@ -158,8 +174,8 @@ typedef struct {
     uint16_t in_w;
     uint16_t top;
     uint16_t left;
-    uint16_t bottom;
     uint16_t right;
+    uint16_t out_h;
     uint16_t channels;
     uint8_t zero;
 } bitesize_pad_layer;

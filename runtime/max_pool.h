@@ -1,16 +1,18 @@
-BITESIZE_INLINE void bitesize_max_pool(const bitesize_max_pool_layer *layer, uint8_t *arena, uint32_t bits)
+BITESIZE_INLINE void bitesize_max_pool(const bitesize_max_pool_layer *layer, uint8_t *arena,
+    const bitesize_step *step, uint32_t bits)
 {
     const bitesize_window *const window = &layer->window;
     const uint32_t channels = layer->channels;
     const uint32_t pixel_bytes = bitesize_row_bytes(channels, bits);
     const uint8_t *const input = arena + layer->input;
-    uint8_t *output = arena + layer->output;
+    const uint32_t end = step->first + window->out_h;
+    uint8_t *output = arena + layer->output + step->output;
     uint32_t y;
     uint32_t x;
     uint32_t c;
-    for (y = 0; y < window->out_h; y++) {
+    for (y = step->first; y < end; y++) {
         for (x = 0; x < window->out_w; x++) {
-            const bitesize_patch patch = bitesize_patch_at(window, input, y, x, pixel_bytes);
+            const bitesize_patch patch = bitesize_patch_at(window, input, step->inputs[0], y, x, pixel_bytes);
             bitesize_writer writer = bitesize_writer_at(output, 0, bits);
             for (c = 0; c < channels; c++) {
                 const uint8_t *row = patch.input + ((c * bits) >> 3);

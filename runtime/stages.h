@@ -192,7 +192,10 @@ typedef struct {
     uint8_t out_bits;
 } bitesize_fully_connected_rows_layer;
 
-/* `fill` has the padding code at each of its places. */
+/*
+ * `fill` has the padding code at each of its places. Of all channels `at_once` rows are computed, then those behind them, so
+ * that they may lie where rows were that nothing reads any more.
+ */
 typedef struct {
     bitesize_lane_weights weights;
     bitesize_window window;
@@ -207,6 +210,7 @@ typedef struct {
     uint16_t out_pixel_bytes;
     uint16_t tap_bytes;
     uint16_t channels;
+    uint16_t at_once;
     uint8_t fill;
     uint8_t in_bits;
     uint8_t weight_bits;

@@ -9,7 +9,7 @@ use bitesize_codegen::{EmitOptions, PackageFiles, PackageNames, code_of, emit, i
 use bitesize_integer::arena::Placed;
 use bitesize_integer::{IntNetwork, Interpreter};
 use bitesize_ir::PolicySpace;
-use bitesize_ir::memory::{MemoryPlan, Widths, ram};
+use bitesize_ir::memory::{InputRows, MemoryPlan, Scheduling, Widths, ram};
 use bitesize_ir::target::CoreCosts;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -40,10 +40,36 @@ impl Member {
         Self { name: case.name.clone(), int: case.int.clone(), plan, inputs: case.inputs.clone() }
     }
 
-    /// `network` on `inputs`, its layers by rows where they can be, or none of them.
-    pub fn new(network: IntNetwork, inputs: Vec<Vec<u8>>, by_rows: bool) -> Self {
-        let plan = plan_of(&network, by_rows);
+    /// `network` on `inputs`, its layers by rows where they can be, or none of them, in the smallest plan found among those that
+    /// `scheduling` leaves, its input coming as `rows` says.
+    pub fn new(
+        network: IntNetwork,
+        inputs: Vec<Vec<u8>>,
+        by_rows: bool,
+        (scheduling, rows): (Scheduling, InputRows),
+    ) -> Self {
+        let plan = plan_of(&network, by_rows, scheduling, rows);
         Self { name: network.name.clone(), int: network, plan, inputs }
+    }
+}
+
+impl Member {
+    /// Runs the case on its first inputs, two at most, in its arena as its plan says ([`Placed`]).
+    ///
+    /// # Errors
+    /// What the plan does wrong, or that its bytes are not the interpreter's.
+    pub fn check_plan(&self) -> Result<(), String> {
+        let Self { name, int, plan, inputs } = self;
+        let at = |problem: String| format!("{name}: {problem}\n{int}");
+        let placed = Placed::new(int, plan).map_err(|violation| at(violation.to_string()))?;
+        let interpreter = Interpreter::new(int);
+        for input in inputs.iter().take(2) {
+            let output = placed.run(input).map_err(|violation| at(violation.to_string()))?;
+            if output != interpreter.run(input) {
+                return Err(at("the arena gives other bytes than the interpreter".into()));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -85,15 +111,14 @@ impl Batch {
             keys.extend(code_of(&case.int, &case.plan));
             let _ = writeln!(
                 table,
-                "    {{{}, {}, {}, {}, {}, {}, {}}},",
+                "    {{{}, {}, {run}, {}, {}}},",
                 names.arena(),
-                names.input(),
                 names.output(),
-                names.run(),
                 names.arena_bytes(),
-                names.input_bytes(),
-                names.output_bytes()
+                names.output_bytes(),
+                run = whole(&names),
             );
+            body += &run_of(&case.plan, &names);
         }
         let input_bytes = HEAD + members.iter().map(|case| bytes(case, case.int.input)).max().unwrap_or(0);
         let output_bytes = members.iter().map(|case| bytes(case, case.int.output)).max().unwrap_or(0);
@@ -124,23 +149,12 @@ impl Batch {
         inputs
     }
 
-    /// Runs each case on its first inputs in its arena as its plan says ([`Placed`]), two at most.
+    /// [`Member::check_plan`] of each case.
     ///
     /// # Errors
     /// The first case whose plan does something wrong, or whose bytes are not the interpreter's.
     pub fn check_plans(&self) -> Result<(), String> {
-        for Member { name, int, plan, inputs } in &self.members {
-            let at = |problem: String| format!("{name}: {problem}\n{int}");
-            let placed = Placed::new(int, plan).map_err(|violation| at(violation.to_string()))?;
-            let interpreter = Interpreter::new(int);
-            for input in inputs.iter().take(2) {
-                let output = placed.run(input).map_err(|violation| at(violation.to_string()))?;
-                if output != interpreter.run(input) {
-                    return Err(at("the arena gives other bytes than the interpreter".into()));
-                }
-            }
-        }
-        Ok(())
+        self.members.iter().try_for_each(Member::check_plan)
     }
 
     /// The case that the batch runs for an input.
@@ -156,6 +170,33 @@ impl Batch {
         output.resize(self.output_bytes, 0);
         output
     }
+}
+
+/// The function that runs a case on an input.
+fn whole(names: &PackageNames) -> String {
+    format!("{}_case", names.run())
+}
+
+/// Its definition.
+fn run_of(plan: &MemoryPlan, names: &PackageNames) -> String {
+    let arena = names.arena();
+    let body = match plan.input {
+        InputRows::Image => format!(
+            "    memcpy({}({arena}), input, {});\n    {}({arena});\n",
+            names.input(),
+            names.input_bytes(),
+            names.run()
+        ),
+        InputRows::Pushed => format!(
+            "    uint32_t byte;\n    {}({arena});\n    for (byte = 0; byte < {}; byte += {row}) {{\n        \
+             (void){}({arena}, input + byte);\n    }}\n",
+            names.begin(),
+            names.input_bytes(),
+            names.push_row(),
+            row = names.input_row_bytes(),
+        ),
+    };
+    format!("static void {}(const uint8_t *input)\n{{\n{body}}}\n\n", whole(names))
 }
 
 /// A package's header and sources one after another, without includes of each other.
@@ -191,11 +232,9 @@ const SOURCE: &str = "\
 @BODY@
 typedef struct {
     uint8_t *arena;
-    uint8_t *(*input)(void *arena);
     const uint8_t *(*output)(const void *arena);
-    void (*run)(void *arena);
+    void (*run)(const uint8_t *input);
     uint32_t arena_bytes;
-    uint32_t input_bytes;
     uint32_t output_bytes;
 } batch_case;
 
@@ -221,8 +260,7 @@ void batch_run(void *arena)
     uint8_t *output = (uint8_t *)arena + BATCH_INPUT_BYTES;
     const batch_case *one = &batch_cases[((uint32_t)input[0] | ((uint32_t)input[1] << 8)) % @COUNT@u];
     memset(one->arena, input[2], one->arena_bytes);
-    memcpy(one->input(one->arena), input + 3, one->input_bytes);
-    one->run(one->arena);
+    one->run(input + 3);
     memset(output, 0, BATCH_OUTPUT_BYTES);
     memcpy(output, one->output(one->arena), one->output_bytes);
 }

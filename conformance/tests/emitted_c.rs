@@ -1,12 +1,14 @@
 //! Every case as emitted C, on the host and on emulated Cortex-M, against the interpreter.
 
 use bitesize_integer::{IntNetwork, IntOp};
+use bitesize_ir::memory::{InputRows, Scheduling};
 use bitesize_ir::target::CoreCosts;
 use bitesize_verify::{
     Cases, Job, Mismatch, PackageFolder, Runner, RunnerResult, Status, Tools, VerifySettings, boards, verify,
 };
 use conformance::batch::{Batch, Member};
 use conformance::draw::Draw;
+use conformance::plan::plan_of;
 use conformance::{Case, cases, random_layer, random_network};
 use rand::RngExt as _;
 use std::path::Path;
@@ -110,11 +112,12 @@ const PACKAGE: u64 = 20;
 const EMULATED: u64 = 10;
 
 /// Networks and single layers drawn at random, with widths, windows and multipliers at the ends of what is legal: on the
-/// host, and a tenth of them on the emulated cores. `BITESIZE_TEST_NETWORKS` says how many (40).
+/// host, and a tenth of them on the emulated cores, in every schedule, with the input as an image and by rows; where nobody asks for
+/// many, each in one of these in C and in all in its arena. `BITESIZE_TEST_NETWORKS` says how many (40).
 #[test]
 fn random_networks_give_the_interpreters_bytes() {
-    let count = std::env::var("BITESIZE_TEST_NETWORKS")
-        .map_or(40, |text| text.parse::<u64>().expect("BITESIZE_TEST_NETWORKS is a number"));
+    let asked = std::env::var("BITESIZE_TEST_NETWORKS").ok();
+    let count = asked.as_ref().map_or(40, |text| text.parse::<u64>().expect("BITESIZE_TEST_NETWORKS is a number"));
     let drawn = |seed: u64| match seed % 2 {
         0 => Some(random_network(seed)),
         _ => random_layer(seed),
@@ -126,16 +129,50 @@ fn random_networks_give_the_interpreters_bytes() {
         if part % EMULATED == 0 {
             runners.extend(Runner::all().into_iter().filter(|runner| *runner != Runner::Host));
         }
-        for (way, by_rows) in [(" whole", false), (" by rows", true)] {
-            let member = |network: &IntNetwork| Member::new(network.clone(), noise(network), by_rows);
-            let batch = Batch::new(networks.iter().map(member).collect());
-            batch.check_plans().unwrap_or_else(|problem| panic!("random networks {part}{way}: {problem}"));
+        for (number, (way, by_rows, schedule)) in schedules().enumerate() {
+            // All of them where somebody asked for many networks, else in turns.
+            let is_emitted = |index: usize| asked.is_some() || (index + part as usize) % (SCHEDULES / 2) == number % (SCHEDULES / 2);
+            let member = |network: &IntNetwork| Member::new(network.clone(), noise(network), by_rows, schedule);
+            let all: Vec<Member> = networks.iter().map(member).collect();
+            let emitted: Vec<Member> =
+                all.iter().enumerate().filter(|(index, _)| is_emitted(*index)).map(|(_, member)| member.clone()).collect();
+            let checked = all.iter().try_for_each(Member::check_plan);
+            checked.unwrap_or_else(|problem| panic!("random networks {part}, {way}: {problem}"));
+            if emitted.is_empty() {
+                continue;
+            }
+            let batch = Batch::new(emitted);
             let jobs = |samples| runners.iter().map(|runner| job(*runner, samples)).collect();
             for result in run_batch(&batch, &batch, &jobs, &Tools::default()) {
-                expect_all_passed(&batch, &result, &format!(", random networks {part}{way}"));
+                expect_all_passed(&batch, &result, &format!(", random networks {part}, {way}"));
             }
         }
+        let arenas = |scheduling| {
+            let bytes = |network: &IntNetwork| {
+                let plan = |by_rows| plan_of(network, by_rows, scheduling, InputRows::Image).arena_bytes;
+                [plan(false), plan(true)]
+            };
+            networks.iter().flat_map(bytes).collect::<Vec<usize>>()
+        };
+        let [auto, in_place, layers] = Scheduling::ALL.map(arenas);
+        let is_at_most = |less: &[usize], more: &[usize]| less.iter().zip(more).all(|(less, more)| less <= more);
+        assert!(is_at_most(&auto, &in_place) && is_at_most(&in_place, &layers), "random networks {part}");
     }
+}
+
+/// How many [`schedules`] there are.
+const SCHEDULES: usize = 12;
+
+/// Ways to compute a network: with small kernels or by rows, in each schedule, its input coming as an image or by rows.
+fn schedules() -> impl Iterator<Item = (String, bool, (Scheduling, InputRows))> {
+    [false, true].into_iter().flat_map(|by_rows| {
+        Scheduling::ALL.into_iter().flat_map(move |scheduling| {
+            InputRows::ALL.into_iter().map(move |input| {
+                let kernels = if by_rows { "by rows" } else { "whole" };
+                (format!("{kernels}, {scheduling}, {}", input.name()), by_rows, (scheduling, input))
+            })
+        })
+    })
 }
 
 /// Two inputs of noise.

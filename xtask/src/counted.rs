@@ -3,7 +3,7 @@
 use bitesize_codegen::{EmitOptions, emit};
 use bitesize_integer::{IntNetwork, IntNode, IntOp, IntTensor, IntWeights, Rescale};
 use bitesize_ir::code::Implementation;
-use bitesize_ir::memory::{CallWidths, InputRows, LayerShape, MemoryPlan, PlannedSegment, tensor_bytes};
+use bitesize_ir::memory::{CallWidths, InputRows, LayerShape, MemoryPlan, PlannedSegment, Scheduling, tensor_bytes};
 use bitesize_ir::op::KernelKind;
 use bitesize_ir::requantize::{AddIntegers, Multiplier};
 use bitesize_ir::shape::{Axis, Pads, Window};
@@ -140,6 +140,7 @@ fn network(layers: &[Measured]) -> (IntNetwork, MemoryPlan) {
         segments: (0..layers.len()).map(|layer| PlannedSegment::Layer(NodeId(layer))).collect(),
         at_once: layers.iter().map(|measured| measured.layer.output.h).collect(),
         input: InputRows::Image,
+        scheduling: Scheduling::Layers,
         peak: NodeId(0),
         alive: vec![0; layers.len()],
         implementations: layers.iter().map(|measured| measured.implementation).collect(),

@@ -9,7 +9,7 @@ use crate::objects::{Object, compile};
 use bitesize_codegen::{EmitOptions, PackageNames, emit, instances, layer_type, rows_layer_type};
 use bitesize_integer::{IntNetwork, IntNode, IntOp, IntTensor};
 use bitesize_ir::code::{Code, Implementation, KernelKey, Stage, Stages};
-use bitesize_ir::memory::{InputRows, MemoryPlan, PlannedSegment};
+use bitesize_ir::memory::{InputRows, MemoryPlan, PlannedSegment, Scheduling};
 use bitesize_ir::op::KernelKind;
 use bitesize_ir::requantize::Multiplier;
 use bitesize_ir::target::{CoreCosts, KernelCost, LayerCost, RowCosts};
@@ -324,6 +324,7 @@ fn clamp_plan(layers: usize) -> MemoryPlan {
         segments: (0..layers).map(|layer| PlannedSegment::Layer(NodeId(layer))).collect(),
         at_once: vec![1; layers],
         input: InputRows::Image,
+        scheduling: Scheduling::Layers,
         peak: NodeId(0),
         alive: vec![0; layers],
         implementations: vec![Implementation::Whole; layers],

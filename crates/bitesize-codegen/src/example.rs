@@ -5,6 +5,7 @@ use crate::error::EmitError;
 use crate::names::{KNOWN_ANSWERS, PackageNames};
 use crate::writer::CWriter;
 use bitesize_integer::IntNetwork;
+use bitesize_ir::memory::InputRows;
 
 type Sample = (Vec<u8>, Vec<u8>);
 
@@ -28,9 +29,9 @@ fn lengths(network: &IntNetwork) -> (usize, usize) {
     (network.tensor(network.input).shape.elements(), network.tensor(network.output).shape.elements())
 }
 
-pub(crate) fn files(samples: &[Sample], names: &PackageNames) -> Vec<(String, String)> {
+pub(crate) fn files(rows: InputRows, samples: &[Sample], names: &PackageNames) -> Vec<(String, String)> {
     vec![
-        ("main.c".into(), main_c(names)),
+        ("main.c".into(), main_c(rows, names)),
         (format!("{KNOWN_ANSWERS}.h"), header(samples.len(), names)),
         (format!("{KNOWN_ANSWERS}.c"), source(samples, names)),
         ("CMakeLists.txt".into(), cmake(names)),
@@ -67,7 +68,7 @@ fn source(samples: &[Sample], names: &PackageNames) -> String {
     c.finish()
 }
 
-fn main_c(names: &PackageNames) -> String {
+fn main_c(rows: InputRows, names: &PackageNames) -> String {
     let mut c = CWriter::new();
     let (count, input, output) = dimensions(names);
     c.comment(
@@ -83,16 +84,36 @@ fn main_c(names: &PackageNames) -> String {
     c.line("#endif");
     c.blank();
     c.block("int main(void)", |c| {
+        let (arena, inputs) = (names.arena(), names.known_inputs());
         c.line("int i;");
+        if rows == InputRows::Pushed {
+            c.line("uint32_t y;");
+        }
         c.line(format!("for (i = 0; i < {count}; i++) {{"));
-        let arena = names.arena();
-        for line in [
-            format!("memcpy({}({arena}), {}[i], {input});", names.input(), names.known_inputs()),
-            format!("{}({arena});", names.run()),
+        let run = match rows {
+            InputRows::Image => vec![
+                format!("memcpy({}({arena}), {inputs}[i], {input});", names.input()),
+                format!("{}({arena});", names.run()),
+            ],
+            InputRows::Pushed => {
+                let (height, row_bytes) = (names.input_height(), names.input_row_bytes());
+                vec![
+                    format!("{}({arena});", names.begin()),
+                    format!("for (y = 0; y < {height}; y++) {{"),
+                    format!("    const uint8_t *const row = {inputs}[i] + y * {row_bytes};"),
+                    format!("    if ({}({arena}, row) != {height} - 1 - y) {{", names.push_row()),
+                    "        return 1;".into(),
+                    "    }".into(),
+                    "}".into(),
+                ]
+            }
+        };
+        let compare = [
             format!("if (memcmp({}({arena}), {}[i], {output}) != 0) {{", names.output(), names.known_outputs()),
             "    return 1;".into(),
             "}".into(),
-        ] {
+        ];
+        for line in run.into_iter().chain(compare) {
             c.line(format!("    {line}"));
         }
         c.line("}");

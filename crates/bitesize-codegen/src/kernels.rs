@@ -99,16 +99,28 @@ fn widths(key: KernelKey) -> Vec<BitWidth> {
 }
 
 fn kernel_signature(key: KernelKey, names: &KernelNames) -> String {
-    format!("void {}(const {} *layer, uint8_t *arena)", names.code(Code::Kernel(key)), names.layer_type(key.kind))
+    let step = if has_rows(key.kind) { names.of_runtime(STEP_PARAMETER) } else { String::new() };
+    format!("void {}(const {} *layer, uint8_t *arena{step})", names.code(Code::Kernel(key)), names.layer_type(key.kind))
+}
+
+/// How a kernel is told which rows to compute.
+const STEP_PARAMETER: &str = ", const bitesize_step *step";
+
+/// Whether a layer of this kind is told which rows to compute; others make a vector of their whole input.
+pub(crate) fn has_rows(kind: KernelKind) -> bool {
+    !matches!(kind, KernelKind::FullyConnected | KernelKind::Flatten)
 }
 
 /// What a stage is told, and what of it the template is told.
 fn stage_parameters(kind: StageKind) -> (&'static str, &'static str) {
     match kind {
-        StageKind::Conv2dRows => ("const bitesize_conv2d_rows_layer *layer, uint8_t *arena", "layer, arena"),
-        StageKind::DepthwiseConv2dRows => {
-            ("const bitesize_depthwise_conv2d_rows_layer *layer, uint8_t *arena", "layer, arena")
+        StageKind::Conv2dRows => {
+            ("const bitesize_conv2d_rows_layer *layer, uint8_t *arena, const bitesize_step *step", "layer, arena, step")
         }
+        StageKind::DepthwiseConv2dRows => (
+            "const bitesize_depthwise_conv2d_rows_layer *layer, uint8_t *arena, const bitesize_step *step",
+            "layer, arena, step",
+        ),
         StageKind::FullyConnectedRows => {
             ("const bitesize_fully_connected_rows_layer *layer, uint8_t *arena", "layer, arena")
         }
@@ -145,7 +157,8 @@ fn instance(code: Code, names: &KernelNames) -> String {
     match code {
         Code::Kernel(key) => {
             let widths: Vec<String> = widths(key).iter().map(ToString::to_string).collect();
-            format!("{}(layer, arena, {});", names.template(key.kind), widths.join(", "))
+            let step = if has_rows(key.kind) { "step, " } else { "" };
+            format!("{}(layer, arena, {step}{});", names.template(key.kind), widths.join(", "))
         }
         Code::Stage(Stage { kind, bits }) => {
             let (template, (_, arguments)) = (stage_template(kind), stage_parameters(kind));

@@ -1,13 +1,13 @@
 //! From nodes to the descriptors and calls of `model.c`.
 
 use crate::error::EmitError;
-use crate::kernels::node_code;
+use crate::kernels::{has_rows, node_code};
 use crate::names::PackageNames;
 use crate::writer::Value;
 use bitesize_integer::{IntNetwork, IntNode, IntOp, Rescale};
 use bitesize_ir::TensorId;
 use bitesize_ir::code::{Code, Implementation};
-use bitesize_ir::memory::{MemoryPlan, padding_array_bytes};
+use bitesize_ir::memory::{MemoryPlan, PlannedSegment, padding_array_bytes};
 use bitesize_ir::shape::{Axis, Pads, Shape, Window};
 
 /// One call of a kernel.
@@ -23,6 +23,8 @@ pub(crate) struct Layer {
     pub(crate) name: String,
     /// The function.
     pub(crate) kernel: String,
+    /// Whether the function is told which rows to compute.
+    pub(crate) has_rows: bool,
     /// The descriptor.
     pub(crate) fields: Vec<(&'static str, Value)>,
 }
@@ -30,8 +32,14 @@ pub(crate) struct Layer {
 /// The calls of a network in order: one for each node, several for a concatenation.
 pub(crate) fn layers(network: &IntNetwork, plan: &MemoryPlan, names: &PackageNames) -> Result<Vec<Layer>, EmitError> {
     let mut layers = Vec::new();
+    let mut takes_turns = vec![false; network.nodes.len()];
+    for segment in &plan.segments {
+        if let PlannedSegment::Chain { chain, .. } = segment {
+            chain.members.iter().for_each(|member| takes_turns[member.node] = true);
+        }
+    }
     for (id, node) in network.iter() {
-        let context = Context { network, plan, names, index: id.0, node };
+        let context = Context { network, plan, names, index: id.0, node, takes_turns: takes_turns[id.0] };
         let codes: Vec<Code> = node_code(network, id, node, plan).collect();
         let comment = format!("{}: {}", node.name, network.tensor(node.output).shape);
         let (kind, kernels) = (node.op.kernel_kind(), names.kernels());
@@ -43,6 +51,7 @@ pub(crate) fn layers(network: &IntNetwork, plan: &MemoryPlan, names: &PackageNam
                 kind: kernels.rows_layer_type(kind),
                 name: names.layer(id.0, None),
                 kernel: kernels.code(codes[0]),
+                has_rows: has_rows(kind),
                 fields: context.rows_fields(&codes)?,
             });
             continue;
@@ -55,6 +64,7 @@ pub(crate) fn layers(network: &IntNetwork, plan: &MemoryPlan, names: &PackageNam
                 kind: kernels.layer_type(kind),
                 name: names.layer(id.0, several.then_some(part)),
                 kernel: kernels.code(code),
+                has_rows: has_rows(kind),
                 fields: context.fields(part)?,
             });
         }
@@ -85,6 +95,8 @@ pub(crate) struct Context<'a> {
     pub(crate) names: &'a PackageNames,
     pub(crate) index: usize,
     pub(crate) node: &'a IntNode,
+    /// Whether it is a layer of a chain.
+    pub(crate) takes_turns: bool,
 }
 
 pub(crate) type Fields = Vec<(&'static str, Value)>;
@@ -158,7 +170,8 @@ impl Context<'_> {
             _ => vec![("input", self.offset(self.node.inputs[part])?)],
         };
         fields.push(("output", self.offset(self.node.output)?));
-        fields.push(("pixels", self.long("its pixels", output.pixels())?));
+        let rows = self.rows_at_a_time();
+        fields.push(("pixels", self.long("its pixels", rows * output.w)?));
         let channels = self.number("its channels", self.input(part).c)?;
         match &self.node.op {
             IntOp::Add { integers, lo, hi } => fields.extend([
@@ -201,8 +214,8 @@ impl Context<'_> {
             ("in_w", self.number("its width", input.w)?),
             ("top", self.number("its padding", pads.top)?),
             ("left", self.number("its padding", pads.left)?),
-            ("bottom", self.number("its padding", pads.bottom)?),
             ("right", self.number("its padding", pads.right)?),
+            ("out_h", self.number("its height", self.rows_at_a_time())?),
             ("channels", self.number("its channels", input.c)?),
             ("zero", self.zero(self.node.output)),
         ])
@@ -234,7 +247,12 @@ impl Context<'_> {
     }
 
     fn window(&self, window: &Window) -> Result<Value, EmitError> {
-        self.window_over(window, self.input(0), self.output())
+        self.window_over(window, self.input(0), Shape { h: self.rows_at_a_time(), ..self.output() })
+    }
+
+    /// Rows of its output that a call computes: in a chain one after the other.
+    pub(crate) fn rows_at_a_time(&self) -> usize {
+        if self.takes_turns { 1 } else { self.output().h }
     }
 
     /// `window` over an image of `input` that gives one of `output`.

@@ -27,6 +27,7 @@
 
 mod arrays;
 mod build;
+mod check;
 mod error;
 mod example;
 mod kernels;
@@ -35,7 +36,9 @@ mod layers;
 mod model;
 mod names;
 mod options;
+mod rolling;
 mod rows;
+mod source;
 mod writer;
 
 pub use error::EmitError;
@@ -71,12 +74,13 @@ impl PackageFiles {
 /// [`EmitError`]: a name that no package can have, a plan that is not the network's, a dimension that does not fit.
 pub fn emit(network: &IntNetwork, plan: &MemoryPlan, options: &EmitOptions) -> Result<PackageFiles, EmitError> {
     let names = PackageNames::new(&options.prefix, options.shared_kernels.as_deref())?;
-    check_plan(network, plan)?;
+    check::check(network, plan)?;
     let layers = layers::layers(network, plan, &names)?;
+    let chains = rolling::chains(network, plan, &names)?;
     let arrays = arrays::arrays(network, plan, &names)?;
     let mut files = vec![
         (names.header(), model::header(network, plan, options, &names)),
-        (names.source(), model::source(network, plan, &layers, &names)),
+        (names.source(), source::source(network, plan, &layers, &chains, &names)),
         (names.weights_header(), arrays::header(&arrays, &names)),
         (names.weights_source(), arrays::source(&arrays, &names)),
     ];
@@ -94,28 +98,11 @@ pub fn emit(network: &IntNetwork, plan: &MemoryPlan, options: &EmitOptions) -> R
 /// [`EmitError`]: a name that no package can have, no samples, a sample of the wrong length.
 pub fn emit_example(
     network: &IntNetwork,
+    plan: &MemoryPlan,
     samples: &[(Vec<u8>, Vec<u8>)],
     options: &EmitOptions,
 ) -> Result<PackageFiles, EmitError> {
     let names = PackageNames::new(&options.prefix, None)?;
     example::check(network, samples)?;
-    Ok(PackageFiles::of(example::files(samples, &names)))
-}
-
-fn check_plan(network: &IntNetwork, plan: &MemoryPlan) -> Result<(), EmitError> {
-    let lengths = |what: &str, found: usize, expected: usize| {
-        let problem = || EmitError::Plan(format!("it places {found} {what} instead of {expected}"));
-        if found == expected { Ok(()) } else { Err(problem()) }
-    };
-    lengths("tensors", plan.tensors.len(), network.tensors.len())?;
-    lengths("nodes", plan.scratch.len(), network.nodes.len())?;
-    lengths("nodes' implementations", plan.implementations.len(), network.nodes.len())?;
-    for (tensor, offset) in network.tensors.iter().zip(&plan.tensors) {
-        let end = offset + bitesize_ir::memory::tensor_bytes(tensor.shape, tensor.bits);
-        if end > plan.arena_bytes {
-            let problem = format!("`{}` ends at {end} in an arena of {} bytes", tensor.name, plan.arena_bytes);
-            return Err(EmitError::Plan(problem));
-        }
-    }
-    Ok(())
+    Ok(PackageFiles::of(example::files(plan.input, samples, &names)))
 }

@@ -1,32 +1,40 @@
-//! `model.h` and `model.c`.
+//! `model.h`.
 
-use crate::layers::Layer;
 use crate::names::PackageNames;
 use crate::options::{EmitOptions, Reading};
 use crate::writer::CWriter;
 use bitesize_integer::{IntNetwork, IntTensor, OutputChannel};
-use bitesize_ir::memory::MemoryPlan;
+use bitesize_ir::memory::{InputRows, MemoryPlan};
 use bitesize_ir::requantize::Multiplier;
 use bitesize_ir::{Shape, Tail};
 
 /// `model.h`: what the firmware needs to know.
 pub(crate) fn header(network: &IntNetwork, plan: &MemoryPlan, options: &EmitOptions, names: &PackageNames) -> String {
     let mut c = CWriter::new();
-    c.comment(&introduction(network, options, names));
+    c.comment(&introduction(network, plan.input, options, names));
     c.header(&names.macro_name("H"), "<stdint.h>", |c| {
-        tensor_macros(c, names, "INPUT", network.tensor(network.input), network.input_scale);
+        let input = network.tensor(network.input);
+        tensor_macros(c, names, "INPUT", input, network.input_scale);
+        if plan.input == InputRows::Pushed {
+            c.comment("Bytes of a row of the input.");
+            c.line(format!("#define {} {}", names.input_row_bytes(), input.shape.w * input.shape.c));
+            c.blank();
+        }
         match network.output_channels.as_slice() {
             [] => tensor_macros(c, names, "OUTPUT", network.tensor(network.output), network.output_scale),
             channels => output_macros(c, names, network.tensor(network.output), channels),
         }
         threshold_macro(c, network, options.reading, names);
         arena_macros(c, plan, names);
-        entry_points(c, names);
+        match plan.input {
+            InputRows::Image => entry_points(c, names),
+            InputRows::Pushed => pushing_entry_points(c, names),
+        }
     });
     c.finish()
 }
 
-fn introduction(network: &IntNetwork, options: &EmitOptions, names: &PackageNames) -> String {
+fn introduction(network: &IntNetwork, rows: InputRows, options: &EmitOptions, names: &PackageNames) -> String {
     let (input, output) = (network.tensor(network.input), network.tensor(network.output));
     let mut text = format!(
         "{}: an integer network in {} layers. Emitted by bitesize {}.\n\n",
@@ -64,13 +72,7 @@ fn introduction(network: &IntNetwork, options: &EmitOptions, names: &PackageName
     if let Some(tail) = network.tail {
         text += &format!("The network's final {tail} is left out: the output is what goes into it.\n");
     }
-    text += &format!(
-        "\nUse: fill {input}(arena), call {run}(arena), read {output}(arena). Both lie in the arena, and {run} \
-         overwrites the input. Calls at the same time need an arena each.\n",
-        input = names.input(),
-        output = names.output(),
-        run = names.run(),
-    );
+    text += &use_of(rows, names);
     if let Some(figures) = &options.figures {
         text += &format!(
             "\nOn {core}: {flash} bytes of FLASH; {ram} bytes of RAM, of which the stack takes at most {stack}. This holds \
@@ -84,6 +86,28 @@ fn introduction(network: &IntNetwork, options: &EmitOptions, names: &PackageName
         );
     }
     text.trim_end().to_owned()
+}
+
+fn use_of(rows: InputRows, names: &PackageNames) -> String {
+    let output = names.output();
+    match rows {
+        InputRows::Image => format!(
+            "\nUse: fill {input}(arena), call {run}(arena), read {output}(arena). Both lie in the arena, and {run} \
+             overwrites the input. Calls at the same time need an arena each.\n",
+            input = names.input(),
+            run = names.run(),
+        ),
+        InputRows::Pushed => format!(
+            "\nUse: call {begin}(arena), then {push}(arena, row) with each row of {row_bytes} bytes, from the top. It says how \
+             many rows are still wanted, {height} at first, and computes what can be computed by then. Once it says 0, read \
+             {output}(arena), until the next {begin}. A row is copied: its memory can be used again at once. Images at the \
+             same time need an arena each.\n",
+            begin = names.begin(),
+            push = names.push_row(),
+            row_bytes = names.input_row_bytes(),
+            height = names.input_height(),
+        ),
+    }
 }
 
 /// Whether the output says yes or no by a threshold.
@@ -202,68 +226,17 @@ fn entry_points(c: &mut CWriter, names: &PackageNames) {
     c.line(format!("void {}(void *arena);", names.run()));
 }
 
-/// `model.c`: descriptors and calls.
-pub(crate) fn source(network: &IntNetwork, plan: &MemoryPlan, layers: &[Layer], names: &PackageNames) -> String {
-    let mut c = CWriter::new();
-    c.comment(&format!("{}: one descriptor a layer, and the calls in order.", network.name));
-    c.line(format!("#include \"{}\"", names.header()));
+fn pushing_entry_points(c: &mut CWriter, names: &PackageNames) {
+    c.comment("Begins an image, whatever was before.");
+    c.line(format!("void {}(void *arena);", names.begin()));
     c.blank();
-    c.line(format!("#include \"{}\"", names.kernels().header()));
-    c.line(format!("#include \"{}\"", names.weights_header()));
-    c.blank();
-    own_arena(&mut c, names);
-    if !layers.is_empty() {
-        layer_hook(&mut c, names);
-    }
-    for layer in layers {
-        c.blank();
-        c.comment(&layer.comment);
-        c.object(&format!("static const {} {}", layer.kind, layer.name), &layer.fields);
-    }
-    let offset = |tensor: bitesize_ir::TensorId| plan.tensors[tensor.0];
-    c.blank();
-    c.block(&format!("uint8_t *{}(void *arena)", names.input()), |c| {
-        c.line(format!("return (uint8_t *)arena + {};", offset(network.input)));
-    });
-    c.blank();
-    c.block(&format!("const uint8_t *{}(const void *arena)", names.output()), |c| {
-        c.line(format!("return (const uint8_t *)arena + {};", offset(network.output)));
-    });
-    c.blank();
-    c.block(&format!("void {}(void *arena)", names.run()), |c| {
-        c.line("uint8_t *const bytes = (uint8_t *)arena;");
-        if layers.is_empty() {
-            c.line("(void)bytes;");
-        }
-        for layer in layers {
-            c.line(format!("{}(&{}, bytes);", layer.kernel, layer.name));
-            c.line(format!("{}({});", names.layer_done(), layer.node));
-        }
-    });
-    c.finish()
-}
-
-/// Who profiles is told after each call of a kernel; nobody else pays for it.
-fn layer_hook(c: &mut CWriter, names: &PackageNames) {
-    let hook = names.layer_done();
-    c.blank();
-    c.comment(&format!("Define {hook}(layer) for this file to be told the number of each layer that is done."));
-    c.line(format!("#ifndef {hook}"));
-    c.line(format!("#define {hook}(layer) ((void)0)"));
-    c.line("#endif");
-}
-
-fn own_arena(c: &mut CWriter, names: &PackageNames) {
-    let attribute = names.arena_attribute();
-    c.line(format!("#ifndef {}", names.caller_arena()));
-    c.line(format!("#ifndef {attribute}"));
-    c.line(format!("#define {attribute}"));
-    c.line("#endif");
-    c.line(format!(
-        "{attribute} {} uint8_t {}[{}];",
-        names.kernels().of_runtime("BITESIZE_WORD_ALIGNED"),
-        names.arena(),
-        names.arena_bytes()
+    c.comment(&format!(
+        "Takes the next row of the image, {} bytes. Returns how many rows are still wanted: with 0 the output is there, and \
+         further rows change nothing.",
+        names.input_row_bytes()
     ));
-    c.line("#endif");
+    c.line(format!("uint32_t {}(void *arena, const uint8_t *row);", names.push_row()));
+    c.blank();
+    c.comment("Where the output is after the last row, until the next image begins.");
+    c.line(format!("const uint8_t *{}(const void *arena);", names.output()));
 }

@@ -117,6 +117,26 @@ impl PackageNames {
         self.function("run")
     }
 
+    /// The function that begins an image whose rows are pushed.
+    pub fn begin(&self) -> String {
+        self.function("begin")
+    }
+
+    /// The function that takes a row of the image.
+    pub fn push_row(&self) -> String {
+        self.function("push_row")
+    }
+
+    /// The macro with the bytes of a row that is pushed; there is none where the input is a whole image.
+    pub fn input_row_bytes(&self) -> String {
+        self.macro_name("INPUT_ROW_BYTES")
+    }
+
+    /// The macro with the input's rows.
+    pub fn input_height(&self) -> String {
+        self.macro_name("INPUT_HEIGHT")
+    }
+
     /// The package's own arena.
     pub fn arena(&self) -> String {
         format!("{}_arena", self.prefix)
@@ -167,9 +187,31 @@ impl PackageNames {
         self.macro_name("ARENA_ATTRIBUTE")
     }
 
-    /// The macro that a caller defines to be told after each layer.
+    /// The macro that a caller defines to be told after the last row of each layer.
     pub fn layer_done(&self) -> String {
         self.macro_name("LAYER_DONE")
+    }
+
+    /// The macro that a caller defines to be told after each call of a kernel, for all rows of a layer or some.
+    pub fn step_done(&self) -> String {
+        self.macro_name("STEP_DONE")
+    }
+
+    /// The step that is a whole layer.
+    pub(crate) fn all_rows(&self) -> String {
+        self.function("all_rows")
+    }
+
+    /// A table of a chain: `model_bands_0`.
+    pub(crate) fn of_chain(&self, what: &str, chain: usize) -> String {
+        format!("{}_{what}_{chain}", self.prefix)
+    }
+
+    /// A text of `runtime/` that is part of the package itself and names the kernels' step.
+    pub(crate) fn of_runtime(&self, text: &str) -> String {
+        let own = KernelNames::new(&self.prefix);
+        let parts: Vec<String> = text.split("bitesize_step").map(|part| own.of_runtime(part)).collect();
+        parts.join(&self.kernels.of_runtime("bitesize_step"))
     }
 
     /// `model_run` for `run`.

@@ -21,7 +21,11 @@ impl Context<'_> {
                 let length = window.kernel[0] * window.kernel[1] * in_per_group;
                 // Codes of all bytes are written at once.
                 let whole = self.out_bits() == BitWidth::B8 && (rescale.lo, rescale.hi) == (0, 255);
-                let (window, [input, output]) = one_row(window, [input, output]);
+                let (window, [input, output]) = if self.takes_turns {
+                    (*window, [input, Shape { h: self.rows_at_a_time(), ..output }])
+                } else {
+                    one_row(window, [input, output])
+                };
                 Ok(vec![
                     ("weights", self.lane_weights(rescale)),
                     ("window", self.window_over(&window, input, output)?),
@@ -61,6 +65,9 @@ impl Context<'_> {
             }
             IntOp::DepthwiseConv2d { window, weights: IntWeights { bits, .. }, rescale, padding } => {
                 let channels = self.output().c;
+                // In a chain the step says it.
+                let height = self.output().h;
+                let at_once = if self.takes_turns { height } else { self.plan.at_once[self.index].min(height) };
                 // The same code at every position of a byte.
                 let fill = padding[0] * (255 / self.in_bits().max_code());
                 Ok(vec![
@@ -77,6 +84,7 @@ impl Context<'_> {
                     ("out_pixel_bytes", self.number("its output's channels", self.out_bits().row_bytes(channels))?),
                     ("tap_bytes", self.number("its channels", bits.row_bytes(channels))?),
                     ("channels", self.number("its channels", channels)?),
+                    ("at_once", self.number("its rows at a time", at_once)?),
                     ("fill", Value::number(fill)),
                     ("in_bits", Value::number(self.in_bits().bits())),
                     ("weight_bits", Value::number(bits.bits())),

@@ -104,6 +104,13 @@ impl CWriter {
         self.line("}");
     }
 
+    /// `body` one level further in.
+    pub(crate) fn indented(&mut self, body: impl FnOnce(&mut Self)) {
+        self.depth += 1;
+        body(self);
+        self.depth -= 1;
+    }
+
     /// `declaration = { numbers };`, as many numbers on a line as fit.
     pub(crate) fn array<T: Display>(&mut self, declaration: &str, numbers: impl IntoIterator<Item = T>) {
         self.line(format!("{declaration} = {{"));

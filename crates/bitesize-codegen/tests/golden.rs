@@ -110,7 +110,7 @@ fn a_tiny_package_is_as_it_was_and_runs() {
     let images = images(&drawn.integer, 3, 1);
     let samples: Vec<_> = images.into_iter().map(|image| (image.clone(), interpreter.run(&image))).collect();
     let package = emit(&drawn.integer, &plan, &options).expect("it can be emitted");
-    let example = emit_example(&drawn.integer, &samples, &options).expect("the samples are the network's");
+    let example = emit_example(&drawn.integer, &plan, &samples, &options).expect("the samples are the network's");
     check("package", &package);
     check("example", &example);
     let folder = Folder::new("golden");

@@ -142,7 +142,7 @@ static int dot(uint8_t weight, int32_t level)
 /* Whether every tap along an axis reads the pixel that it should, counted from the first. */
 static int axis(int32_t start, uint32_t taps, uint32_t dilation, uint32_t size)
 {
-    const bitesize_axis found = bitesize_clip(start, taps, dilation, size);
+    const bitesize_axis found = bitesize_clip(start, taps, dilation, size, 0);
     uint32_t tap;
     uint32_t inside = 0;
     for (tap = 0; tap < taps; tap++) {
@@ -174,9 +174,11 @@ static int window(uint16_t size, uint16_t taps, uint16_t dilation, uint16_t pad)
     window.pad_left = pad;
     for (y = 0; y < size + 2u * pad; y++) {
         for (x = 0; x < size + 2u * pad; x++) {
-            const bitesize_patch patch = bitesize_patch_at(&window, image, y, x, PIXEL_BYTES);
+            /* The rows of the window may lie at the start of the image, and those above it nowhere. */
+            const uint32_t base = y > pad && y - pad < size ? y - pad : 0;
+            const bitesize_patch patch = bitesize_patch_at(&window, image, base, y, x, PIXEL_BYTES);
             const uintptr_t offset = (uintptr_t)patch.input - (uintptr_t)image;
-            if (offset >= (uintptr_t)window.in_h * window.in_w * PIXEL_BYTES) {
+            if (offset >= (uintptr_t)(window.in_h - base) * window.in_w * PIXEL_BYTES) {
                 return 0;
             }
             if (!axis((int32_t)y - pad, taps, dilation, window.in_h)) {

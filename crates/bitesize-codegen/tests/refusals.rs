@@ -69,7 +69,8 @@ fn samples_have_the_networks_lengths() {
     let lengths = |id: TensorId| drawn.integer.tensor(id).shape.elements();
     let (input, output) = (vec![0; lengths(drawn.integer.input)], vec![0; lengths(drawn.integer.output)]);
     let refuse = |samples: &[(Vec<u8>, Vec<u8>)], words: &str| {
-        let error = emit_example(&drawn.integer, samples, &options("model")).expect_err(words).to_string();
+        let error =
+            emit_example(&drawn.integer, &plan(&drawn), samples, &options("model")).expect_err(words).to_string();
         assert!(error.contains(words), "`{error}` does not say `{words}`");
     };
     refuse(&[], "at least one sample");
@@ -102,7 +103,7 @@ fn shared_kernels_are_left_out() {
     let [(header, _), (source, text)] = instances(&code_of(&drawn.integer, &plan(&drawn)), "common");
     assert_eq!((header.as_str(), source.as_str()), ("common_kernels.h", "common_kernels.c"));
     assert!(package.files.iter().all(|(path, text)| !path.contains("_kernels") && !text.contains("tiny_kernels")));
-    for call in package.file("tiny.c").expect("it is there").lines().filter(|line| line.ends_with(", bytes);")) {
+    for call in package.file("tiny.c").expect("it is there").lines().filter(|line| line.contains(", bytes")) {
         let kernel = call.trim_start().split('(').next().expect("a call has a name");
         assert!(text.contains(&format!("void {kernel}(const")), "{kernel}");
     }

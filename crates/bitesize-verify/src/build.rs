@@ -49,20 +49,29 @@ impl PackageFolder {
     fn header(&self) -> Result<String, String> {
         let names = PackageNames::new(&self.prefix, None).map_err(|e| e.to_string())?;
         Ok(format!(
-            "#include \"{}\"\n\
-             #define PACKAGE_ARENA {}\n\
-             #define PACKAGE_INPUT {}\n\
-             #define PACKAGE_OUTPUT {}\n\
-             #define PACKAGE_RUN {}\n\
-             #define PACKAGE_INPUT_BYTES {}\n\
-             #define PACKAGE_OUTPUT_BYTES {}\n",
-            names.header(),
-            names.arena(),
-            names.input(),
-            names.output(),
-            names.run(),
-            names.input_bytes(),
-            names.output_bytes()
+            "#include \"{header}\"\n\
+             #define PACKAGE_ARENA {arena}\n\
+             #define PACKAGE_OUTPUT {output}\n\
+             #define PACKAGE_INPUT_BYTES {input_bytes}\n\
+             #define PACKAGE_OUTPUT_BYTES {output_bytes}\n\
+             #ifdef {row_bytes}\n\
+             #define PACKAGE_INPUT_ROW_BYTES {row_bytes}\n\
+             #define PACKAGE_BEGIN {begin}\n\
+             #define PACKAGE_PUSH_ROW {push_row}\n\
+             #else\n\
+             #define PACKAGE_INPUT {input}\n\
+             #define PACKAGE_RUN {run}\n\
+             #endif\n",
+            header = names.header(),
+            arena = names.arena(),
+            output = names.output(),
+            input_bytes = names.input_bytes(),
+            output_bytes = names.output_bytes(),
+            row_bytes = names.input_row_bytes(),
+            begin = names.begin(),
+            push_row = names.push_row(),
+            input = names.input(),
+            run = names.run(),
         ))
     }
 }
@@ -136,14 +145,14 @@ impl Builder<'_> {
         let names = PackageNames::new(&package.prefix, None).map_err(|e| Failure::Failed(e.to_string()))?;
         let absolute = std::path::absolute(&package.folder)
             .map_err(|e| Failure::Failed(format!("cannot find {}: {e}", package.folder.shown())))?;
-        let hook = "#include <stdint.h>\nvoid package_layer_done(uint32_t layer);\n";
-        fs::write(folder.join("layer_done.h"), hook)
-            .map_err(|e| Failure::Failed(format!("cannot write {}: {e}", folder.join("layer_done.h").shown())))?;
+        let hook = "#include <stdint.h>\nvoid package_step_done(uint32_t layer);\n";
+        fs::write(folder.join("step_done.h"), hook)
+            .map_err(|e| Failure::Failed(format!("cannot write {}: {e}", folder.join("step_done.h").shown())))?;
         let mut objects = Vec::new();
         for source in package.sources().map_err(Failure::Failed)? {
             if source == names.source() {
                 let hooked =
-                    ["-include".into(), "layer_done.h".into(), format!("-D{}=package_layer_done", names.layer_done())];
+                    ["-include".into(), "step_done.h".into(), format!("-D{}=package_step_done", names.step_done())];
                 let flags: Vec<String> = flags.iter().cloned().chain(hooked).collect();
                 self.compile(runner, &flags, &absolute, &absolute.join(&source), "package/counting.o")?;
                 objects.push("package/counting.o".into());

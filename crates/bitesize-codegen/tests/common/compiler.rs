@@ -79,7 +79,7 @@ pub(crate) fn emit_both(network: &IntNetwork, plan: &MemoryPlan, prefix: &str, s
         images(network, seed, 4).into_iter().map(|image| (image.clone(), interpreter.run(&image))).collect();
     [
         emit(network, plan, &options).expect("a drawn network can be emitted"),
-        emit_example(network, &samples, &options).expect("the samples are the network's"),
+        emit_example(network, plan, &samples, &options).expect("the samples are the network's"),
     ]
 }
 

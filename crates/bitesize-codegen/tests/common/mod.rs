@@ -4,6 +4,7 @@
 
 pub(crate) mod compiler;
 pub(crate) mod networks;
+pub(crate) mod plans;
 
 use bitesize_ir::code::{KernelKey, Stage};
 use bitesize_ir::op::KernelKind;

@@ -322,6 +322,25 @@ pub(crate) fn every_kernel(input: BitWidth, second: BitWidth) -> Drawn {
     draw.finish_with(policy)
 }
 
+/// Blocks as of a mobile network: strides, dilation, additions over what goes on, and a pool of all.
+pub(crate) fn mobile(pixels: bool) -> Drawn {
+    let mut draw = Draw::new(11, Shape::new(24, 20, 3), pixels);
+    let padded = Window { pads: Pads::all(1), ..Window::of([3, 3]) };
+    let dilated = Window { pads: Pads::all(2), dilation: [2, 2], ..padded };
+    let mut at = draw.conv(TensorId(0), 8, 1, Window { stride: [2, 2], ..padded });
+    for window in [padded, padded, Window { stride: [2, 2], ..padded }, dilated] {
+        let wide = draw.conv(at, 16, 1, Window::of([1, 1]));
+        let deep = draw.depthwise(wide, window);
+        let narrow = draw.conv(deep, 8, 1, Window::of([1, 1]));
+        let same = draw.shape(narrow) == draw.shape(at);
+        at = if same { draw.push(Op::Add(Clamp::NONE), &[at, narrow]) } else { narrow };
+    }
+    let shape = draw.shape(at);
+    let mean = draw.average(at, Window::of([shape.h, shape.w]), false);
+    draw.fully_connected(mean, 5);
+    draw.finish()
+}
+
 /// Multipliers that lowering seldom makes: negative ones, shifts of 32 and less, zero.
 pub(crate) fn harden(network: &mut IntNetwork, seed: u64) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);

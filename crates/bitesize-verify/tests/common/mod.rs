@@ -3,7 +3,10 @@
 #![allow(dead_code)] // each test binary uses its part
 
 #[path = "../../../bitesize-codegen/tests/common/networks.rs"]
-mod networks;
+pub(crate) mod networks;
+
+#[path = "../../../bitesize-codegen/tests/common/plans.rs"]
+pub(crate) mod plans;
 
 use bitesize_codegen::{EmitOptions, emit};
 use bitesize_integer::IntNetwork;

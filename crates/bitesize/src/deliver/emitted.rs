@@ -47,8 +47,8 @@ impl Emitted {
             (input, output)
         };
         let answers: Vec<_> = inputs(candidate, samples, KNOWN_ANSWERS).into_iter().map(answer).collect();
-        let example =
-            emit_example(&candidate.integers, &answers, &options).context("cannot emit the known-answer test")?;
+        let example = emit_example(&candidate.integers, &ram.plan, &answers, &options)
+            .context("cannot emit the known-answer test")?;
         Ok(Self { package: package.files, example: example.files })
     }
 

@@ -326,9 +326,12 @@ MODEL_INLINE void model_rows(const model_weights *weights, const model_vector *v
     }
 }
 
-/* Copies the codes under one window of one group into bytes; outside the image they are the padding's. */
-MODEL_INLINE void model_gather(const model_conv2d_layer *layer, const uint8_t *input, uint8_t *codes,
-    int32_t top, int32_t left, uint32_t first, uint32_t input_bits)
+/*
+ * Copies the codes under one window of one group into bytes; outside the image they are the padding's. Row `base` of
+ * the image lies at `input`.
+ */
+MODEL_INLINE void model_gather(const model_conv2d_layer *layer, const uint8_t *input, uint32_t base,
+    uint8_t *codes, int32_t top, int32_t left, uint32_t first, uint32_t input_bits)
 {
     const model_window *const window = &layer->window;
     const uint32_t channels = layer->in_per_group;
@@ -342,7 +345,7 @@ MODEL_INLINE void model_gather(const model_conv2d_layer *layer, const uint8_t *i
         for (tap_x = 0; tap_x < window->kernel_w; tap_x++) {
             const uint32_t right = tap_x * window->dilation_w;
             if (model_inside(top, down, window->in_h) && model_inside(left, right, window->in_w)) {
-                const uint32_t y = (uint32_t)(top + (int32_t)down);
+                const uint32_t y = (uint32_t)(top + (int32_t)down) - base;
                 const uint32_t x = (uint32_t)(left + (int32_t)right);
                 const uint8_t *const row = input + (y * window->in_w + x) * row_bytes;
                 model_reader reader = model_reader_at(row, first, input_bits);
@@ -360,18 +363,19 @@ MODEL_INLINE void model_gather(const model_conv2d_layer *layer, const uint8_t *i
     }
 }
 
-MODEL_INLINE void model_conv2d(const model_conv2d_layer *layer, uint8_t *arena, uint32_t input_bits,
-    uint32_t weight_bits, uint32_t output_bits)
+MODEL_INLINE void model_conv2d(const model_conv2d_layer *layer, uint8_t *arena, const model_step *step,
+    uint32_t input_bits, uint32_t weight_bits, uint32_t output_bits)
 {
     const model_weights *const weights = &layer->weights;
     const model_window *const window = &layer->window;
     const uint8_t *const input = arena + layer->input;
     const uint32_t out_row_bytes = model_row_bytes((uint32_t)layer->groups * layer->out_per_group, output_bits);
-    uint8_t *output = arena + layer->output;
+    const uint32_t end = step->first + window->out_h;
+    uint8_t *output = arena + layer->output + step->output;
     uint32_t y;
     uint32_t x;
     uint32_t group;
-    for (y = 0; y < window->out_h; y++) {
+    for (y = step->first; y < end; y++) {
         const int32_t top = (int32_t)(y * window->stride_h) - window->pad_top;
         for (x = 0; x < window->out_w; x++) {
             const int32_t left = (int32_t)(x * window->stride_w) - window->pad_left;
@@ -381,10 +385,12 @@ MODEL_INLINE void model_conv2d(const model_conv2d_layer *layer, uint8_t *arena, 
                 model_span channels;
                 vector.length = (uint32_t)window->kernel_h * window->kernel_w * layer->in_per_group;
                 if (input_bits == 8u && layer->scratch == MODEL_NO_SCRATCH) {
-                    vector.codes = input + ((uint32_t)top * window->in_w + (uint32_t)left) * vector.length;
+                    vector.codes = input
+                        + (((uint32_t)top - step->inputs[0]) * window->in_w + (uint32_t)left) * vector.length;
                 } else {
                     uint8_t *const codes = arena + layer->scratch;
-                    model_gather(layer, input, codes, top, left, group * layer->in_per_group, input_bits);
+                    model_gather(layer, input, step->inputs[0], codes, top, left, group * layer->in_per_group,
+                        input_bits);
                     vector.codes = codes;
                 }
                 vector.sum = model_vector_sum(vector.codes, vector.length, weight_bits);
@@ -401,15 +407,16 @@ MODEL_INLINE void model_conv2d(const model_conv2d_layer *layer, uint8_t *arena, 
 /* Windows whose channels are computed one by one: pools and depthwise convolution. */
 
 /*
- * The taps of a window that fall into the image along one axis, and the coordinate that the first of them reads: 0
- * where none does, so that no address is formed outside the image.
+ * The taps of a window that fall into the image along one axis, and the coordinate that the first of them reads, counted
+ * from `base`: 0 where none does, so that no address is formed outside the image.
  */
 typedef struct {
     model_span taps;
     uint32_t start;
 } model_axis;
 
-MODEL_INLINE model_axis model_clip(int32_t start, uint32_t taps, uint32_t dilation, uint32_t size)
+MODEL_INLINE model_axis model_clip(int32_t start, uint32_t taps, uint32_t dilation, uint32_t size,
+    uint32_t base)
 {
     model_axis axis;
     axis.taps.first = 0;
@@ -418,7 +425,7 @@ MODEL_INLINE model_axis model_clip(int32_t start, uint32_t taps, uint32_t dilati
         axis.taps.first++;
     }
     axis.taps.end = axis.taps.first;
-    axis.start = axis.taps.first < taps && start < (int32_t)size ? (uint32_t)start : 0u;
+    axis.start = axis.taps.first < taps && start < (int32_t)size ? (uint32_t)start - base : 0u;
     while (axis.taps.end < taps && start < (int32_t)size) {
         start += (int32_t)dilation;
         axis.taps.end++;
@@ -435,13 +442,14 @@ typedef struct {
     uint32_t column_step;
 } model_patch;
 
-MODEL_INLINE model_patch model_patch_at(const model_window *window, const uint8_t *input, uint32_t y,
-    uint32_t x, uint32_t pixel_bytes)
+/* The patch under the window of pixel (y, x) of the output, where row `base` of the input lies at `input`. */
+MODEL_INLINE model_patch model_patch_at(const model_window *window, const uint8_t *input, uint32_t base,
+    uint32_t y, uint32_t x, uint32_t pixel_bytes)
 {
     const int32_t top = (int32_t)(y * window->stride_h) - window->pad_top;
     const int32_t left = (int32_t)(x * window->stride_w) - window->pad_left;
-    const model_axis rows = model_clip(top, window->kernel_h, window->dilation_h, window->in_h);
-    const model_axis columns = model_clip(left, window->kernel_w, window->dilation_w, window->in_w);
+    const model_axis rows = model_clip(top, window->kernel_h, window->dilation_h, window->in_h, base);
+    const model_axis columns = model_clip(left, window->kernel_w, window->dilation_w, window->in_w, 0);
     model_patch patch;
     patch.rows = rows.taps;
     patch.columns = columns.taps;
@@ -523,7 +531,7 @@ MODEL_INLINE model_quad model_taps(const model_depthwise_conv2d_layer *layer, co
 }
 
 MODEL_INLINE void model_depthwise_conv2d(const model_depthwise_conv2d_layer *layer, uint8_t *arena,
-    uint32_t input_bits, uint32_t weight_bits, uint32_t output_bits)
+    const model_step *step, uint32_t input_bits, uint32_t weight_bits, uint32_t output_bits)
 {
     const model_weights *const weights = &layer->weights;
     const model_window *const window = &layer->window;
@@ -533,14 +541,15 @@ MODEL_INLINE void model_depthwise_conv2d(const model_depthwise_conv2d_layer *lay
     const uint8_t fill = (uint8_t)(layer->padding_code * (255u / ((1u << input_bits) - 1u)));
     const uint8_t fills[4] = {fill, fill, fill, fill};
     const uint8_t *const input = arena + layer->input;
-    uint8_t *output = arena + layer->output;
+    const uint32_t end_row = step->first + window->out_h;
+    uint8_t *output = arena + layer->output + step->output;
     uint32_t y;
     uint32_t x;
     uint32_t c;
-    for (y = 0; y < window->out_h; y++) {
+    for (y = step->first; y < end_row; y++) {
         for (x = 0; x < window->out_w; x++) {
             model_writer writer = model_writer_at(output, 0, output_bits);
-            const model_patch patch = model_patch_at(window, input, y, x, pixel_bytes);
+            const model_patch patch = model_patch_at(window, input, step->inputs[0], y, x, pixel_bytes);
             for (c = 0; c < channels;) {
                 /* In memory, so that one copy of the code below serves all four. */
                 int32_t sums[4];
@@ -595,8 +604,8 @@ MODEL_INLINE void model_fully_connected(const model_fully_connected_layer *layer
     model_write_end(&writer, output_bits);
 }
 
-MODEL_INLINE void model_add(const model_add_layer *layer, uint8_t *arena, uint32_t bits_a,
-    uint32_t bits_b, uint32_t output_bits)
+MODEL_INLINE void model_add(const model_add_layer *layer, uint8_t *arena, const model_step *step,
+    uint32_t bits_a, uint32_t bits_b, uint32_t output_bits)
 {
     const int32_t factor_a = layer->factor_a;
     const int32_t factor_b = layer->factor_b;
@@ -607,9 +616,9 @@ MODEL_INLINE void model_add(const model_add_layer *layer, uint8_t *arena, uint32
     const int32_t zero = layer->zero;
     const int32_t lowest = layer->lowest;
     const int32_t highest = layer->highest;
-    const uint8_t *a = arena + layer->input_a;
-    const uint8_t *b = arena + layer->input_b;
-    uint8_t *output = arena + layer->output;
+    const uint8_t *a = arena + layer->input_a + step->inputs[0];
+    const uint8_t *b = arena + layer->input_b + step->inputs[1];
+    uint8_t *output = arena + layer->output + step->output;
     uint32_t pixels;
     for (pixels = layer->pixels; pixels != 0u; pixels--) {
         model_reader reader_a = model_reader_at(a, 0, bits_a);
@@ -630,8 +639,8 @@ MODEL_INLINE void model_add(const model_add_layer *layer, uint8_t *arena, uint32
 }
 
 /* Copies one input into its slice of the output's channels. The slices are written in ascending order. */
-MODEL_INLINE void model_concat(const model_concat_layer *layer, uint8_t *arena, uint32_t input_bits,
-    uint32_t output_bits)
+MODEL_INLINE void model_concat(const model_concat_layer *layer, uint8_t *arena, const model_step *step,
+    uint32_t input_bits, uint32_t output_bits)
 {
     const int32_t multiplier = layer->multiplier;
     const int32_t shift = layer->shift;
@@ -639,8 +648,8 @@ MODEL_INLINE void model_concat(const model_concat_layer *layer, uint8_t *arena, 
     const uint32_t channels = layer->channels;
     const uint32_t first = layer->first;
     const uint32_t out_row_bytes = model_row_bytes(layer->out_channels, output_bits);
-    const uint8_t *input = arena + layer->input;
-    uint8_t *output = arena + layer->output;
+    const uint8_t *input = arena + layer->input + step->inputs[0];
+    uint8_t *output = arena + layer->output + step->output;
     model_range range;
     uint32_t pixels;
     range.zero = layer->zero;
@@ -661,13 +670,14 @@ MODEL_INLINE void model_concat(const model_concat_layer *layer, uint8_t *arena, 
 }
 
 MODEL_INLINE void model_average_pool(const model_average_pool_layer *layer, uint8_t *arena,
-    uint32_t input_bits, uint32_t output_bits)
+    const model_step *step, uint32_t input_bits, uint32_t output_bits)
 {
     const model_window *const window = &layer->window;
     const uint32_t channels = layer->channels;
     const uint32_t pixel_bytes = model_row_bytes(channels, input_bits);
     const uint8_t *const input = arena + layer->input;
-    uint8_t *output = arena + layer->output;
+    const uint32_t end = step->first + window->out_h;
+    uint8_t *output = arena + layer->output + step->output;
     model_range range;
     uint32_t y;
     uint32_t x;
@@ -675,9 +685,9 @@ MODEL_INLINE void model_average_pool(const model_average_pool_layer *layer, uint
     range.zero = layer->zero;
     range.lowest = layer->lowest;
     range.highest = layer->highest;
-    for (y = 0; y < window->out_h; y++) {
+    for (y = step->first; y < end; y++) {
         for (x = 0; x < window->out_w; x++) {
-            const model_patch patch = model_patch_at(window, input, y, x, pixel_bytes);
+            const model_patch patch = model_patch_at(window, input, step->inputs[0], y, x, pixel_bytes);
             const uint32_t count = (patch.rows.end - patch.rows.first) * (patch.columns.end - patch.columns.first);
             const model_average_factor *factor = layer->factors;
             const model_average_factor *const last = factor + layer->factor_count - 1;
@@ -707,14 +717,14 @@ MODEL_INLINE void model_average_pool(const model_average_pool_layer *layer, uint
     }
 }
 
-void model_conv2d_8_2_4(const model_conv2d_layer *layer, uint8_t *arena)
+void model_conv2d_8_2_4(const model_conv2d_layer *layer, uint8_t *arena, const model_step *step)
 {
-    model_conv2d(layer, arena, 8, 2, 4);
+    model_conv2d(layer, arena, step, 8, 2, 4);
 }
 
-void model_depthwise_conv2d_4_8_4(const model_depthwise_conv2d_layer *layer, uint8_t *arena)
+void model_depthwise_conv2d_4_8_4(const model_depthwise_conv2d_layer *layer, uint8_t *arena, const model_step *step)
 {
-    model_depthwise_conv2d(layer, arena, 4, 8, 4);
+    model_depthwise_conv2d(layer, arena, step, 4, 8, 4);
 }
 
 void model_fully_connected_2_8_8(const model_fully_connected_layer *layer, uint8_t *arena)
@@ -722,22 +732,22 @@ void model_fully_connected_2_8_8(const model_fully_connected_layer *layer, uint8
     model_fully_connected(layer, arena, 2, 8, 8);
 }
 
-void model_add_4_4_2(const model_add_layer *layer, uint8_t *arena)
+void model_add_4_4_2(const model_add_layer *layer, uint8_t *arena, const model_step *step)
 {
-    model_add(layer, arena, 4, 4, 2);
+    model_add(layer, arena, step, 4, 4, 2);
 }
 
-void model_concat_2_2(const model_concat_layer *layer, uint8_t *arena)
+void model_concat_2_2(const model_concat_layer *layer, uint8_t *arena, const model_step *step)
 {
-    model_concat(layer, arena, 2, 2);
+    model_concat(layer, arena, step, 2, 2);
 }
 
-void model_concat_4_2(const model_concat_layer *layer, uint8_t *arena)
+void model_concat_4_2(const model_concat_layer *layer, uint8_t *arena, const model_step *step)
 {
-    model_concat(layer, arena, 4, 2);
+    model_concat(layer, arena, step, 4, 2);
 }
 
-void model_average_pool_2_2(const model_average_pool_layer *layer, uint8_t *arena)
+void model_average_pool_2_2(const model_average_pool_layer *layer, uint8_t *arena, const model_step *step)
 {
-    model_average_pool(layer, arena, 2, 2);
+    model_average_pool(layer, arena, step, 2, 2);
 }

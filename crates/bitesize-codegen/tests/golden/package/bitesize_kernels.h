@@ -24,6 +24,19 @@ extern "C" {
 /* A layer whose window needs no scratch has this for its offset. */
 #define MODEL_NO_SCRATCH UINT32_MAX
 
+/*
+ * Which rows of its output a layer computes, and where they go: from row `first` on as many as the layer says, `output`
+ * bytes behind the place of its output. Row `inputs[k]` of input k is the one that lies at the input's place; for a layer
+ * without a window (addition, concatenation, clamp) it is the bytes from there to row `first`. Where a layer computes all of
+ * its rows at most as many at a time as it says, it stops before `end`.
+ */
+typedef struct {
+    uint32_t first;
+    uint32_t end;
+    uint32_t output;
+    uint32_t inputs[2];
+} model_step;
+
 /* What an output channel adds to its sum and multiplies it by. */
 typedef struct {
     int32_t bias;
@@ -44,7 +57,10 @@ typedef struct {
     uint8_t highest;
 } model_weights;
 
-/* A window sliding over an image. What is padded below and to the right follows from the sizes. */
+/*
+ * A window sliding over an image. What is padded below and to the right follows from the sizes. `out_h` rows are computed
+ * at a time: all, or, of a layer of a chain, one.
+ */
 typedef struct {
     uint16_t in_h;
     uint16_t in_w;
@@ -168,8 +184,8 @@ typedef struct {
     uint16_t in_w;
     uint16_t top;
     uint16_t left;
-    uint16_t bottom;
     uint16_t right;
+    uint16_t out_h;
     uint16_t channels;
     uint8_t zero;
 } model_pad_layer;
@@ -192,13 +208,13 @@ typedef struct {
  * The numbers in a name are the widths of the input, of the weights or second input, and of the
  * output; a stage has one.
  */
-void model_conv2d_8_2_4(const model_conv2d_layer *layer, uint8_t *arena);
-void model_depthwise_conv2d_4_8_4(const model_depthwise_conv2d_layer *layer, uint8_t *arena);
+void model_conv2d_8_2_4(const model_conv2d_layer *layer, uint8_t *arena, const model_step *step);
+void model_depthwise_conv2d_4_8_4(const model_depthwise_conv2d_layer *layer, uint8_t *arena, const model_step *step);
 void model_fully_connected_2_8_8(const model_fully_connected_layer *layer, uint8_t *arena);
-void model_add_4_4_2(const model_add_layer *layer, uint8_t *arena);
-void model_concat_2_2(const model_concat_layer *layer, uint8_t *arena);
-void model_concat_4_2(const model_concat_layer *layer, uint8_t *arena);
-void model_average_pool_2_2(const model_average_pool_layer *layer, uint8_t *arena);
+void model_add_4_4_2(const model_add_layer *layer, uint8_t *arena, const model_step *step);
+void model_concat_2_2(const model_concat_layer *layer, uint8_t *arena, const model_step *step);
+void model_concat_4_2(const model_concat_layer *layer, uint8_t *arena, const model_step *step);
+void model_average_pool_2_2(const model_average_pool_layer *layer, uint8_t *arena, const model_step *step);
 
 #ifdef __cplusplus
 }

@@ -11,9 +11,16 @@
 MODEL_ARENA_ATTRIBUTE MODEL_WORD_ALIGNED uint8_t model_arena[MODEL_ARENA_BYTES];
 #endif
 
-/* Define MODEL_LAYER_DONE(layer) for this file to be told the number of each layer that is done. */
+/*
+ * Define MODEL_LAYER_DONE(layer) for this file to be told the number of each layer whose last
+ * row is done, MODEL_STEP_DONE(layer) to be told that of the layer after each call of a kernel,
+ * which may compute some of its rows.
+ */
 #ifndef MODEL_LAYER_DONE
 #define MODEL_LAYER_DONE(layer) ((void)0)
+#endif
+#ifndef MODEL_STEP_DONE
+#define MODEL_STEP_DONE(layer) ((void)0)
 #endif
 
 /* conv2d_0: 2x2x3 */
@@ -128,31 +135,40 @@ static const model_fully_connected_layer model_layer_5 = {
     .out_channels = 3,
 };
 
+/* A whole layer. */
+static const model_step model_all_rows = {0, UINT32_MAX, 0, {0, 0}};
+
 uint8_t *model_input(void *arena)
 {
     return (uint8_t *)arena + 0;
 }
 
-const uint8_t *model_output(const void *arena)
-{
-    return (const uint8_t *)arena + 8;
-}
-
 void model_run(void *arena)
 {
     uint8_t *const bytes = (uint8_t *)arena;
-    model_conv2d_8_2_4(&model_layer_0, bytes);
+    model_conv2d_8_2_4(&model_layer_0, bytes, &model_all_rows);
+    MODEL_STEP_DONE(0);
     MODEL_LAYER_DONE(0);
-    model_depthwise_conv2d_4_8_4(&model_layer_1, bytes);
+    model_depthwise_conv2d_4_8_4(&model_layer_1, bytes, &model_all_rows);
+    MODEL_STEP_DONE(1);
     MODEL_LAYER_DONE(1);
-    model_add_4_4_2(&model_layer_2, bytes);
+    model_add_4_4_2(&model_layer_2, bytes, &model_all_rows);
+    MODEL_STEP_DONE(2);
     MODEL_LAYER_DONE(2);
-    model_concat_2_2(&model_layer_3_0, bytes);
+    model_concat_2_2(&model_layer_3_0, bytes, &model_all_rows);
+    MODEL_STEP_DONE(3);
+    model_concat_4_2(&model_layer_3_1, bytes, &model_all_rows);
+    MODEL_STEP_DONE(3);
     MODEL_LAYER_DONE(3);
-    model_concat_4_2(&model_layer_3_1, bytes);
-    MODEL_LAYER_DONE(3);
-    model_average_pool_2_2(&model_layer_4, bytes);
+    model_average_pool_2_2(&model_layer_4, bytes, &model_all_rows);
+    MODEL_STEP_DONE(4);
     MODEL_LAYER_DONE(4);
     model_fully_connected_2_8_8(&model_layer_5, bytes);
+    MODEL_STEP_DONE(5);
     MODEL_LAYER_DONE(5);
+}
+
+const uint8_t *model_output(const void *arena)
+{
+    return (const uint8_t *)arena + 8;
 }
