@@ -25,10 +25,10 @@ extern "C" {
 #define MODEL_NO_SCRATCH UINT32_MAX
 
 /*
- * Which rows of its output a layer computes, and where they go: from row `first` on as many as the layer says, `output`
- * bytes behind the place of its output. Row `inputs[k]` of input k is the one that lies at the input's place; for a layer
- * without a window (addition, concatenation, clamp) it is the bytes from there to row `first`. Where a layer computes all of
- * its rows at most as many at a time as it says, it stops before `end`.
+ * Which rows of its output a layer computes, and where they lie: those from `first` on, as many as the layer says (only a
+ * depthwise convolution by rows looks at `end`), `output` bytes behind the place of its output. Row `inputs[0]` of its input
+ * is the one that lies at the input's place. To a layer without a window, as an addition, `inputs` says instead how many
+ * bytes behind that place row `first` lies. A part of a concatenation has one input.
  */
 typedef struct {
     uint32_t first;
