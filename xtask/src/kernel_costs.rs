@@ -1,19 +1,17 @@
 //! `cargo xtask kernel-costs`: measures what emitted code costs on each core, and writes `targets/cores/*.toml`.
 //!
 //! Every kernel instance is compiled alone; its sections and its stack frame are its cost. Descriptors are measured by
-//! `sizeof`, calls and entry points on emitted packages of 0 to [`MOST_CALLS`] layers. The meaning of every field is in
+//! `sizeof`, calls, entry points and chains on emitted packages ([`crate::entry_costs`]). The meaning of every field is in
 //! `docs/adding-a-target.md`. With `--check` nothing is written: the files must already say what is measured. With
 //! `--measure NAME COMPILER FLAG...` the file of another core or compiler is printed.
 
-use crate::objects::{Object, compile};
-use bitesize_codegen::{EmitOptions, PackageNames, emit, instances, layer_type, rows_layer_type};
-use bitesize_integer::{IntNetwork, IntNode, IntOp, IntTensor};
-use bitesize_ir::code::{Code, Implementation, KernelKey, Stage, Stages};
-use bitesize_ir::memory::{InputRows, MemoryPlan, PlannedSegment, Scheduling};
+use crate::entry_costs::{calls, rolling};
+use crate::objects::Core;
+use bitesize_codegen::{instances, layer_type, rows_layer_type};
+use bitesize_ir::code::{Code, KernelKey, Stage, Stages};
+use bitesize_ir::memory::{InputRows, Scheduling};
 use bitesize_ir::op::KernelKind;
-use bitesize_ir::requantize::Multiplier;
-use bitesize_ir::target::{CoreCosts, KernelCost, LayerCost, RowCosts};
-use bitesize_ir::{BitWidth, NodeId, Shape, TensorId};
+use bitesize_ir::target::{CoreCosts, KernelCost, LayerCost, RollingCosts, RowCosts};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -37,11 +35,6 @@ const CORES: [(&str, &[&str], bool); 4] = [
 /// Flags of every core on top of its own. A kernel has a section of its own, so that the linker can leave it out, and the
 /// compiler addresses data that have sections of their own otherwise, which takes other code and other stack.
 const COMMON_FLAGS: [&str; 3] = ["-std=c99", "-ffunction-sections", "-fdata-sections"];
-
-const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wconversion", "-Werror"];
-
-/// Layers of the longest package on which calls are measured. Literal pools make cost per call uneven.
-const MOST_CALLS: usize = 160;
 
 /// Measures and writes, or with `--check` compares.
 ///
@@ -137,22 +130,6 @@ pub(crate) fn compiler_version(compiler: &str) -> Result<String, String> {
     text.lines().next().map(|line| line.trim().to_owned()).ok_or_else(|| format!("{compiler} does not say what it is"))
 }
 
-/// A compiler for one core, in a folder of its own.
-struct Core<'a> {
-    compiler: &'a str,
-    /// All of them but warnings.
-    flags: &'a [&'a str],
-    folder: PathBuf,
-}
-
-impl Core<'_> {
-    fn compile(&self, files: &[(&str, &str)], source: &str) -> Result<Object, String> {
-        let mut flags: Vec<&str> = WARNINGS.to_vec();
-        flags.extend(self.flags);
-        compile(self.compiler, &flags, files, source, &self.folder)
-    }
-}
-
 fn measured_costs(name: &str, compiler: &str, flags: &[&str], by_rows: bool) -> Result<CoreCosts, String> {
     let folder = std::env::temp_dir().join(format!("bitesize-kernel-costs-{}-{name}", std::process::id()));
     let common = COMMON_FLAGS.iter().filter(|flag| !flags.contains(flag));
@@ -162,6 +139,7 @@ fn measured_costs(name: &str, compiler: &str, flags: &[&str], by_rows: bool) -> 
         KernelKey::all().into_par_iter().map(|key| Ok((key.name(), code(&core, Code::Kernel(key))?))).collect();
     let kernels = kernels?;
     let calls = calls(&core)?;
+    let rolling = rolling(&core, &calls)?;
     let of = |descriptor_bytes: u64| LayerCost { descriptor_bytes, call_bytes: calls.each };
     let described = descriptors(&core, &KernelKind::ALL, &BTreeSet::new(), layer_type)?;
     let rows = Some(rows(&core, of)?);
@@ -177,7 +155,10 @@ fn measured_costs(name: &str, compiler: &str, flags: &[&str], by_rows: bool) -> 
         kernels,
         by_rows,
         rows,
+        rolling: Some(rolling),
         instructions: None,
+        scheduling: Scheduling::default(),
+        input: InputRows::default(),
     })
 }
 
@@ -254,83 +235,6 @@ fn descriptors(
     kinds.iter().map(|kind| Ok((*kind, bytes(*kind)?))).collect()
 }
 
-/// What calls and entry points cost.
-struct Calls {
-    base: u64,
-    each: u64,
-    stack: u64,
-}
-
-/// Measures entry points with 0, 1, 2, ... calls: `each` is the largest average from some length on, `base` what is
-/// left at the worst length.
-fn calls(core: &Core) -> Result<Calls, String> {
-    let lengths: Vec<usize> = (0..=12).chain((20..=MOST_CALLS).step_by(20)).collect();
-    let measured: Result<Vec<(usize, Object)>, String> = lengths
-        .into_par_iter()
-        .map(|layers| {
-            let options = EmitOptions::default();
-            let source = PackageNames::new(&options.prefix, None).map_err(|e| e.to_string())?.source();
-            let package = emit(&clamps(layers), &clamp_plan(layers), &options).map_err(|e| e.to_string())?;
-            let mut files: Vec<(&str, &str)> = Vec::new();
-            files.extend(package.files.iter().filter(|(name, _)| name.ends_with(".h")).map(|(n, t)| (&**n, &**t)));
-            let file = format!("model_{layers}.c");
-            files.push((&file, package.file(&source).ok_or_else(|| format!("the package lacks {source}"))?));
-            Ok((layers, core.compile(&files, &file)?))
-        })
-        .collect();
-    let measured = measured?;
-    let code =
-        |object: &Object| object.section_bytes.iter().filter(|(n, _)| n.starts_with(".text")).map(|(_, b)| b).sum();
-    let sizes: Vec<(u64, u64)> = measured.iter().map(|(n, object)| (*n as u64, code(object))).collect();
-    let long: Vec<&(u64, u64)> = sizes.iter().filter(|(n, _)| *n >= 20).collect();
-    let each = long.windows(2).map(|pair| (pair[1].1 - pair[0].1).div_ceil(pair[1].0 - pair[0].0)).max().unwrap_or(0);
-    let base = sizes.iter().map(|(n, bytes)| bytes.saturating_sub(n * each)).max().unwrap_or(0);
-    let frames = |object: &Object| object.frames.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
-    let stack = measured.iter().map(|(_, object)| frames(object)).max().unwrap_or(0);
-    Ok(Calls { base, each, stack })
-}
-
-/// A network of `layers` clamps.
-fn clamps(layers: usize) -> IntNetwork {
-    let tensor = |i| IntTensor { name: format!("t{i}"), shape: Shape::vector(4), bits: BitWidth::B8, zero: 0 };
-    let node = |i| IntNode {
-        name: format!("clamp{i}"),
-        op: IntOp::Clamp { lo: 0, hi: 255 },
-        inputs: vec![TensorId(i)],
-        output: TensorId(i + 1),
-    };
-    IntNetwork {
-        name: "clamps".into(),
-        tensors: (0..=layers).map(tensor).collect(),
-        nodes: (0..layers).map(node).collect(),
-        input: TensorId(0),
-        output: TensorId(layers),
-        input_scale: Multiplier::ZERO,
-        output_scale: Multiplier::ZERO,
-        output_channels: Vec::new(),
-        input_is_pixels: false,
-        tail: None,
-    }
-}
-
-/// Input and output at offsets that take the longest instructions.
-fn clamp_plan(layers: usize) -> MemoryPlan {
-    MemoryPlan {
-        arena_bytes: 0x0012_3460,
-        lower_bound: 0,
-        cut_short: false,
-        tensors: vec![0x0012_3454; layers + 1],
-        scratch: vec![None; layers],
-        segments: (0..layers).map(|layer| PlannedSegment::Layer(NodeId(layer))).collect(),
-        at_once: vec![1; layers],
-        input: InputRows::Image,
-        scheduling: Scheduling::Layers,
-        peak: NodeId(0),
-        alive: vec![0; layers],
-        implementations: vec![Implementation::Whole; layers],
-    }
-}
-
 /// What comes before the instructions in a core's file.
 const INSTRUCTIONS: &str = "\n[instructions]\n";
 
@@ -355,6 +259,22 @@ pub(crate) fn to_toml(costs: &CoreCosts) -> String {
         write_layers(&mut text, &rows.layers);
         text.push_str("\n[rows.stages]\n");
         write_code(&mut text, &rows.stages);
+    }
+    if let Some(costs) = &costs.rolling {
+        let RollingCosts {
+            code_bytes,
+            stack_bytes,
+            driver_stack_bytes,
+            chain_bytes,
+            band_bytes,
+            member_bytes,
+            push_bytes,
+        } = costs;
+        let _ = writeln!(
+            text,
+            "\n[rolling]\ncode_bytes = {code_bytes}\nstack_bytes = {stack_bytes}\ndriver_stack_bytes = {driver_stack_bytes}\n\
+             chain_bytes = {chain_bytes}\nband_bytes = {band_bytes}\nmember_bytes = {member_bytes}\npush_bytes = {push_bytes}"
+        );
     }
     if let Some(instructions) = &costs.instructions {
         let base = instructions.base;

@@ -3,6 +3,7 @@
 
 mod builds;
 mod counted;
+mod entry_costs;
 #[cfg(unix)]
 mod fuzz;
 mod instruction_costs;

@@ -2,7 +2,7 @@
 
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionFlags, elf};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What one compiled file consists of.
@@ -116,5 +116,27 @@ mod tests {
         assert!(frame("a.c:3:6:run\t24\tdynamic").is_err_and(|problem| problem.contains("`run` has no bound")));
         assert!(frame("a.c:3:6:run 24 static").is_err());
         assert!(frame("a.c:3:6:run\tmany\tstatic").is_err());
+    }
+}
+
+const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wconversion", "-Werror"];
+
+/// A compiler for one core, in a folder of its own.
+pub(crate) struct Core<'a> {
+    pub(crate) compiler: &'a str,
+    /// All of them but warnings.
+    pub(crate) flags: &'a [&'a str],
+    pub(crate) folder: PathBuf,
+}
+
+impl Core<'_> {
+    /// Compiles `source`, one of `files`.
+    ///
+    /// # Errors
+    /// As [`compile`].
+    pub(crate) fn compile(&self, files: &[(&str, &str)], source: &str) -> Result<Object, String> {
+        let mut flags: Vec<&str> = WARNINGS.to_vec();
+        flags.extend(self.flags);
+        compile(self.compiler, &flags, files, source, &self.folder)
     }
 }

@@ -181,6 +181,8 @@ pub struct RollingCosts {
     pub code_bytes: u64,
     /// Bound of the stack between the entry point and a kernel.
     pub stack_bytes: u64,
+    /// Bound of the stack of what chooses the next step; no kernel runs then.
+    pub driver_stack_bytes: u64,
     /// Of each chain: its table and its call.
     pub chain_bytes: u64,
     /// Of each tensor that a chain reads or writes.
@@ -347,8 +349,17 @@ impl CoreCosts {
             }
         }
         if let Some(costs) = rolling {
-            let RollingCosts { code_bytes, stack_bytes, chain_bytes, band_bytes, member_bytes, push_bytes } = costs;
-            text += &format!("rolling {code_bytes} {stack_bytes} {chain_bytes} {band_bytes} {member_bytes} {push_bytes}\n");
+            let RollingCosts {
+                code_bytes,
+                stack_bytes,
+                driver_stack_bytes,
+                chain_bytes,
+                band_bytes,
+                member_bytes,
+                push_bytes,
+            } = costs;
+            text += &format!("rolling {code_bytes} {stack_bytes} {driver_stack_bytes} {chain_bytes} {band_bytes} ");
+            text += &format!("{member_bytes} {push_bytes}\n");
         }
         text += &format!("schedule {scheduling} {}\n", input.name());
         text

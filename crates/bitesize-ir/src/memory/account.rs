@@ -127,7 +127,8 @@ impl<'m> Account<'m> {
 
     /// Bytes of stack, as [`MemoryModel::stack_bytes`] counts them.
     pub fn stack_bytes(&self) -> u64 {
-        self.model.base_stack_bytes() + self.kernels.deepest_stack(&self.model.kernels)
+        let kernels = self.kernels.deepest_stack(&self.model.kernels);
+        self.model.base_stack_bytes() + kernels.max(self.model.driver_stack)
     }
 
     /// The first moment of node `id` in timeline `timeline` at which the most bytes are alive, and how many.

@@ -27,6 +27,8 @@ pub struct MemoryModel<'a> {
     pub(super) touching: Vec<Vec<Touch>>,
     /// Bytes of stack between the entry point and a kernel, where some timeline rolls.
     pub(super) rolling_stack: u64,
+    /// Bytes of stack of what chooses the next step of a chain, where some timeline rolls.
+    pub(super) driver_stack: u64,
     /// `None` where the core's file says nothing of instructions.
     instructions: Option<InstructionModel>,
 }
@@ -40,13 +42,16 @@ impl<'a> MemoryModel<'a> {
         let ram = RamModel::of(rows, core.rolling.is_some(), core.scheduling, core.input, core.base_stack_bytes);
         let rolling = ram.rolling_bytes(core);
         let rolls = ram.timelines.iter().any(|timeline| timeline.schedule.rolls());
-        let rolling_stack = core.rolling.filter(|_| rolls).map_or(0, |costs| costs.stack_bytes);
+        let of_rolling = core.rolling.filter(|_| rolls);
+        let [rolling_stack, driver_stack] =
+            of_rolling.map_or([0, 0], |costs| [costs.stack_bytes, costs.driver_stack_bytes]);
         Self {
             network,
             flash: FlashModel::of(network, core, &implementations, rolling),
             ram,
             kernels: KernelTable::of(core),
             rolling_stack,
+            driver_stack,
             touching: touching(network),
             instructions: core
                 .instructions
@@ -217,7 +222,7 @@ impl<'a> MemoryModel<'a> {
 
     /// Bytes of stack at `widths`.
     pub fn stack_bytes(&self, widths: &Widths) -> u64 {
-        self.ram.stack(self.called(widths), &self.kernels) + self.rolling_stack
+        self.ram.stack(self.called(widths), &self.kernels).max(self.ram.base_stack + self.driver_stack) + self.rolling_stack
     }
 
     /// Instructions of an inference at `widths`: the sum of [`Self::instructions_of`] and what the entry takes. `None` where

@@ -127,7 +127,9 @@ impl Timeline {
         for (number, overlap) in of_segments.iter().enumerate() {
             let first = timeline.segment_of.len();
             timeline.moments.push(first..first + overlap.moments.len());
-            let fixed = timeline.chain_scratch[number] + timeline.state_bytes(number);
+            // The state of the chain that rows are pushed into says how many came, until the end.
+            let pushed = if is_pushed && number > 0 { timeline.state_bytes(0) } else { 0 };
+            let fixed = timeline.chain_scratch[number] + timeline.state_bytes(number) + pushed;
             timeline.fixed.extend(overlap.moments.iter().map(|_| fixed));
             timeline.segment_of.extend(overlap.moments.iter().map(|_| number));
             let gap = |pair: &Pair| {
@@ -258,7 +260,9 @@ impl Timeline {
             }
             if let Step::Chain(chain) = step {
                 of_state.push((segment, buffers.len()));
-                buffers.push(Buffer { bytes: chain.state_bytes(), first: segment, last: segment });
+                let is_pushed = self.schedule.input == InputRows::Pushed && segment == 0;
+                let last = if is_pushed { self.steps.len() - 1 } else { segment };
+                buffers.push(Buffer { bytes: chain.state_bytes(), first: segment, last });
             }
         }
         let apart = |gap: &Gap| {

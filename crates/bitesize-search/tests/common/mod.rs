@@ -183,6 +183,7 @@ pub fn costs() -> CoreCosts {
         rolling: Some(RollingCosts {
             code_bytes: 500,
             stack_bytes: 48,
+            driver_stack_bytes: 100,
             chain_bytes: 40,
             band_bytes: 12,
             member_bytes: 28,

@@ -1,0 +1,189 @@
+//! What calls, entry points and chains cost, measured on emitted packages of many small layers.
+
+use crate::objects::Core;
+use bitesize_codegen::{EmitOptions, PackageNames, emit};
+use bitesize_integer::{IntNetwork, IntNode, IntOp, IntTensor};
+use bitesize_ir::code::Implementation;
+use bitesize_ir::memory::{Chain, InputRows, MemoryPlan, PlannedSegment, RowNode, Scheduling};
+use bitesize_ir::requantize::Multiplier;
+use bitesize_ir::target::RollingCosts;
+use bitesize_ir::{BitWidth, NodeId, Shape, TensorId};
+use rayon::prelude::*;
+
+/// Layers of the longest package on which calls are measured. Literal pools make cost per call uneven.
+const MOST_CALLS: usize = 160;
+
+/// What calls and entry points cost.
+pub(crate) struct Calls {
+    pub(crate) base: u64,
+    pub(crate) each: u64,
+    pub(crate) stack: u64,
+}
+
+/// Measures entry points with 0, 1, 2, ... calls: `each` is the largest average from some length on, `base` what is
+/// left at the worst length.
+pub(crate) fn calls(core: &Core) -> Result<Calls, String> {
+    let lengths: Vec<usize> = (0..=12).chain((20..=MOST_CALLS).step_by(20)).collect();
+    let measured: Result<Vec<(u64, Measured)>, String> = lengths
+        .into_par_iter()
+        .map(|layers| Ok((layers as u64, measured(core, layers, &clamp_plan(layers), &format!("calls_{layers}.c"))?)))
+        .collect();
+    let measured = measured?;
+    let each = steepest(measured.iter().map(|(layers, object)| (*layers, object.bytes)));
+    let base = measured.iter().map(|(layers, object)| object.bytes.saturating_sub(layers * each)).max().unwrap_or(0);
+    let stack = measured.iter().map(|(_, object)| object.entry_stack).max().unwrap_or(0);
+    Ok(Calls { base, each, stack })
+}
+
+/// The largest average growth of what `sizes` gives by length, among lengths of 20 or more.
+fn steepest(sizes: impl Iterator<Item = (u64, u64)>) -> u64 {
+    let long: Vec<(u64, u64)> = sizes.filter(|(length, _)| *length >= 20).collect();
+    let slopes = long.windows(2).map(|pair| (pair[1].1.saturating_sub(pair[0].1)).div_ceil(pair[1].0 - pair[0].0));
+    slopes.max().unwrap_or(0)
+}
+
+/// What rolling chains cost beside layers that are computed alone. As in [`calls`], a layer costs what it does in the steepest case,
+/// and what all chains share is what is left in the worst.
+pub(crate) fn rolling(core: &Core, calls: &Calls) -> Result<RollingCosts, String> {
+    // Chains of so many layers each, and whether rows are pushed into the first.
+    let lengths = (1..=12).chain((20..=80).step_by(20));
+    let mut packages: Vec<(Vec<usize>, bool)> = lengths.clone().map(|length| (vec![length], false)).collect();
+    packages.extend((1..=4).map(|chains| (vec![4; chains], false)));
+    packages.extend(lengths.map(|length| (vec![length], true)));
+    let measured: Result<Vec<(Vec<usize>, bool, Measured)>, String> = packages
+        .into_par_iter()
+        .enumerate()
+        .map(|(number, (chains, is_pushed))| {
+            let layers = chains.iter().sum();
+            let plan = chain_plan(&chains, is_pushed);
+            Ok((chains, is_pushed, measured(core, layers, &plan, &format!("chains_{number}.c"))?))
+        })
+        .collect();
+    let measured = measured?;
+    let of = |count: usize, pushed: bool| {
+        measured.iter().filter(move |(chains, is_pushed, _)| *is_pushed == pushed && (count == 0 || chains.len() == count))
+    };
+    let band_bytes = BAND_BYTES;
+    let of_layer = steepest(of(1, false).map(|(chains, _, object)| (chains[0] as u64, object.bytes)));
+    let member_bytes = of_layer.saturating_sub(calls.each + band_bytes);
+    // What is left beside layers and bands, of which a chain has one more than layers.
+    let left = |(chains, _, object): &(Vec<usize>, bool, Measured)| {
+        let [layers, chains] = [chains.iter().sum::<usize>(), chains.len()].map(|count| count as u64);
+        object.bytes.saturating_sub(layers * of_layer + chains * band_bytes)
+    };
+    let several: Vec<u64> = (1..=4).filter_map(|count| of(count, false).rev().map(left).next()).collect();
+    let chain_bytes = several.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().unwrap_or(0);
+    let shared = |pushed| of(0, pushed).map(|package| left(package).saturating_sub(package.0.len() as u64 * chain_bytes));
+    let code_bytes = shared(false).max().unwrap_or(0).saturating_sub(calls.base);
+    let push_bytes = shared(true).max().unwrap_or(0).saturating_sub(calls.base + code_bytes);
+    let stack = |pick: &dyn Fn(&Measured) -> u64| measured.iter().map(|(_, _, object)| pick(object)).max().unwrap_or(0);
+    Ok(RollingCosts {
+        code_bytes,
+        stack_bytes: stack(&|object| object.entry_stack).saturating_sub(calls.stack),
+        driver_stack_bytes: stack(&|object| object.driver_stack),
+        chain_bytes,
+        band_bytes,
+        member_bytes,
+        push_bytes,
+    })
+}
+
+/// A row of a chain's table of tensors: two words, two numbers of 16 bits.
+const BAND_BYTES: u64 = 12;
+
+/// What the compiler makes of a package's `model.c`.
+struct Measured {
+    /// Code and constants, but for the descriptors of layers.
+    bytes: u64,
+    /// Stack of the entry point and what stands between it and a kernel.
+    entry_stack: u64,
+    /// Stack of what chooses the next step, below that.
+    driver_stack: u64,
+}
+
+fn measured(core: &Core, layers: usize, plan: &MemoryPlan, file: &str) -> Result<Measured, String> {
+    let options = EmitOptions::default();
+    let source = PackageNames::new(&options.prefix, None).map_err(|e| e.to_string())?.source();
+    let package = emit(&clamps(layers), plan, &options).map_err(|e| e.to_string())?;
+    let mut files: Vec<(&str, &str)> = Vec::new();
+    files.extend(package.files.iter().filter(|(name, _)| name.ends_with(".h")).map(|(n, t)| (&**n, &**t)));
+    files.push((file, package.file(&source).ok_or_else(|| format!("the package lacks {source}"))?));
+    let object = core.compile(&files, file)?;
+    let is_descriptor = |name: &str| name.starts_with(".rodata") && name.contains("layer");
+    let is_constant = |name: &str| name.starts_with(".text") || name.starts_with(".rodata");
+    let sections = object.section_bytes.iter().filter(|(name, _)| is_constant(name) && !is_descriptor(name));
+    let is_entry = |name: &str| ["run", "push_row", "begin", "input", "output"].iter().any(|of| name.ends_with(of));
+    let is_roll = |name: &str| name.contains("_roll_") || name.contains("roll");
+    let most = |is: &dyn Fn(&str) -> bool| object.frames.iter().filter(|(name, _)| is(name)).map(|(_, b)| *b).max().unwrap_or(0);
+    Ok(Measured {
+        bytes: sections.map(|(_, bytes)| bytes).sum(),
+        entry_stack: most(&|name| is_entry(name)) + most(&|name| is_roll(name) && !is_entry(name)),
+        driver_stack: object.frames.iter().filter(|(n, _)| !is_entry(n) && !is_roll(n)).map(|(_, bytes)| bytes).sum(),
+    })
+}
+
+/// A network of `layers` clamps.
+fn clamps(layers: usize) -> IntNetwork {
+    let tensor = |i| IntTensor { name: format!("t{i}"), shape: Shape::vector(4), bits: BitWidth::B8, zero: 0 };
+    let node = |i| IntNode {
+        name: format!("clamp{i}"),
+        op: IntOp::Clamp { lo: 0, hi: 255 },
+        inputs: vec![TensorId(i)],
+        output: TensorId(i + 1),
+    };
+    IntNetwork {
+        name: "clamps".into(),
+        tensors: (0..=layers).map(tensor).collect(),
+        nodes: (0..layers).map(node).collect(),
+        input: TensorId(0),
+        output: TensorId(layers),
+        input_scale: Multiplier::ZERO,
+        output_scale: Multiplier::ZERO,
+        output_channels: Vec::new(),
+        input_is_pixels: false,
+        tail: None,
+    }
+}
+
+/// [`clamps`] in chains of so many layers each, rows pushed into the first of them or not; offsets as in [`clamp_plan`].
+fn chain_plan(chains: &[usize], is_pushed: bool) -> MemoryPlan {
+    let layers: usize = chains.iter().sum();
+    let network = clamps(layers);
+    let shape = |tensor: &TensorId| network.tensor(*tensor).shape;
+    let row_node = |node: &IntNode| RowNode {
+        layer: network.layer_shape(node),
+        implementation: Implementation::Whole,
+        inputs: node.inputs.clone(),
+        output: node.output,
+    };
+    let nodes: Vec<RowNode> = network.nodes.iter().map(row_node).collect();
+    let mut first = 0;
+    let segment = |(number, length): (usize, &usize)| {
+        let end = first + length;
+        let pushed = (is_pushed && number == 0).then(|| (network.input, shape(&network.input)));
+        let chain = Chain::of(&nodes[first..end], first, |tensor| tensor == TensorId(end), pushed);
+        first = end;
+        PlannedSegment::Chain { chain, state: 0x0011_0004 + 0x1000 * number }
+    };
+    let segments = chains.iter().enumerate().map(segment).collect();
+    let input = if is_pushed { InputRows::Pushed } else { InputRows::Image };
+    MemoryPlan { segments, input, scheduling: Scheduling::Auto, ..clamp_plan(layers) }
+}
+
+/// Input and output at offsets that take the longest instructions.
+fn clamp_plan(layers: usize) -> MemoryPlan {
+    MemoryPlan {
+        arena_bytes: 0x0012_3460,
+        lower_bound: 0,
+        cut_short: false,
+        tensors: vec![0x0012_3454; layers + 1],
+        scratch: vec![None; layers],
+        segments: (0..layers).map(|layer| PlannedSegment::Layer(NodeId(layer))).collect(),
+        at_once: vec![1; layers],
+        input: InputRows::Image,
+        scheduling: Scheduling::Layers,
+        peak: NodeId(0),
+        alive: vec![0; layers],
+        implementations: vec![Implementation::Whole; layers],
+    }
+}
