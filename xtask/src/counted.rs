@@ -154,7 +154,21 @@ fn network(layers: &[Measured]) -> (IntNetwork, MemoryPlan) {
 /// The package cannot be emitted or written; nothing can be run.
 pub(crate) fn run(layers: &[Measured], each: bool, runner: Runner, core: &CoreCosts) -> Result<RunnerResult, String> {
     let (network, plan) = network(layers);
-    let package = emit(&network, &plan, &EmitOptions::default()).map_err(|e| e.to_string())?;
+    run_network(&network, &plan, if each { layers.len() } else { 0 }, runner, core)
+}
+
+/// What `runner` counts of one run of the package of `network`, and of each of its first `layers` layers.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_network(
+    network: &IntNetwork,
+    plan: &MemoryPlan,
+    layers: usize,
+    runner: Runner,
+    core: &CoreCosts,
+) -> Result<RunnerResult, String> {
+    let package = emit(network, plan, &EmitOptions::default()).map_err(|e| e.to_string())?;
     let folder = tempfile::tempdir().map_err(|e| format!("cannot make a folder: {e}"))?;
     let write = |(path, text): &(String, String)| std::fs::write(folder.path().join(path), text);
     package.files.iter().try_for_each(write).map_err(|e| format!("cannot write the package: {e}"))?;
@@ -162,7 +176,7 @@ pub(crate) fn run(layers: &[Measured], each: bool, runner: Runner, core: &CoreCo
     // Only the time counts: that the bytes are right is what the tests are for.
     let cases = Cases::with_answers(&[vec![1; input.elements()]], input.elements(), 0, |_| vec![0; output.elements()]);
     let cases = cases.map_err(|e| e.to_string())?;
-    let jobs = [Job::emulated(runner, 1, core, None).counting(if each { layers.len() } else { 0 })];
+    let jobs = [Job::emulated(runner, 1, core, None).counting(layers)];
     let package = PackageFolder { folder: folder.path().into(), prefix: EmitOptions::default().prefix };
     let results = verify(&package, &cases, &jobs, &VerifySettings::default()).map_err(|e| e.to_string())?;
     results.into_iter().next().ok_or_else(|| "no runner was asked".into())

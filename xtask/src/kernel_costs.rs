@@ -11,7 +11,7 @@ use bitesize_codegen::{instances, layer_type, rows_layer_type};
 use bitesize_ir::code::{Code, KernelKey, Stage, Stages};
 use bitesize_ir::memory::{InputRows, Scheduling};
 use bitesize_ir::op::KernelKind;
-use bitesize_ir::target::{CoreCosts, KernelCost, LayerCost, RollingCosts, RowCosts};
+use bitesize_ir::target::{CoreCosts, KernelCost, LayerCost, RollingCosts, RollingInstructions, RowCosts};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -284,6 +284,9 @@ pub(crate) fn to_toml(costs: &CoreCosts) -> String {
         );
         for (name, costs) in &instructions.code {
             let _ = writeln!(text, "{name} = {costs:?}");
+        }
+        if let Some(RollingInstructions { step, moved_byte }) = instructions.rolling {
+            let _ = writeln!(text, "\n[instructions.rolling]\nstep = {step:?}\nmoved_byte = {moved_byte:?}");
         }
     }
     text

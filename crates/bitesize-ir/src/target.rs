@@ -201,6 +201,19 @@ pub struct InstructionCosts {
     pub base: u64,
     /// For each [`Code::name`], instructions of each thing that it does, in the order of [`work_names`].
     pub code: BTreeMap<String, Vec<f64>>,
+    /// What it takes that layers take turns, where it was counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolling: Option<RollingInstructions>,
+}
+
+/// Instructions of a rolling chain beside those of its layers.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RollingInstructions {
+    /// Of each step.
+    pub step: f64,
+    /// Of each byte of rows that are moved to make room.
+    pub moved_byte: f64,
 }
 
 impl InstructionCosts {
@@ -292,6 +305,11 @@ impl CoreCosts {
                 return Err(format!("[rows.layers] lacks `{}`", kind.name()));
             }
         }
+        if let Some(RollingInstructions { step, moved_byte }) = costs.instructions.as_ref().and_then(|own| own.rolling)
+            && ![step, moved_byte].iter().all(|cost| (0.0..1e9).contains(cost))
+        {
+            return Err("[instructions.rolling] has a number that is not from 0 to 1e9".into());
+        }
         if let Some(instructions) = &costs.instructions {
             let stages = Stage::all().into_iter().filter(|_| costs.rows.is_some()).map(Code::Stage);
             instructions.check(KernelKey::all().into_iter().map(Code::Kernel).chain(stages))?;
@@ -367,9 +385,10 @@ impl CoreCosts {
 
     /// The same for instructions, empty where the core has none.
     pub fn instruction_figures(&self) -> String {
-        let Some(InstructionCosts { base, code }) = &self.instructions else { return String::new() };
+        let Some(InstructionCosts { base, code, rolling }) = &self.instructions else { return String::new() };
         let lines = code.iter().map(|(code, costs)| format!("{code} {costs:?}\n"));
-        std::iter::once(format!("instructions {base}\n")).chain(lines).collect()
+        let of_rolling = |rolling: &RollingInstructions| format!("rolling {} {}\n", rolling.step, rolling.moved_byte);
+        std::iter::once(format!("instructions {base}\n")).chain(lines).chain(rolling.as_ref().map(of_rolling)).collect()
     }
 
     /// What FLASH and stack hold for, as headers and reports name it: the compiler with its version, then every flag.

@@ -4,6 +4,7 @@
 
 mod fit;
 mod layers;
+mod rolling;
 
 use crate::counted::{self, Measured};
 use crate::kernel_costs::{COMPILER, compiler_version, core_path, read_core, to_toml};
@@ -70,7 +71,7 @@ impl Group {
     fn of(layers: &[Measured], counts: &[u64]) -> Self {
         let mut codes: Vec<Code> = Vec::new();
         let works: Vec<Vec<(Code, Vec<f64>)>> =
-            layers.iter().map(|m| work(&m.layer, m.implementation, 0, m.widths)).collect();
+            layers.iter().map(|m| work(&m.layer, m.implementation, 0, m.widths, 1)).collect();
         for (code, _) in works.iter().flatten() {
             if !codes.contains(code) {
                 codes.push(*code);
@@ -130,7 +131,9 @@ fn measured_costs(runner: Runner, core: &CoreCosts) -> Result<InstructionCosts, 
         let (layers, most, mean) = (errors.len(), 100.0 * most, 100.0 * mean);
         println!("  {name:<24} {layers:>4} layers, error at most {most:.1} %, root mean square {mean:.2} %");
     }
-    Ok(InstructionCosts { base: BASE, code })
+    let rolling = rolling::measured(runner, core)?;
+    println!("  {rolling:?}");
+    Ok(InstructionCosts { base: BASE, code, rolling: Some(rolling) })
 }
 
 /// Layers in a package.

@@ -7,6 +7,7 @@ pub(crate) mod networks;
 pub(crate) mod plans;
 
 use bitesize_ir::code::{KernelKey, Stage};
+use bitesize_ir::memory::{InputRows, Scheduling};
 use bitesize_ir::op::KernelKind;
 use bitesize_ir::target::{CoreCosts, KernelCost, LayerCost, RowCosts};
 
@@ -33,6 +34,9 @@ pub(crate) fn costs() -> CoreCosts {
         kernels: KernelKey::all().into_iter().map(|key| (key.name(), kernel)).collect(),
         by_rows: true,
         rows: None,
+        rolling: None,
         instructions: None,
+        scheduling: Scheduling::Layers,
+        input: InputRows::Image,
     }
 }

@@ -48,17 +48,8 @@ pub(crate) fn rolling(drawn: &Drawn, core: &CoreCosts, chains: &[Range<usize>], 
     let pushed = (input == InputRows::Pushed).then_some(network.input);
     let mut segments = Vec::new();
     if pushed.is_some() && chains.first().is_none_or(|chain| chain.start > 0) {
-        let height = network.shape(network.input).h;
-        let input = network.input;
-        let band = bitesize_ir::memory::Band {
-            tensor: input,
-            height,
-            rows: height,
-            writer: None,
-            is_pushed: true,
-            stays: true,
-        };
-        let chain = Chain { members: Vec::new(), bands: vec![band], moved_rows: vec![0] };
+        let input = (network.input, network.shape(network.input));
+        let chain = Chain::of(&[], 0, |_| true, Some(input));
         segments.push(PlannedSegment::Chain { chain, state: 0 });
     }
     let mut next = 0;

@@ -3,7 +3,7 @@
 use super::flash::{FlashModel, FlashUse};
 use super::instructions::InstructionModel;
 use super::kernel_costs::{KernelTable, node_code};
-use super::ram::{Moment, RamModel, RamUse, peak};
+use super::ram::{MemoryPlan, Moment, PlannedSegment, RamModel, RamUse, peak};
 use super::rows::{RowNetwork, Schedule, Scheduling};
 use super::widths::Widths;
 use super::word::word;
@@ -39,7 +39,14 @@ impl<'a> MemoryModel<'a> {
         let of_node = |node| Implementation::of(network, node, core.has_rows());
         let implementations: Vec<Implementation> = network.nodes.iter().map(of_node).collect();
         let rows = RowNetwork::of(network, &implementations);
-        let ram = RamModel::of(rows, core.rolling.is_some(), core.scheduling, core.input, core.base_stack_bytes);
+        let every = core.instructions.as_ref().map(|costs| InstructionModel::of(network, &rows, costs, |_| true));
+        let rise = every.as_ref().map_or_else(|| vec![0.0; rows.nodes.len()], |model| model.rises(network, &rows));
+        let rise = core.rolling.map(|_| rise);
+        let mut ram = RamModel::of(rows, rise.as_deref(), core.scheduling, core.input, core.base_stack_bytes);
+        if let Some(model) = &every {
+            ram.keep_quick(|timeline| model.rise_of(network, timeline));
+        }
+        let instructions = every.map(|model| model.taking_turns(network, &ram));
         let rolling = ram.rolling_bytes(core);
         let rolls = ram.timelines.iter().any(|timeline| timeline.schedule.rolls());
         let of_rolling = core.rolling.filter(|_| rolls);
@@ -53,10 +60,7 @@ impl<'a> MemoryModel<'a> {
             rolling_stack,
             driver_stack,
             touching: touching(network),
-            instructions: core
-                .instructions
-                .as_ref()
-                .map(|costs| InstructionModel::of(network, &implementations, costs)),
+            instructions,
             implementations,
         }
     }
@@ -225,10 +229,34 @@ impl<'a> MemoryModel<'a> {
         self.ram.stack(self.called(widths), &self.kernels).max(self.ram.base_stack + self.driver_stack) + self.rolling_stack
     }
 
-    /// Instructions of an inference at `widths`: the sum of [`Self::instructions_of`] and what the entry takes. `None` where
-    /// the core's file says nothing of them. Within 3 % of what is counted on whole networks (docs/kernels.md).
+    /// Instructions of an inference at `widths`, at most: the sum of [`Self::instructions_of`], what the entry takes and what chains
+    /// take. `None` where the core's file says nothing of them. In the order that a policy's plan has, which may be another for each
+    /// policy, it may take up to 3 % fewer: [`Self::instructions_of_plan`].
     pub fn instructions(&self, widths: &Widths) -> Option<u64> {
         self.instructions.as_ref().map(|model| model.total(self.network, widths))
+    }
+
+    /// Instructions of an inference at `widths` as `plan`, which is that of these widths, computes the network: of all, and of each node.
+    /// Within 3 % of what is counted on whole networks (docs/kernels.md). `None` where the core's file says nothing of them.
+    pub fn instructions_of_plan(&self, plan: &MemoryPlan, widths: &Widths) -> Option<(u64, Vec<u64>)> {
+        let model = self.instructions.as_ref()?;
+        let mut in_turns: Vec<bool> = (0..plan.at_once.len())
+            .map(|node| self.ram.network.nodes[node].as_ref().is_some_and(|rows| plan.at_once[node] < rows.height()))
+            .collect();
+        let row_bytes = |tensor: TensorId| {
+            let shape = self.network.shape(tensor);
+            shape.w * widths.tensors[tensor.0].row_bytes(shape.c)
+        };
+        let mut total = model.base();
+        for segment in &plan.segments {
+            if let PlannedSegment::Chain { chain, .. } = segment {
+                chain.members.iter().for_each(|member| in_turns[member.node] = true);
+                total += model.of_chain(chain, row_bytes);
+            }
+        }
+        let of_node = |node: usize| model.of_way(self.network, node, widths, in_turns[node]);
+        let nodes: Vec<u64> = (0..in_turns.len()).map(of_node).collect();
+        Some((total + nodes.iter().sum::<u64>(), nodes))
     }
 
     /// Whether the core's file says how many instructions code takes.

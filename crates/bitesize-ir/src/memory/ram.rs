@@ -10,6 +10,7 @@ use super::word::word;
 use crate::code::{Code, Implementation};
 use crate::grid::BitWidth;
 use crate::network::{NodeId, TensorId};
+use crate::op::KernelKind;
 use crate::shape::Shape;
 use crate::target::CoreCosts;
 use std::collections::HashMap;
@@ -74,6 +75,13 @@ pub enum PlannedSegment {
     },
 }
 
+/// In the timelines that roll, layers alone where they see less than one part in so many of the least peak at 8 bits: the less, the
+/// fewer instructions; the more, the less RAM where a policy has cut what is at that peak.
+const SHARES: [usize; 3] = [1, 2, 4];
+
+/// Rolling chains may take so many times the instructions of layers computed at once.
+const MOST_RISE: f64 = 1.03;
+
 /// Bytes of a packed activation tensor: a row is one pixel's channels; padded to a word.
 pub fn tensor_bytes(shape: Shape, bits: BitWidth) -> usize {
     word(shape.pixels() * bits.row_bytes(shape.c))
@@ -111,9 +119,11 @@ struct TimelinePlan {
 }
 
 impl RamModel {
+    /// Of `network`; `rise` says which part of its instructions each node takes more in turns than at once, where layers may take
+    /// turns.
     pub(super) fn of(
         network: RowNetwork,
-        rolls: bool,
+        rise: Option<&[f64]>,
         scheduling: Scheduling,
         input: InputRows,
         base_stack: u64,
@@ -130,19 +140,18 @@ impl RamModel {
             network,
             base_stack,
         };
-        model.timelines = model.timelines_of(rolls, scheduling, input);
+        model.timelines = model.timelines_of(rise, scheduling, input);
         model
     }
 
     fn timelines_of(
         &self,
-        can_roll: bool,
+        rise: Option<&[f64]>,
         scheduling: Scheduling,
         input: InputRows,
     ) -> Vec<Timeline> {
         let network = &self.network;
         let timeline = |schedule| Timeline::of(network, schedule, &self.scratch);
-        let rolls = scheduling == Scheduling::Auto && can_roll;
         let layers = |in_place| {
             let mut schedule = Schedule::layers(network.nodes.len(), in_place);
             schedule.take_input(input);
@@ -153,7 +162,7 @@ impl RamModel {
             schedules.push(layers(true));
         }
         let mut timelines: Vec<Timeline> = schedules.into_iter().map(timeline).collect();
-        if rolls && let Some(in_place) = timelines.last() {
+        if let (Scheduling::Auto, Some(rise), Some(in_place)) = (scheduling, rise, timelines.last()) {
             let loads = self.loads_of(in_place, &vec![BitWidth::B8; network.shapes.len()]);
             let alone = |node: usize| in_place.moments_of(NodeId(node)).map(|moment| loads[moment]).max().unwrap_or(0);
             let bits = BitWidth::B8;
@@ -163,21 +172,38 @@ impl RamModel {
                 row_bytes: network.shapes.iter().map(|shape| shape.w * bits.row_bytes(shape.c)).collect(),
                 scratch: self.scratch.iter().map(|bytes| bytes.iter().copied().max().unwrap_or(0)).collect(),
                 alone: (0..network.nodes.len()).map(alone).collect(),
+                rise,
             };
-            let mut schedules = vec![rolled.schedule(input)];
-            if input == InputRows::Pushed {
-                // All of the input may as well be kept, and roll as an image does.
-                let mut as_image = rolled.schedule(InputRows::Image);
-                as_image.take_input(input);
-                schedules.push(as_image);
-            }
-            for schedule in schedules {
+            // All of a pushed input may as well be kept, and roll as an image does.
+            let of_share = |share| InputRows::ALL.map(|of| (of == input || input == InputRows::Pushed).then(|| {
+                let mut schedule = rolled.schedule(of, share);
+                schedule.take_input(input);
+                schedule
+            }));
+            for schedule in SHARES.into_iter().flat_map(of_share).flatten() {
                 if timelines.iter().all(|timeline| timeline.schedule != schedule) {
                     timelines.push(timeline(schedule));
                 }
             }
         }
         timelines
+    }
+
+    /// Whether some timeline computes `node` some rows at a time: in turns with others, or, a depthwise convolution by rows, over its
+    /// own input.
+    pub(super) fn takes_turns(&self, node: usize) -> bool {
+        let is_banded = |rows: &RowNode| {
+            rows.layer.kind == KernelKind::DepthwiseConv2d && rows.implementation == Implementation::Rows
+        };
+        let in_place = self.timelines.iter().any(|timeline| timeline.schedule.in_place);
+        (in_place && self.network.nodes[node].as_ref().is_some_and(is_banded))
+            || self.timelines.iter().any(|timeline| timeline.takes_turns(node))
+    }
+
+    /// Leaves out the timelines that roll and take more than [`MOST_RISE`] times the instructions by `rise`. Where rows are pushed the
+    /// others have to keep the whole input.
+    pub(super) fn keep_quick(&mut self, rise: impl Fn(&Timeline) -> f64) {
+        self.timelines.retain(|timeline| timeline.chains().next().is_none() || rise(timeline) <= MOST_RISE);
     }
 
     /// Bytes of FLASH that rolling takes, in the timeline that takes the most.
@@ -407,7 +433,8 @@ pub(super) fn peak(alive: &[usize]) -> Option<(usize, usize)> {
 /// The smallest plan found of `network`, whose tensors have `widths`, in any of the orders that `scheduling` leaves, its input coming as
 /// `input` says: for networks that no [`MemoryModel`](super::MemoryModel) stands behind.
 pub fn plan_rows(network: RowNetwork, widths: &[BitWidth], scheduling: Scheduling, input: InputRows) -> MemoryPlan {
-    RamModel::of(network, true, scheduling, input, 0).count(widths, 0).plan
+    let rise = vec![0.0; network.nodes.len()];
+    RamModel::of(network, Some(&rise), scheduling, input, 0).count(widths, 0).plan
 }
 
 #[cfg(test)]

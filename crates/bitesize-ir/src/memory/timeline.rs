@@ -180,6 +180,11 @@ impl Timeline {
         self.schedule.scheduling()
     }
 
+    /// Whether `node` is computed some rows at a time, in turns with others.
+    pub(super) fn takes_turns(&self, node: usize) -> bool {
+        self.schedule.segments.iter().any(|segment| segment.is_rolling && segment.nodes.contains(&node))
+    }
+
     /// Its chains, but for one without bands.
     pub(super) fn chains(&self) -> impl Iterator<Item = &Chain> {
         self.steps.iter().filter_map(|step| match step {

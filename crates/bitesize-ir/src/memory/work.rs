@@ -18,21 +18,25 @@ const TILE: usize = 32;
 
 /// What the code of one call does, by piece of code: numbers in the order of
 /// [`work_names`](crate::work_names::work_names). `input` is the number of the input
-/// that a concatenation's call copies; 0 of all others.
+/// that a concatenation's call copies; 0 of all others. The layer is computed in so many `turns`: 1 where it is computed at once.
 pub fn work(
     layer: &LayerShape,
     implementation: Implementation,
     input: usize,
     widths: CallWidths,
+    turns: usize,
 ) -> Vec<(Code, Vec<f64>)> {
     let rows = implementation == Implementation::Rows;
     match (layer.kind, rows, widths.second) {
-        (KernelKind::Conv2d, true, Some(bits)) => conv2d_rows(layer, widths, bits),
-        (KernelKind::DepthwiseConv2d, true, Some(bits)) => depthwise_rows(layer, widths, bits),
+        (KernelKind::Conv2d, true, Some(bits)) => conv2d_rows(layer, widths, bits, turns),
+        (KernelKind::DepthwiseConv2d, true, Some(bits)) => depthwise_rows(layer, widths, bits, turns),
         (KernelKind::FullyConnected, true, Some(bits)) => fully_connected_rows(layer, widths, bits),
         _ => {
             let key = KernelKey { kind: layer.kind, input: widths.input, second: widths.second, output: widths.output };
-            vec![(Code::Kernel(key), whole(layer, input, widths))]
+            let mut counts = whole(layer, input, widths);
+            // It is called as often; nothing else that it does is done more often.
+            counts[0] *= turns as f64;
+            vec![(Code::Kernel(key), counts)]
         }
     }
 }
@@ -216,10 +220,10 @@ fn starting_low(count: usize, lanes: usize, length: usize) -> usize {
     }
 }
 
-fn conv2d_rows(layer: &LayerShape, widths: CallWidths, weights: BitWidth) -> Vec<(Code, Vec<f64>)> {
-    // A pointwise window has one row of all pixels.
+fn conv2d_rows(layer: &LayerShape, widths: CallWidths, weights: BitWidth, turns: usize) -> Vec<(Code, Vec<f64>)> {
+    // A pointwise window computed at once has one row of all pixels.
     let image = layer.inputs[0];
-    let one_row = layer.window.is_pointwise() && image.pixels() <= usize::from(u16::MAX);
+    let one_row = turns == 1 && layer.window.is_pointwise() && image.pixels() <= usize::from(u16::MAX);
     let flat = |shape: Shape| if one_row { Shape::new(1, shape.pixels(), shape.c) } else { shape };
     let (window, image, output) = (&layer.window, flat(image), flat(layer.output));
     let kernel_w = window.kernel[1];
@@ -291,7 +295,7 @@ fn conv2d_rows(layer: &LayerShape, widths: CallWidths, weights: BitWidth) -> Vec
     let packs = if at_once { 0 } else { blocks };
     let cleared = layer.length().next_multiple_of(LANES);
     let (words, last) = (out / 4, usize::from(!out.is_multiple_of(4)));
-    let loops = [1, cleared, output.h, blocks, pairs, inner, edges, edge_rows, paddings, padding_codes, blocks * tiles];
+    let loops = [turns, turns * cleared, output.h, blocks, pairs, inner, edges, edge_rows, paddings, padding_codes, blocks * tiles];
     vec![
         piece(StageKind::Conv2dRows, None, &loops),
         piece(StageKind::GatherLanes, Some(widths.input), &gather.counts()),
@@ -336,7 +340,7 @@ struct Spread {
     fewer: usize,
 }
 
-fn depthwise_rows(layer: &LayerShape, widths: CallWidths, weights: BitWidth) -> Vec<(Code, Vec<f64>)> {
+fn depthwise_rows(layer: &LayerShape, widths: CallWidths, weights: BitWidth, turns: usize) -> Vec<(Code, Vec<f64>)> {
     let (image, output, window) = (layer.inputs[0], layer.output, &layer.window);
     let [kernel_h, kernel_w] = window.kernel;
     let pairs = kernel_h.div_ceil(2);
@@ -394,8 +398,8 @@ fn depthwise_rows(layer: &LayerShape, widths: CallWidths, weights: BitWidth) -> 
     };
     let runs = output.h * chunks.len();
     let loops = [
-        1,
-        strips,
+        turns,
+        turns * strips,
         bands * strips,
         spread.calls,
         runs * strips,
@@ -411,7 +415,7 @@ fn depthwise_rows(layer: &LayerShape, widths: CallWidths, weights: BitWidth) -> 
     vec![
         piece(StageKind::DepthwiseConv2dRows, None, &loops),
         piece(StageKind::Spread, Some(widths.input), &[calls, spread_runs, two, four, fewer]),
-        piece(StageKind::Levels, Some(weights), &[strips, strips * kernel_w * pairs]),
+        piece(StageKind::Levels, Some(weights), &[turns * strips, turns * strips * kernel_w * pairs]),
         piece(StageKind::PackStrip, Some(widths.output), &[runs * strips, pixels * (strips - narrow), pixels * narrow]),
     ]
 }
@@ -472,7 +476,7 @@ mod tests {
             for implementation in [Implementation::Whole, Implementation::Rows] {
                 let widths =
                     CallWidths { input: BitWidth::B4, second: second.then_some(BitWidth::B2), output: BitWidth::B4 };
-                for (code, counts) in work(&layer, implementation, 0, widths) {
+                for (code, counts) in work(&layer, implementation, 0, widths, 1) {
                     assert_eq!(counts.len(), work_names(code.role()).len(), "{}", code.name());
                 }
             }
@@ -494,7 +498,7 @@ mod tests {
             let image = Shape::new(size[0], size[1], per_group * groups);
             let Some(layer) = layer(KernelKind::Conv2d, window, groups, image, 4 * out * groups) else { return Ok(()) };
             let [input, second, output] = [input, weights, output].map(|i| BitWidth::ALL[i]);
-            let work = work(&layer, Implementation::Rows, 0, CallWidths { input, second: Some(second), output });
+            let work = work(&layer, Implementation::Rows, 0, CallWidths { input, second: Some(second), output }, 1);
             let gather = |name| count(&work, StageKind::GatherLanes, name);
             let per_word = f64::from(32 / input.bits());
             let alone = gather("word") * per_word + gather("code alone");

@@ -251,7 +251,7 @@ pub fn with_instructions(core: CoreCosts, fewest: Fewest) -> CoreCosts {
         (code.name(), costs)
     };
     let code = kernels.chain(stages).map(of_code).collect();
-    CoreCosts { instructions: Some(InstructionCosts { base: 100, code }), ..core }
+    CoreCosts { instructions: Some(InstructionCosts { base: 100, code, rolling: None }), ..core }
 }
 
 /// [`costs`] with kernels so large that they outweigh small layers.

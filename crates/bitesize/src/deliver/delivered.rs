@@ -30,7 +30,9 @@ pub fn memory_of(candidate: &Candidate, core: &CoreCosts) -> (FlashUse, RamUse, 
     let network = &candidate.model.network;
     let widths = Widths::of(network, &PolicySpace::of(network), &candidate.model.policy);
     let model = MemoryModel::of(network, core);
-    (model.flash(&widths), model.ram(&widths), model.instructions(&widths))
+    let ram = model.ram(&widths);
+    let instructions = model.instructions_of_plan(&ram.plan, &widths).map(|(all, _)| all);
+    (model.flash(&widths), ram, instructions)
 }
 
 impl Delivered {

@@ -85,6 +85,7 @@ impl Report {
             code: flash.code,
         });
         self.ram = Some(RamReport { total: ram.total, arena: ram.arena, scratch: ram.scratch, stack: ram.stack });
+        let predicted = problem.model().instructions_of_plan(&ram.plan, &widths);
         let layer = |(i, node): (usize, &bitesize_ir::Node)| LayerReport {
             name: node.name.clone(),
             op: node.op.name().into(),
@@ -93,11 +94,11 @@ impl Report {
             macs: node.op.macs(network.shape(node.output)),
             flash_bytes: flash.layers[i].total(),
             ram_bytes: ram.plan.alive[i] as u64,
-            instructions: problem.model().instructions_of(bitesize_ir::NodeId(i), &widths),
+            instructions: predicted.as_ref().map(|(_, of_nodes)| of_nodes[i]),
             counted_instructions: None,
         };
-        let predicted = problem.model().instructions(&widths);
-        self.instructions = predicted.map(|predicted| InstructionsReport::of(predicted, None, &self.target));
+        let of_all = predicted.as_ref().map(|(all, _)| *all);
+        self.instructions = of_all.map(|predicted| InstructionsReport::of(predicted, None, &self.target));
         self.layers = Some(network.nodes.iter().enumerate().map(layer).collect());
     }
 

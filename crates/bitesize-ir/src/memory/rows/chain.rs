@@ -55,6 +55,8 @@ pub struct Chain {
     pub bands: Vec<Band>,
     /// Rows that were moved to make room for others, by band.
     pub moved_rows: Vec<usize>,
+    /// How many steps it takes.
+    pub steps: usize,
 }
 
 /// What happens next in a chain.
@@ -123,7 +125,7 @@ impl Chain {
                 band.rows = band.height;
             }
         }
-        let mut chain = Self { members, bands, moved_rows: Vec::new() };
+        let mut chain = Self { members, bands, moved_rows: Vec::new(), steps: 0 };
         chain.measure();
         chain
     }
@@ -153,14 +155,16 @@ impl Chain {
         for (band, rows) in self.bands.iter_mut().zip(rows) {
             band.rows = rows;
         }
-        let mut moved = vec![0; self.bands.len()];
+        let (mut moved, mut steps) = (vec![0; self.bands.len()], 0);
         let mut run = self.run();
         while let Some(step) = run.next_step() {
             let (band, _) = run.written(&step);
             moved[band] += run.moved_by(&step).len();
             run.take(&step);
+            steps += 1;
         }
         self.moved_rows = moved;
+        self.steps = steps;
     }
 }
 

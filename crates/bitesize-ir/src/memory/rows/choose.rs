@@ -4,20 +4,24 @@
 //! ([`Window`](crate::shape::Window)s say which, from the last layer to the first). What it needs in truth the memory
 //! model finds out of the chains that are chosen; where an estimate is off, a better partition may be missed.
 //!
-//! Two sums over all partitions, each by dynamic programming: first the least peak; then, of the partitions that keep it, the one
-//! whose layers see the least bytes alive, so that a policy that cuts the tensors at the peak does not meet another peak at once.
-//! Layers that see less than a quarter of the peak stay alone: only a network whose other tensors have all been cut from 8 to
-//! 2 bits would notice.
+//! All partitions are looked at by dynamic programming: for the least peak that chains reach without taking too many more
+//! instructions, and for the partition that keeps it and takes the fewest; or, of those that keep it, for the one whose layers see the least
+//! bytes alive, so that a policy that cuts the tensors at the peak does not meet another peak at once. Layers that see less than
+//! a share of the peak stay alone then.
 
 use super::node::{RowNetwork, RowNode};
 use super::schedule::{InputRows, Schedule, Segment};
 use crate::network::TensorId;
+use std::ops::Range;
 
 /// Layers of a chain at most.
 const LONGEST: usize = 48;
 
-/// Layers that see less than one part in so many of the peak stay alone.
-const SHARE: usize = 4;
+/// The part of the network's instructions that chains may take more: the moves of rows, which are not counted here, make it 3 %.
+const MOST_RISE: f64 = 0.028;
+
+/// Inputs of a chain's layers at most: its table has a byte for the number of each.
+const MOST_INPUTS: usize = 250;
 
 /// Rows of the last output at which a chain is looked at, in parts of its height.
 const SAMPLES: [(usize, usize); 4] = [(0, 1), (1, 3), (2, 3), (1, 1)];
@@ -33,6 +37,8 @@ pub(in crate::memory) struct Rolled<'a> {
     pub(in crate::memory) scratch: Vec<usize>,
     /// Bytes alive during each node where it is computed alone.
     pub(in crate::memory) alone: Vec<usize>,
+    /// Which part of the network's instructions each node takes more in turns than at once.
+    pub(in crate::memory) rise: &'a [f64],
 }
 
 /// What one partition of the first nodes comes to.
@@ -44,20 +50,20 @@ struct Best {
 }
 
 impl Rolled<'_> {
-    /// The schedule that takes the least, its input coming as `input` says.
-    pub(in crate::memory) fn schedule(&self, input: InputRows) -> Schedule {
+    /// The schedule that takes the least, its input coming as `input` says, in which layers stay alone that see less than one part in
+    /// `share` of the peak.
+    pub(in crate::memory) fn schedule(&self, input: InputRows, share: usize) -> Schedule {
         let chains = self.chains(input);
-        let peak = self.partition(&chains, |load, _| load as f64, f64::max);
-        let limit = peak.last().map_or(0.0, |best| best.cost) as usize;
-        let cost = |load: usize, nodes: usize| {
+        let (limit, quickest) = self.least_peak(&chains);
+        let cost = |load: usize, nodes: Range<usize>, _| {
             if load > limit {
                 return f64::INFINITY;
             }
-            let share = load.max(limit / SHARE) as f64 / limit.max(1) as f64;
+            let share = load.max(limit / share) as f64 / limit.max(1) as f64;
             let cubed = share * share * share;
-            cubed * cubed * nodes as f64
+            cubed * cubed * nodes.len() as f64
         };
-        let best = self.partition(&chains, cost, |a, b| a + b);
+        let best = if share == 1 { quickest } else { self.partition(&chains, cost) };
         let mut segments = Vec::new();
         let mut end = self.network.nodes.len();
         while end > 0 {
@@ -75,21 +81,36 @@ impl Rolled<'_> {
         schedule
     }
 
-    /// For each number of first nodes, the best partition of them: `cost` is that of a segment, by the bytes alive in it and its
-    /// nodes; of equals the one with nodes alone.
-    fn partition(
-        &self,
-        chains: &[Vec<usize>],
-        cost: impl Fn(usize, usize) -> f64,
-        join: impl Fn(f64, f64) -> f64,
-    ) -> Vec<Best> {
+    /// The least peak of a partition whose chains take at most [`MOST_RISE`] more instructions, and of those that keep it the one that
+    /// takes the fewest.
+    fn least_peak(&self, chains: &[Vec<usize>]) -> (usize, Vec<Best>) {
+        let mut loads: Vec<usize> = self.alone.iter().chain(chains.iter().flatten()).copied().collect();
+        loads.sort_unstable();
+        loads.dedup();
+        let within = |limit: usize| {
+            let rise = |nodes: Range<usize>| nodes.map(|node| self.rise[node]).sum::<f64>();
+            self.partition(chains, |load, nodes, is_alone| match (load > limit, is_alone) {
+                (true, _) => f64::INFINITY,
+                (false, true) => 0.0,
+                (false, false) => rise(nodes),
+            })
+        };
+        let is_quick = |best: &[Best]| best.last().is_none_or(|best| best.cost <= MOST_RISE);
+        let at = loads.partition_point(|limit| !is_quick(&within(*limit)));
+        let limit = loads.get(at).copied().unwrap_or(0);
+        (limit, within(limit))
+    }
+
+    /// For each number of first nodes, the best partition of them, by the sum of `cost` over its segments: of the bytes alive in each,
+    /// its nodes, and whether it is one alone; of equals the one with nodes alone.
+    fn partition(&self, chains: &[Vec<usize>], cost: impl Fn(usize, Range<usize>, bool) -> f64) -> Vec<Best> {
         let mut best = vec![Best { cost: 0.0, chain_from: None }];
         for end in 1..=self.network.nodes.len() {
-            let alone = join(best[end - 1].cost, cost(self.alone[end - 1], 1));
+            let alone = best[end - 1].cost + cost(self.alone[end - 1], end - 1..end, true);
             let mut found = Best { cost: alone, chain_from: None };
             for (length, load) in chains[end].iter().enumerate().map(|(i, load)| (i + 1, *load)) {
                 let first = end - length;
-                let cost = join(best[first].cost, cost(load, length));
+                let cost = best[first].cost + cost(load, first..end, false);
                 if cost < found.cost {
                     found = Best { cost, chain_from: Some(first) };
                 }
@@ -107,9 +128,13 @@ impl Rolled<'_> {
         let mut rows: Vec<[Option<(usize, usize)>; SAMPLES.len()]> = vec![[None; SAMPLES.len()]; self.bytes.len()];
         for (end, chains) in chains.iter_mut().enumerate().skip(1) {
             let mut touched: Vec<TensorId> = Vec::new();
-            let mut scratch = 0;
+            let (mut scratch, mut inputs) = (0, 0);
             for first in (end.saturating_sub(LONGEST)..end).rev() {
                 let Some(node) = self.network.nodes[first].as_ref().filter(|node| node.has_rows()) else { break };
+                inputs += node.inputs.len();
+                if inputs > MOST_INPUTS {
+                    break;
+                }
                 self.add(node, &mut rows, &mut touched);
                 scratch = scratch.max(self.scratch[first]);
                 let is_pushed = input == InputRows::Pushed && first == 0;
@@ -185,7 +210,7 @@ impl Rolled<'_> {
     /// is dead of these. Of what stays inside it all rows have their place from the beginning.
     fn more(
         &self,
-        nodes: std::ops::Range<usize>,
+        nodes: Range<usize>,
         sample: Option<usize>,
         is_pushed: bool,
         rows: &[[Option<(usize, usize)>; SAMPLES.len()]],

@@ -67,9 +67,11 @@ impl RowNode {
         Some(Self { layer, implementation, inputs: node.inputs.clone(), output: node.output })
     }
 
-    /// Whether it computes rows one after the other, from rows: all but what makes a vector of its whole input.
+    /// Whether it computes rows one after the other, from rows: all but what makes a vector of its whole input. A chain's table has a
+    /// byte for strides.
     pub fn has_rows(&self) -> bool {
-        !matches!(self.layer.kind, KernelKind::FullyConnected | KernelKind::Flatten)
+        let makes_a_vector = matches!(self.layer.kind, KernelKind::FullyConnected | KernelKind::Flatten);
+        !makes_a_vector && self.layer.window.stride[0] <= usize::from(u8::MAX)
     }
 
     /// Rows of its output.
@@ -87,6 +89,11 @@ impl RowNode {
             && window.stride[0] == 1
             && window.dilation[0] == 1;
         if shares { 2 } else { 1 }
+    }
+
+    /// In how many turns it is computed, that many rows at a time.
+    pub fn turns(&self) -> usize {
+        self.height().div_ceil(self.at_once())
     }
 
     /// The first input row that output row `y` or one after it reads; the input's height where none does.
