@@ -206,6 +206,14 @@ impl Timeline {
         }
     }
 
+    /// The chain at a moment.
+    pub(super) fn chain_at(&self, moment: usize) -> Option<&Chain> {
+        match &self.steps[self.segment_of[moment]] {
+            Step::Layer(_) => None,
+            Step::Chain(chain) => Some(chain),
+        }
+    }
+
     /// The node that is computed alone at a moment.
     pub(super) fn alone_at(&self, moment: usize) -> Option<NodeId> {
         match &self.steps[self.segment_of[moment]] {

@@ -285,7 +285,7 @@ fn inspect_heeds_preprocessing_and_bare_numbers_are_bytes() {
     let example = Example::new();
     run(&["inspect", &example.model, "--std", "0"]).expect(2, &["--std", "above 0"]);
     run(&["inspect", &example.model, "--preprocess", &example.preprocess]).expect(0, &[]);
-    run(&["inspect", &example.model, "--input", "real", "--scale", "2"]).expect(2, &["--input real"]);
+    run(&["inspect", &example.model, "--feed", "real", "--scale", "2"]).expect(2, &["--feed real"]);
     run(&["inspect", &example.model, "--flash", "1000", "--ram", "1000"]).expect(3, &[]);
     let help = run(&["inspect", "--help"]).expect(0, &[]).out;
     assert!(help.contains("a bare number is bytes"), "{help}");
