@@ -70,12 +70,12 @@ mod tests {
             (
                 ram("auto", "image"),
                 "Computed in rolling chains of layers that take turns (schedule `auto`), the input a whole image in the arena. The same \
-                 widths would take RAM 3000 B (2.9 KiB) with `--schedule layers`, 70 B with `--input rows`.\n\n",
+                 widths would take RAM 3000 B (2.9 KiB) with `--schedule layers`, 70 B (0.1 KiB) with `--input rows`.\n\n",
             ),
             (
                 ram("layers", "rows"),
                 "Computed layer by layer (schedule `layers`), the input pushed in rows. The same widths would take RAM 100 B \
-                 with `--input image`.\n\n",
+                 (0.1 KiB) with `--input image`.\n\n",
             ),
             (
                 RamReport { layers_total: None, rows_total: None, ..ram("in-place", "image") },

@@ -30,6 +30,12 @@ pub struct Inspection {
     pub macs: u64,
     /// The core that bytes hold for.
     pub core: String,
+    /// The kernels that they hold for: `fast` or `small`.
+    pub kernels: &'static str,
+    /// What may be done with rows: `auto`, `in-place` or `layers`.
+    pub schedule: &'static str,
+    /// How the input comes: `image` or `rows`.
+    pub input_rows: &'static str,
     /// The board's clock; null where no board was given.
     pub clock_mhz: Option<u32>,
     /// One for each operator.
@@ -212,6 +218,9 @@ pub fn inspect(
         parameters: network.parameters(),
         macs: network.macs(),
         core: platform.core.name.clone(),
+        kernels: platform.kernels().name(),
+        schedule: platform.name.schedule.name(),
+        input_rows: platform.name.input.name(),
         clock_mhz: platform.name.clock_mhz.map(NonZeroU32::get),
         layers: network.nodes.iter().enumerate().map(layer).collect(),
         uniform: WIDTHS.into_iter().zip(&uses).zip(by_way).zip(total_of).map(uniform).collect(),
