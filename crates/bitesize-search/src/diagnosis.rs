@@ -258,3 +258,16 @@ impl fmt::Display for Peak {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_is_named_by_its_ends() {
+        let quoted = |name: &str| format!("`{name}`");
+        assert_eq!(during("a", None, quoted), "during `a`");
+        assert_eq!(during("a", Some("b"), quoted), "during `a` to `b`, in turns");
+        assert_eq!(during("", None, quoted), "while the input's rows come");
+    }
+}

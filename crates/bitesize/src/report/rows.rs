@@ -40,9 +40,23 @@ pub(super) fn timeline(ram: &RamReport) -> String {
                     another, with the rows that are kept of what they write.\n\n"
         .to_owned();
     for line in &ram.timeline {
-        let _ = writeln!(text, "    {}", lines(line));
+        let _ = writeln!(text, "    {}", apart(&lines(line)));
     }
     text + "\n"
+}
+
+/// `line`, which is code, with names in it that no reader of Markdown takes for HTML or links, whatever it knows of code.
+fn apart(line: &str) -> String {
+    let (mut text, mut rest) = (String::with_capacity(line.len()), line.chars().peekable());
+    while let Some(c) = rest.next() {
+        match (c, rest.peek()) {
+            // The mark of the peak stands alone.
+            ('<', Some(next)) if *next != ' ' => text += "&lt;",
+            (']', Some('(')) => text += "]\\",
+            _ => text.push(c),
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -60,7 +74,7 @@ mod tests {
             layers_total: Some(3000),
             image_total: Some(100),
             rows_total: Some(70),
-            timeline: vec!["arena 80 B".into(), "  0 conv\u{7} AAAA".into()],
+            timeline: vec!["arena 80 B".into(), "  0 conv\u{7}<b>]( AAAA < B".into()],
         }
     }
 
@@ -91,7 +105,7 @@ mod tests {
     #[test]
     fn a_timeline_is_code_whose_lines_steer_nothing() {
         let text = timeline(&ram("auto", "image"));
-        assert!(text.ends_with("\n\n    arena 80 B\n      0 conv\\u{7} AAAA\n\n"), "{text}");
+        assert!(text.ends_with("\n\n    arena 80 B\n      0 conv\\u{7}&lt;b>]\\( AAAA < B\n\n"), "{text}");
         assert_eq!(timeline(&RamReport { timeline: Vec::new(), ..ram("auto", "image") }), "");
     }
 }

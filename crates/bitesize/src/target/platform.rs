@@ -180,3 +180,30 @@ fn find_board(board: &str) -> anyhow::Result<Target> {
         names.join(", ")
     )))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_keep_what_is_not_the_default_and_the_core_has_it() {
+        let check = |schedule, input, lines: &[&str]| {
+            let platform = Platform::of_sizes(Budget::of(1, 2), None).unwrap().with_schedule(schedule, input);
+            let text = toml::to_string(&platform.name).unwrap();
+            let told: Vec<&str> = text.lines().filter(|line| !line.contains("_bytes") && !line.contains('-')).collect();
+            assert_eq!(told, [&["name = \"custom\""], lines].concat());
+            let read = Platform::named(toml::from_str(&text).unwrap()).unwrap();
+            assert_eq!(read.name, platform.name);
+            assert_eq!((read.core.scheduling, read.core.input), (schedule, input));
+            // Other kernels, the same schedule.
+            let small = read.with_kernels(Kernels::Small).unwrap();
+            assert_eq!((small.core.scheduling, small.core.input, small.kernels()), (schedule, input, Kernels::Small));
+        };
+        check(Scheduling::Auto, InputRows::Image, &[]);
+        check(Scheduling::Layers, InputRows::Image, &["schedule = \"layers\""]);
+        check(Scheduling::Auto, InputRows::Pushed, &["input = \"rows\""]);
+        let name =
+            Platform::of_sizes(Budget::UNLIMITED, None).unwrap().with_schedule(Scheduling::InPlace, InputRows::Image);
+        assert!(toml::to_string(&name.name).unwrap().contains("schedule = \"in-place\"\n"));
+    }
+}

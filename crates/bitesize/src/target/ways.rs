@@ -119,3 +119,55 @@ pub fn timeline(problem: &Problem, policy: &Policy) -> String {
     let widths = problem.widths(policy);
     problem.model().picture(&problem.model().ram(&widths).plan, &widths)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::Model;
+    use crate::observe::Monitor;
+    use std::path::Path;
+
+    /// Kernels by row or not, and schedule, of each way in which `name` can be computed on `core`.
+    fn ways_of(name: &str, core: &CoreCosts) -> Vec<(bool, Scheduling)> {
+        let model = Model::load(Path::new(name), &Monitor::unobserved()).unwrap();
+        let problem = Problem::new(&model.network, &model.space, core, Budget::UNLIMITED);
+        let on = problems(&problem, all_on(core), Budget::UNLIMITED);
+        for (core, problem) in &on {
+            assert_eq!(problem.model().has_chains(), core.scheduling == Scheduling::Auto && core.rolling.is_some());
+        }
+        on.into_iter().map(|(core, _)| (core.has_rows(), core.scheduling)).collect()
+    }
+
+    #[test]
+    fn each_choice_once() {
+        use Scheduling::{Auto, InPlace, Layers};
+        let name = "zoo:mobilenet-v1?width=0.25&resolution=96";
+        let core = boards::core("cortex-m4").unwrap();
+        let all = [(true, Auto), (true, InPlace), (false, Auto), (false, InPlace)];
+        assert_eq!(ways_of(name, &core), all);
+        // Whether it was settled or not.
+        assert_eq!(ways_of(name, &core.with_schedule(InPlace, InputRows::Image)), all);
+        assert_eq!(ways_of(name, &core.with_schedule(Layers, InputRows::Image)), [(true, Layers), (false, Layers)]);
+        assert_eq!(ways_of(name, &boards::core("cortex-m0plus").unwrap()), [(false, Auto), (false, InPlace)]);
+        // Where nothing rolls, in place is the same.
+        let without = CoreCosts { rolling: None, ..core };
+        assert_eq!(ways_of(name, &without), [(true, Auto), (false, Auto)]);
+    }
+
+    #[test]
+    fn boards_have_the_schedules_of_the_problem() {
+        let model =
+            Model::load(Path::new("zoo:mobilenet-v1?width=0.25&resolution=96"), &Monitor::unobserved()).unwrap();
+        let core = boards::core("cortex-m4").unwrap();
+        let target = boards::board("rp2040").unwrap();
+        for input in InputRows::ALL {
+            for (scheduling, ways) in [(Scheduling::Auto, 2), (Scheduling::InPlace, 2), (Scheduling::Layers, 1)] {
+                let core = core.with_schedule(scheduling, input);
+                let problem = Problem::new(&model.network, &model.space, &core, Budget::UNLIMITED);
+                let on = OnBoards::of(&problem).on(&target);
+                assert_eq!(on.len(), ways, "{scheduling}");
+                assert!(on.iter().all(|on| on.model().schedule_of(0).input == input && on.budget() == target.budget()));
+            }
+        }
+    }
+}

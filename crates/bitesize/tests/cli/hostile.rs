@@ -198,7 +198,7 @@ fn the_reported_reward_is_that_of_what_would_be_delivered() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_failure_after_a_long_search_keeps_the_search() {
-    const BUDGET: [&str; 6] = ["--weights", "8", "--flash", "90KiB", "--ram", "9KiB"];
+    const BUDGET: [&str; 6] = ["--weights", "8", "--flash", "90KiB", "--ram", "6KiB"];
     let (folder, out) = scratch();
     let example = Example::new();
     let on_a_small_disk = |out: &str, search: &[&str]| -> super::Ran {

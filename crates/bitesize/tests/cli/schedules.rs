@@ -68,7 +68,9 @@ fn an_inspection_says_them_in_words_and_draws_the_timeline_where_asked() {
     let example = Example::new();
     let args = ["inspect", &example.model, "--preprocess", &example.preprocess];
     let plain = run(&args).expect(0, &[]).out;
-    for words in ["(auto; arena ", "RAM layer by layer (--schedule layers) ", "with pushed rows (--input rows) ", ", in turns"] {
+    for words in
+        ["(auto; arena ", "RAM layer by layer (--schedule layers) ", "with pushed rows (--input rows) ", ", in turns"]
+    {
         assert!(plain.contains(words), "`{words}` is not in:\n{plain}");
     }
     assert!(!plain.contains("lower bound"), "{plain}");
@@ -83,7 +85,7 @@ fn an_inspection_says_them_in_words_and_draws_the_timeline_where_asked() {
     // The diagnosis names the chain at the peak, and what it keeps of each tensor.
     let tight = run(&[&args[..], &["--flash", "1MiB", "--ram", "1KiB"]].concat()).expect(3, &[]).out;
     let peak = tight.split("peak of RAM").nth(1).unwrap().split("\n\n").next().unwrap();
-    assert!(peak.contains(" to `") && peak.contains("`, in turns\n") && peak.contains(" of 28 rows"), "{tight}");
+    assert!(peak.contains(" to `") && peak.contains("`, in turns\n") && peak.contains(" rows\n"), "{tight}");
 }
 
 #[test]
@@ -101,7 +103,10 @@ fn wrong_words_are_wrong_usage() {
 fn chains_where_they_are_worth_their_flash() {
     let ([auto_flash, auto_ram], [flash, ram]) = (at_8_bits("auto"), at_8_bits("in-place"));
     assert!(flash < auto_flash && auto_ram < ram);
-    let least_flash = number(&inspected(&[])["least_flash_bytes"][0]);
+    let (_folder, out) = scratch();
+    let impossible = ["--kernels", "small", "--flash", "1KiB", "--ram", "1MiB"];
+    unproven(&fit_args(&out, &Example::new(), &impossible)).expect(3, &[]);
+    let least_flash = number(&report(&out)["diagnosis"]["least_flash_bytes"]);
     let settled = |flash: u64, ram: u64| {
         let [flash, ram] = [flash, ram].map(|bytes| bytes.to_string());
         inspected(&["--flash", &flash, "--ram", &ram])["schedule"].as_str().unwrap().to_owned()
@@ -145,7 +150,10 @@ fn a_run_keeps_its_schedule_and_reports_it() {
     assert!(!config.contains("schedule") && !config.contains("input ="), "{config}");
     assert_eq!((&auto["schedule"], &auto["input"]), (&"auto".into(), &"image".into()));
     assert_eq!(auto["image_total"], auto["total"]);
-    assert!(text.contains("(schedule `auto`), the input a whole image in the arena. The same widths would take RAM "), "{text}");
+    assert!(
+        text.contains("(schedule `auto`), the input a whole image in the arena. The same widths would take RAM "),
+        "{text}"
+    );
     assert!(text.contains("## Memory, step by step\n") && text.contains(" of 28 rows\n"), "{text}");
     assert_eq!(auto["timeline"][0].as_str().map(|line| line.starts_with("arena ")), Some(true));
 
