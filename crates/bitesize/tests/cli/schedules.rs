@@ -103,10 +103,6 @@ fn wrong_words_are_wrong_usage() {
 fn chains_where_they_are_worth_their_flash() {
     let ([auto_flash, auto_ram], [flash, ram]) = (at_8_bits("auto"), at_8_bits("in-place"));
     assert!(flash < auto_flash && auto_ram < ram);
-    let (_folder, out) = scratch();
-    let impossible = ["--kernels", "small", "--flash", "1KiB", "--ram", "1MiB"];
-    unproven(&fit_args(&out, &Example::new(), &impossible)).expect(3, &[]);
-    let least_flash = number(&report(&out)["diagnosis"]["least_flash_bytes"]);
     let settled = |flash: u64, ram: u64| {
         let [flash, ram] = [flash, ram].map(|bytes| bytes.to_string());
         inspected(&["--flash", &flash, "--ram", &ram])["schedule"].as_str().unwrap().to_owned()
@@ -121,9 +117,10 @@ fn chains_where_they_are_worth_their_flash() {
     assert_eq!(settled(flash - 1, ram), "in-place");
     assert_eq!(settled(flash - 1, ram - 1), "auto");
     assert_eq!(settled(flash / 2, auto_ram), "auto");
-    // No widths fit with chains; none fit at all.
-    assert_eq!(settled(least_flash, ram - 1), "in-place");
-    assert_eq!(settled(least_flash / 2, ram - 1), "auto");
+    // No widths fit with chains, and 2 bits do in place; none fit at all.
+    let two_bits = &inspected(&["--schedule", "in-place"])["uniform"][2];
+    assert_eq!(settled(number(&two_bits["flash_bytes"]), number(&two_bits["ram_bytes"])), "in-place");
+    assert_eq!(settled(flash / 8, ram - 1), "auto");
     // What is asked for is taken.
     let asked = ["--flash", "1MiB", "--ram", "1MiB", "--schedule", "layers"];
     assert_eq!(inspected(&asked)["schedule"], "layers");
