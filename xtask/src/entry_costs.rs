@@ -45,38 +45,48 @@ fn steepest(sizes: impl Iterator<Item = (u64, u64)>) -> u64 {
 /// What rolling chains cost beside layers that are computed alone. As in [`calls`], a layer costs what it does in the steepest case,
 /// and what all chains share is what is left in the worst.
 pub(crate) fn rolling(core: &Core, calls: &Calls) -> Result<RollingCosts, String> {
-    // Chains of so many layers each, and whether rows are pushed into the first.
-    let lengths = (1..=12).chain((20..=80).step_by(20));
-    let mut packages: Vec<(Vec<usize>, bool)> = lengths.clone().map(|length| (vec![length], false)).collect();
-    packages.extend((1..=4).map(|chains| (vec![4; chains], false)));
-    packages.extend(lengths.map(|length| (vec![length], true)));
-    let measured: Result<Vec<(Vec<usize>, bool, Measured)>, String> = packages
+    // Chains of so many layers each, how many layers alone come behind them, and whether rows are pushed into the first.
+    let lengths = || (1..=12).chain((20..=80).step_by(20));
+    let ways = || [0, 3, 9].into_iter().flat_map(|alone| [(alone, false), (alone, true)]);
+    let with = |chains: Vec<usize>| ways().map(move |(alone, is_pushed)| (chains.clone(), alone, is_pushed));
+    let chains = lengths().map(|length| vec![length]).chain((2..=4).map(|chains| vec![4; chains]));
+    let packages: Vec<(Vec<usize>, usize, bool)> = chains.flat_map(with).collect();
+    let measured: Result<Vec<Package>, String> = packages
         .into_par_iter()
         .enumerate()
-        .map(|(number, (chains, is_pushed))| {
-            let layers = chains.iter().sum();
-            let plan = chain_plan(&chains, is_pushed);
-            Ok((chains, is_pushed, measured(core, layers, &plan, &format!("chains_{number}.c"))?))
+        .map(|(number, (chains, alone, is_pushed))| {
+            let layers = chains.iter().sum::<usize>() + alone;
+            let plan = chain_plan(&chains, alone, is_pushed);
+            let object = measured(core, layers, &plan, &format!("chains_{number}.c"))?;
+            Ok(Package { chains, alone, is_pushed, object })
         })
         .collect();
     let measured = measured?;
-    let of = |count: usize, pushed: bool| {
-        measured.iter().filter(move |(chains, is_pushed, _)| *is_pushed == pushed && (count == 0 || chains.len() == count))
-    };
     let band_bytes = BAND_BYTES;
-    let of_layer = steepest(of(1, false).map(|(chains, _, object)| (chains[0] as u64, object.bytes)));
+    let plain = |package: &&Package| package.chains.len() == 1 && package.alone == 0 && !package.is_pushed;
+    let of_layer = steepest(measured.iter().filter(plain).map(|package| (package.chains[0] as u64, package.object.bytes)));
     let member_bytes = of_layer.saturating_sub(calls.each + band_bytes);
     // What is left beside layers and bands, of which a chain has one more than layers.
-    let left = |(chains, _, object): &(Vec<usize>, bool, Measured)| {
-        let [layers, chains] = [chains.iter().sum::<usize>(), chains.len()].map(|count| count as u64);
-        object.bytes.saturating_sub(layers * of_layer + chains * band_bytes)
+    let left = |package: &Package| {
+        let [members, chains, alone] =
+            [package.chains.iter().sum(), package.chains.len(), package.alone].map(|count: usize| count as u64);
+        package.object.bytes.saturating_sub(members * of_layer + chains * band_bytes + alone * calls.each)
     };
-    let several: Vec<u64> = (1..=4).filter_map(|count| of(count, false).rev().map(left).next()).collect();
+    let fours = |count: usize| {
+        let is = |package: &&Package| {
+            package.chains.len() == count && package.chains[0] == 4 && package.alone == 0 && !package.is_pushed
+        };
+        measured.iter().find(is).map(left)
+    };
+    let several: Vec<u64> = (1..=4).filter_map(fours).collect();
     let chain_bytes = several.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().unwrap_or(0);
-    let shared = |pushed| of(0, pushed).map(|package| left(package).saturating_sub(package.0.len() as u64 * chain_bytes));
-    let code_bytes = shared(false).max().unwrap_or(0).saturating_sub(calls.base);
-    let push_bytes = shared(true).max().unwrap_or(0).saturating_sub(calls.base + code_bytes);
-    let stack = |pick: &dyn Fn(&Measured) -> u64| measured.iter().map(|(_, _, object)| pick(object)).max().unwrap_or(0);
+    let shared = |pushed: bool| {
+        let of = measured.iter().filter(move |package| package.is_pushed == pushed);
+        of.map(|package| left(package).saturating_sub(package.chains.len() as u64 * chain_bytes)).max().unwrap_or(0)
+    };
+    let code_bytes = shared(false).saturating_sub(calls.base);
+    let push_bytes = shared(true).saturating_sub(calls.base + code_bytes);
+    let stack = |pick: &dyn Fn(&Measured) -> u64| measured.iter().map(|package| pick(&package.object)).max().unwrap_or(0);
     Ok(RollingCosts {
         code_bytes,
         stack_bytes: stack(&|object| object.entry_stack).saturating_sub(calls.stack),
@@ -86,6 +96,14 @@ pub(crate) fn rolling(core: &Core, calls: &Calls) -> Result<RollingCosts, String
         member_bytes,
         push_bytes,
     })
+}
+
+/// Chains of so many layers each, layers alone behind them, and what they are compiled to.
+struct Package {
+    chains: Vec<usize>,
+    alone: usize,
+    is_pushed: bool,
+    object: Measured,
 }
 
 /// A row of a chain's table of tensors: two words, two numbers of 16 bits.
@@ -145,9 +163,10 @@ fn clamps(layers: usize) -> IntNetwork {
     }
 }
 
-/// [`clamps`] in chains of so many layers each, rows pushed into the first of them or not; offsets as in [`clamp_plan`].
-fn chain_plan(chains: &[usize], is_pushed: bool) -> MemoryPlan {
-    let layers: usize = chains.iter().sum();
+/// [`clamps`] in chains of so many layers each, and so many `alone` behind them; rows pushed into the first of them or not; offsets as in
+/// [`clamp_plan`].
+fn chain_plan(chains: &[usize], alone: usize, is_pushed: bool) -> MemoryPlan {
+    let layers = chains.iter().sum::<usize>() + alone;
     let network = clamps(layers);
     let shape = |tensor: &TensorId| network.tensor(*tensor).shape;
     let row_node = |node: &IntNode| RowNode {
@@ -165,7 +184,8 @@ fn chain_plan(chains: &[usize], is_pushed: bool) -> MemoryPlan {
         first = end;
         PlannedSegment::Chain { chain, state: 0x0011_0004 + 0x1000 * number }
     };
-    let segments = chains.iter().enumerate().map(segment).collect();
+    let mut segments: Vec<PlannedSegment> = chains.iter().enumerate().map(segment).collect();
+    segments.extend((layers - alone..layers).map(|node| PlannedSegment::Layer(NodeId(node))));
     let input = if is_pushed { InputRows::Pushed } else { InputRows::Image };
     MemoryPlan { segments, input, scheduling: Scheduling::Auto, ..clamp_plan(layers) }
 }

@@ -6,7 +6,7 @@ use crate::instructions::LeastInstructions;
 use crate::least::{Least, Nearest, least_flash, least_ram, nearest};
 use crate::problem::{Footprint, Limits, Problem};
 use bitesize_ir::size::{format_millions, format_size};
-use bitesize_ir::{BitWidth, Policy, TensorId};
+use bitesize_ir::{BitWidth, NodeId, Policy, TensorId};
 use std::fmt;
 
 /// Whether all limits can be kept together.
@@ -47,11 +47,13 @@ pub struct Diagnosis {
 /// What is alive when the most bytes are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peak {
-    /// Name of the node that runs then.
+    /// Name of the node that runs then, of a chain its first; empty while rows come in that no layer takes at once.
     pub node: String,
+    /// Name of the last node of the chain that runs then; `None` where one node runs alone.
+    pub last_node: Option<String>,
     /// Bytes of its tensors and scratch, and of what waits for later nodes.
     pub alive_bytes: usize,
-    /// Bytes of the node's scratch, part of `alive_bytes`.
+    /// Bytes of scratch, and of a chain's state; part of `alive_bytes`.
     pub scratch_bytes: usize,
     /// The tensors alive, largest first.
     pub tensors: Vec<PeakTensor>,
@@ -62,8 +64,10 @@ pub struct Peak {
 pub struct PeakTensor {
     /// Its name.
     pub name: String,
-    /// Its packed bytes.
+    /// Packed bytes of its rows that are alive.
     pub bytes: usize,
+    /// How many rows the chain keeps of how many; `None` where all are kept.
+    pub rows: Option<[usize; 2]>,
     /// Its width.
     pub bits: BitWidth,
     /// Whether no policy can change the width.
@@ -134,19 +138,30 @@ impl Peak {
     pub fn of(problem: &Problem, policy: &Policy) -> Self {
         let (network, model, widths) = (problem.network(), problem.model(), problem.widths(policy));
         let Some((moment, alive_bytes)) = model.peak(&widths) else {
-            return Self { node: String::new(), alive_bytes: 0, scratch_bytes: 0, tensors: Vec::new() };
+            let (node, last_node, tensors) = (String::new(), None, Vec::new());
+            return Self { node, last_node, alive_bytes: 0, scratch_bytes: 0, tensors };
+        };
+        let chain = model.chain_at(moment);
+        let kept = |id: TensorId| {
+            let band = chain?.bands.iter().find(|band| band.tensor == id)?;
+            (band.rows < band.height).then_some([band.rows, band.height])
         };
         let tensor = |id: TensorId| PeakTensor {
             name: network.tensor(id).name.clone(),
             bytes: model.tensor_bytes_at(moment, id, widths.tensors[id.0]),
+            rows: kept(id),
             bits: widths.tensors[id.0],
             fixed: problem.row_of(id).is_none(),
         };
-        let mut tensors: Vec<PeakTensor> = model.alive_at(moment).map(tensor).filter(|tensor| tensor.bytes > 0).collect();
+        let mut tensors: Vec<PeakTensor> =
+            model.alive_at(moment).map(tensor).filter(|tensor| tensor.bytes > 0).collect();
         tensors.sort_by_key(|tensor| std::cmp::Reverse(tensor.bytes));
         let scratch_bytes = model.scratch_bytes_at(moment, &widths);
-        let node = model.node_at(moment).map_or_else(String::new, |node| network.node(node).name.clone());
-        Self { node, alive_bytes, scratch_bytes, tensors }
+        let name = |node: NodeId| network.node(node).name.clone();
+        let node = model.node_at(moment).map_or_else(String::new, name);
+        let last = chain.filter(|chain| chain.members.len() > 1).and_then(|chain| chain.members.last());
+        let last_node = last.map(|member| name(NodeId(member.node)));
+        Self { node, last_node, alive_bytes, scratch_bytes, tensors }
     }
 }
 
@@ -211,17 +226,48 @@ impl fmt::Display for Limit {
     }
 }
 
+impl Peak {
+    /// When it is: during a layer, or while the layers of a chain take turns; `quoted` shows a layer's name.
+    pub fn during(&self, quoted: impl Fn(&str) -> String) -> String {
+        during(&self.node, self.last_node.as_deref(), quoted)
+    }
+}
+
+/// When something is that is while `node` runs, or, where there is a `last`, the chain from it to that one.
+pub fn during(node: &str, last: Option<&str>, quoted: impl Fn(&str) -> String) -> String {
+    match last {
+        _ if node.is_empty() => "while the input's rows come".to_owned(),
+        None => format!("during {}", quoted(node)),
+        Some(last) => format!("during {} to {}, in turns", quoted(node), quoted(last)),
+    }
+}
+
 /// The node, then one line a tensor.
 impl fmt::Display for Peak {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "peak of RAM  {} B of tensors and scratch during `{}`", self.alive_bytes, self.node)?;
+        let during = self.during(|name| format!("`{name}`"));
+        write!(f, "peak of RAM  {} B of tensors and scratch {during}", self.alive_bytes)?;
         for tensor in &self.tensors {
             let fixed = if tensor.fixed { ", fixed" } else { "" };
-            write!(f, "\n  {:<24} {:>9} B at {} bits{fixed}", tensor.name, tensor.bytes, tensor.bits)?;
+            let rows = tensor.rows.map_or(String::new(), |[kept, all]| format!(", {kept} of {all} rows"));
+            write!(f, "\n  {:<24} {:>9} B at {} bits{rows}{fixed}", tensor.name, tensor.bytes, tensor.bits)?;
         }
         if self.scratch_bytes > 0 {
             write!(f, "\n  {:<24} {:>9} B", "(scratch)", self.scratch_bytes)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_is_named_by_its_ends() {
+        let quoted = |name: &str| format!("`{name}`");
+        assert_eq!(during("a", None, quoted), "during `a`");
+        assert_eq!(during("a", Some("b"), quoted), "during `a` to `b`, in turns");
+        assert_eq!(during("", None, quoted), "while the input's rows come");
     }
 }

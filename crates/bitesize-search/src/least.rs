@@ -89,7 +89,10 @@ fn descend_from(
 }
 
 /// The least FLASH, whatever the RAM.
-pub(crate) fn least_flash(problem: &Problem, effort: &Effort) -> Result<Least, Stopped> {
+///
+/// # Errors
+/// [`Stopped`].
+pub fn least_flash(problem: &Problem, effort: &Effort) -> Result<Least, Stopped> {
     let bound = flash_lower_bound(problem);
     let cost = |footprint: Footprint| footprint.flash_bytes;
     let spending = effort.begin();
@@ -97,7 +100,10 @@ pub(crate) fn least_flash(problem: &Problem, effort: &Effort) -> Result<Least, S
 }
 
 /// The least RAM, whatever the FLASH.
-pub(crate) fn least_ram(problem: &Problem, effort: &Effort) -> Result<Least, Stopped> {
+///
+/// # Errors
+/// [`Stopped`].
+pub fn least_ram(problem: &Problem, effort: &Effort) -> Result<Least, Stopped> {
     let bound = ram_lower_bound(problem);
     let spending = effort.begin();
     let mut starts = starts(problem, &spending);

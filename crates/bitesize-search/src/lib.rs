@@ -85,7 +85,7 @@ pub use effort::{Effort, Stopped};
 pub use evaluate::{EvaluationError, Evaluator};
 pub use feasibility::{Existence, Feasibility, Fitting, fitting_policy_of_little_flash, some_policy_fits};
 pub use instructions::LeastInstructions;
-pub use least::{Least, with_weights_of_least_flash};
+pub use least::{Least, least_flash, least_ram, with_weights_of_least_flash};
 pub use memo::{Memo, Scores};
 pub use outcome::{Found, Outcome, StopReason, finalists};
 pub use problem::{Footprint, Limits, Problem};

@@ -46,7 +46,7 @@ pub fn walk(opened: Opened, until: Until) -> anyhow::Result<Walked> {
     let aim = match Aim::of(&opened, &problem)? {
         Ok(aim) => aim,
         Err(misfit) => {
-            report.add_misfit(&misfit, &problem);
+            report.add_misfit(&misfit, &platform, &problem);
             let mut commit = folder.begin()?;
             commit.forget_outdated(&[Stage::Delivered, Stage::Emitted, Stage::Swept]);
             let made_from = report::files::made_from(&opened, false)?;
@@ -67,7 +67,7 @@ pub fn walk(opened: Opened, until: Until) -> anyhow::Result<Walked> {
 
     let made_from = Chosen::made_from(&opened, &platform)?;
     let delivered = Delivered::of(chosen.winner.candidate()?.clone(), &platform.core);
-    report.add_memory(&problem, delivered.policy());
+    report.add_memory(&platform, &problem, delivered.policy());
     let mut commit = folder.begin()?;
     delivered.put(&opened, made_from.clone(), None, &mut commit)?;
     commit.finish()?;

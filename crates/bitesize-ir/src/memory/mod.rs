@@ -18,6 +18,7 @@ mod planner;
 mod ram;
 mod rows;
 mod scratch;
+mod tensor_bytes;
 mod timeline;
 mod widths;
 mod word;
@@ -29,12 +30,13 @@ pub use layer_shape::{CallWidths, LayerShape};
 pub use lifetimes::{last_uses, lifetimes};
 pub use model::{MemoryModel, flash, ram};
 pub use planner::{Buffer, Placement, Plan, plan};
-pub use ram::{MemoryPlan, Moment, PlannedSegment, RamUse, plan_rows, tensor_bytes};
+pub use ram::{MemoryPlan, Moment, PlannedSegment, RamUse, plan_rows};
 pub use rows::{
     Band, Chain, ChainRun, ChainStep, InputRows, Member, RowNetwork, RowNode, STATE_BYTES, Schedule, Scheduling, Segment,
     chain_gap, layer_gap,
 };
 pub use scratch::{COLUMNS, LANES, scratch_of_layer};
+pub use tensor_bytes::tensor_bytes;
 pub use widths::Widths;
 pub use word::word;
 pub use work::work;

@@ -4,7 +4,7 @@ use super::flash::{FlashModel, FlashUse};
 use super::instructions::InstructionModel;
 use super::kernel_costs::{KernelTable, node_code};
 use super::ram::{MemoryPlan, Moment, PlannedSegment, RamModel, RamUse, peak};
-use super::rows::{RowNetwork, Schedule, Scheduling};
+use super::rows::{Chain, RowNetwork, Schedule, Scheduling};
 use super::widths::Widths;
 use super::word::word;
 use crate::code::{Code, Implementation};
@@ -132,6 +132,16 @@ impl<'a> MemoryModel<'a> {
     /// The node that is computed at `moment`, of a chain its first; `None` while the input's rows come in.
     pub fn node_at(&self, moment: Moment) -> Option<NodeId> {
         self.ram.timelines[moment.timeline].node_at(moment.at)
+    }
+
+    /// The chain whose layers take turns at `moment`; `None` where a node is computed alone.
+    pub fn chain_at(&self, moment: Moment) -> Option<&Chain> {
+        self.ram.timelines[moment.timeline].chain_at(moment.at)
+    }
+
+    /// Whether layers take turns in some timeline.
+    pub fn has_chains(&self) -> bool {
+        (0..self.timelines()).any(|timeline| self.scheduling_of(timeline) == Scheduling::Auto)
     }
 
     /// Bytes that have to lie in the arena at each moment of a timeline: the rows alive of inputs, outputs and what waits for later

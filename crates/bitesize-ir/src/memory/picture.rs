@@ -1,8 +1,9 @@
 //! A memory plan as text.
 
 use super::model::MemoryModel;
-use super::ram::{MemoryPlan, PlannedSegment, tensor_bytes};
+use super::ram::{MemoryPlan, PlannedSegment};
 use super::rows::{Band, Member};
+use super::tensor_bytes::tensor_bytes;
 use super::widths::Widths;
 use crate::grid::BitWidth;
 use crate::network::{NodeId, Tensor, TensorId};

@@ -5,6 +5,7 @@ use super::load::Load;
 use super::planner::{Plan, fits_within, plan_apart};
 use super::rows::{Chain, InputRows, Rolled, RowNetwork, RowNode, Schedule, Scheduling};
 use super::scratch::scratch_of_layer;
+use super::tensor_bytes::tensor_bytes;
 use super::timeline::{Buffers, Step, Timeline};
 use super::word::word;
 use crate::code::{Code, Implementation};
@@ -81,11 +82,6 @@ const SHARES: [usize; 3] = [1, 2, 4];
 
 /// Rolling chains may take so many times the instructions of layers computed at once.
 const MOST_RISE: f64 = 1.03;
-
-/// Bytes of a packed activation tensor: a row is one pixel's channels; padded to a word.
-pub fn tensor_bytes(shape: Shape, bits: BitWidth) -> usize {
-    word(shape.pixels() * bits.row_bytes(shape.c))
-}
 
 /// A moment of a timeline at which bytes are counted. The tensors alive at a node are all alive at the moments of its layer or
 /// chain.
@@ -317,7 +313,11 @@ impl RamModel {
             offsets[tensor.0]..offsets[tensor.0] + bytes
         };
         let at_once = |node: &Option<RowNode>| {
-            node.as_ref().map_or(1, |node| if timeline.overlaps(node, place) { node.at_once() } else { node.height() })
+            let Some(node) = node else { return 1 };
+            let (input, output) = (node.inputs[0], node.output);
+            let pixel = |tensor: TensorId| widths[tensor.0].row_bytes(self.network.shapes[tensor.0].c);
+            let aligned = node.strips_align([input, output].map(pixel), offsets[input.0].abs_diff(offsets[output.0]));
+            if timeline.overlaps(node, place) && !aligned { node.at_once() } else { node.height() }
         };
         let planned = |(segment, step): (usize, &Step)| match step {
             Step::Layer(node) => Some(PlannedSegment::Layer(*node)),

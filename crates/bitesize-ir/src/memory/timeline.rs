@@ -5,8 +5,8 @@
 
 use super::intervals::Intervals;
 use super::planner::{Apart, Buffer};
-use super::ram::tensor_bytes;
 use super::rows::{Chain, InputRows, Overlap, Pair, RowNetwork, RowNode, Schedule, Scheduling, Segment, of_chain, of_layer};
+use super::tensor_bytes::tensor_bytes;
 use super::word::word;
 use crate::grid::BitWidth;
 use crate::network::{NodeId, TensorId};
@@ -210,6 +210,14 @@ impl Timeline {
         match &self.steps[self.segment_of[moment]] {
             Step::Layer(node) => Some(*node),
             Step::Chain(chain) => chain.members.first().map(|member| NodeId(member.node)),
+        }
+    }
+
+    /// The chain at a moment.
+    pub(super) fn chain_at(&self, moment: usize) -> Option<&Chain> {
+        match &self.steps[self.segment_of[moment]] {
+            Step::Layer(_) => None,
+            Step::Chain(chain) => Some(chain),
         }
     }
 

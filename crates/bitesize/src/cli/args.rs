@@ -3,9 +3,7 @@
 use anyhow::Context as _;
 use bitesize::input::zoo::{UNTRAINED, is_zoo};
 use bitesize::input::{Channels, DataLayout, Model, PerChannel, PreprocessFile};
-use bitesize::observe::Monitor;
 use bitesize::run::config::{CalibrationConfig, PERCENTILES, STEPS};
-use bitesize::target::{Kernels, Platform, settled};
 use bitesize::task::{Objective, Task};
 use bitesize::usage;
 use bitesize_import::InputShape;
@@ -15,11 +13,10 @@ use bitesize_ir::memory::packed_weight_bytes;
 use bitesize_ir::policy::SpaceRow;
 use bitesize_ir::shown::ShownPath as _;
 use bitesize_ir::size::{parse_millions, parse_size};
-use bitesize_ir::target::Budget;
-use bitesize_search::{Constraints, Pin, WidthSet, from_compact};
+use bitesize_search::{Constraints, Pin, WidthSet};
 use bitesize_train::{CalibrationSettings, RangeMethod};
+use clap::Args;
 use clap::builder::{PathBufValueParser, TypedValueParser};
-use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
 /// A path of a trained network, or of what was made from one.
@@ -164,105 +161,6 @@ pub(crate) struct DataArgs {
     /// Where the channels of .npz samples are, nhwc or nchw, if their shape does not tell
     #[arg(long, value_name = "LAYOUT")]
     pub(crate) data_layout: Option<DataLayout>,
-}
-
-/// What the package has to fit: a board, or two sizes.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Target")]
-pub(crate) struct TargetArgs {
-    /// A board that `bitesize boards` lists, or the path of a board file of your own
-    #[arg(long, value_name = "NAME|FILE", conflicts_with_all = ["flash", "ram", "core"])]
-    board: Option<String>,
-    /// FLASH for the package, as 512KiB; a bare number is bytes
-    #[arg(long, value_name = "SIZE", requires = "ram", value_parser = parse_size)]
-    flash: Option<u64>,
-    /// RAM for arena and stack, as 96KiB; a bare number is bytes
-    #[arg(long, value_name = "SIZE", requires = "flash", value_parser = parse_size)]
-    ram: Option<u64>,
-    /// The core that the sizes are for [default: cortex-m4]
-    #[arg(long, value_name = "CORE")]
-    core: Option<String>,
-    /// The kernels: fast (several times fewer instructions where the core has DSP instructions, more scratch), small (the least
-    /// code and RAM), or auto (fast where that takes nothing to speak of from the widths)
-    #[arg(long, value_name = "WHICH", default_value = "auto")]
-    kernels: KernelChoice,
-}
-
-/// Which kernels are asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum KernelChoice {
-    Auto,
-    Fast,
-    Small,
-}
-
-impl TargetArgs {
-    /// The platform asked for, `None` where nothing was.
-    pub(crate) fn platform(&self) -> anyhow::Result<Option<Platform>> {
-        match (&self.board, self.flash, self.ram) {
-            (Some(board), ..) => Platform::of_board(board).map(Some),
-            (None, Some(flash_bytes), Some(ram_bytes)) => {
-                let budget = Budget { flash_bytes: Some(flash_bytes), ram_bytes: Some(ram_bytes) };
-                Platform::of_sizes(budget, self.core.as_deref()).map(Some)
-            }
-            _ => Ok(None),
-        }
-    }
-
-    /// The platform asked for; one without limits where nothing was and `limited_elsewhere`.
-    pub(crate) fn required(&self, limited_elsewhere: bool) -> anyhow::Result<Platform> {
-        match self.platform()? {
-            Some(platform) => Ok(platform),
-            None if limited_elsewhere => Platform::of_sizes(Budget::UNLIMITED, self.core.as_deref()),
-            None => Err(usage(
-                "say what the network has to fit: --board NAME, or --flash SIZE with --ram SIZE, or --weight-bytes, or \
-                 --max-minstr, or --pareto",
-            )),
-        }
-    }
-
-    /// Refuses kernels other than those with which `platform`'s run was begun.
-    pub(crate) fn refuse_other_kernels(&self, platform: &Platform) -> anyhow::Result<()> {
-        let (begun, asked) = (platform.kernels(), self.kernels);
-        match (asked, begun) {
-            (KernelChoice::Fast, Kernels::Small) | (KernelChoice::Small, Kernels::Fast) => Err(usage(format!(
-                "the search was begun with the {} kernels: leave out --kernels, or leave out --resume",
-                begun.name()
-            ))),
-            _ => Ok(()),
-        }
-    }
-
-    /// `platform` with the kernels asked for; where that is left open, those that suit the widths `policy` (in the compact form) or,
-    /// where there are none, some that `constraints` leave.
-    pub(crate) fn with_kernels(
-        &self,
-        platform: Platform,
-        model: &Model,
-        constraints: &Constraints,
-        policy: Option<&str>,
-        monitor: &Monitor,
-    ) -> anyhow::Result<Platform> {
-        match self.kernels {
-            KernelChoice::Auto => {
-                let policy = policy.map(|text| from_compact(text, &model.space)).transpose();
-                let policy =
-                    policy.map_err(|error| usage(format!("the policy does not match the network: {error}")))?;
-                settled(platform, model, constraints, policy.as_ref(), monitor)
-            }
-            KernelChoice::Fast if !platform.core.has_rows() => Err(usage(format!(
-                "the core `{}` has no fast kernels: leave out --kernels, or say small",
-                platform.name.core
-            ))),
-            KernelChoice::Fast => platform.with_kernels(Kernels::Fast),
-            KernelChoice::Small => platform.with_kernels(Kernels::Small),
-        }
-    }
-
-    /// The core asked for.
-    pub(crate) fn core(&self) -> Option<&str> {
-        self.core.as_deref()
-    }
 }
 
 /// What widths may be chosen.

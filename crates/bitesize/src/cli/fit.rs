@@ -1,12 +1,12 @@
 //! `bitesize fit`.
 
 use crate::args::{
-    CalibrationArgs, DataArgs, ModelArgs, PreprocessArgs, TargetArgs, TaskArgs, absolute, at_least_one, package_name,
-    trained,
+    CalibrationArgs, DataArgs, ModelArgs, PreprocessArgs, TaskArgs, absolute, at_least_one, package_name, trained,
 };
 use crate::console::{err_line, print, tell_shortcoming};
 use crate::open::{config_of, keep_if_resumable, read_config};
 use crate::search_args::SearchArgs;
+use crate::target_args::TargetArgs;
 use anyhow::bail;
 use bitesize::deliver::opened::{Opened, inputs_of};
 use bitesize::files;
@@ -162,7 +162,7 @@ impl FitArgs {
         let search = self.search.config(&inputs.model)?;
         let platform = {
             let policy = search.policy.as_deref();
-            self.target.with_kernels(platform, &inputs.model, &search.constraints, policy, monitor)?
+            self.target.settled(platform, &inputs.model, &search.constraints, policy, monitor)?
         };
         let config = RunConfig {
             version: env!("CARGO_PKG_VERSION").into(),

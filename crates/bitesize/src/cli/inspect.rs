@@ -1,11 +1,13 @@
 //! `bitesize inspect`.
 
-use crate::args::{InstructionArgs, ModelArgs, PreprocessArgs, TargetArgs};
+use crate::args::{InstructionArgs, ModelArgs, PreprocessArgs};
 use crate::console::{out_line, print};
+use crate::target_args::TargetArgs;
 use bitesize::input::{Model, Preprocess};
 use bitesize::observe::Monitor;
-use bitesize::target::{Platform, inspect};
+use bitesize::target::{Platform, inspect, timeline};
 use bitesize::{Ending, usage};
+use bitesize_ir::BitWidth;
 use bitesize_ir::target::Budget;
 use bitesize_search::{Constraints, Problem};
 use clap::{Args, ValueEnum};
@@ -28,7 +30,10 @@ pub(crate) struct InspectArgs {
     /// What the network will be fed [default: pixels where it takes 3 channels or preprocessing is
     /// given, else real values]
     #[arg(long, value_enum)]
-    input: Option<Feed>,
+    feed: Option<Feed>,
+    /// Show what lies where in the arena at uniform 8 bits, step by step
+    #[arg(long)]
+    timeline: bool,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -56,15 +61,17 @@ impl InspectArgs {
         let shape = model.network.shape(model.network.input);
         let file = self.preprocess.read()?;
         let preprocessed = file != Default::default();
-        let feed = self.input.unwrap_or(if shape.c == 3 || preprocessed { Feed::Pixels } else { Feed::Real });
+        let feed = self.feed.unwrap_or(if shape.c == 3 || preprocessed { Feed::Pixels } else { Feed::Real });
         if feed == Feed::Pixels {
             model.fold_preprocessing(&Preprocess::checked(&file, shape)?)?;
         } else if preprocessed {
-            return Err(usage("--input real takes no preprocessing: it happens before the network"));
+            return Err(usage("--feed real takes no preprocessing: it happens before the network"));
         }
-        let platform = self.target.with_kernels(platform, &model, &constraints, None, monitor)?;
+        let platform = self.target.settled(platform, &model, &constraints, None, monitor)?;
         let problem = Problem::new(&model.network, &model.space, &platform.core, platform.budget());
-        let inspection = inspect(&problem.constrained(&constraints)?, &platform, budget_given, monitor)?;
+        let problem = problem.constrained(&constraints)?;
+        let mut inspection = inspect(&problem, &platform, budget_given, monitor)?;
+        inspection.timeline = self.timeline.then(|| timeline(&problem, &problem.uniform(BitWidth::B8)));
         if self.json {
             out_line!("{}", serde_json::to_string_pretty(&inspection)?);
         } else {

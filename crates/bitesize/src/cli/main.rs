@@ -13,6 +13,7 @@ mod inspect;
 mod open;
 mod search;
 mod search_args;
+mod target_args;
 mod verify;
 
 use bitesize::observe::{Interrupted, Monitor};

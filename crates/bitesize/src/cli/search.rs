@@ -1,9 +1,10 @@
 //! `bitesize search`.
 
-use crate::args::{TargetArgs, trained};
+use crate::args::trained;
 use crate::console::{err_line, out_line};
 use crate::open::config_of;
 use crate::search_args::SearchArgs;
+use crate::target_args::TargetArgs;
 use anyhow::bail;
 use bitesize::deliver::anew;
 use bitesize::deliver::opened::{Opened, inputs_of};
@@ -85,12 +86,14 @@ impl SearchCommandArgs {
         // The budget of an earlier search holds on, where there is one; a core alone asks for another platform.
         let kept = |target: &&PlatformName| self.target.core().is_none() && (self.resume || target.has_limit());
         let platform = match (self.target.platform()?, earlier.target.as_ref().filter(kept)) {
-            // What was begun with certain kernels goes on with them.
+            // What was begun with certain kernels, in a certain schedule, goes on so.
             (asked, Some(target)) if self.resume => {
                 let begun = Platform::named(target.clone())?;
-                self.target.refuse_other_kernels(&begun)?;
+                self.target.refuse_other_ways(&begun)?;
                 match asked {
-                    Some(platform) => platform.with_kernels(target.kernels)?,
+                    Some(platform) => {
+                        platform.with_kernels(target.kernels)?.with_schedule(target.schedule, target.input)
+                    }
                     None => begun,
                 }
             }
@@ -101,7 +104,7 @@ impl SearchCommandArgs {
                     (None, None) => self.target.required(search.needs_no_budget())?,
                 };
                 let policy = search.policy.as_deref();
-                self.target.with_kernels(platform, &inputs.model, &search.constraints, policy, monitor)?
+                self.target.settled(platform, &inputs.model, &search.constraints, policy, monitor)?
             }
         };
         Ok(RunConfig { target: Some(platform.name), search: Some(search), ..earlier.clone() })

@@ -102,9 +102,9 @@ impl Emission {
             forget_what_changed(&mut report, is_edited, is_renamed);
             report.package.name.clone_from(&opened.config.package.name);
             report.fits = true;
-            report.add_memory(&problem, delivered.policy());
+            report.add_memory(platform, &problem, delivered.policy());
             if let Some(misfit) = &misfit {
-                report.add_misfit(misfit, &problem);
+                report.add_misfit(misfit, platform, &problem);
             }
             report::files::put(&mut report, opened, None, &mut commit)?;
         }

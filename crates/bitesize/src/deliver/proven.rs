@@ -34,13 +34,13 @@ impl Proven {
         let cases = Cases::new(&candidate.integers, &inputs(candidate, samples, count), config.seed)?;
         let mut jobs = Vec::new();
         let platform = opened.platform()?;
-        let by_rows = platform.core.has_rows();
+        let (by_rows, input) = (platform.core.has_rows(), platform.core.input);
         for &runner in runners {
             jobs.push(match runner.core() {
                 None => Job::host(counts.host_samples),
                 Some(name) => {
-                    // On every core the package has the kernels that it was emitted with.
-                    let core = core(name)?.with_rows(by_rows);
+                    // On every core the package has the kernels and the schedule that it was emitted with.
+                    let core = core(name)?.with_rows(by_rows).with_schedule(platform.core.scheduling, input);
                     let (flash, ram, instructions) = memory_of(candidate, &core);
                     let prediction = Prediction::new(&flash, &ram, instructions, &core);
                     let job = Job::emulated(runner, counts.qemu_samples, &core, Some(prediction));

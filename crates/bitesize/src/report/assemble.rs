@@ -12,7 +12,7 @@ use crate::deliver::misfit::Misfit;
 use crate::deliver::opened::Opened;
 use crate::deliver::quality::TensorQuality;
 use crate::deliver::validated::Validated;
-use crate::target::Platform;
+use crate::target::{Platform, RamByWay, RamWays};
 use crate::task::loss::Fidelity;
 use crate::task::{Measured, Metric, Objective};
 use bitesize_ir::Policy;
@@ -74,8 +74,8 @@ impl Report {
         }
     }
 
-    /// Adds the memory and the layers of a policy's widths on the problem's core.
-    pub fn add_memory(&mut self, problem: &Problem, policy: &Policy) {
+    /// Adds the memory and the layers of a policy's widths on `platform`, whose core the problem has.
+    pub fn add_memory(&mut self, platform: &Platform, problem: &Problem, policy: &Policy) {
         let (network, widths) = (problem.network(), problem.widths(policy));
         let (flash, ram) = (problem.model().flash(&widths), problem.model().ram(&widths));
         self.flash = Some(FlashReport {
@@ -84,7 +84,19 @@ impl Report {
             quantization: flash.quantization,
             code: flash.code,
         });
-        self.ram = Some(RamReport { total: ram.total, arena: ram.arena, scratch: ram.scratch, stack: ram.stack });
+        let RamByWay { layers, image, rows } = RamWays::of(network, &platform.core).ram(&widths);
+        self.ram = Some(RamReport {
+            total: ram.total,
+            arena: ram.arena,
+            scratch: ram.scratch,
+            stack: ram.stack,
+            schedule: ram.plan.scheduling.name().into(),
+            input: ram.plan.input.name().into(),
+            layers_total: Some(layers),
+            image_total: Some(image),
+            rows_total: Some(rows),
+            timeline: problem.model().picture(&ram.plan, &widths).lines().map(Into::into).collect(),
+        });
         let predicted = problem.model().instructions_of_plan(&ram.plan, &widths);
         let layer = |(i, node): (usize, &bitesize_ir::Node)| LayerReport {
             name: node.name.clone(),
@@ -190,10 +202,10 @@ impl Report {
     }
 
     /// Adds why nothing fits, or the given policy does not, with its memory.
-    pub fn add_misfit(&mut self, misfit: &Misfit, problem: &Problem) {
+    pub fn add_misfit(&mut self, misfit: &Misfit, platform: &Platform, problem: &Problem) {
         self.fits = false;
         if let Some((policy, _)) = &misfit.given {
-            self.add_memory(problem, policy);
+            self.add_memory(platform, problem, policy);
         }
         let diagnosis = &misfit.diagnosis;
         self.diagnosis = Some(DiagnosisReport {
@@ -206,8 +218,12 @@ impl Report {
             would_do_ram_bytes: diagnosis.would_do.ram_bytes,
             would_do_instructions: diagnosis.limits.instructions.map(|_| diagnosis.would_do.instructions),
             peak_node: diagnosis.peak.node.clone(),
+            peak_last_node: diagnosis.peak.last_node.clone(),
             peak_scratch_bytes: diagnosis.peak.scratch_bytes,
             peak_tensors: diagnosis.peak.tensors.iter().map(|t| (t.name.clone(), t.bytes, t.bits.bits())).collect(),
+            peak_rows: (diagnosis.peak.tensors.iter())
+                .filter_map(|tensor| tensor.rows.map(|[kept, all]| (tensor.name.clone(), kept, all)))
+                .collect(),
             boards: misfit.boards.clone(),
         });
     }

@@ -1,11 +1,12 @@
 //! `report.md`.
 
-use super::by_output;
 use super::schema::{InstructionsReport, LayerReport, MetricReport, ON_VALIDATION, Report};
+use super::{by_output, rows};
 use crate::task::Metric;
 use crate::task::metric::{capitalized, shown_number};
 use bitesize_ir::shown::{lines, markdown, markdown_code, markdown_name};
 use bitesize_ir::size::{format_millions, format_size};
+use bitesize_search::diagnosis::during;
 use bitesize_search::{Constraints, RewardKind, WidthSet};
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -111,6 +112,7 @@ impl Report {
                 ram.scratch,
                 ram.stack
             )?;
+            out.push_str(&rows::schedule(ram));
             if !target.compiler.is_empty() {
                 let kernels = match target.kernels.as_str() {
                     "" => String::new(),
@@ -264,11 +266,13 @@ impl Report {
         )?;
         writeln!(
             out,
-            "RAM peaks during `{}` with:\n\n| tensor | bytes | bits |\n|---|---|---|",
-            markdown_code(&d.peak_node)
+            "RAM peaks {} with:\n\n| tensor | bytes | bits |\n|---|---|---|",
+            during(&d.peak_node, d.peak_last_node.as_deref(), |name| format!("`{}`", markdown_code(name)))
         )?;
         for (name, bytes, bits) in &d.peak_tensors {
-            writeln!(out, "| {} | {bytes} | {bits} |", markdown_name(name))?;
+            let kept = d.peak_rows.iter().find(|(other, ..)| other == name);
+            let rows = kept.map_or(String::new(), |(_, kept, all)| format!(" ({kept} of {all} rows)"));
+            writeln!(out, "| {}{rows} | {bytes} | {bits} |", markdown_name(name))?;
         }
         if d.peak_scratch_bytes > 0 {
             writeln!(out, "| (kernel scratch) | {} | |", d.peak_scratch_bytes)?;
@@ -363,6 +367,7 @@ impl Report {
             }
             writeln!(out)?;
         }
+        out.push_str(&self.ram.as_ref().map_or(String::new(), rows::timeline));
         if let Some(rows) = &self.tensors {
             writeln!(out, "## Tensors at 8 bits\n\nSignal to quantization noise against float, 8 bits everywhere.\n")?;
             writeln!(out, "| tensor | dB | |\n|---|---|---|")?;

@@ -202,6 +202,24 @@ pub struct RamReport {
     pub arena: u64,
     pub scratch: u64,
     pub stack: u64,
+    /// `auto`, `in-place` or `layers`: what of rows the plan makes use of. Empty in reports of before there was a choice.
+    #[serde(default)]
+    pub schedule: String,
+    /// `image` or `rows`: how the input comes. Empty in reports of before there was a choice.
+    #[serde(default)]
+    pub input: String,
+    /// What `--schedule layers` would need at the same widths.
+    #[serde(default)]
+    pub layers_total: Option<u64>,
+    /// With the image whole in the arena.
+    #[serde(default)]
+    pub image_total: Option<u64>,
+    /// With pushed rows.
+    #[serde(default)]
+    pub rows_total: Option<u64>,
+    /// What lies where, step by step: lines of text.
+    #[serde(default)]
+    pub timeline: Vec<String>,
 }
 
 /// One operator.
@@ -318,13 +336,19 @@ pub struct DiagnosisReport {
     pub would_do_ram_bytes: u64,
     #[serde(default)]
     pub would_do_instructions: Option<u64>,
-    /// The operator at the peak of RAM.
+    /// The operator at the peak of RAM, of a chain the first; empty while rows come in that no layer takes at once.
     pub peak_node: String,
+    /// The last operator of the chain at the peak; null where one operator runs alone.
+    #[serde(default)]
+    pub peak_last_node: Option<String>,
     /// Bytes of its kernel's scratch.
     #[serde(default)]
     pub peak_scratch_bytes: usize,
     /// What is alive then, largest first: name, bytes, bits.
     pub peak_tensors: Vec<(String, usize, u8)>,
+    /// Those of them of which a chain keeps some rows: name, rows kept, all rows.
+    #[serde(default)]
+    pub peak_rows: Vec<(String, usize, usize)>,
     /// The boards on which some policy fits.
     pub boards: Vec<String>,
 }

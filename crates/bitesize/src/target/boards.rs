@@ -1,6 +1,6 @@
 //! Which of the boards that are known would do.
 
-use super::kernels::problems_on;
+use super::ways::OnBoards;
 use crate::observe::{Interrupted, Monitor};
 use bitesize_search::Fitting;
 use bitesize_search::problem::Problem;
@@ -12,8 +12,9 @@ use bitesize_verify::boards;
 /// [`Interrupted`].
 pub fn boards_that_would_do(problem: &Problem, monitor: &Monitor) -> Result<Vec<String>, Interrupted> {
     let mut would_do = Vec::new();
+    let mut on_boards = OnBoards::of(problem);
     for target in boards::all() {
-        for problem in problems_on(problem, &target) {
+        for problem in on_boards.on(&target) {
             if monitor.ask(|effort| Fitting::of(&problem, effort))?.is_some() {
                 would_do.push(target.name.clone());
                 break;

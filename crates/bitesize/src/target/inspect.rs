@@ -1,18 +1,18 @@
 //! What a network needs, without data: layers, bytes at each width, the peak, the least, the boards.
 
-use bitesize_ir::memory::{FlashUse, RamUse};
-use bitesize_ir::size::format_size;
-use bitesize_ir::target::Target;
+mod text;
+
+use bitesize_ir::memory::{FlashUse, MemoryPlan, PlannedSegment, RamUse};
+use bitesize_ir::target::{CoreCosts, Target};
 use bitesize_ir::{BitWidth, NodeId};
 use bitesize_search::problem::Problem;
-use bitesize_search::{Diagnosis, Effort, Existence, Least, Stopped, some_policy_fits};
+use bitesize_search::{Diagnosis, Effort, Existence, Least, Stopped, least_flash, least_ram, some_policy_fits};
 use bitesize_verify::boards;
 use serde::Serialize;
-use std::fmt;
 use std::num::NonZeroU32;
 
-use super::kernels::problems_on;
 use super::platform::Platform;
+use super::ways::{self, OnBoards, RamByWay, RamWays};
 use crate::observe::{Interrupted, Monitor};
 
 /// Everything that `inspect` tells.
@@ -30,6 +30,12 @@ pub struct Inspection {
     pub macs: u64,
     /// The core that bytes hold for.
     pub core: String,
+    /// The kernels that they hold for: `fast` or `small`.
+    pub kernels: &'static str,
+    /// What may be done with rows: `auto`, `in-place` or `layers`.
+    pub schedule: &'static str,
+    /// How the input comes: `image` or `rows`.
+    pub input_rows: &'static str,
     /// The board's clock; null where no board was given.
     pub clock_mhz: Option<u32>,
     /// One for each operator.
@@ -48,6 +54,9 @@ pub struct Inspection {
     pub fits: Option<bool>,
     /// One for each board.
     pub boards: Vec<Board>,
+    /// What lies where at uniform 8 bits, step by step; absent where it is not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<String>,
     #[serde(skip)]
     diagnosis: Diagnosis,
     #[serde(skip)]
@@ -97,6 +106,12 @@ pub struct Uniform {
     pub flash_weights_bytes: u64,
     pub flash_code_bytes: u64,
     pub ram_bytes: u64,
+    /// What of rows the plan makes use of: `auto`, `in-place` or `layers`.
+    pub schedule: &'static str,
+    /// RAM with `--schedule layers`.
+    pub layers_ram_bytes: u64,
+    /// RAM with `--input rows`.
+    pub rows_ram_bytes: u64,
     /// Instructions of an inference; null where the core's file says nothing of them.
     pub instructions: Option<u64>,
     /// What they take at the board's clock and one instruction a cycle; null where no board was given.
@@ -107,8 +122,10 @@ pub struct Uniform {
     /// Whether so many buffers meet that the planner met its limit: a smaller arena may be found by trying more.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub arena_cut_short: bool,
-    /// The layer during which the most is alive.
+    /// The layer during which the most is alive, of a chain the first.
     pub peak: String,
+    /// The last layer of the chain that runs then; null where one layer runs alone.
+    pub peak_last: Option<String>,
 }
 
 /// What fits a board.
@@ -143,7 +160,6 @@ pub fn inspect(
     monitor: &Monitor,
 ) -> Result<Inspection, Interrupted> {
     let network = problem.network();
-    let small = problem.on(&platform.core.with_rows(false), platform.budget());
     let widths = WIDTHS.map(|bits| problem.widths(&problem.uniform(bits)));
     let uses = widths.each_ref().map(|widths| (problem.model().flash(widths), problem.model().ram(widths)));
     let total_of = widths.each_ref().map(|widths| problem.model().instructions(widths));
@@ -155,13 +171,15 @@ pub fn inspect(
     // All searches share one effort, so that they end together within seconds.
     let (diagnosis, boards) = monitor.ask(|effort| {
         let mut diagnosis = Diagnosis::of(problem, effort)?;
-        if platform.core.has_rows() {
-            // What a network needs at least, it needs with the kernels that take the least.
-            let small = Diagnosis::of(&small, effort)?;
-            diagnosis.least_flash = lesser(diagnosis.least_flash, small.least_flash);
-            diagnosis.least_ram = lesser(diagnosis.least_ram, small.least_ram);
+        // What a network needs at least, it needs with the kernels and in the schedule that take the least.
+        let ways = ways::problems(problem, ways::all_on(&platform.core), platform.budget());
+        let own = |core: &CoreCosts| (core.has_rows(), core.scheduling);
+        for (_, way) in ways.into_iter().filter(|(core, _)| own(core) != own(&platform.core)) {
+            diagnosis.least_flash = lesser(diagnosis.least_flash, least_flash(&way, effort)?);
+            diagnosis.least_ram = lesser(diagnosis.least_ram, least_ram(&way, effort)?);
         }
-        let boards = boards::all().into_iter().map(|target| board(problem, &target, effort));
+        let mut on_boards = OnBoards::of(problem);
+        let boards = boards::all().into_iter().map(|target| board(on_boards.on(&target), &target, effort));
         Ok((diagnosis, boards.collect::<Result<Vec<Option<Board>>, _>>()?))
     })?;
     let layer = |(i, node): (usize, &bitesize_ir::Node)| Layer {
@@ -174,18 +192,24 @@ pub fn inspect(
         ram_bytes: [0, 1, 2].map(|w| uses[w].1.plan.alive[i] as u64),
         instructions: instructions_of(NodeId(i)),
     };
-    let uniform = |((bits, (flash, ram)), instructions): ((BitWidth, &(FlashUse, RamUse)), Option<u64>)| Uniform {
+    let ram_ways = RamWays::of(network, &platform.core);
+    let by_way = widths.each_ref().map(|widths| ram_ways.ram(widths));
+    let uniform = |(((bits, (flash, ram)), by_way), instructions): (UniformUse, Option<u64>)| Uniform {
         bits: bits.bits(),
         flash_bytes: flash.total,
         flash_weights_bytes: flash.weights,
         flash_code_bytes: flash.code,
         ram_bytes: ram.total,
+        schedule: ram.plan.scheduling.name(),
+        layers_ram_bytes: by_way.layers,
+        rows_ram_bytes: by_way.rows,
         instructions,
         milliseconds: instructions.and_then(milliseconds),
         arena_bytes: ram.arena,
         arena_lower_bound_bytes: ram.plan.lower_bound as u64,
         arena_cut_short: ram.plan.cut_short,
         peak: network.node(ram.plan.peak).name.clone(),
+        peak_last: last_of_chain(&ram.plan).map(|last| network.node(last).name.clone()),
     };
     Ok(Inspection {
         name: network.name.clone(),
@@ -194,9 +218,12 @@ pub fn inspect(
         parameters: network.parameters(),
         macs: network.macs(),
         core: platform.core.name.clone(),
+        kernels: platform.kernels().name(),
+        schedule: platform.name.schedule.name(),
+        input_rows: platform.name.input.name(),
         clock_mhz: platform.name.clock_mhz.map(NonZeroU32::get),
         layers: network.nodes.iter().enumerate().map(layer).collect(),
-        uniform: WIDTHS.into_iter().zip(&uses).zip(total_of).map(uniform).collect(),
+        uniform: WIDTHS.into_iter().zip(&uses).zip(by_way).zip(total_of).map(uniform).collect(),
         least_flash_bytes: [diagnosis.least_flash.bytes, diagnosis.least_flash.lower_bound],
         least_ram_bytes: [diagnosis.least_ram.bytes, diagnosis.least_ram.lower_bound],
         limit_reached: Limits {
@@ -206,20 +233,33 @@ pub fn inspect(
         },
         fits: budget_given.then(|| diagnosis.fitting().is_some()),
         boards: boards.into_iter().flatten().collect(),
+        timeline: None,
         diagnosis,
         budget_given,
     })
 }
 
-/// The lesser of two, and of their bounds: none goes below that, whatever the kernels.
+/// What widths take.
+type UniformUse<'a> = ((BitWidth, &'a (FlashUse, RamUse)), RamByWay);
+
+/// The last node of the chain at the peak of `plan`, where there are several.
+fn last_of_chain(plan: &MemoryPlan) -> Option<NodeId> {
+    plan.segments.iter().find_map(|segment| match segment {
+        PlannedSegment::Chain { chain, .. } if chain.members.iter().any(|member| member.node == plan.peak.0) => {
+            chain.members.get(1..)?.last().map(|member| NodeId(member.node))
+        }
+        PlannedSegment::Layer(_) | PlannedSegment::Chain { .. } => None,
+    })
+}
+
+/// The lesser of two, and of their bounds: none goes below that, whichever way is taken.
 fn lesser(a: Least, b: Least) -> Least {
     let lower_bound = a.lower_bound.min(b.lower_bound);
     let least = if a.bytes <= b.bytes { a } else { b };
     Least { lower_bound, ..least }
 }
 
-fn board(problem: &Problem, target: &Target, effort: &Effort) -> Result<Option<Board>, Stopped> {
-    let problems = problems_on(problem, target);
+fn board(problems: Vec<Problem>, target: &Target, effort: &Effort) -> Result<Option<Board>, Stopped> {
     if problems.is_empty() {
         return Ok(None);
     }
@@ -250,92 +290,4 @@ fn board(problem: &Problem, target: &Target, effort: &Effort) -> Result<Option<B
         mixed,
         limit_reached,
     }))
-}
-
-impl fmt::Display for Inspection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{}: input {}, output {}, {} parameters, {} MACs; bytes and instructions for {}\n",
-            self.name, self.input, self.output, self.parameters, self.macs, self.core
-        )?;
-        let longest = self.layers.iter().map(|l| l.name.len()).max().unwrap_or(5).clamp(5, 40);
-        writeln!(
-            f,
-            "{:<longest$} {:<16} {:<11} {:>9} {:>10}  {:>26}  {:>26}  {:>29}",
-            "layer",
-            "operator",
-            "output",
-            "params",
-            "MACs",
-            "FLASH at 8 / 4 / 2 bits",
-            "RAM alive at 8 / 4 / 2",
-            "instructions at 8 / 4 / 2"
-        )?;
-        let three = |v: [u64; 3]| format!("{:>8} {:>8} {:>8}", v[0], v[1], v[2]);
-        let three_long = |v: [u64; 3]| format!("{:>9} {:>9} {:>9}", v[0], v[1], v[2]);
-        for l in &self.layers {
-            let (flash, ram) = (three(l.flash_bytes), three(l.ram_bytes));
-            let instructions = l.instructions.map_or_else(|| format!("{:>29}", "-"), three_long);
-            let Layer { name, op, output, parameters, macs, .. } = l;
-            writeln!(
-                f,
-                "{name:<longest$} {op:<16} {output:<11} {parameters:>9} {macs:>10}  {flash}  {ram}  {instructions}"
-            )?;
-        }
-        writeln!(f)?;
-        for u in &self.uniform {
-            let instructions = u.instructions.map_or_else(String::new, |count| format!(", {count} instructions"));
-            let time = u.milliseconds.map_or_else(String::new, |ms| {
-                format!(" ({ms:.1} ms at {} MHz and one a cycle)", self.clock_mhz.unwrap_or_default())
-            });
-            writeln!(
-                f,
-                "uniform {} bits: FLASH {} (weights {}, code {}), RAM {} (arena {}, no plan below {}{}), peak at {}{instructions}{time}",
-                u.bits,
-                format_size(u.flash_bytes),
-                u.flash_weights_bytes,
-                u.flash_code_bytes,
-                format_size(u.ram_bytes),
-                u.arena_bytes,
-                u.arena_lower_bound_bytes,
-                if u.arena_cut_short { "; not proved: the planner met its limit" } else { "" },
-                u.peak
-            )?;
-        }
-        let least = |[bytes, bound]: [u64; 2], limit: Option<u64>| {
-            let proof = match limit {
-                _ if bytes == bound => "proved".into(),
-                None => format!("none goes below {bound}"),
-                Some(tried) => {
-                    format!("none goes below {bound}; not proved: the search met its limit after {tried} policies")
-                }
-            };
-            format!("{} ({proof})", format_size(bytes))
-        };
-        writeln!(
-            f,
-            "least of any policy: FLASH {}, RAM {}",
-            least(self.least_flash_bytes, self.limit_reached.least_flash),
-            least(self.least_ram_bytes, self.limit_reached.least_ram)
-        )?;
-        if self.budget_given {
-            writeln!(f, "\n{}", self.diagnosis)?;
-        }
-        writeln!(f, "\n{:<12} {:<13} {:>12} {:>12}  fits at", "board", "core", "FLASH", "RAM")?;
-        for b in &self.boards {
-            let bits: Vec<String> = b.uniform_bits.iter().map(|b| format!("{b} bits")).collect();
-            let fits = match (bits.is_empty(), b.mixed) {
-                (false, _) => bits.join(", "),
-                (true, Some(true)) => "mixed widths only".into(),
-                (true, Some(false)) => "no".into(),
-                (true, None) => match b.limit_reached {
-                    None => "none found".into(),
-                    Some(tried) => format!("not proved: the search met its limit after {tried} policies"),
-                },
-            };
-            writeln!(f, "{:<12} {:<13} {:>12} {:>12}  {fits}", b.name, b.core, b.flash_bytes, b.ram_bytes)?;
-        }
-        Ok(())
-    }
 }

@@ -2,6 +2,7 @@
 
 use crate::ending::usage;
 use anyhow::Context as _;
+use bitesize_ir::memory::{InputRows, Scheduling};
 use bitesize_ir::target::{Budget, CoreCosts, Target};
 use bitesize_verify::boards;
 use serde::{Deserialize, Serialize};
@@ -29,8 +30,18 @@ pub struct PlatformName {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_mhz: Option<NonZeroU32>,
     /// The kernels that layers are computed by.
-    #[serde(default, skip_serializing_if = "Kernels::is_fast")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub kernels: Kernels,
+    /// What the run may do with rows.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub schedule: Scheduling,
+    /// How the network's input comes.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub input: InputRows,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Which of a core's kernels layers are computed by.
@@ -52,13 +63,16 @@ impl Kernels {
             Self::Small => "small",
         }
     }
-
-    fn is_fast(&self) -> bool {
-        *self == Self::Fast
-    }
 }
 
 impl PlatformName {
+    /// A core and what limits there are, with everything that is chosen left at its default.
+    fn of(name: String, core: String, budget: Budget, clock_mhz: Option<NonZeroU32>) -> Self {
+        let Budget { flash_bytes, ram_bytes } = budget;
+        let (kernels, schedule, input) = Default::default();
+        Self { name, core, flash_bytes, ram_bytes, clock_mhz, kernels, schedule, input }
+    }
+
     /// Whether FLASH or RAM is limited.
     pub fn has_limit(&self) -> bool {
         self.flash_bytes.is_some() || self.ram_bytes.is_some()
@@ -97,6 +111,7 @@ impl Platform {
     pub fn named(name: PlatformName) -> anyhow::Result<Self> {
         let core = core(&name.core)?;
         let core = core.with_rows(core.by_rows && name.kernels == Kernels::Fast);
+        let core = core.with_schedule(name.schedule, name.input);
         Ok(Self { name, core })
     }
 
@@ -108,15 +123,21 @@ impl Platform {
         Self::named(PlatformName { kernels, ..self.name })
     }
 
+    /// The same where the run may do as `schedule` says with rows, and its input comes as `input` says.
+    pub fn with_schedule(self, schedule: Scheduling, input: InputRows) -> Self {
+        let core = self.core.with_schedule(schedule, input);
+        Self { name: PlatformName { schedule, input, ..self.name }, core }
+    }
+
     /// A board of `targets/`, or the one in the file `board`.
     ///
     /// # Errors
     /// No board of that name and no file either; a file that cannot be used.
     pub fn of_board(board: &str) -> anyhow::Result<Self> {
         let target = find_board(board)?;
-        let Budget { flash_bytes, ram_bytes } = target.budget();
+        let budget = target.budget();
         let Target { name, core, clock_mhz, .. } = target;
-        Self::named(PlatformName { name, core, flash_bytes, ram_bytes, clock_mhz, kernels: Kernels::default() })
+        Self::named(PlatformName::of(name, core, budget, clock_mhz))
     }
 
     /// Two sizes, or none, on a core.
@@ -124,10 +145,8 @@ impl Platform {
     /// # Errors
     /// A core that nothing is known of.
     pub fn of_sizes(budget: Budget, core: Option<&str>) -> anyhow::Result<Self> {
-        let Budget { flash_bytes, ram_bytes } = budget;
         let core = core.unwrap_or(DEFAULT_CORE).to_owned();
-        let kernels = Kernels::default();
-        Self::named(PlatformName { name: "custom".into(), core, flash_bytes, ram_bytes, clock_mhz: None, kernels })
+        Self::named(PlatformName::of("custom".into(), core, budget, None))
     }
 }
 
@@ -160,4 +179,31 @@ fn find_board(board: &str) -> anyhow::Result<Target> {
         "there is no board `{board}`; known: {}; or give the path of a board file of your own",
         names.join(", ")
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_keep_what_is_not_the_default_and_the_core_has_it() {
+        let check = |schedule, input, lines: &[&str]| {
+            let platform = Platform::of_sizes(Budget::of(1, 2), None).unwrap().with_schedule(schedule, input);
+            let text = toml::to_string(&platform.name).unwrap();
+            let told: Vec<&str> = text.lines().filter(|line| !line.contains("_bytes") && !line.contains('-')).collect();
+            assert_eq!(told, [&["name = \"custom\""], lines].concat());
+            let read = Platform::named(toml::from_str(&text).unwrap()).unwrap();
+            assert_eq!(read.name, platform.name);
+            assert_eq!((read.core.scheduling, read.core.input), (schedule, input));
+            // Other kernels, the same schedule.
+            let small = read.with_kernels(Kernels::Small).unwrap();
+            assert_eq!((small.core.scheduling, small.core.input, small.kernels()), (schedule, input, Kernels::Small));
+        };
+        check(Scheduling::Auto, InputRows::Image, &[]);
+        check(Scheduling::Layers, InputRows::Image, &["schedule = \"layers\""]);
+        check(Scheduling::Auto, InputRows::Pushed, &["input = \"rows\""]);
+        let name =
+            Platform::of_sizes(Budget::UNLIMITED, None).unwrap().with_schedule(Scheduling::InPlace, InputRows::Image);
+        assert!(toml::to_string(&name.name).unwrap().contains("schedule = \"in-place\"\n"));
+    }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 fn inspect_needs_no_data() {
     let example = Example::new();
     let ran = run(&["inspect", &example.model]).expect(0, &[]);
-    for word in ["conv2d", "uniform 8 bits", "uniform 2 bits", "least of any policy", "stm32h743", "peak at"] {
+    for word in ["conv2d", "uniform 8 bits", "uniform 2 bits", "least of any policy", "stm32h743", "peak during"] {
         assert!(ran.out.contains(word), "{word}\n{}", ran.out);
     }
     let json = |args: &[&str]| -> Value { serde_json::from_str(&run(args).out).unwrap() };

@@ -198,7 +198,7 @@ fn the_reported_reward_is_that_of_what_would_be_delivered() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_failure_after_a_long_search_keeps_the_search() {
-    const BUDGET: [&str; 6] = ["--weights", "8", "--flash", "90KiB", "--ram", "9KiB"];
+    const BUDGET: [&str; 6] = ["--weights", "8", "--flash", "90KiB", "--ram", "6KiB"];
     let (folder, out) = scratch();
     let example = Example::new();
     let on_a_small_disk = |out: &str, search: &[&str]| -> super::Ran {
@@ -285,7 +285,7 @@ fn inspect_heeds_preprocessing_and_bare_numbers_are_bytes() {
     let example = Example::new();
     run(&["inspect", &example.model, "--std", "0"]).expect(2, &["--std", "above 0"]);
     run(&["inspect", &example.model, "--preprocess", &example.preprocess]).expect(0, &[]);
-    run(&["inspect", &example.model, "--input", "real", "--scale", "2"]).expect(2, &["--input real"]);
+    run(&["inspect", &example.model, "--feed", "real", "--scale", "2"]).expect(2, &["--feed real"]);
     run(&["inspect", &example.model, "--flash", "1000", "--ram", "1000"]).expect(3, &[]);
     let help = run(&["inspect", "--help"]).expect(0, &[]).out;
     assert!(help.contains("a bare number is bytes"), "{help}");

@@ -23,6 +23,7 @@ mod places;
 mod proof;
 mod reconstruct;
 mod resume;
+mod schedules;
 mod sizes;
 mod surroundings;
 mod tasks;

@@ -99,8 +99,10 @@ fn a_package_that_answers_otherwise_ends_with_4_and_one_that_is_incomplete_with_
     let verify = ["verify", "--host-samples", "1", "--qemu-samples", "1", &out];
     let model = Path::new(&out).join("package/model.c");
     let text = fs::read_to_string(&model).unwrap();
-    let end = text.rfind('}').unwrap();
-    fs::write(&model, format!("{}    *(uint8_t *)(uintptr_t)model_output(arena) ^= 1u;\n}}\n", &text[..end])).unwrap();
+    let entry = text.find("\nvoid model_run(").expect("an entry");
+    let end = entry + text[entry..].find("\n}\n").expect("its end");
+    let (before, after) = text.split_at(end);
+    fs::write(&model, format!("{before}\n    *(uint8_t *)(uintptr_t)model_output(arena) ^= 1u;{after}")).unwrap();
     super::run(&verify).expect(4, &["error: the package does not keep", "the interpreter says"]);
     fs::remove_file(Path::new(&out).join("package/weights.c")).unwrap();
     super::run(&verify).expect(1, &["error: verification failed on host-c"]);

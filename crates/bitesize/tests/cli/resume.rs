@@ -4,7 +4,7 @@ use super::{Example, assert_same, command, fit_args, run, scratch, tree, unprove
 use std::fs;
 use std::path::Path;
 
-const SEARCH: [&str; 8] = ["--flash", "44KiB", "--ram", "9KiB", "--search", "ddpg", "--episodes", "25"];
+const SEARCH: [&str; 8] = ["--flash", "44KiB", "--ram", "5KiB", "--search", "ddpg", "--episodes", "25"];
 
 /// The run folder's files that resuming may not change.
 fn products(out: &str) -> Vec<(std::path::PathBuf, Vec<u8>)> {
@@ -17,7 +17,7 @@ fn products(out: &str) -> Vec<(std::path::PathBuf, Vec<u8>)> {
 }
 
 /// As [`SEARCH`], with the default strategy.
-const AUTO: [&str; 6] = ["--flash", "48KiB", "--ram", "12KiB", "--episodes", "80"];
+const AUTO: [&str; 6] = ["--flash", "48KiB", "--ram", "6KiB", "--episodes", "80"];
 
 /// Runs `flags` on one thread and on two, then cuts the diary at several places, and the probes with it, and resumes.
 fn check_cut(flags: &[&str]) {
@@ -148,7 +148,7 @@ fn a_signal_is_heard_in_the_middle_of_a_file_by_every_command() {
     run(&[&calibrate[..], &["-o", &whole, "--calibration-samples", "64"]].concat()).expect(0, &[]);
     let config = Path::new(&whole).join("config.toml");
     let text = fs::read_to_string(&config).unwrap().replace(&example.model, &large);
-    let (fit, search) = (fit_args(&out, &example, &SEARCH), ["search", &whole, "--flash", "44KiB", "--ram", "9KiB"]);
+    let (fit, search) = (fit_args(&out, &example, &SEARCH), ["search", &whole, "--flash", "44KiB", "--ram", "5KiB"]);
     let with_large = |args: &[&str]| -> Vec<String> {
         args.iter().map(|arg| if *arg == example.model { large.clone() } else { (*arg).to_owned() }).collect()
     };
@@ -205,7 +205,7 @@ fn a_search_anew_that_is_cut_off_leaves_what_was_delivered() {
     use std::time::{Duration, Instant};
     let (_folder, out) = scratch();
     let example = Example::new();
-    unproven(&fit_args(&out, &example, &["--flash", "44KiB", "--ram", "9KiB", "--search", "rules"])).expect(0, &[]);
+    unproven(&fit_args(&out, &example, &["--flash", "44KiB", "--ram", "5KiB", "--search", "rules"])).expect(0, &[]);
     let delivered = |out: &str| {
         let names = ["package", "example", "policy.toml", "weights.safetensors", "report.json"];
         let of = |(path, _): &(std::path::PathBuf, Vec<u8>)| {
@@ -216,7 +216,7 @@ fn a_search_anew_that_is_cut_off_leaves_what_was_delivered() {
     let before = delivered(&out);
     let diary = Path::new(&out).join("search.jsonl");
     fs::remove_file(&diary).unwrap();
-    let anew = ["search", &out, "--search", "ddpg", "--episodes", "100000", "--flash", "45KiB", "--ram", "9KiB"];
+    let anew = ["search", &out, "--search", "ddpg", "--episodes", "100000", "--flash", "45KiB", "--ram", "5KiB"];
     let mut child = command(&anew).stderr(std::process::Stdio::null()).spawn().unwrap();
     let start = Instant::now();
     while fs::read_to_string(&diary).map_or(0, |text| text.lines().count()) < 2 {

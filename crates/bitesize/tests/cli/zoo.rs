@@ -52,7 +52,7 @@ fn flags_of_an_inspection_hold_for_one() {
     assert_eq!(inspected(name, &["--flash", "20KiB", "--ram", "1MiB"], 3)["fits"], false);
     assert_eq!(inspected(name, &["--max-minstr", "1"], 3)["fits"], false);
     let total = |kernels: &str| {
-        let told = inspected(name, &["--kernels", kernels, "--input", "real"], 0);
+        let told = inspected(name, &["--kernels", kernels, "--feed", "real"], 0);
         told["uniform"][0]["instructions"].as_u64().unwrap()
     };
     assert!(total("small") > 2 * total("fast"));

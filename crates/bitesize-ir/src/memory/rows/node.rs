@@ -91,6 +91,13 @@ impl RowNode {
         if shares { 2 } else { 1 }
     }
 
+    /// Whether a depthwise convolution by rows may write all rows at once over its input where it may write [`Self::at_once`] at a time:
+    /// pixels of both have as many bytes, and `apart`, the bytes between both, are whole pixels. Its outer loop is over strips of
+    /// four channels. A strip's codes then lie over codes of the same strip only, whose rows are computed in order.
+    pub fn strips_align(&self, [input_pixel, output_pixel]: [usize; 2], apart: usize) -> bool {
+        input_pixel == output_pixel && apart.is_multiple_of(input_pixel)
+    }
+
     /// In how many turns it is computed, that many rows at a time.
     pub fn turns(&self) -> usize {
         self.height().div_ceil(self.at_once())

@@ -1,11 +1,13 @@
 //! Which layers are computed at once, and which in turns.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
 /// What a run may do with rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Scheduling {
     /// Layer by layer, or in rolling chains where that takes less; tensors may overlap where no row is written over that is
     /// still read.
@@ -32,12 +34,14 @@ impl Scheduling {
 }
 
 /// How the network's input comes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum InputRows {
     /// As a whole, in the arena.
     #[default]
     Image,
     /// Row by row.
+    #[serde(rename = "rows")]
     Pushed,
 }
 

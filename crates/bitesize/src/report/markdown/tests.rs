@@ -127,13 +127,28 @@ fn the_peak_names_the_scratch_and_names_with_bars_stay_in_their_cells() {
         would_do_ram_bytes: 4,
         would_do_instructions: None,
         peak_node: "conv".into(),
+        peak_last_node: None,
         peak_scratch_bytes: 77,
         peak_tensors: vec![("a|b".into(), 10, 8)],
+        peak_rows: Vec::new(),
         boards: Vec::new(),
     };
-    let text = Report { fits: false, diagnosis: Some(diagnosis), ..report() }.to_markdown();
-    check_tables(&text);
+    let told = |diagnosis: &DiagnosisReport| {
+        let text = Report { fits: false, diagnosis: Some(diagnosis.clone()), ..report() }.to_markdown();
+        check_tables(&text);
+        text
+    };
+    let text = told(&diagnosis);
+    assert!(text.contains("RAM peaks during `conv` with:"), "{text}");
     assert!(text.contains("| a\\|b | 10 | 8 |\n| (kernel scratch) | 77 | |\n"), "{text}");
+    // Of a chain its ends, and how many rows it keeps.
+    let peak_rows = vec![("a|b".into(), 3, 28)];
+    let chain = DiagnosisReport { peak_last_node: Some("last".into()), peak_rows, ..diagnosis };
+    let text = told(&chain);
+    assert!(text.contains("RAM peaks during `conv` to `last`, in turns with:"), "{text}");
+    assert!(text.contains("| a\\|b (3 of 28 rows) | 10 | 8 |\n"), "{text}");
+    let text = told(&DiagnosisReport { peak_node: String::new(), ..chain });
+    assert!(text.contains("RAM peaks while the input's rows come with:"), "{text}");
 }
 
 #[test]

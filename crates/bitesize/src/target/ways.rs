@@ -1,0 +1,173 @@
+//! The ways in which a network may be computed on a core: by which kernels, in which schedule.
+
+use bitesize_ir::memory::{InputRows, MemoryModel, Scheduling, Widths};
+use bitesize_ir::target::{Budget, CoreCosts, Target};
+use bitesize_ir::{Network, Policy};
+use bitesize_search::problem::Problem;
+use bitesize_verify::boards;
+use std::collections::HashMap;
+
+/// `core` with each choice of kernels that it leaves, the fast ones first.
+fn kernels(core: &CoreCosts) -> impl Iterator<Item = CoreCosts> {
+    let small = core.has_rows().then(|| core.with_rows(false));
+    std::iter::once(core.clone()).chain(small)
+}
+
+/// `core` with each schedule that there is where chains take too much FLASH, the one that asks for the least RAM first.
+pub(super) fn schedules(core: &CoreCosts) -> Vec<CoreCosts> {
+    let ways = match core.scheduling {
+        Scheduling::Auto => &[Scheduling::Auto, Scheduling::InPlace][..],
+        Scheduling::InPlace => &[Scheduling::InPlace],
+        Scheduling::Layers => &[Scheduling::Layers],
+    };
+    ways.iter().map(|way| core.with_schedule(*way, core.input)).collect()
+}
+
+/// `problem` on each of `cores`; in place is left out where it is the same as with chains, since there are none.
+pub(super) fn problems<'p>(
+    problem: &Problem<'p>,
+    cores: Vec<CoreCosts>,
+    budget: Budget,
+) -> Vec<(CoreCosts, Problem<'p>)> {
+    let mut found: Vec<(CoreCosts, Problem)> = Vec::new();
+    for core in cores {
+        let is_same = |(other, on): &(CoreCosts, Problem)| {
+            other.has_rows() == core.has_rows() && other.scheduling == Scheduling::Auto && !on.model().has_chains()
+        };
+        if core.scheduling != Scheduling::InPlace || !found.iter().any(is_same) {
+            let on = problem.on(&core, budget);
+            found.push((core, on));
+        }
+    }
+    found
+}
+
+/// A core for each choice of kernels and schedule on `core`. A schedule is a choice, whatever was settled, unless `layers` was
+/// asked for, which no other choice is compared with.
+pub(super) fn all_on(core: &CoreCosts) -> Vec<CoreCosts> {
+    let schedule = match core.scheduling {
+        Scheduling::Layers => Scheduling::Layers,
+        Scheduling::Auto | Scheduling::InPlace => Scheduling::Auto,
+    };
+    kernels(&core.with_schedule(schedule, core.input)).flat_map(|core| schedules(&core)).collect()
+}
+
+/// A problem on boards, with each choice that there is; what does not depend on the board is worked out once for each core.
+pub(super) struct OnBoards<'a, 'p> {
+    problem: &'a Problem<'p>,
+    of_core: HashMap<String, Vec<Problem<'p>>>,
+}
+
+impl<'a, 'p> OnBoards<'a, 'p> {
+    pub(super) fn of(problem: &'a Problem<'p>) -> Self {
+        Self { problem, of_core: HashMap::new() }
+    }
+
+    /// On `target`: none where the core is not known, or where instructions are limited and none were measured on it.
+    pub(super) fn on(&mut self, target: &Target) -> Vec<Problem<'p>> {
+        let problem = self.problem;
+        let of_core = self.of_core.entry(target.core.clone()).or_insert_with(|| {
+            let Some(core) = boards::core(&target.core) else { return Vec::new() };
+            let last = problem.model().schedule_of(problem.model().timelines() - 1);
+            let core = core.with_schedule(last.scheduling(), last.input);
+            let on = problems(problem, all_on(&core), target.budget()).into_iter().map(|(_, on)| on);
+            on.filter(|on| problem.limits().instructions.is_none() || on.counts_instructions()).collect()
+        });
+        of_core.iter().map(|on| on.with_budget(target.budget())).collect()
+    }
+}
+
+/// Bytes of RAM at the same widths in other ways, all else being as on the core that is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RamByWay {
+    /// Layer by layer, no tensors overlapping that are alive at the same layer.
+    pub layers: u64,
+    /// With the image whole in the arena.
+    pub image: u64,
+    /// With rows pushed.
+    pub rows: u64,
+}
+
+/// What [`RamByWay`] is counted by.
+pub struct RamWays<'n> {
+    layers: MemoryModel<'n>,
+    image: MemoryModel<'n>,
+    rows: MemoryModel<'n>,
+}
+
+impl<'n> RamWays<'n> {
+    /// Of `network` (rewritten) on `core`.
+    pub fn of(network: &'n Network, core: &CoreCosts) -> Self {
+        let model = |scheduling, input| MemoryModel::of(network, &core.with_schedule(scheduling, input));
+        Self {
+            layers: model(Scheduling::Layers, core.input),
+            image: model(core.scheduling, InputRows::Image),
+            rows: model(core.scheduling, InputRows::Pushed),
+        }
+    }
+
+    /// At `widths`.
+    pub fn ram(&self, widths: &Widths) -> RamByWay {
+        let Self { layers, image, rows } = self;
+        let [layers, image, rows] = [layers, image, rows].map(|model| model.ram_bytes(widths));
+        RamByWay { layers, image, rows }
+    }
+}
+
+/// What lies where at the widths of `policy`, step by step, as text.
+pub fn timeline(problem: &Problem, policy: &Policy) -> String {
+    let widths = problem.widths(policy);
+    problem.model().picture(&problem.model().ram(&widths).plan, &widths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::Model;
+    use crate::observe::Monitor;
+    use std::path::Path;
+
+    /// Kernels by row or not, and schedule, of each way in which `name` can be computed on `core`.
+    fn ways_of(name: &str, core: &CoreCosts) -> Vec<(bool, Scheduling)> {
+        let model = Model::load(Path::new(name), &Monitor::unobserved()).unwrap();
+        let problem = Problem::new(&model.network, &model.space, core, Budget::UNLIMITED);
+        let on = problems(&problem, all_on(core), Budget::UNLIMITED);
+        for (core, problem) in &on {
+            assert_eq!(problem.model().has_chains(), core.scheduling == Scheduling::Auto && core.rolling.is_some());
+        }
+        on.into_iter().map(|(core, _)| (core.has_rows(), core.scheduling)).collect()
+    }
+
+    #[test]
+    fn each_choice_once() {
+        use Scheduling::{Auto, InPlace, Layers};
+        let name = "zoo:mobilenet-v1?width=0.25&resolution=96";
+        let core = boards::core("cortex-m4").unwrap();
+        let all = [(true, Auto), (true, InPlace), (false, Auto), (false, InPlace)];
+        assert_eq!(ways_of(name, &core), all);
+        // Whether it was settled or not.
+        assert_eq!(ways_of(name, &core.with_schedule(InPlace, InputRows::Image)), all);
+        assert_eq!(ways_of(name, &core.with_schedule(Layers, InputRows::Image)), [(true, Layers), (false, Layers)]);
+        assert_eq!(ways_of(name, &boards::core("cortex-m0plus").unwrap()), [(false, Auto), (false, InPlace)]);
+        // Where nothing rolls, in place is the same.
+        let without = CoreCosts { rolling: None, ..core };
+        assert_eq!(ways_of(name, &without), [(true, Auto), (false, Auto)]);
+    }
+
+    #[test]
+    fn boards_have_the_schedules_of_the_problem() {
+        let model =
+            Model::load(Path::new("zoo:mobilenet-v1?width=0.25&resolution=96"), &Monitor::unobserved()).unwrap();
+        let core = boards::core("cortex-m4").unwrap();
+        let target = boards::board("rp2040").unwrap();
+        for input in InputRows::ALL {
+            for (scheduling, ways) in [(Scheduling::Auto, 2), (Scheduling::InPlace, 2), (Scheduling::Layers, 1)] {
+                let core = core.with_schedule(scheduling, input);
+                let problem = Problem::new(&model.network, &model.space, &core, Budget::UNLIMITED);
+                let on = OnBoards::of(&problem).on(&target);
+                assert_eq!(on.len(), ways, "{scheduling}");
+                assert!(on.iter().all(|on| on.model().schedule_of(0).input == input && on.budget() == target.budget()));
+            }
+        }
+    }
+}
