@@ -113,18 +113,22 @@ const EMULATED: u64 = 10;
 
 /// Networks and single layers drawn at random, with widths, windows and multipliers at the ends of what is legal: on the
 /// host, and a tenth of them on the emulated cores, in every schedule, with the input as an image and by rows; where nobody asks for
-/// many, each in one of these in C and in all in its arena. `BITESIZE_TEST_NETWORKS` says how many (40).
+/// many, each in one of these in C and in all in its arena. `BITESIZE_TEST_NETWORKS` says how many (40), or which, as in
+/// 500..1000.
 #[test]
 fn random_networks_give_the_interpreters_bytes() {
     let asked = std::env::var("BITESIZE_TEST_NETWORKS").ok();
-    let count = asked.as_ref().map_or(40, |text| text.parse::<u64>().expect("BITESIZE_TEST_NETWORKS is a number"));
+    let wrong = "BITESIZE_TEST_NETWORKS is a number, or two as in 500..1000";
+    let number = |text: &str| text.parse::<u64>().expect(wrong);
+    let asked_for = asked.as_deref().unwrap_or("40");
+    let (begin, end) = asked_for.split_once("..").map_or((0, number(asked_for)), |(a, b)| (number(a), number(b)));
     let drawn = |seed: u64| match seed % 2 {
         0 => Some(random_network(seed)),
         _ => random_layer(seed),
     };
-    let mut draws = (0..).map(|i| 1_000_000 + i).filter_map(drawn);
-    for part in 0..count.div_ceil(PACKAGE) {
-        let networks: Vec<_> = draws.by_ref().take(PACKAGE.min(count - part * PACKAGE) as usize).collect();
+    let mut draws = (0..).map(|i| 1_000_000 + i).filter_map(drawn).skip(begin as usize);
+    for part in begin / PACKAGE..end.div_ceil(PACKAGE) {
+        let networks: Vec<_> = draws.by_ref().take(PACKAGE.min(end - part * PACKAGE) as usize).collect();
         let mut runners = vec![Runner::Host];
         if part % EMULATED == 0 {
             runners.extend(Runner::all().into_iter().filter(|runner| *runner != Runner::Host));
