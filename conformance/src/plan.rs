@@ -3,8 +3,8 @@
 use bitesize_integer::{IntNetwork, IntNode};
 use bitesize_ir::code::Implementation;
 use bitesize_ir::memory::{
-    Chain, InputRows, MemoryPlan, PlannedSegment, RowNetwork, RowNode, Schedule, Scheduling, Segment, lifetimes, plan_rows,
-    scratch_of_layer, tensor_bytes, word,
+    Chain, InputRows, MemoryPlan, PlannedSegment, RowNetwork, RowNode, Schedule, Scheduling, Segment, lifetimes,
+    plan_rows, scratch_of_layer, tensor_bytes, word,
 };
 use bitesize_ir::{BitWidth, NodeId, TensorId};
 

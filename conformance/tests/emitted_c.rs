@@ -121,7 +121,10 @@ fn random_networks_give_the_interpreters_bytes() {
     let wrong = "BITESIZE_TEST_NETWORKS is a number, or two as in 500..1000";
     let number = |text: &str| text.parse::<u64>().expect(wrong);
     let asked_for = asked.as_deref().unwrap_or("40");
-    let (begin, end) = asked_for.split_once("..").map_or((0, number(asked_for)), |(a, b)| (number(a), number(b)));
+    let (begin, end) = match asked_for.split_once("..") {
+        Some((begin, end)) => (number(begin), number(end)),
+        None => (0, number(asked_for)),
+    };
     let drawn = |seed: u64| match seed % 2 {
         0 => Some(random_network(seed)),
         _ => random_layer(seed),
@@ -135,11 +138,16 @@ fn random_networks_give_the_interpreters_bytes() {
         }
         for (number, (way, by_rows, schedule)) in schedules().enumerate() {
             // All of them where somebody asked for many networks, else in turns.
-            let is_emitted = |index: usize| asked.is_some() || (index + part as usize) % (SCHEDULES / 2) == number % (SCHEDULES / 2);
+            let is_emitted =
+                |index: usize| asked.is_some() || (index + part as usize) % (SCHEDULES / 2) == number % (SCHEDULES / 2);
             let member = |network: &IntNetwork| Member::new(network.clone(), noise(network), by_rows, schedule);
             let all: Vec<Member> = networks.iter().map(member).collect();
-            let emitted: Vec<Member> =
-                all.iter().enumerate().filter(|(index, _)| is_emitted(*index)).map(|(_, member)| member.clone()).collect();
+            let emitted: Vec<Member> = all
+                .iter()
+                .enumerate()
+                .filter(|(index, _)| is_emitted(*index))
+                .map(|(_, member)| member.clone())
+                .collect();
             let checked = all.iter().try_for_each(Member::check_plan);
             checked.unwrap_or_else(|problem| panic!("random networks {part}, {way}: {problem}"));
             if emitted.is_empty() {

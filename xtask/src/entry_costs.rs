@@ -64,7 +64,8 @@ pub(crate) fn rolling(core: &Core, calls: &Calls) -> Result<RollingCosts, String
     let measured = measured?;
     let band_bytes = BAND_BYTES;
     let plain = |package: &&Package| package.chains.len() == 1 && package.alone == 0 && !package.is_pushed;
-    let of_layer = steepest(measured.iter().filter(plain).map(|package| (package.chains[0] as u64, package.object.bytes)));
+    let of_layer =
+        steepest(measured.iter().filter(plain).map(|package| (package.chains[0] as u64, package.object.bytes)));
     let member_bytes = of_layer.saturating_sub(calls.each + band_bytes);
     // What is left beside layers and bands, of which a chain has one more than layers.
     let left = |package: &Package| {
@@ -86,7 +87,8 @@ pub(crate) fn rolling(core: &Core, calls: &Calls) -> Result<RollingCosts, String
     };
     let code_bytes = shared(false).saturating_sub(calls.base);
     let push_bytes = shared(true).saturating_sub(calls.base + code_bytes);
-    let stack = |pick: &dyn Fn(&Measured) -> u64| measured.iter().map(|package| pick(&package.object)).max().unwrap_or(0);
+    let stack =
+        |pick: &dyn Fn(&Measured) -> u64| measured.iter().map(|package| pick(&package.object)).max().unwrap_or(0);
     Ok(RollingCosts {
         code_bytes,
         stack_bytes: stack(&|object| object.entry_stack).saturating_sub(calls.stack),
@@ -132,7 +134,9 @@ fn measured(core: &Core, layers: usize, plan: &MemoryPlan, file: &str) -> Result
     let sections = object.section_bytes.iter().filter(|(name, _)| is_constant(name) && !is_descriptor(name));
     let is_entry = |name: &str| ["run", "push_row", "begin", "input", "output"].iter().any(|of| name.ends_with(of));
     let is_roll = |name: &str| name.contains("_roll_") || name.contains("roll");
-    let most = |is: &dyn Fn(&str) -> bool| object.frames.iter().filter(|(name, _)| is(name)).map(|(_, b)| *b).max().unwrap_or(0);
+    let most = |is: &dyn Fn(&str) -> bool| {
+        object.frames.iter().filter(|(name, _)| is(name)).map(|(_, b)| *b).max().unwrap_or(0)
+    };
     Ok(Measured {
         bytes: sections.map(|(_, bytes)| bytes).sum(),
         entry_stack: most(&|name| is_entry(name)) + most(&|name| is_roll(name) && !is_entry(name)),

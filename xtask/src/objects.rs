@@ -105,20 +105,6 @@ fn parse(bytes: &[u8]) -> Result<Object, String> {
     Ok(parsed)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stack_frames_have_a_bound_or_are_refused() {
-        assert_eq!(frame("a.c:3:6:run\t24\tstatic"), Ok(("run".into(), 24)));
-        assert_eq!(frame("a.c:3:6:run\t24\tdynamic,bounded"), Ok(("run".into(), 24)));
-        assert!(frame("a.c:3:6:run\t24\tdynamic").is_err_and(|problem| problem.contains("`run` has no bound")));
-        assert!(frame("a.c:3:6:run 24 static").is_err());
-        assert!(frame("a.c:3:6:run\tmany\tstatic").is_err());
-    }
-}
-
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wconversion", "-Werror"];
 
 /// A compiler for one core, in a folder of its own.
@@ -138,5 +124,19 @@ impl Core<'_> {
         let mut flags: Vec<&str> = WARNINGS.to_vec();
         flags.extend(self.flags);
         compile(self.compiler, &flags, files, source, &self.folder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stack_frames_have_a_bound_or_are_refused() {
+        assert_eq!(frame("a.c:3:6:run\t24\tstatic"), Ok(("run".into(), 24)));
+        assert_eq!(frame("a.c:3:6:run\t24\tdynamic,bounded"), Ok(("run".into(), 24)));
+        assert!(frame("a.c:3:6:run\t24\tdynamic").is_err_and(|problem| problem.contains("`run` has no bound")));
+        assert!(frame("a.c:3:6:run 24 static").is_err());
+        assert!(frame("a.c:3:6:run\tmany\tstatic").is_err());
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Both are TOML files (`targets/*.toml`, `targets/cores/*.toml`); reading them from disk is the caller's affair.
 
-use crate::memory::{InputRows, Scheduling};
 use crate::code::{Code, Implementation, KernelKey, Stage, Stages};
+use crate::memory::{InputRows, Scheduling};
 use crate::op::KernelKind;
 use crate::size::parse_size;
 use crate::work_names::work_names;

@@ -4,8 +4,8 @@ use crate::costs::Costs;
 use crate::problem::Problem;
 use crate::session::{Halt, Session};
 use crate::widths::{Side, set_width, width};
-use bitesize_ir::target::holds;
 use bitesize_ir::memory::Moment;
+use bitesize_ir::target::holds;
 use bitesize_ir::{BitWidth, TensorId};
 
 /// What narrowing by one level costs at least, in nats: far less than chance, so that bytes are not saved for nothing.

@@ -11,7 +11,7 @@ use crate::kernel_costs::{COMPILER, compiler_version, core_path, read_core, to_t
 use bitesize_ir::code::{Code, Stages};
 use bitesize_ir::memory::work;
 use bitesize_ir::op::KernelKind;
-use bitesize_ir::target::{CoreCosts, InstructionCosts};
+use bitesize_ir::target::{CoreCosts, InstructionCosts, RollingInstructions};
 use bitesize_ir::work_names::work_names;
 use bitesize_verify::{MACHINES, Runner};
 use fit::{errors, fit};
@@ -131,7 +131,9 @@ fn measured_costs(runner: Runner, core: &CoreCosts) -> Result<InstructionCosts, 
         let (layers, most, mean) = (errors.len(), 100.0 * most, 100.0 * mean);
         println!("  {name:<24} {layers:>4} layers, error at most {most:.1} %, root mean square {mean:.2} %");
     }
-    let rolling = rolling::measured(runner, core)?;
+    let rounded = |figure: f64| (figure * PARTS).round() / PARTS;
+    let RollingInstructions { step, moved_byte } = rolling::measured(runner, core)?;
+    let rolling = RollingInstructions { step: rounded(step), moved_byte: rounded(moved_byte) };
     println!("  {rolling:?}");
     Ok(InstructionCosts { base: BASE, code, rolling: Some(rolling) })
 }

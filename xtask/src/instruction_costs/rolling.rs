@@ -1,6 +1,6 @@
 //! What it takes that layers take turns: the same pools, computed at once and in a chain.
 
-use super::{PARTS, counted};
+use crate::counted;
 use bitesize_integer::{IntNetwork, IntNode, IntOp, IntTensor};
 use bitesize_ir::code::Implementation;
 use bitesize_ir::memory::{Chain, InputRows, MemoryPlan, PlannedSegment, RowNode, Scheduling, tensor_bytes};
@@ -15,10 +15,8 @@ const LAYERS: usize = 12;
 
 /// Max pools of `kernel` by 1, one after the other, over an image of `shape`.
 fn pools(shape: Shape, kernel: usize) -> IntNetwork {
-    let window = Window {
-        pads: Pads { top: kernel / 2, bottom: kernel / 2, ..Pads::default() },
-        ..Window::of([kernel, 1])
-    };
+    let window =
+        Window { pads: Pads { top: kernel / 2, bottom: kernel / 2, ..Pads::default() }, ..Window::of([kernel, 1]) };
     let tensor = |i| IntTensor { name: format!("t{i}"), shape, bits: BitWidth::B8, zero: 0 };
     let node = |i| IntNode {
         name: format!("pool{i}"),
@@ -90,9 +88,9 @@ pub(super) fn measured(runner: Runner, core: &CoreCosts) -> Result<RollingInstru
     let (plain, steps, _) = more(Shape::new(16, 1, 4), 1, runner, core)?;
     let (narrow, narrow_steps, narrow_moved) = more(Shape::new(16, 1, 64), 3, runner, core)?;
     let (wide, wide_steps, wide_moved) = more(Shape::new(16, 8, 64), 3, runner, core)?;
-    let moved_byte = (wide / wide_steps - narrow / narrow_steps) / (wide_moved / wide_steps - narrow_moved / narrow_steps);
+    let moved_byte =
+        (wide / wide_steps - narrow / narrow_steps) / (wide_moved / wide_steps - narrow_moved / narrow_steps);
     // A window's rows are there at once or not: the chain of windows asks more often than that of single rows.
     let step = ((narrow - narrow_moved * moved_byte) / narrow_steps).max(plain / steps);
-    let rounded = |figure: f64| (figure.max(0.0) * PARTS).round() / PARTS;
-    Ok(RollingInstructions { step: rounded(step), moved_byte: rounded(moved_byte) })
+    Ok(RollingInstructions { step: step.max(0.0), moved_byte: moved_byte.max(0.0) })
 }

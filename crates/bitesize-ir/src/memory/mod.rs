@@ -32,8 +32,8 @@ pub use model::{MemoryModel, flash, ram};
 pub use planner::{Buffer, Placement, Plan, plan};
 pub use ram::{MemoryPlan, Moment, PlannedSegment, RamUse, plan_rows};
 pub use rows::{
-    Band, Chain, ChainRun, ChainStep, InputRows, Member, RowNetwork, RowNode, STATE_BYTES, Schedule, Scheduling, Segment,
-    chain_gap, layer_gap,
+    Band, Chain, ChainRun, ChainStep, InputRows, Member, RowNetwork, RowNode, STATE_BYTES, Schedule, Scheduling,
+    Segment, chain_gap, layer_gap,
 };
 pub use scratch::{COLUMNS, LANES, scratch_of_layer};
 pub use tensor_bytes::tensor_bytes;

@@ -236,7 +236,8 @@ impl<'a> MemoryModel<'a> {
 
     /// Bytes of stack at `widths`.
     pub fn stack_bytes(&self, widths: &Widths) -> u64 {
-        self.ram.stack(self.called(widths), &self.kernels).max(self.ram.base_stack + self.driver_stack) + self.rolling_stack
+        self.ram.stack(self.called(widths), &self.kernels).max(self.ram.base_stack + self.driver_stack)
+            + self.rolling_stack
     }
 
     /// Instructions of an inference at `widths`, at most: the sum of [`Self::instructions_of`], what the entry takes and what chains

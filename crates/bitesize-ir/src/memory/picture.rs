@@ -40,7 +40,8 @@ impl MemoryModel<'_> {
                 }
             };
             if members.is_empty() {
-                let _ = writeln!(text, "    {:<longest$} {line} {:>10}   {}", "(rows come)", "", letter(network.input.0));
+                let _ =
+                    writeln!(text, "    {:<longest$} {line} {:>10}   {}", "(rows come)", "", letter(network.input.0));
             }
             for (i, (step, kept)) in members.into_iter().enumerate() {
                 let node = &network.nodes[step];
@@ -93,7 +94,13 @@ impl Places {
     }
 
     /// Letter, offset and bytes of each buffer alive in segment `number`.
-    fn alive(&self, model: &MemoryModel, plan: &MemoryPlan, widths: &Widths, number: usize) -> Vec<(char, usize, usize)> {
+    fn alive(
+        &self,
+        model: &MemoryModel,
+        plan: &MemoryPlan,
+        widths: &Widths,
+        number: usize,
+    ) -> Vec<(char, usize, usize)> {
         let is_alive = |(tensor, (first, last)): (usize, &(usize, usize))| {
             (*first..=*last).contains(&number).then(|| (letter(tensor), plan.tensors[tensor], self.bytes[tensor]))
         };
@@ -134,8 +141,8 @@ mod tests {
     use super::*;
     use crate::code::KernelKey;
     use crate::grid::BitWidth;
-    use crate::op::{Clamp, Conv2d, KernelKind, Op};
     use crate::memory::{InputRows, Scheduling};
+    use crate::op::{Clamp, Conv2d, KernelKind, Op};
     use crate::policy::{Policy, PolicySpace};
     use crate::shape::{Pads, Shape, Window};
     use crate::target::{CoreCosts, KernelCost, LayerCost};

@@ -113,12 +113,7 @@ pub(super) fn plan_apart(buffers: &[Buffer], apart: &[Apart], lower_bound: usize
 }
 
 /// Whether the arena of [`plan_apart`] is at most `capacity`, mostly in less time; and the visits that it took.
-pub(super) fn fits_within(
-    buffers: &[Buffer],
-    apart: &[Apart],
-    lower_bound: usize,
-    capacity: usize,
-) -> (bool, usize) {
+pub(super) fn fits_within(buffers: &[Buffer], apart: &[Apart], lower_bound: usize, capacity: usize) -> (bool, usize) {
     let planner = Planner::of(buffers, apart);
     if lower_bound > capacity {
         return (false, 0);

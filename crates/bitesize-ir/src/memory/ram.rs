@@ -140,12 +140,7 @@ impl RamModel {
         model
     }
 
-    fn timelines_of(
-        &self,
-        rise: Option<&[f64]>,
-        scheduling: Scheduling,
-        input: InputRows,
-    ) -> Vec<Timeline> {
+    fn timelines_of(&self, rise: Option<&[f64]>, scheduling: Scheduling, input: InputRows) -> Vec<Timeline> {
         let network = &self.network;
         let timeline = |schedule| Timeline::of(network, schedule, &self.scratch);
         let layers = |in_place| {
@@ -171,11 +166,15 @@ impl RamModel {
                 rise,
             };
             // All of a pushed input may as well be kept, and roll as an image does.
-            let of_share = |share| InputRows::ALL.map(|of| (of == input || input == InputRows::Pushed).then(|| {
-                let mut schedule = rolled.schedule(of, share);
-                schedule.take_input(input);
-                schedule
-            }));
+            let of_share = |share| {
+                InputRows::ALL.map(|of| {
+                    (of == input || input == InputRows::Pushed).then(|| {
+                        let mut schedule = rolled.schedule(of, share);
+                        schedule.take_input(input);
+                        schedule
+                    })
+                })
+            };
             for schedule in SHARES.into_iter().flat_map(of_share).flatten() {
                 if timelines.iter().all(|timeline| timeline.schedule != schedule) {
                     timelines.push(timeline(schedule));
@@ -307,7 +306,8 @@ impl RamModel {
         for (node, scratch) in scratch.iter_mut().enumerate() {
             *scratch = scratch.filter(|_| self.scratch_of(NodeId(node), widths) > 0);
         }
-        let states: HashMap<usize, usize> = buffers.of_state.iter().map(|(at, buffer)| (*at, offsets[*buffer])).collect();
+        let states: HashMap<usize, usize> =
+            buffers.of_state.iter().map(|(at, buffer)| (*at, offsets[*buffer])).collect();
         let place = |tensor: TensorId| {
             let bytes = timeline.place_bytes(tensor, widths[tensor.0]);
             offsets[tensor.0]..offsets[tensor.0] + bytes
@@ -332,7 +332,8 @@ impl RamModel {
         RamUse {
             total: plan.arena_bytes as u64 + stack,
             arena: plan.arena_bytes as u64,
-            scratch: buffers.of_scratch.iter().map(|(_, buffer)| buffers.buffers[*buffer].bytes).max().unwrap_or(0) as u64,
+            scratch: buffers.of_scratch.iter().map(|(_, buffer)| buffers.buffers[*buffer].bytes).max().unwrap_or(0)
+                as u64,
             stack,
             plan: MemoryPlan {
                 arena_bytes: plan.arena_bytes,
@@ -359,13 +360,7 @@ impl RamModel {
 
     /// Whether arena and `stack` take at most `limit`, and the visits that planning took; `most` bytes are alive at a moment of each
     /// timeline.
-    pub(super) fn fits(
-        &self,
-        widths: &[BitWidth],
-        stack: u64,
-        limit: Option<u64>,
-        most: &[usize],
-    ) -> (bool, usize) {
+    pub(super) fn fits(&self, widths: &[BitWidth], stack: u64, limit: Option<u64>, most: &[usize]) -> (bool, usize) {
         let Some(limit) = limit else { return (true, 0) };
         let Some(arena) = limit.checked_sub(stack).map(|arena| usize::try_from(arena).unwrap_or(usize::MAX)) else {
             return (false, 0);
@@ -389,10 +384,7 @@ impl RamModel {
 
     /// The least arena with every tensor at the width of least bytes among those `allowed` for it, in any timeline: no smaller one
     /// is possible at such widths.
-    pub(super) fn least_arena<W: Iterator<Item = BitWidth>>(
-        &self,
-        allowed: impl Fn(TensorId) -> W,
-    ) -> usize {
+    pub(super) fn least_arena<W: Iterator<Item = BitWidth>>(&self, allowed: impl Fn(TensorId) -> W) -> usize {
         let of_timeline = |timeline: &Timeline| {
             let mut load = Load::new(timeline.moments());
             let least = |tensor, bytes: &[usize; 3]| allowed(tensor).map(|bits| bytes[bits.index()]).min().unwrap_or(0);

@@ -5,7 +5,9 @@
 
 use super::intervals::Intervals;
 use super::planner::{Apart, Buffer};
-use super::rows::{Chain, InputRows, Overlap, Pair, RowNetwork, RowNode, Schedule, Scheduling, Segment, of_chain, of_layer};
+use super::rows::{
+    Chain, InputRows, Overlap, Pair, RowNetwork, RowNode, Schedule, Scheduling, Segment, of_chain, of_layer,
+};
 use super::tensor_bytes::tensor_bytes;
 use super::word::word;
 use crate::grid::BitWidth;
@@ -112,7 +114,8 @@ impl Timeline {
                         kept_rows[band.tensor.0] = Some(band.rows);
                     }
                 }
-                let overlap = of_chain(&chain, |tensor| dies(tensor) && pushed.is_none_or(|(pushed, _)| pushed != tensor));
+                let overlap =
+                    of_chain(&chain, |tensor| dies(tensor) && pushed.is_none_or(|(pushed, _)| pushed != tensor));
                 let most = |node: usize| scratch[node].into_iter().max().unwrap_or(0);
                 timeline.chain_scratch[number] = segment.nodes.clone().map(most).max().unwrap_or(0);
                 (Step::Chain(chain), overlap)
@@ -156,10 +159,9 @@ impl Timeline {
     fn pieces_of(&self, tensor: TensorId, shape: Shape, of_place: [usize; 3], of_segments: &[Overlap]) -> Vec<Piece> {
         let (first, last) = self.places[tensor.0].1;
         let mut pieces: Vec<Piece> = Vec::new();
-        for segment in first..=last {
-            let overlap = &of_segments[segment];
+        for (moments, overlap) in self.moments.iter().zip(of_segments).take(last + 1).skip(first) {
             let changes = overlap.changing.iter().position(|alive| alive.tensor == tensor);
-            for (moment, pixels) in self.moments[segment].clone().zip(&overlap.moments) {
+            for (moment, pixels) in moments.clone().zip(&overlap.moments) {
                 let alive = changes.map_or(shape.pixels(), |at| pixels[at]);
                 let bytes = if alive == shape.pixels() {
                     of_place
@@ -280,7 +282,11 @@ impl Timeline {
         }
         let apart = |gap: &Gap| {
             let [born, dying] = [gap.born, gap.dying].map(|tensor| widths[tensor.0].index());
-            Apart { below: gap.born.0, above: gap.dying.0, bytes: gap.bytes[born][dying].min(buffers[gap.born.0].bytes) }
+            Apart {
+                below: gap.born.0,
+                above: gap.dying.0,
+                bytes: gap.bytes[born][dying].min(buffers[gap.born.0].bytes),
+            }
         };
         let apart = self.gaps.iter().map(apart).collect();
         Buffers { buffers, apart, of_scratch, of_state }

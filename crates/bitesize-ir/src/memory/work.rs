@@ -295,7 +295,19 @@ fn conv2d_rows(layer: &LayerShape, widths: CallWidths, weights: BitWidth, turns:
     let packs = if at_once { 0 } else { blocks };
     let cleared = layer.length().next_multiple_of(LANES);
     let (words, last) = (out / 4, usize::from(!out.is_multiple_of(4)));
-    let loops = [turns, turns * cleared, output.h, blocks, pairs, inner, edges, edge_rows, paddings, padding_codes, blocks * tiles];
+    let loops = [
+        turns,
+        turns * cleared,
+        output.h,
+        blocks,
+        pairs,
+        inner,
+        edges,
+        edge_rows,
+        paddings,
+        padding_codes,
+        blocks * tiles,
+    ];
     vec![
         piece(StageKind::Conv2dRows, None, &loops),
         piece(StageKind::GatherLanes, Some(widths.input), &gather.counts()),

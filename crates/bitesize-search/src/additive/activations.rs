@@ -15,9 +15,9 @@ use crate::bounds::least_stack_bytes;
 use crate::costs::Costs;
 use crate::problem::Problem;
 use crate::widths::Side;
-use bitesize_ir::target::holds;
 use bitesize_ir::BitWidth;
 use bitesize_ir::memory::Moment;
+use bitesize_ir::target::holds;
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap};
 
@@ -204,7 +204,8 @@ impl<'p> Enumeration<'p> {
         });
         let is_impossible = matches!(counted, Some(None));
         let (table, heap) = (HashMap::new(), BinaryHeap::new());
-        let mut new = Self { tensors, loads, complete, open, limit, counted: counted.flatten(), table, heap, looked_at: 0 };
+        let mut new =
+            Self { tensors, loads, complete, open, limit, counted: counted.flatten(), table, heap, looked_at: 0 };
         let nothing_chosen = new.loads.iter().filter(|load| load.chosen.is_empty());
         let too_much = nothing_chosen.filter(|load| !holds(new.limit, load.fixed as u64));
         let timelines = too_much.fold((1 << problem.model().timelines()) - 1, |all, load| all & !(1 << load.timeline));

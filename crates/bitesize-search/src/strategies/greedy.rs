@@ -37,7 +37,8 @@ pub(crate) fn cut_greedily(problem: &Problem, costs: &Costs, policy: Policy) -> 
             Side::Weights => problem.packed_bytes(row, from) - problem.packed_bytes(row, to),
             Side::Activations => {
                 let bytes = |bits| {
-                    let at = |tensor: &TensorId| peak.map_or(0, |at| problem.model().tensor_bytes_at(at, *tensor, bits));
+                    let at =
+                        |tensor: &TensorId| peak.map_or(0, |at| problem.model().tensor_bytes_at(at, *tensor, bits));
                     problem.tensors_of(row).iter().map(at).sum::<usize>() as u64
                 };
                 bytes(from) - bytes(to)

@@ -174,12 +174,7 @@ impl Rolled<'_> {
     }
 
     /// Adds a node before those of a chain: the rows of its inputs that are there when it has made those of its output.
-    fn add(
-        &self,
-        node: &RowNode,
-        rows: &mut [[Option<(usize, usize)>; SAMPLES.len()]],
-        touched: &mut Vec<TensorId>,
-    ) {
+    fn add(&self, node: &RowNode, rows: &mut [[Option<(usize, usize)>; SAMPLES.len()]], touched: &mut Vec<TensorId>) {
         for (sample, (part, of)) in SAMPLES.into_iter().enumerate() {
             let at_once = node.at_once();
             let made = match rows[node.output.0][sample] {

@@ -10,8 +10,8 @@ mod overlap;
 mod schedule;
 
 pub use chain::{Band, Chain, ChainRun, ChainStep, Member, STATE_BYTES};
-pub use node::{RowNetwork, RowNode};
 pub(super) use choose::Rolled;
-pub use overlap::{chain_gap, layer_gap};
+pub use node::{RowNetwork, RowNode};
 pub(super) use overlap::{Overlap, Pair, of_chain, of_layer};
+pub use overlap::{chain_gap, layer_gap};
 pub use schedule::{InputRows, Schedule, Scheduling, Segment};
