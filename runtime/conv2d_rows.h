@@ -146,9 +146,8 @@ BITESIZE_INLINE void bitesize_multiply_block(const bitesize_conv2d_rows_layer *l
 
 /* Writes the output codes of one group of the pixels of a tile, a tile of them at a time. */
 BITESIZE_INLINE void bitesize_multiply_tiles(const bitesize_conv2d_rows_layer *layer, bitesize_block *block,
-    bitesize_tile *tile)
+    bitesize_tile *tile, uint32_t *codes)
 {
-    uint32_t codes[2u * BITESIZE_TILE / 4u];
     uint32_t left;
     tile->codes = (const uint8_t *)codes;
     for (left = layer->out_per_group; left != 0u; left -= tile->count) {
@@ -175,6 +174,7 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_conv2d_row(const bitesize_conv2d_ro
     /* Windows that start before these have all their columns inside the image; two neighbours, and no rows outside. */
     const uint32_t end = in_w < span ? 0u : in_w - span + 1u;
     const uint32_t end_of_pairs = (rows.above | rows.below) != 0u || end < stride ? 0u : end - stride;
+    uint32_t codes[2u * BITESIZE_TILE / 4u];
     bitesize_block block;
     bitesize_tile tile;
     bitesize_code_run run;
@@ -227,7 +227,7 @@ BITESIZE_WRAPS BITESIZE_INLINE void bitesize_conv2d_row(const bitesize_conv2d_ro
             } else {
                 block.second = pixels == 1u ? 0u : BITESIZE_TILE;
                 tile.apart = block.second;
-                bitesize_multiply_tiles(layer, &block, &tile);
+                bitesize_multiply_tiles(layer, &block, &tile, codes);
             }
         }
         left += 2u * layer->window.stride_w;

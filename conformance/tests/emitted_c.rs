@@ -130,8 +130,9 @@ fn random_networks_give_the_interpreters_bytes() {
         _ => random_layer(seed),
     };
     let mut draws = (0..).map(|i| 1_000_000 + i).filter_map(drawn).skip(begin as usize);
-    for part in begin / PACKAGE..end.div_ceil(PACKAGE) {
-        let networks: Vec<_> = draws.by_ref().take(PACKAGE.min(end - part * PACKAGE) as usize).collect();
+    for first in (begin..end).step_by(PACKAGE as usize) {
+        let part = first / PACKAGE;
+        let networks: Vec<_> = draws.by_ref().take(PACKAGE.min(end - first) as usize).collect();
         let mut runners = vec![Runner::Host];
         if part % EMULATED == 0 {
             runners.extend(Runner::all().into_iter().filter(|runner| *runner != Runner::Host));

@@ -183,10 +183,9 @@ impl<'c> ChainRun<'c> {
     pub fn next_step(&self) -> Option<ChainStep> {
         let is_unfinished = |member: &&Member| member.is_wanted && self.next_row(member) < member.rows.height();
         let Some(mut member) = self.members.iter().rev().find(is_unfinished) else {
-            // Something behind the chain may read rows that no layer of it does.
-            let is_wanted =
-                |(band, rows): &(&Band, &Range<usize>)| band.is_pushed && band.stays && rows.end < band.height;
-            let band = self.bands.iter().zip(&self.there).position(|pair| is_wanted(&pair));
+            // All rows are pushed, also those that no layer reads.
+            let is_short = |(band, rows): (&Band, &Range<usize>)| band.is_pushed && rows.end < band.height;
+            let band = self.bands.iter().zip(&self.there).position(is_short);
             return band.map(|band| ChainStep::Push { band });
         };
         loop {
@@ -267,8 +266,8 @@ mod tests {
     }
 
     #[test]
-    fn all_rows_that_stay_are_pushed() {
-        for (stays, pushed) in [(false, 3), (true, 4)] {
+    fn all_rows_are_pushed() {
+        for (stays, pushed) in [(false, 4), (true, 4)] {
             let input = Some((TensorId(0), Shape::new(4, 2, 4)));
             let chain = Chain::of(&[conv(0, 4, 1, 2)], 0, |id| id.0 > 0 || stays, input);
             let (mut run, mut steps) = (chain.run(), Vec::new());
