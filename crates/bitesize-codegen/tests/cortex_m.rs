@@ -4,7 +4,7 @@ mod common;
 
 use bitesize_codegen::{EmitOptions, Figures, emit, instances};
 use bitesize_ir::code::{Code, Implementation, Stage};
-use bitesize_ir::memory::{PlannedSegment, flash, ram};
+use bitesize_ir::memory::{InputRows, PlannedSegment, Scheduling, flash, ram};
 use bitesize_ir::target::CoreCosts;
 use bitesize_ir::{Node, Op};
 use common::compiler::{Folder, WARNINGS, installed, run};
@@ -79,7 +79,7 @@ fn compile(folder: &Folder, flags: &[String], source: &str) -> Bytes {
     Bytes { frame: frames.max().unwrap_or(0), ..bytes(&folder.0.join(&output)) }
 }
 
-/// FLASH is never under-stated and over-stated by at most 3 %; weights, quantization constants and descriptors are
+/// FLASH is never under-stated and, layer by layer, over-stated by at most 3 %; weights, quantization constants and descriptors are
 /// exact; the arena is the only variable and exactly as large as planned; stack is at
 /// most the bound. All of it with what the header says of the compiler, and nothing more.
 fn check(name: &str, drawn: &Drawn, core: &CoreCosts) {
@@ -114,7 +114,12 @@ fn check(name: &str, drawn: &Drawn, core: &CoreCosts) {
     let total = model.code + model.constants + weights.constants + kernels.code;
     let predicted = flash.total;
     assert!(predicted >= total, "{context}: {total} bytes where {predicted} were predicted");
-    assert!(predicted * 100 <= total * 103, "{context}: {total} bytes where {predicted} were predicted");
+    // Where layers may take turns, FLASH has room for the chains of any order, whichever is taken.
+    let is_exact = core.scheduling == Scheduling::Layers;
+    assert!(
+        !is_exact || predicted * 100 <= total * 103,
+        "{context}: {total} bytes where {predicted} were predicted"
+    );
     println!("{context}: {total} bytes, {predicted} predicted");
 }
 
@@ -126,7 +131,10 @@ fn the_memory_model_counts_the_bytes_of_emitted_packages() {
     for text in CORES {
         let core = CoreCosts::from_toml(text).expect("the core file is whole");
         for seed in 100..106 {
-            check(&format!("drawn-{seed}"), &drawn(seed, 2 + 3 * (seed as usize - 100)), &core);
+            for scheduling in [Scheduling::Layers, Scheduling::Auto] {
+                let core = core.with_schedule(scheduling, InputRows::Image);
+                check(&format!("drawn-{seed}"), &drawn(seed, 2 + 3 * (seed as usize - 100)), &core);
+            }
         }
     }
 }

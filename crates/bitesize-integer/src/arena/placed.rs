@@ -199,8 +199,13 @@ impl<'a> Run<'a> {
             self.memory.step += 1;
         }
         self.memory.release(state, STATE_BYTES * chain.bands.len(), Holder::State);
-        // What stays lies where the plan says; what does not is not read again.
-        for band in &chain.bands {
+        // What stays lies where the plan says; what does not is not read again, rows among it that a layer would have read for
+        // rows of its own that nobody asked for.
+        for (number, band) in chain.bands.iter().enumerate() {
+            let (there, width) = (run.there(number), network.tensor(band.tensor).shape.w);
+            if !band.stays {
+                self.release(band.tensor, there.start * width..there.end * width);
+            }
             self.first_row[band.tensor.0] = 0;
         }
         Ok(())
