@@ -116,10 +116,7 @@ fn check(name: &str, drawn: &Drawn, core: &CoreCosts) {
     assert!(predicted >= total, "{context}: {total} bytes where {predicted} were predicted");
     // Where layers may take turns, FLASH has room for the chains of any order, whichever is taken.
     let is_exact = core.scheduling == Scheduling::Layers;
-    assert!(
-        !is_exact || predicted * 100 <= total * 103,
-        "{context}: {total} bytes where {predicted} were predicted"
-    );
+    assert!(!is_exact || predicted * 100 <= total * 103, "{context}: {total} bytes where {predicted} were predicted");
     println!("{context}: {total} bytes, {predicted} predicted");
 }
 

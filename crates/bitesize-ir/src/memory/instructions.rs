@@ -2,7 +2,7 @@
 
 use super::layer_shape::{CallWidths, LayerShape};
 use super::ram::RamModel;
-use super::rows::{Band, Chain, RowNetwork, RowNode};
+use super::rows::{Band, Chain, Member, RowNetwork, RowNode};
 use super::timeline::Timeline;
 use super::widths::Widths;
 use super::work::work;
@@ -149,6 +149,13 @@ impl InstructionModel {
         let moved = |(band, rows): (&Band, &usize)| rows * row_bytes(band.tensor);
         let moved: usize = chain.bands.iter().zip(&chain.moved_rows).map(moved).sum();
         (chain.steps as f64 * self.rolling.step + moved as f64 * self.rolling.moved_byte).round() as u64
+    }
+
+    /// What the steps of `member`, one of `chain`, take of that.
+    pub(super) fn of_member(&self, chain: &Chain, member: &Member, row_bytes: impl Fn(TensorId) -> usize) -> u64 {
+        let moved = chain.moved_rows[member.output] * row_bytes(chain.bands[member.output].tensor);
+        let steps = member.rows.turns() as f64 * self.rolling.step;
+        (steps + moved as f64 * self.rolling.moved_byte).floor() as u64
     }
 
     /// Of node `index`, computed at once or in turns.

@@ -259,13 +259,19 @@ impl<'a> MemoryModel<'a> {
             shape.w * widths.tensors[tensor.0].row_bytes(shape.c)
         };
         let mut total = model.base();
+        // Steps of a layer, and moves of what it writes.
+        let mut of_steps = vec![0; in_turns.len()];
         for segment in &plan.segments {
             if let PlannedSegment::Chain { chain, .. } = segment {
-                chain.members.iter().for_each(|member| in_turns[member.node] = true);
                 total += model.of_chain(chain, row_bytes);
+                for member in &chain.members {
+                    in_turns[member.node] = true;
+                    of_steps[member.node] = model.of_member(chain, member, row_bytes);
+                    total -= of_steps[member.node].min(total);
+                }
             }
         }
-        let of_node = |node: usize| model.of_way(self.network, node, widths, in_turns[node]);
+        let of_node = |node: usize| model.of_way(self.network, node, widths, in_turns[node]) + of_steps[node];
         let nodes: Vec<u64> = (0..in_turns.len()).map(of_node).collect();
         Some((total + nodes.iter().sum::<u64>(), nodes))
     }

@@ -11,7 +11,6 @@ use super::word::word;
 use crate::code::{Code, Implementation};
 use crate::grid::BitWidth;
 use crate::network::{NodeId, TensorId};
-use crate::op::KernelKind;
 use crate::shape::Shape;
 use crate::target::CoreCosts;
 use std::collections::HashMap;
@@ -184,21 +183,16 @@ impl RamModel {
         timelines
     }
 
-    /// Whether some timeline computes `node` some rows at a time: in turns with others, or, a depthwise convolution by rows, over its
-    /// own input.
+    /// Whether some timeline computes `node` in turns with others. A depthwise convolution by rows that writes over its own input some
+    /// rows at a time, as it does where both widths differ, is not counted here: it takes little more than at once.
     pub(super) fn takes_turns(&self, node: usize) -> bool {
-        let is_banded = |rows: &RowNode| {
-            rows.layer.kind == KernelKind::DepthwiseConv2d && rows.implementation == Implementation::Rows
-        };
-        let in_place = self.timelines.iter().any(|timeline| timeline.schedule.in_place);
-        (in_place && self.network.nodes[node].as_ref().is_some_and(is_banded))
-            || self.timelines.iter().any(|timeline| timeline.takes_turns(node))
+        self.timelines.iter().any(|timeline| timeline.takes_turns(node))
     }
 
     /// Leaves out the timelines that roll and take more than [`MOST_RISE`] times the instructions by `rise`. Where rows are pushed the
     /// others have to keep the whole input.
     pub(super) fn keep_quick(&mut self, rise: impl Fn(&Timeline) -> f64) {
-        self.timelines.retain(|timeline| timeline.chains().next().is_none() || rise(timeline) <= MOST_RISE);
+        self.timelines.retain(|timeline| timeline.scheduling() != Scheduling::Auto || rise(timeline) <= MOST_RISE);
     }
 
     /// Bytes of FLASH that rolling takes, in the timeline that takes the most.

@@ -3,6 +3,7 @@
 use super::{Example, assert_same, fit_args, report, run, scratch, tree, unproven};
 use bitesize::input::{Model, Preprocess, PreprocessFile};
 use bitesize::observe::Monitor;
+use bitesize_ir::memory::{InputRows, Scheduling};
 use bitesize_ir::target::Budget;
 use bitesize_search::{Problem, from_compact};
 use bitesize_verify::boards;
@@ -112,13 +113,13 @@ fn an_inspection_answers_for_the_limit() {
 fn every_point_of_a_sweep_keeps_it() {
     let (_folder, out) = scratch();
     let example = Example::new();
-    let flags = ["--max-minstr", "3.4", "--pareto=3", "--episodes", "12"];
+    let flags = ["--max-minstr", "3.4", "--pareto=3", "--episodes", "12", "--schedule", "layers"];
     unproven(&fit_args(&out, &example, &flags)).expect(0, &[]);
     let mut model = Model::load(Path::new(&example.model), &Monitor::unobserved()).unwrap();
     let file = PreprocessFile::from_toml(&fs::read_to_string(&example.preprocess).unwrap()).unwrap();
     let shape = model.network.shape(model.network.input);
     model.fold_preprocessing(&Preprocess::checked(&file, shape).unwrap()).unwrap();
-    let core = boards::core("cortex-m4").unwrap();
+    let core = boards::core("cortex-m4").unwrap().with_schedule(Scheduling::Layers, InputRows::Image);
     let problem = Problem::new(&model.network, &model.space, &core, Budget::UNLIMITED);
     let text = fs::read_to_string(Path::new(&out).join("pareto.csv")).unwrap();
     let points: Vec<Vec<&str>> = text.lines().skip(1).map(|line| line.split(',').collect()).collect();
