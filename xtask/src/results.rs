@@ -142,7 +142,8 @@ fn fit(place: &Place, subject: &Subject, name: &str, flags: &[&str]) -> Result<V
         fit.arg("--train").arg(place.shared.join("data").join(subject.train));
         fit.arg("--val").arg(place.shared.join("data").join(subject.val));
         fit.arg("--preprocess").arg(model.with_extension("toml"));
-        fit.args(flags).arg("--resume").arg("-o").arg(&out);
+        // Budgets on that page are shares of what layers one after the other take.
+        fit.args(["--schedule", "layers"]).args(flags).arg("--resume").arg("-o").arg(&out);
         command(&mut fit)?;
     }
     let text = fs::read_to_string(&report).map_err(|e| format!("{}: {e}", report.display()))?;

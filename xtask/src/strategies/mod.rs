@@ -21,6 +21,7 @@ use bitesize::input::Model;
 use bitesize::observe::Monitor;
 use bitesize::target::{DEFAULT_CORE, core};
 use bitesize_ir::BitWidth;
+use bitesize_ir::memory::{InputRows, Scheduling};
 use bitesize_ir::target::Budget;
 use bitesize_search::{Problem, RewardKind, Strategy};
 use bitesize_train::{Calibration, CalibrationSettings};
@@ -96,7 +97,9 @@ impl<'a> Prepared<'a> {
         let (held_out, monitor) = (&self.held_out, &self.monitor);
         let quantizer = &Quantizer::prepare_all(network, &self.subject.calibration, calibration, monitor)?;
         let judge = FinalJudge { quantizer, held_out, reward: RewardKind::Loss, monitor };
-        work(judge, &Problem::new(network, space, &core(DEFAULT_CORE)?, Budget::UNLIMITED))
+        // The page compares strategies at budgets that press: those of layers computed one after the other.
+        let core = core(DEFAULT_CORE)?.with_schedule(Scheduling::Layers, InputRows::Image);
+        work(judge, &Problem::new(network, space, &core, Budget::UNLIMITED))
     }
 }
 
