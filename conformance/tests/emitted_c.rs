@@ -134,7 +134,7 @@ fn random_networks_give_the_interpreters_bytes() {
         let part = first / PACKAGE;
         let networks: Vec<_> = draws.by_ref().take(PACKAGE.min(end - first) as usize).collect();
         let mut runners = vec![Runner::Host];
-        if part % EMULATED == 0 {
+        if part.is_multiple_of(EMULATED) {
             runners.extend(Runner::all().into_iter().filter(|runner| *runner != Runner::Host));
         }
         for (number, (way, by_rows, schedule)) in schedules().enumerate() {

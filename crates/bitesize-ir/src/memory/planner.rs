@@ -86,7 +86,7 @@ pub struct Placement {
 pub struct Plan {
     /// Bytes of the arena.
     pub arena_bytes: usize,
-    /// No plan can be smaller: the largest sum of buffers alive together, or what [`plan_apart`] was told.
+    /// No plan can be smaller: the largest sum of buffers alive together, or a bound that was given.
     pub lower_bound: usize,
     /// One for each buffer, in their order.
     pub placements: Vec<Placement>,
