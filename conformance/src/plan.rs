@@ -17,7 +17,7 @@ pub fn row_nodes(network: &IntNetwork, by_rows: bool) -> Vec<Option<RowNode>> {
 fn row_node(network: &IntNetwork, node: &IntNode, by_rows: bool) -> RowNode {
     let layer = network.layer_shape(node);
     let implementation = Implementation::of_kind(layer.kind, layer.groups, layer.output.c, by_rows);
-    RowNode { layer, implementation, inputs: node.inputs.clone(), output: node.output }
+    network.row_node(node, implementation)
 }
 
 /// `network` as its rows see it, with layers by rows where they can be, or none of them.

@@ -1,14 +1,15 @@
 //! Layers run on the emulated cores, to count their instructions.
 
+use crate::repeated::layer_by_layer;
 use bitesize_codegen::{EmitOptions, emit};
 use bitesize_integer::{IntNetwork, IntNode, IntOp, IntTensor, IntWeights, Rescale};
 use bitesize_ir::code::Implementation;
-use bitesize_ir::memory::{CallWidths, InputRows, LayerShape, MemoryPlan, PlannedSegment, Scheduling, tensor_bytes};
+use bitesize_ir::memory::{CallWidths, LayerShape, MemoryPlan, tensor_bytes};
 use bitesize_ir::op::KernelKind;
 use bitesize_ir::requantize::{AddIntegers, Multiplier};
 use bitesize_ir::shape::{Axis, Pads, Window};
 use bitesize_ir::target::CoreCosts;
-use bitesize_ir::{BitWidth, NodeId, Shape, TensorId};
+use bitesize_ir::{BitWidth, Shape, TensorId};
 use bitesize_verify::{Cases, Job, PackageFolder, Runner, RunnerResult, VerifySettings, verify};
 
 /// A layer with its widths and how it is computed.
@@ -132,18 +133,9 @@ fn network(layers: &[Measured]) -> (IntNetwork, MemoryPlan) {
         tail: None,
     };
     let plan = MemoryPlan {
-        arena_bytes: outputs_end + SCRATCH,
-        lower_bound: 0,
-        cut_short: false,
-        tensors: offsets,
         scratch: vec![Some(outputs_end); layers.len()],
-        segments: (0..layers.len()).map(|layer| PlannedSegment::Layer(NodeId(layer))).collect(),
-        at_once: layers.iter().map(|measured| measured.layer.output.h).collect(),
-        input: InputRows::Image,
-        scheduling: Scheduling::Layers,
-        peak: NodeId(0),
-        alive: vec![0; layers.len()],
         implementations: layers.iter().map(|measured| measured.implementation).collect(),
+        ..layer_by_layer(&network, offsets, outputs_end + SCRATCH)
     };
     (network, plan)
 }

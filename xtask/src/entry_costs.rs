@@ -1,13 +1,12 @@
 //! What calls, entry points and chains cost, measured on emitted packages of many small layers.
 
 use crate::objects::Core;
+use crate::repeated::{layer_by_layer, repeated, row_nodes};
 use bitesize_codegen::{EmitOptions, PackageNames, emit};
-use bitesize_integer::{IntNetwork, IntNode, IntOp, IntTensor};
-use bitesize_ir::code::Implementation;
-use bitesize_ir::memory::{Chain, InputRows, MemoryPlan, PlannedSegment, RowNode, Scheduling};
-use bitesize_ir::requantize::Multiplier;
+use bitesize_integer::{IntNetwork, IntOp};
+use bitesize_ir::memory::{Chain, InputRows, MemoryPlan, PlannedSegment, Scheduling};
 use bitesize_ir::target::RollingCosts;
-use bitesize_ir::{BitWidth, NodeId, Shape, TensorId};
+use bitesize_ir::{NodeId, Shape, TensorId};
 use rayon::prelude::*;
 
 /// Layers of the longest package on which calls are measured. Literal pools make cost per call uneven.
@@ -133,7 +132,7 @@ fn measured(core: &Core, layers: usize, plan: &MemoryPlan, file: &str) -> Result
     let is_constant = |name: &str| name.starts_with(".text") || name.starts_with(".rodata");
     let sections = object.section_bytes.iter().filter(|(name, _)| is_constant(name) && !is_descriptor(name));
     let is_entry = |name: &str| ["run", "push_row", "begin", "input", "output"].iter().any(|of| name.ends_with(of));
-    let is_roll = |name: &str| name.contains("_roll_") || name.contains("roll");
+    let is_roll = |name: &str| name.contains("roll");
     let most = |is: &dyn Fn(&str) -> bool| {
         object.frames.iter().filter(|(name, _)| is(name)).map(|(_, b)| *b).max().unwrap_or(0)
     };
@@ -146,25 +145,7 @@ fn measured(core: &Core, layers: usize, plan: &MemoryPlan, file: &str) -> Result
 
 /// A network of `layers` clamps.
 fn clamps(layers: usize) -> IntNetwork {
-    let tensor = |i| IntTensor { name: format!("t{i}"), shape: Shape::vector(4), bits: BitWidth::B8, zero: 0 };
-    let node = |i| IntNode {
-        name: format!("clamp{i}"),
-        op: IntOp::Clamp { lo: 0, hi: 255 },
-        inputs: vec![TensorId(i)],
-        output: TensorId(i + 1),
-    };
-    IntNetwork {
-        name: "clamps".into(),
-        tensors: (0..=layers).map(tensor).collect(),
-        nodes: (0..layers).map(node).collect(),
-        input: TensorId(0),
-        output: TensorId(layers),
-        input_scale: Multiplier::ZERO,
-        output_scale: Multiplier::ZERO,
-        output_channels: Vec::new(),
-        input_is_pixels: false,
-        tail: None,
-    }
+    repeated(&IntOp::Clamp { lo: 0, hi: 255 }, Shape::vector(4), layers)
 }
 
 /// [`clamps`] in chains of so many layers each, and so many `alone` behind them; rows pushed into the first of them or not; offsets as in
@@ -172,18 +153,11 @@ fn clamps(layers: usize) -> IntNetwork {
 fn chain_plan(chains: &[usize], alone: usize, is_pushed: bool) -> MemoryPlan {
     let layers = chains.iter().sum::<usize>() + alone;
     let network = clamps(layers);
-    let shape = |tensor: &TensorId| network.tensor(*tensor).shape;
-    let row_node = |node: &IntNode| RowNode {
-        layer: network.layer_shape(node),
-        implementation: Implementation::Whole,
-        inputs: node.inputs.clone(),
-        output: node.output,
-    };
-    let nodes: Vec<RowNode> = network.nodes.iter().map(row_node).collect();
+    let nodes = row_nodes(&network);
     let mut first = 0;
     let segment = |(number, length): (usize, &usize)| {
         let end = first + length;
-        let pushed = (is_pushed && number == 0).then(|| (network.input, shape(&network.input)));
+        let pushed = (is_pushed && number == 0).then(|| (network.input, network.tensor(network.input).shape));
         let chain = Chain::of(&nodes[first..end], first, |tensor| tensor == TensorId(end), pushed);
         first = end;
         PlannedSegment::Chain { chain, state: 0x0011_0004 + 0x1000 * number }
@@ -196,18 +170,5 @@ fn chain_plan(chains: &[usize], alone: usize, is_pushed: bool) -> MemoryPlan {
 
 /// Input and output at offsets that take the longest instructions.
 fn clamp_plan(layers: usize) -> MemoryPlan {
-    MemoryPlan {
-        arena_bytes: 0x0012_3460,
-        lower_bound: 0,
-        cut_short: false,
-        tensors: vec![0x0012_3454; layers + 1],
-        scratch: vec![None; layers],
-        segments: (0..layers).map(|layer| PlannedSegment::Layer(NodeId(layer))).collect(),
-        at_once: vec![1; layers],
-        input: InputRows::Image,
-        scheduling: Scheduling::Layers,
-        peak: NodeId(0),
-        alive: vec![0; layers],
-        implementations: vec![Implementation::Whole; layers],
-    }
+    layer_by_layer(&clamps(layers), vec![0x0012_3454; layers + 1], 0x0012_3460)
 }

@@ -10,6 +10,7 @@ mod instruction_costs;
 mod kernel_costs;
 mod kernel_speed;
 mod objects;
+mod repeated;
 mod results;
 #[cfg(unix)]
 mod run_folder;

@@ -1,7 +1,8 @@
 //! The integer network: what lowering makes, the interpreter runs and the emitter writes.
 
+use bitesize_ir::code::Implementation;
 use bitesize_ir::grid::BitWidth;
-use bitesize_ir::memory::LayerShape;
+use bitesize_ir::memory::{LayerShape, RowNode};
 use bitesize_ir::op::KernelKind;
 use bitesize_ir::requantize::{AddIntegers, Multiplier};
 use bitesize_ir::shape::{Axis, Pads, Shape, Window};
@@ -250,6 +251,12 @@ impl IntNetwork {
             inputs: node.inputs.iter().map(|input| self.tensor(*input).shape).collect(),
             output: self.tensor(node.output).shape,
         }
+    }
+
+    /// `node`, computed as `implementation` says, as its rows see it.
+    pub fn row_node(&self, node: &IntNode, implementation: Implementation) -> RowNode {
+        let layer = self.layer_shape(node);
+        RowNode { layer, implementation, inputs: node.inputs.clone(), output: node.output }
     }
 
     /// All nodes with their ids, in topological order.

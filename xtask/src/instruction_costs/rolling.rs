@@ -1,13 +1,12 @@
 //! What it takes that layers take turns: the same pools, computed at once and in a chain.
 
 use crate::counted;
-use bitesize_integer::{IntNetwork, IntNode, IntOp, IntTensor};
-use bitesize_ir::code::Implementation;
-use bitesize_ir::memory::{Chain, InputRows, MemoryPlan, PlannedSegment, RowNode, Scheduling, tensor_bytes};
-use bitesize_ir::requantize::Multiplier;
+use crate::repeated::{layer_by_layer, repeated, row_nodes};
+use bitesize_integer::{IntNetwork, IntOp};
+use bitesize_ir::memory::{Chain, MemoryPlan, PlannedSegment, Scheduling, tensor_bytes};
 use bitesize_ir::shape::{Pads, Window};
 use bitesize_ir::target::{CoreCosts, RollingInstructions};
-use bitesize_ir::{BitWidth, NodeId, Shape, TensorId};
+use bitesize_ir::{BitWidth, Shape};
 use bitesize_verify::Runner;
 
 /// Layers of a chain: where a layer lacks rows the one before it is asked, so that a step takes more in longer ones.
@@ -17,54 +16,16 @@ const LAYERS: usize = 12;
 fn pools(shape: Shape, kernel: usize) -> IntNetwork {
     let window =
         Window { pads: Pads { top: kernel / 2, bottom: kernel / 2, ..Pads::default() }, ..Window::of([kernel, 1]) };
-    let tensor = |i| IntTensor { name: format!("t{i}"), shape, bits: BitWidth::B8, zero: 0 };
-    let node = |i| IntNode {
-        name: format!("pool{i}"),
-        op: IntOp::MaxPool { window },
-        inputs: vec![TensorId(i)],
-        output: TensorId(i + 1),
-    };
-    IntNetwork {
-        name: "pools".into(),
-        tensors: (0..=LAYERS).map(tensor).collect(),
-        nodes: (0..LAYERS).map(node).collect(),
-        input: TensorId(0),
-        output: TensorId(LAYERS),
-        input_scale: Multiplier::ZERO,
-        output_scale: Multiplier::ZERO,
-        output_channels: Vec::new(),
-        input_is_pixels: false,
-        tail: None,
-    }
+    repeated(&IntOp::MaxPool { window }, shape, LAYERS)
 }
 
 /// The layers at once, and in a chain; and the chain.
 fn plans(network: &IntNetwork) -> ([MemoryPlan; 2], Chain) {
-    let shape = network.tensors[0].shape;
-    let rows = |node: &IntNode| RowNode {
-        layer: network.layer_shape(node),
-        implementation: Implementation::Whole,
-        inputs: node.inputs.clone(),
-        output: node.output,
-    };
-    let nodes: Vec<RowNode> = network.nodes.iter().map(rows).collect();
-    let chain = Chain::of(&nodes, 0, |tensor| tensor == network.output, None);
-    let bytes = tensor_bytes(shape, BitWidth::B8);
+    let chain = Chain::of(&row_nodes(network), 0, |tensor| tensor == network.output, None);
+    let bytes = tensor_bytes(network.tensors[0].shape, BitWidth::B8);
     let state = bytes * network.tensors.len();
-    let layers = MemoryPlan {
-        arena_bytes: state + chain.state_bytes(),
-        lower_bound: 0,
-        cut_short: false,
-        tensors: (0..network.tensors.len()).map(|tensor| tensor * bytes).collect(),
-        scratch: vec![None; LAYERS],
-        segments: (0..LAYERS).map(|node| PlannedSegment::Layer(NodeId(node))).collect(),
-        at_once: vec![shape.h; LAYERS],
-        input: InputRows::Image,
-        scheduling: Scheduling::Layers,
-        peak: NodeId(0),
-        alive: vec![0; LAYERS],
-        implementations: vec![Implementation::Whole; LAYERS],
-    };
+    let offsets = (0..network.tensors.len()).map(|tensor| tensor * bytes).collect();
+    let layers = layer_by_layer(network, offsets, state + chain.state_bytes());
     let segments = vec![PlannedSegment::Chain { chain: chain.clone(), state }];
     let rolling = MemoryPlan { segments, scheduling: Scheduling::Auto, ..layers.clone() };
     ([layers, rolling], chain)

@@ -7,9 +7,7 @@ use super::violation::{Piece, Problem, Violation};
 use crate::interpreter::Interpreter;
 use crate::network::IntNetwork;
 use crate::packing::{pack_rows, unpack_rows};
-use bitesize_ir::memory::{
-    Chain, ChainRun, ChainStep, InputRows, MemoryPlan, PlannedSegment, RowNode, STATE_BYTES, lifetimes,
-};
+use bitesize_ir::memory::{Chain, ChainRun, ChainStep, InputRows, MemoryPlan, PlannedSegment, STATE_BYTES, lifetimes};
 use bitesize_ir::{NodeId, TensorId};
 use std::ops::Range;
 
@@ -124,9 +122,9 @@ impl<'a> Run<'a> {
         let Placed { network, plan, last, .. } = self.placed;
         let node = network.node(id);
         self.place = &node.name;
-        let (layer, implementation) = (network.layer_shape(node), plan.implementations[id.0]);
+        let implementation = plan.implementations[id.0];
         let [input_pixel, output_pixel] = [node.inputs[0], node.output].map(|tensor| self.pixel_bytes(tensor));
-        let rows = RowNode { layer, implementation, inputs: node.inputs.clone(), output: node.output };
+        let rows = network.row_node(node, implementation);
         let apart = plan.tensors[node.inputs[0].0].abs_diff(plan.tensors[node.output.0]);
         // Strips that lie over one another are computed one by one, each from its first row to its last.
         let aligned = rows.strips_align([input_pixel, output_pixel], apart);

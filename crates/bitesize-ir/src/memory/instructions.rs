@@ -96,22 +96,18 @@ pub(super) struct InstructionModel {
 }
 
 impl InstructionModel {
-    /// Of `network`, of which the nodes that `take_turns` names may be computed some rows at a time.
-    pub(super) fn of(
-        network: &Network,
-        rows: &RowNetwork,
-        costs: &InstructionCosts,
-        take_turns: impl Fn(usize) -> bool,
-    ) -> Self {
+    /// Of `network`, each of whose nodes may take turns ([`Self::taking_turns`] says which do).
+    pub(super) fn of(network: &Network, rows: &RowNetwork, costs: &InstructionCosts) -> Self {
         // Networks repeat their layers.
         let mut known: HashMap<(Option<LayerShape>, Implementation, usize), NodeInstructions> = HashMap::new();
+        let implementations = rows.implementations();
         let mut of_node = |index: usize, turns: usize| {
-            let (node, implementation) = (&network.nodes[index], rows.implementations()[index]);
-            let of_new = || NodeInstructions::of(network, node, implementation, turns, costs);
+            let implementation = implementations[index];
+            let of_new = || NodeInstructions::of(network, &network.nodes[index], implementation, turns, costs);
             let layer = rows.nodes[index].as_ref().map(|node| node.layer.clone());
             known.entry((layer, implementation, turns)).or_insert_with(of_new).clone()
         };
-        let turns = |index: usize| rows.nodes[index].as_ref().filter(|_| take_turns(index)).map(RowNode::turns);
+        let turns = |index: usize| rows.nodes[index].as_ref().map(RowNode::turns);
         Self {
             base: costs.base,
             rolling: costs.rolling.unwrap_or(RollingInstructions { step: 0.0, moved_byte: 0.0 }),

@@ -39,7 +39,7 @@ impl<'a> MemoryModel<'a> {
         let of_node = |node| Implementation::of(network, node, core.has_rows());
         let implementations: Vec<Implementation> = network.nodes.iter().map(of_node).collect();
         let rows = RowNetwork::of(network, &implementations);
-        let every = core.instructions.as_ref().map(|costs| InstructionModel::of(network, &rows, costs, |_| true));
+        let every = core.instructions.as_ref().map(|costs| InstructionModel::of(network, &rows, costs));
         let rise = every.as_ref().map_or_else(|| vec![0.0; rows.nodes.len()], |model| model.rises(network, &rows));
         let rise = core.rolling.map(|_| rise);
         let mut ram = RamModel::of(rows, rise.as_deref(), core.scheduling, core.input, core.base_stack_bytes);
@@ -114,11 +114,6 @@ impl<'a> MemoryModel<'a> {
         self.ram.timelines.len()
     }
 
-    /// What of rows timeline `timeline` makes use of.
-    pub fn scheduling_of(&self, timeline: usize) -> Scheduling {
-        self.ram.timelines[timeline].scheduling()
-    }
-
     /// The order in which timeline `timeline` computes the network.
     pub fn schedule_of(&self, timeline: usize) -> &Schedule {
         &self.ram.timelines[timeline].schedule
@@ -141,7 +136,7 @@ impl<'a> MemoryModel<'a> {
 
     /// Whether layers take turns in some timeline.
     pub fn has_chains(&self) -> bool {
-        (0..self.timelines()).any(|timeline| self.scheduling_of(timeline) == Scheduling::Auto)
+        (0..self.timelines()).any(|timeline| self.schedule_of(timeline).scheduling() == Scheduling::Auto)
     }
 
     /// Bytes that have to lie in the arena at each moment of a timeline: the rows alive of inputs, outputs and what waits for later

@@ -164,17 +164,15 @@ impl RamModel {
                 alone: (0..network.nodes.len()).map(alone).collect(),
                 rise,
             };
-            // All of a pushed input may as well be kept, and roll as an image does.
-            let of_share = |share| {
-                InputRows::ALL.map(|of| {
-                    (of == input || input == InputRows::Pushed).then(|| {
-                        let mut schedule = rolled.schedule(of, share);
-                        schedule.take_input(input);
-                        schedule
-                    })
-                })
-            };
-            for schedule in SHARES.into_iter().flat_map(of_share).flatten() {
+            let mut schedules = rolled.schedules(input, &SHARES);
+            if input == InputRows::Pushed {
+                // All of a pushed input may as well be kept, and roll as an image does.
+                let mut as_image = rolled.schedules(InputRows::Image, &SHARES);
+                as_image.iter_mut().for_each(|schedule| schedule.take_input(input));
+                // The less a schedule looks further, the simpler it is.
+                schedules = as_image.into_iter().zip(schedules).flat_map(|(image, pushed)| [image, pushed]).collect();
+            }
+            for schedule in schedules {
                 if timelines.iter().all(|timeline| timeline.schedule != schedule) {
                     timelines.push(timeline(schedule));
                 }
@@ -192,7 +190,8 @@ impl RamModel {
     /// Leaves out the timelines that roll and take more than [`MOST_RISE`] times the instructions by `rise`. Where rows are pushed the
     /// others have to keep the whole input.
     pub(super) fn keep_quick(&mut self, rise: impl Fn(&Timeline) -> f64) {
-        self.timelines.retain(|timeline| timeline.scheduling() != Scheduling::Auto || rise(timeline) <= MOST_RISE);
+        self.timelines
+            .retain(|timeline| timeline.schedule.scheduling() != Scheduling::Auto || rise(timeline) <= MOST_RISE);
     }
 
     /// Bytes of FLASH that rolling takes, in the timeline that takes the most.
@@ -311,7 +310,7 @@ impl RamModel {
             let (input, output) = (node.inputs[0], node.output);
             let pixel = |tensor: TensorId| widths[tensor.0].row_bytes(self.network.shapes[tensor.0].c);
             let aligned = node.strips_align([input, output].map(pixel), offsets[input.0].abs_diff(offsets[output.0]));
-            if timeline.overlaps(node, place) && !aligned { node.at_once() } else { node.height() }
+            if node.overlaps(place) && !aligned { node.at_once() } else { node.height() }
         };
         let planned = |(segment, step): (usize, &Step)| match step {
             Step::Layer(node) => Some(PlannedSegment::Layer(*node)),
@@ -338,7 +337,7 @@ impl RamModel {
                 segments: timeline.steps.iter().enumerate().filter_map(planned).collect(),
                 at_once: self.network.nodes.iter().map(at_once).collect(),
                 input: timeline.schedule.input,
-                scheduling: timeline.scheduling(),
+                scheduling: timeline.schedule.scheduling(),
                 peak,
                 alive,
                 implementations: self.network.implementations(),

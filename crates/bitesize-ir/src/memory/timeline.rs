@@ -5,9 +5,7 @@
 
 use super::intervals::Intervals;
 use super::planner::{Apart, Buffer};
-use super::rows::{
-    Chain, InputRows, Overlap, Pair, RowNetwork, RowNode, Schedule, Scheduling, Segment, of_chain, of_layer,
-};
+use super::rows::{Chain, InputRows, Overlap, Pair, RowNetwork, RowNode, Schedule, Segment, of_chain, of_layer};
 use super::tensor_bytes::tensor_bytes;
 use super::word::word;
 use crate::grid::BitWidth;
@@ -177,14 +175,14 @@ impl Timeline {
         pieces
     }
 
-    /// What of rows it makes use of.
-    pub(super) fn scheduling(&self) -> Scheduling {
-        self.schedule.scheduling()
-    }
-
     /// Whether `node` is computed some rows at a time, in turns with others.
     pub(super) fn takes_turns(&self, node: usize) -> bool {
-        self.schedule.segments.iter().any(|segment| segment.is_rolling && segment.nodes.contains(&node))
+        self.schedule.segments[self.segment_with(node)].is_rolling
+    }
+
+    /// The number of the segment that computes `node`.
+    fn segment_with(&self, node: usize) -> usize {
+        self.schedule.segments.partition_point(|segment| segment.nodes.end <= node)
     }
 
     /// Its chains, but for one without bands.
@@ -209,10 +207,8 @@ impl Timeline {
 
     /// The node at a moment: of a chain the first.
     pub(super) fn node_at(&self, moment: usize) -> Option<NodeId> {
-        match &self.steps[self.segment_of[moment]] {
-            Step::Layer(node) => Some(*node),
-            Step::Chain(chain) => chain.members.first().map(|member| NodeId(member.node)),
-        }
+        let first_of_chain = || self.chain_at(moment)?.members.first().map(|member| NodeId(member.node));
+        self.alone_at(moment).or_else(first_of_chain)
     }
 
     /// The chain at a moment.
@@ -233,8 +229,7 @@ impl Timeline {
 
     /// The moments at which `node` is computed.
     pub(super) fn moments_of(&self, node: NodeId) -> Range<usize> {
-        let at = self.schedule.segments.partition_point(|segment| segment.nodes.end <= node.0);
-        self.moments[at].clone()
+        self.moments[self.segment_with(node.0)].clone()
     }
 
     /// Tensors alive at a moment, by id.
@@ -290,15 +285,6 @@ impl Timeline {
         };
         let apart = self.gaps.iter().map(apart).collect();
         Buffers { buffers, apart, of_scratch, of_state }
-    }
-
-    /// Where `node`, computed alone, writes over what it reads, its buffers placed at `offsets`.
-    pub(super) fn overlaps(&self, node: &RowNode, places: impl Fn(TensorId) -> Range<usize>) -> bool {
-        let output = places(node.output);
-        node.inputs.iter().any(|input| {
-            let input = places(*input);
-            input.start < output.end && output.start < input.end
-        })
     }
 }
 

@@ -50,20 +50,31 @@ struct Best {
 }
 
 impl Rolled<'_> {
-    /// The schedule that takes the least, its input coming as `input` says, in which layers stay alone that see less than one part in
-    /// `share` of the peak.
-    pub(in crate::memory) fn schedule(&self, input: InputRows, share: usize) -> Schedule {
+    /// For each of `shares`, the schedule that takes the least, its input coming as `input` says, in which layers stay alone that see less
+    /// than one part in that many of the peak.
+    pub(in crate::memory) fn schedules(&self, input: InputRows, shares: &[usize]) -> Vec<Schedule> {
         let chains = self.chains(input);
         let (limit, quickest) = self.least_peak(&chains);
-        let cost = |load: usize, nodes: Range<usize>, _| {
-            if load > limit {
-                return f64::INFINITY;
+        let of_share = |share: usize| {
+            let cost = |load: usize, nodes: Range<usize>, _| {
+                if load > limit {
+                    return f64::INFINITY;
+                }
+                let share = load.max(limit / share) as f64 / limit.max(1) as f64;
+                let cubed = share * share * share;
+                cubed * cubed * nodes.len() as f64
+            };
+            if share == 1 {
+                self.of_best(&quickest, input)
+            } else {
+                self.of_best(&self.partition(&chains, cost), input)
             }
-            let share = load.max(limit / share) as f64 / limit.max(1) as f64;
-            let cubed = share * share * share;
-            cubed * cubed * nodes.len() as f64
         };
-        let best = if share == 1 { quickest } else { self.partition(&chains, cost) };
+        shares.iter().map(|share| of_share(*share)).collect()
+    }
+
+    /// The schedule of the partition that `best` ends with.
+    fn of_best(&self, best: &[Best], input: InputRows) -> Schedule {
         let mut segments = Vec::new();
         let mut end = self.network.nodes.len();
         while end > 0 {
@@ -72,12 +83,11 @@ impl Rolled<'_> {
             end = first;
         }
         segments.reverse();
-        let mut schedule = Schedule { segments, in_place: true, input };
-        if input == InputRows::Pushed && !schedule.segments.first().is_some_and(|segment| segment.is_rolling) {
-            // Nothing rolls with the input.
-            schedule.input = InputRows::Image;
-            schedule.take_input(input);
-        }
+        // Where nothing rolls with a pushed input, all of it comes first.
+        let begins_rolling = segments.first().is_some_and(|segment| segment.is_rolling);
+        let own = if begins_rolling { input } else { InputRows::Image };
+        let mut schedule = Schedule { segments, in_place: true, input: own };
+        schedule.take_input(input);
         schedule
     }
 

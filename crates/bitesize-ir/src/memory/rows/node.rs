@@ -6,6 +6,7 @@ use crate::memory::lifetimes::of_network;
 use crate::network::{Network, Node, NodeId, TensorId};
 use crate::op::KernelKind;
 use crate::shape::Shape;
+use std::ops::Range;
 
 /// A node, its shapes, and which rows of its inputs its rows read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +90,12 @@ impl RowNode {
             && window.stride[0] == 1
             && window.dilation[0] == 1;
         if shares { 2 } else { 1 }
+    }
+
+    /// Whether it writes over what it reads where tensors have these `places` in the arena.
+    pub(in crate::memory) fn overlaps(&self, places: impl Fn(TensorId) -> Range<usize>) -> bool {
+        let output = places(self.output);
+        self.inputs.iter().map(|input| places(*input)).any(|input| input.start < output.end && output.start < input.end)
     }
 
     /// Whether a depthwise convolution by rows may write all rows at once over its input where it may write [`Self::at_once`] at a time:
