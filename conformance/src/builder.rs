@@ -251,6 +251,7 @@ impl Builder {
         });
         let policy = Policy { rows: rows.collect() };
         QuantizedModel {
+            equalized: Vec::new(),
             network: self.network.into(),
             policy,
             activations: self.activations,

@@ -26,7 +26,14 @@ fn quantized(network: Network) -> QuantizedModel {
     let policy = Policy::uniform(&PolicySpace::of(&network), bits, bits);
     let activations = vec![ActivationQuant::from_range(-1.0, 6.0, bits); network.tensors.len()];
     let weights = network.nodes.iter().map(|node| weights_of(&node.op, bits)).collect();
-    QuantizedModel { network: network.into(), policy, activations, output_channels: None, weights }
+    QuantizedModel {
+        network: network.into(),
+        policy,
+        activations,
+        output_channels: None,
+        weights,
+        equalized: Vec::new(),
+    }
 }
 
 fn weights_of(op: &Op, bits: BitWidth) -> Option<WeightQuant> {

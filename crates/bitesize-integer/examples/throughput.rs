@@ -84,7 +84,14 @@ fn random_model(network: Network, bits: BitWidth, rng: &mut ChaCha8Rng) -> Quant
         })
     };
     let weights = network.nodes.iter().map(|node| draw(&node.op)).collect();
-    QuantizedModel { network: network.into(), policy, activations, output_channels: None, weights }
+    QuantizedModel {
+        network: network.into(),
+        policy,
+        activations,
+        output_channels: None,
+        weights,
+        equalized: Vec::new(),
+    }
 }
 
 fn main() {

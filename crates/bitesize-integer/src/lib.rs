@@ -21,7 +21,7 @@
 //! # };
 //! # let policy = Policy::uniform(&PolicySpace::of(&network), BitWidth::B8, BitWidth::B8);
 //! # let activation = ActivationQuant::from_range(-1.0, 1.0, BitWidth::B8);
-//! # let model = QuantizedModel { network: network.into(), policy, activations: vec![activation; 2], output_channels: None, weights: vec![None] };
+//! # let model = QuantizedModel { network: network.into(), policy, activations: vec![activation; 2], output_channels: None, weights: vec![None], equalized: Vec::new() };
 //! let network = bitesize_integer::lower(&model)?;
 //! println!("{network}");
 //! let interpreter = bitesize_integer::Interpreter::new(&network);

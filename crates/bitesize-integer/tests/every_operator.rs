@@ -89,7 +89,14 @@ fn every_operator() -> QuantizedModel {
     };
     let rows = network.iter().map(|(id, node)| (node, policy.weight_bits(&space, id)));
     let weights = rows.map(draw).collect();
-    QuantizedModel { network: network.into(), policy, activations, output_channels: None, weights }
+    QuantizedModel {
+        network: network.into(),
+        policy,
+        activations,
+        output_channels: None,
+        weights,
+        equalized: Vec::new(),
+    }
 }
 
 #[test]

@@ -96,6 +96,10 @@ pub struct QuantizedModel {
     pub output_channels: Option<Vec<ActivationQuant>>,
     /// One for each node; `None` where the operator has no weights.
     pub weights: Vec<Option<WeightQuant>>,
+    /// For each tensor what the values of each channel are divided by before they are encoded, `None` where they are encoded as they
+    /// are. Weights and biases have the factors in them, so that only comparisons with the float network need these. Without any
+    /// factors, empty.
+    pub equalized: Vec<Option<Arc<[f64]>>>,
 }
 
 impl QuantizedModel {
@@ -104,11 +108,15 @@ impl QuantizedModel {
         Encodings { tensors: &self.activations, output_channels: self.output_channels.as_deref() }
     }
 
-    /// The encoding of one channel of a tensor.
+    /// The encoding of one channel of a tensor, for the float network's values.
     pub fn encoding(&self, tensor: TensorId, channel: usize) -> ActivationQuant {
-        match &self.output_channels {
+        let quant = match &self.output_channels {
             Some(channels) if tensor == self.network.output => channels[channel],
             _ => self.activations[tensor.0],
+        };
+        match self.equalized.get(tensor.0) {
+            Some(Some(factors)) => ActivationQuant { scale: quant.scale * factors[channel], ..quant },
+            _ => quant,
         }
     }
 

@@ -12,6 +12,7 @@ mod outliers;
 
 pub use outliers::LeftOut;
 
+use crate::equalize::Equalization;
 use crate::{Progress, Samples, TrainError};
 use bitesize_ir::policy::{Policy, PolicySpace};
 use bitesize_ir::{ActivationQuant, BitWidth, InputEncoding, Network, TensorId};
@@ -77,10 +78,13 @@ pub struct Calibration {
     /// The encoding of each channel of the output, where they have encodings of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_channels: Option<Vec<ActivationQuant>>,
+    /// What channels are divided by before they are encoded, with the encodings that go with it.
+    #[serde(default, skip_serializing_if = "Equalization::is_empty")]
+    pub equalization: Equalization,
 }
 
 impl Calibration {
-    /// The encoding of a tensor at a width.
+    /// The encoding of a tensor at a width where its channels stay as they are.
     pub fn encoding(&self, tensor: TensorId, bits: BitWidth) -> ActivationQuant {
         self.tensors[tensor.0].encodings[bits.index()]
     }
@@ -92,6 +96,7 @@ impl Calibration {
         if let Some(channels) = &self.output_channels {
             all[network.output.0] = ActivationQuant::shared_by(channels);
         }
+        self.equalization.encode(&self.equalization.picks(network, space, policy), &mut all);
         all
     }
 }
@@ -180,11 +185,11 @@ pub fn calibrate(
         hi: f64::from(bounds[t].1),
         encodings: encodings[roots[t]],
     });
-    Ok(Calibration { tensors: tensors.collect(), left_out, output_channels })
+    Ok(Calibration { tensors: tensors.collect(), left_out, output_channels, equalization: Equalization::default() })
 }
 
 /// For each tensor whether it is the output or read by an operator that makes a new encoding.
-fn read_as_numbers(network: &Network) -> Vec<bool> {
+pub(crate) fn read_as_numbers(network: &Network) -> Vec<bool> {
     let mut read = vec![false; network.tensors.len()];
     read[network.output.0] = true;
     for node in network.nodes.iter().filter(|node| !node.op.passes_encoding_on()) {
@@ -224,10 +229,15 @@ fn choose(
     }
 }
 
-/// Shrinks both bounds together, then each alone, keeping what has the least mean square error.
 fn least_error(points: &[(f64, f64)], lo: f64, hi: f64, bits: BitWidth, candidates: usize) -> ActivationQuant {
-    let share = |i: usize| (i + 1) as f64 / candidates as f64;
     let error = |(lo, hi): (f64, f64)| encoding_error(points, &ActivationQuant::from_range(lo, hi, bits));
+    let (lo, hi) = narrowed((lo, hi), candidates, error);
+    ActivationQuant::from_range(lo, hi, bits)
+}
+
+/// The range of least `error` within `lo..=hi`: shrinks both bounds together, then each alone, by `candidates` shares.
+pub(crate) fn narrowed((lo, hi): (f64, f64), candidates: usize, error: impl Fn((f64, f64)) -> f64) -> (f64, f64) {
+    let share = |i: usize| (i + 1) as f64 / candidates as f64;
     let mut best = ((lo, hi), error((lo, hi)));
     let consider = |best: &mut ((f64, f64), f64), range: (f64, f64)| {
         let error = error(range);
@@ -250,8 +260,7 @@ fn least_error(points: &[(f64, f64)], lo: f64, hi: f64, bits: BitWidth, candidat
             }
         }
     }
-    let ((lo, hi), _) = best;
-    ActivationQuant::from_range(lo, hi, bits)
+    best.0
 }
 
 fn encoding_error(points: &[(f64, f64)], quant: &ActivationQuant) -> f64 {

@@ -31,6 +31,7 @@
 #![forbid(unsafe_code)]
 
 mod calibrate;
+mod equalize;
 mod fake_quant;
 mod float;
 mod forward;
@@ -39,9 +40,10 @@ mod ptq;
 mod samples;
 
 pub use calibrate::{Calibration, CalibrationSettings, LeftOut, RangeMethod, TensorRange, calibrate};
+pub use equalize::{Equalization, EqualizedGroup, equalize};
 pub use fake_quant::{FakeQuantModel, fake_quant_forward};
 pub use float::FloatModel;
-pub use ptq::{PrepareRequest, PreparedLayer, Ptq, PtqSettings, Rounding, quantize_nearest};
+pub use ptq::{PrepareRequest, PreparedLayer, Ptq, PtqSettings, Rounding, Variant, quantize_nearest};
 pub use samples::{SampleValues, Samples, accuracy, top1};
 
 use bitesize_ir::BitWidth;

@@ -8,7 +8,7 @@ use bitesize_ir::shape::{Shape, Window};
 use bitesize_ir::{BitWidth, Policy, PolicySpace, QuantizedModel, TensorId};
 use bitesize_train::{
     Calibration, CalibrationSettings, FloatModel, PrepareRequest, PreparedLayer, Ptq, PtqSettings, Rounding, Samples,
-    TrainError, calibrate, fake_quant_forward, quantize_nearest,
+    TrainError, Variant, calibrate, fake_quant_forward, quantize_nearest,
 };
 use common::{Builder, Numbers, mobile};
 use std::ops::ControlFlow;
@@ -192,7 +192,12 @@ fn what_cannot_be_quantized_is_refused() {
         Ptq::prepare(network, samples, calibration, everything(network), &mut go()).map(|_| ())
     };
     assert_eq!(prepare(&network, &samples.range(0..0), calibration.clone()), Err(TrainError::NoSamples));
-    let short = Calibration { tensors: calibration.tensors[1..].to_vec(), left_out: Vec::new(), output_channels: None };
+    let short = Calibration {
+        tensors: calibration.tensors[1..].to_vec(),
+        left_out: Vec::new(),
+        output_channels: None,
+        equalization: Default::default(),
+    };
     assert!(matches!(prepare(&network, &samples, short), Err(TrainError::Mismatch { .. })));
 
     let mut builder = Builder::new(Shape::new(2, 2, 3), InputEncoding::Real, 1);
@@ -246,7 +251,7 @@ fn a_layer_at_a_width_does_not_depend_on_its_company() {
         wanted[i] = vec![bits];
         let (alone, _) = prepare(wanted.clone(), vec![None; nodes]);
         assert_eq!(alone[i].as_ref().unwrap().quant(bits), all[i].as_ref().unwrap().quant(bits), "node {i}, {bits}");
-        assert_eq!(alone.iter().flatten().flat_map(|layer| layer.quants.iter().flatten()).count(), 1);
+        assert_eq!(alone.iter().flatten().map(|layer| layer.quants.len()).sum::<usize>(), 1);
         for other in &with_weights {
             let means = |layers: &[Option<PreparedLayer>]| layers[*other].as_ref().unwrap().float_means.clone();
             assert_eq!(means(&alone), means(&all), "node {other}");
@@ -274,7 +279,7 @@ fn layers_of_many_inputs_are_quantized_well() {
     let wanted = vec![vec![BitWidth::B8, BitWidth::B4]];
     // Stretches of 128 inputs.
     let settings = PtqSettings { covariance_entries: 3_000 * 128, ..PtqSettings::default() };
-    let request = PrepareRequest { wanted, settings, known: vec![None] };
+    let request = PrepareRequest { wanted, settings, activations: BitWidth::ALL.to_vec(), known: vec![None] };
     let ptq = Ptq::prepare(&network, &samples, calibration(&network, &samples), request, &mut go()).unwrap();
     let space = PolicySpace::of(&network);
     for (bits, limit) in [(BitWidth::B8, 1e-3), (BitWidth::B4, 0.02)] {
@@ -328,10 +333,13 @@ fn known_layers_of_another_network_are_refused() {
     };
     assert!(!refused(all.clone()));
     assert!(refused(all[1..].to_vec()));
-    assert!(refused(change(&|layer| layer.quants.swap(0, 1))));
+    assert!(refused(change(&|layer| {
+        let quant = layer.quants[&Variant::plain(BitWidth::B8)].clone();
+        layer.quants.insert(Variant::plain(BitWidth::B4), quant);
+    })));
     assert!(refused(change(&|layer| layer.float_means.push(0.0))));
     assert!(refused(change(&|layer| {
-        layer.quants[2].as_mut().unwrap().bias.pop();
+        layer.quants.get_mut(&Variant::plain(BitWidth::B8)).unwrap().bias.pop();
     })));
     let without_weights = network.nodes.iter().position(|node| node.op.parameters().is_none()).unwrap();
     let mut moved = all.clone();

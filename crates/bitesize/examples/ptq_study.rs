@@ -73,7 +73,9 @@ impl Subject {
         Ok(Self {
             network: model.network,
             calibration: train.load(&order[..images.min(order.len())])?,
-            test: test.load(&(0..test.len()).collect::<Vec<_>>())?,
+            test: test.load(
+                &(0..test.len().min(setting("TEST").map_or(Ok(usize::MAX), |v| v.parse())?)).collect::<Vec<_>>(),
+            )?,
         })
     }
 }
@@ -134,6 +136,9 @@ fn study(name: &str, network: &Network, images: &Samples<'_>, test: &Batch) -> R
         }
         print!("  {label:<6}");
         for (method, ptq) in [("nearest", &nearest), ("compensated", &compensated)] {
+            if method == "nearest" && setting("ONLY").is_some() {
+                continue;
+            }
             if setting("FAST").is_some() {
                 let top1 =
                     evaluate(&ptq.quantize_fast(&policy)?, &test_images, test.labels.classes().unwrap_or_default())?;

@@ -4,7 +4,7 @@ use super::pack;
 use super::scratch::{SHA256, SHAPE, Scratch};
 use bitesize::hash::Hasher;
 use bitesize_ir::{ActivationQuant, BitWidth, Node, Policy, QuantizedModel, WeightQuant};
-use bitesize_train::PreparedLayer;
+use bitesize_train::{PreparedLayer, Variant};
 use image::ImageEncoder as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -187,10 +187,12 @@ pub(super) fn weights(scratch: &Scratch) -> Seeds {
         activations: vec![ActivationQuant { bits: BitWidth::B8, scale: 0.5, zero: 0 }; network.tensors.len()],
         output_channels: None,
         weights: network.nodes.iter().map(layer).collect(),
+        equalized: Vec::new(),
     };
     let prepared = |node: &Node| {
         let quant = layer(node)?;
-        Some(PreparedLayer { float_means: quant.bias.clone(), quants: [None, None, Some(quant)] })
+        let quants = [(Variant::plain(quant.bits), quant.clone())].into();
+        Some(PreparedLayer { float_means: quant.bias, quants })
     };
     let layers: Vec<_> = network.nodes.iter().map(prepared).collect();
     let files =

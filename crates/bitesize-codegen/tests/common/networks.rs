@@ -200,8 +200,14 @@ impl Draw {
         });
         let weights = weights.collect();
         let widths = Widths::of(&self.network, &space, &policy);
-        let model =
-            QuantizedModel { network: self.network.into(), policy, activations, output_channels: None, weights };
+        let model = QuantizedModel {
+            network: self.network.into(),
+            policy,
+            activations,
+            output_channels: None,
+            weights,
+            equalized: Vec::new(),
+        };
         let integer = lower(&model).expect("a drawn network can be lowered");
         Drawn { network: model.network, widths, integer }
     }

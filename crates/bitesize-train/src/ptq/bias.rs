@@ -8,6 +8,7 @@
 use crate::forward::{self, Met};
 use crate::{Progress, Samples, TrainError};
 use bitesize_ir::Network;
+use std::sync::Arc;
 
 /// How samples are dealt out: in turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +65,13 @@ impl GroupSums {
         self.sums.iter_mut().zip(&other.sums).for_each(|(total, x)| *total += x);
     }
 
+    /// The sums of channels divided by `divisors`.
+    fn divide(&mut self, divisors: &[f64]) {
+        for sums in self.sums.chunks_exact_mut(self.channels) {
+            sums.iter_mut().zip(divisors).for_each(|(sum, divisor)| *sum /= divisor);
+        }
+    }
+
     fn mean(&self, group: usize, channel: usize) -> f64 {
         self.sums[group * self.channels + channel] / self.rows[group].max(1.0)
     }
@@ -91,6 +99,17 @@ impl FloatGroups {
         };
         let layers = forward::sum_layers(network, samples, (start, LANES), progress, (add, GroupSums::merge))?;
         Ok(Self { groups, images: samples.len(), layers })
+    }
+
+    /// Those of `network`, where the channels of tensors are divided by `divisors`.
+    pub(super) fn divided(&self, network: &Network, divisors: &[Option<Arc<[f64]>>]) -> Self {
+        let mut divided = self.clone();
+        for (node, layer) in network.nodes.iter().zip(&mut divided.layers) {
+            if let (Some(sums), Some(divisors)) = (layer, &divisors[node.output.0]) {
+                sums.divide(divisors);
+            }
+        }
+        divided
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) fn check_calibration(network: &Network, calibration: &Calibration) ->
             });
         }
     }
-    Ok(())
+    calibration.equalization.check(network)
 }
 
 pub(super) fn check(network: &Network, samples: &Samples<'_>, calibration: &Calibration) -> Result<(), TrainError> {

@@ -13,5 +13,5 @@ mod statistics;
 mod tiles;
 
 pub use nearest::quantize_nearest;
-pub use prepare::{PrepareRequest, PreparedLayer, Ptq};
+pub use prepare::{PrepareRequest, PreparedLayer, Ptq, Variant};
 pub use settings::{PtqSettings, Rounding};

@@ -4,6 +4,7 @@ use super::checks::check_calibration;
 use super::layer::LayerQuantizer;
 use super::moments::{Blocks, Moments};
 use super::settings::{PtqSettings, Rounding};
+use crate::equalize::Equalization;
 use crate::{Calibration, TrainError};
 use bitesize_ir::{Network, Policy, PolicySpace, QuantizedModel};
 use std::sync::Arc;
@@ -21,10 +22,13 @@ pub fn quantize_nearest(
     check_calibration(network, calibration)?;
     let space = PolicySpace::of(network);
     let settings = PtqSettings { rounding: Rounding::Nearest, bias_correction: false, ..PtqSettings::default() };
-    let weights = network.iter().map(|(id, node)| {
+    let equalization = &calibration.equalization;
+    let equalized = equalization.factors(&equalization.picks(network, &space, policy), network.tensors.len());
+    let scaled = Equalization::scaled(network, &equalized);
+    let weights = scaled.iter().map(|(id, node)| {
         let bits = policy.weight_bits(&space, id)?;
         let moments = Moments::new(Blocks::of(&node.op, &settings)?);
-        let quantizer = LayerQuantizer::new(&node.op, &moments, 0, &settings);
+        let quantizer = LayerQuantizer::new(&node.op, &moments, 0, &settings, None);
         Some(quantizer.quantize(bits, &moments.means(), &[]))
     });
     Ok(QuantizedModel {
@@ -33,5 +37,6 @@ pub fn quantize_nearest(
         activations: calibration.activations(network, &space, policy),
         output_channels: calibration.output_channels.clone(),
         weights: weights.collect(),
+        equalized,
     })
 }

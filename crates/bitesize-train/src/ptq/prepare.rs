@@ -5,35 +5,53 @@ use super::checks::check;
 use super::layer::LayerQuantizer;
 use super::settings::PtqSettings;
 use super::statistics::{LayerStatistics, Wanted, float_statistics, runs};
+use crate::equalize::Equalization;
 use crate::{Calibration, Progress, Samples, TrainError};
-use bitesize_ir::{BitWidth, Network, Node, NodeId, Op, Policy, PolicySpace, QuantizedModel, WeightQuant};
+use bitesize_ir::{BitWidth, Network, NodeId, Op, Policy, PolicySpace, QuantizedModel, WeightQuant};
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 /// A layer under the inputs that the float network gives it.
 ///
-/// All of it is decided by the network, the samples and the settings: not by the calibration, nor by what else was
-/// prepared with it. So one that an earlier [`Ptq`] handed out for the same may be given to a later one.
+/// All of it is decided by the network, the samples, the settings and the calibration's equalization: not by ranges, nor by
+/// what else was prepared with it. So one that an earlier [`Ptq`] handed out for the same may be given to a later one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PreparedLayer {
     /// The mean of each output channel's sums (bias included, clamp not) in the float network.
     pub float_means: Vec<f64>,
-    /// In the order of [`BitWidth::ALL`]: quantized at that width, where it was asked for.
-    pub quants: [Option<WeightQuant>; 3],
+    /// Quantized as was asked for. Scales and biases are those of outputs that are not divided by anything.
+    pub quants: BTreeMap<Variant, WeightQuant>,
+}
+
+/// One of the ways in which a layer is quantized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Variant {
+    /// The width of the weights.
+    pub bits: BitWidth,
+    /// What the channels of its input are divided by: which of the choices of their group in
+    /// [`Calibration::equalization`](crate::Calibration::equalization); `None` where they stay as they are.
+    pub factors: Option<usize>,
+}
+
+impl Variant {
+    /// At `bits`, with input channels as they are.
+    pub fn plain(bits: BitWidth) -> Self {
+        Self { bits, factors: None }
+    }
 }
 
 impl PreparedLayer {
-    /// The layer at `bits`, where it was prepared at that width.
+    /// The layer at `bits` with input channels as they are, where it was prepared so.
     pub fn quant(&self, bits: BitWidth) -> Option<&WeightQuant> {
-        self.quants[bits.index()].as_ref()
+        self.quants.get(&Variant::plain(bits))
     }
 
     /// How many entries something has and should have, where the layer is not one of `op`.
     fn misfit(&self, op: &Op) -> Option<(usize, usize)> {
         let (weights, channels) = op.parameters().map_or((0, 0), |p| (p.weights.len(), p.bias.len()));
         let mut lengths = vec![(self.float_means.len(), channels)];
-        for (bits, quant) in BitWidth::ALL.into_iter().zip(&self.quants) {
-            let Some(quant) = quant else { continue };
-            lengths.push((quant.bits.bits().into(), bits.bits().into()));
+        for (variant, quant) in &self.quants {
+            lengths.push((quant.bits.bits().into(), variant.bits.bits().into()));
             lengths.push((quant.levels.len(), weights));
             lengths.extend([(quant.scales.len(), channels), (quant.bias.len(), channels)]);
         }
@@ -48,7 +66,9 @@ pub struct PrepareRequest {
     pub settings: PtqSettings,
     /// For each node, the widths that its weights are wanted at. Nodes without weights may name some in vain.
     pub wanted: Vec<Vec<BitWidth>>,
-    /// For each node, what is there already, of this network, these samples and these settings.
+    /// The narrowest widths that activations may have, which decides what channels are divided by.
+    pub activations: Vec<BitWidth>,
+    /// For each node, what is there already, of this network, these samples, these settings and this equalization.
     pub known: Vec<Option<PreparedLayer>>,
 }
 
@@ -56,7 +76,8 @@ impl PrepareRequest {
     /// Every layer of `network` at every width, nothing known.
     pub fn everything(network: &Network, settings: PtqSettings) -> Self {
         let nodes = network.nodes.len();
-        Self { settings, wanted: vec![BitWidth::ALL.to_vec(); nodes], known: vec![None; nodes] }
+        let activations = BitWidth::ALL.to_vec();
+        Self { settings, wanted: vec![activations.clone(); nodes], activations, known: vec![None; nodes] }
     }
 
     /// What the models of `policies` are assembled from, nothing known.
@@ -73,7 +94,7 @@ impl PrepareRequest {
                 widths.extend(choice.weights.filter(|bits| !widths.contains(bits)));
             }
         }
-        Self { settings, wanted, known: vec![None; network.nodes.len()] }
+        Self { settings, wanted, activations: BitWidth::ALL.to_vec(), known: vec![None; network.nodes.len()] }
     }
 
     /// # Errors
@@ -94,16 +115,28 @@ impl PrepareRequest {
         Ok(())
     }
 
-    /// The widths of node `i` that are wanted and not known.
-    fn missing(&self, i: usize) -> impl Iterator<Item = BitWidth> {
+    /// The ways to quantize node `i` that are wanted.
+    pub fn variants(&self, network: &Network, equalization: &Equalization, i: usize) -> Vec<Variant> {
+        let mut all = Vec::new();
+        for bits in BitWidth::ALL.into_iter().filter(|bits| self.wanted[i].contains(bits)) {
+            let picks = equalization.picks_of_input(network, NodeId(i), bits, &self.activations);
+            all.extend(picks.into_iter().map(|factors| Variant { bits, factors }));
+        }
+        all
+    }
+
+    /// The ways to quantize node `i` that are wanted and not known.
+    fn missing(&self, network: &Network, equalization: &Equalization, i: usize) -> Vec<Variant> {
         let known = self.known[i].as_ref();
-        let is_known = move |bits| known.is_some_and(|layer| layer.quant(bits).is_some());
-        BitWidth::ALL.into_iter().filter(move |bits| self.wanted[i].contains(bits) && !is_known(*bits))
+        let is_known = |variant: &Variant| known.is_some_and(|layer| layer.quants.contains_key(variant));
+        let mut variants = self.variants(network, equalization, i);
+        variants.retain(|variant| !is_known(variant));
+        variants
     }
 
     /// What has to be found out about node `i`.
-    fn statistics(&self, i: usize) -> Wanted {
-        if self.missing(i).next().is_some() {
+    fn statistics(&self, network: &Network, equalization: &Equalization, i: usize) -> Wanted {
+        if network.nodes[i].op.parameters().is_some() && !self.missing(network, equalization, i).is_empty() {
             Wanted::Moments
         } else if self.known[i].is_none() {
             Wanted::Means
@@ -148,7 +181,9 @@ impl<'a> Ptq<'a> {
     ) -> Result<Self, TrainError> {
         check(network, samples, &calibration)?;
         request.check(network)?;
-        let wanted: Vec<Wanted> = (0..network.nodes.len()).map(|i| request.statistics(i)).collect();
+        let equalization = &calibration.equalization;
+        let wanted: Vec<Wanted> =
+            (0..network.nodes.len()).map(|i| request.statistics(network, equalization, i)).collect();
         let runs = runs(network, &wanted, &request.settings);
         let mut layers = request.known.clone();
         for (done, run) in runs.iter().enumerate() {
@@ -157,7 +192,7 @@ impl<'a> Ptq<'a> {
             let statistics = float_statistics(network, samples, (run, &request.settings), &mut of_all)?;
             for (i, statistics) in statistics.into_iter().enumerate() {
                 if let Some(statistics) = statistics {
-                    layers[i] = Some(prepare_layer(&network.nodes[i], i, &request, &statistics, samples.len()));
+                    layers[i] = Some(prepare_layer((network, equalization), i, &request, &statistics, samples.len()));
                 }
             }
         }
@@ -179,6 +214,13 @@ impl<'a> Ptq<'a> {
         &self.calibration
     }
 
+    /// The same with another equalization, one of which [`Self::layers`] hold what is asked for.
+    pub fn with_equalization(&self, equalization: Equalization) -> Self {
+        let mut other = self.clone();
+        other.calibration.equalization = equalization;
+        other
+    }
+
     /// What is ready, node by node; `None` where a node has no weights. May be given to a later
     /// [`PrepareRequest::known`] for the same network, samples and settings.
     pub fn layers(&self) -> &[Option<PreparedLayer>] {
@@ -193,12 +235,22 @@ impl<'a> Ptq<'a> {
     /// # Panics
     /// Where `policy` is not one of the network's space.
     pub fn quantize_fast(&self, policy: &Policy) -> Result<QuantizedModel, TrainError> {
+        let equalization = &self.calibration.equalization;
+        let picks = equalization.picks(self.network, &self.space, policy);
+        let equalized = equalization.factors(&picks, self.network.tensors.len());
         let pick = |(i, layer): (usize, &Option<PreparedLayer>)| {
             let (Some(layer), Some(bits)) = (layer, policy.weight_bits(&self.space, NodeId(i))) else {
                 return Ok(None);
             };
-            let missing = || TrainError::NotPrepared { node: self.network.nodes[i].name.clone(), bits };
-            layer.quant(bits).cloned().map(Some).ok_or_else(missing)
+            let node = &self.network.nodes[i];
+            let factors = equalization.group_of(node.inputs[0]).and_then(|group| picks[group]);
+            let missing = || TrainError::NotPrepared { node: node.name.clone(), bits };
+            let mut quant = layer.quants.get(&Variant { bits, factors }).cloned().ok_or_else(missing)?;
+            if let Some(Some(divisors)) = equalized.get(node.output.0) {
+                quant.scales.iter_mut().zip(divisors.iter()).for_each(|(scale, divisor)| *scale /= divisor);
+                quant.bias.iter_mut().zip(divisors.iter()).for_each(|(bias, divisor)| *bias /= divisor);
+            }
+            Ok(Some(quant))
         };
         Ok(QuantizedModel {
             network: Arc::clone(&self.shared),
@@ -206,25 +258,33 @@ impl<'a> Ptq<'a> {
             activations: self.calibration.activations(self.network, &self.space, policy),
             output_channels: self.calibration.output_channels.clone(),
             weights: self.layers.iter().enumerate().map(pick).collect::<Result<_, _>>()?,
+            equalized,
         })
     }
 }
 
 /// What is known of node `i`, which has weights, with what was missing.
 fn prepare_layer(
-    node: &Node,
+    (network, equalization): (&Network, &Equalization),
     i: usize,
     request: &PrepareRequest,
     statistics: &LayerStatistics,
     images: usize,
 ) -> PreparedLayer {
     let float_means = statistics.mean_sums();
-    let mut layer = request.known[i].clone().unwrap_or(PreparedLayer { float_means, quants: [None, None, None] });
+    let mut layer = request.known[i].clone().unwrap_or(PreparedLayer { float_means, quants: BTreeMap::new() });
     if let Some(moments) = &statistics.moments {
-        let quantizer = LayerQuantizer::new(&node.op, moments, images, &request.settings);
         let input_means = moments.means();
-        for bits in request.missing(i) {
-            layer.quants[bits.index()] = Some(quantizer.quantize(bits, &input_means, &layer.float_means));
+        let mut missing = request.missing(network, equalization, i);
+        missing.sort_by_key(|variant| variant.factors);
+        for together in missing.chunk_by(|a, b| a.factors == b.factors) {
+            let node = &network.nodes[i];
+            let factors = equalization.choice_of(node.inputs[0], together[0].factors);
+            let quantizer = LayerQuantizer::new(&node.op, moments, images, &request.settings, factors.as_deref());
+            for variant in together {
+                let quant = quantizer.quantize(variant.bits, &input_means, &layer.float_means);
+                layer.quants.insert(*variant, quant);
+            }
         }
     }
     layer

@@ -6,6 +6,7 @@ use super::layer::LayerQuantizer;
 use super::moments::{Blocks, Moments};
 use super::prepare::Ptq;
 use super::statistics::add_layer;
+use crate::equalize::Equalization;
 use crate::fake_quant::{CodeImage, NodeRunner, centre, centred, input_codes};
 use crate::float::for_each_in_order;
 use crate::forward;
@@ -15,7 +16,7 @@ use bitesize_ir::memory::last_uses;
 use bitesize_ir::requantize::LayerInput;
 use bitesize_ir::{ActivationQuant, Encodings, NodeId, Policy, QuantizedModel, WeightQuant};
 use rayon::prelude::*;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 impl Ptq<'_> {
     /// The model of `policy`, quantized layer by layer: each layer's weights and bias are fitted to the inputs that
@@ -36,6 +37,35 @@ impl Ptq<'_> {
         progress: Progress<'_>,
     ) -> Result<QuantizedModel, TrainError> {
         check(self.network, samples, &self.calibration)?;
+        let equalization = &self.calibration.equalization;
+        let equalized =
+            equalization.factors(&equalization.picks(self.network, &self.space, policy), self.network.tensors.len());
+        if equalized.is_empty() {
+            return self.one_after_the_other(policy, samples, progress);
+        }
+        // The same with channels divided in the float network: its weights, and what its layers sum up to.
+        self.float_groups(samples, progress)?;
+        let scaled = Equalization::scaled(self.network, &equalized);
+        let mut of_scaled = Ptq { network: &scaled, ..self.clone() };
+        for (node, layer) in scaled.nodes.iter().zip(&mut of_scaled.layers) {
+            if let (Some(layer), Some(divisors)) = (layer, &equalized[node.output.0]) {
+                layer.float_means.iter_mut().zip(divisors.iter()).for_each(|(mean, divisor)| *mean /= divisor);
+            }
+        }
+        if let Some(groups) = self.float_groups.get().filter(|known| known.images == samples.len()) {
+            of_scaled.float_groups = OnceLock::from(Arc::new(groups.divided(&scaled, &equalized)));
+        }
+        let model = of_scaled.one_after_the_other(policy, samples, progress)?;
+        Ok(QuantizedModel { equalized, ..model })
+    }
+
+    /// [`Self::quantize_sequential`] of the network as it is.
+    fn one_after_the_other(
+        &self,
+        policy: &Policy,
+        samples: &Samples<'_>,
+        progress: Progress<'_>,
+    ) -> Result<QuantizedModel, TrainError> {
         let network = self.network;
         let activations = self.calibration.activations(network, &self.space, policy);
         let last_uses = last_uses(network);
@@ -48,7 +78,7 @@ impl Ptq<'_> {
             if let Some(bits) = policy.weight_bits(&self.space, id) {
                 let codes = &tensors[node.inputs[0].0];
                 let (moments, input_means) = self.quantized_moments(id, &activations, codes, count);
-                let quantizer = LayerQuantizer::new(&node.op, &moments, count, &self.settings);
+                let quantizer = LayerQuantizer::new(&node.op, &moments, count, &self.settings, None);
                 let layer = self.layers[id.0].as_ref().expect("every layer with weights has float means");
                 let mut quant = quantizer.quantize(bits, &input_means, &layer.float_means);
                 if let Some(FloatGroups { groups, layers, .. }) = float_groups.as_deref()
@@ -69,7 +99,7 @@ impl Ptq<'_> {
         }
         let output_channels = self.calibration.output_channels.clone();
         let (network, policy) = (Arc::clone(&self.shared), policy.clone());
-        Ok(QuantizedModel { network, policy, activations, output_channels, weights })
+        Ok(QuantizedModel { network, policy, activations, output_channels, weights, equalized: Vec::new() })
     }
 
     /// What layers sum up to in the float network, where biases are corrected.

@@ -259,6 +259,9 @@ pub(crate) struct CalibrationArgs {
     /// How activation ranges are chosen: min-error, min-max, or percentile:P with P from 50 to 100
     #[arg(long, value_name = "METHOD", default_value = "min-error", value_parser = parse_ranges)]
     ranges: RangeMethod,
+    /// Leave the channels of tensors as they are, instead of bringing them to one size where that helps
+    #[arg(long)]
+    no_equalize: bool,
 }
 
 impl CalibrationArgs {
@@ -270,6 +273,7 @@ impl CalibrationArgs {
         CalibrationConfig {
             samples: self.calibration_samples,
             ranges: CalibrationSettings { method: self.ranges, output_per_channel, ..default },
+            equalize: !self.no_equalize,
         }
     }
 }

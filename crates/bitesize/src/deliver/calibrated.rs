@@ -4,14 +4,17 @@
 //! the contents of the calibration samples.
 
 use super::candidate::{samples, train_error};
+use super::equalized::{Equalized, JUDGES};
+use super::held_out::HeldOut;
 use super::opened::Opened;
 use crate::input::Batch;
+use crate::input::split::{Shares, Split};
 use crate::observe::Monitor;
 use crate::run::names::CALIBRATION;
 use crate::run::{Commit, Provenance, Stage};
 use bitesize_ir::Network;
 use bitesize_ir::shown::ShownPath as _;
-use bitesize_train::{Calibration, CalibrationSettings, LeftOut, TrainError};
+use bitesize_train::{Calibration, CalibrationSettings, LeftOut, PreparedLayer, TrainError};
 
 /// Ranges, and the samples that they were found on.
 pub struct Calibrated<'a> {
@@ -22,6 +25,8 @@ pub struct Calibrated<'a> {
     pub samples: Batch,
     /// Ranges and encodings.
     pub calibration: Calibration,
+    /// Layers that were quantized to judge the equalization, by node: none where the folder had it.
+    pub(super) layers: Vec<Option<PreparedLayer>>,
     /// Whether the folder has them.
     is_kept: bool,
 }
@@ -34,7 +39,12 @@ impl<'a> Calibrated<'a> {
     /// # Errors
     /// No training data, or some that cannot be read.
     pub fn made_from(opened: &Opened) -> anyhow::Result<Provenance> {
-        opened.made_from_calibration(&["calibration"])
+        let made_from = opened.made_from_calibration(&["calibration"])?;
+        if !opened.config.calibration.equalize {
+            return Ok(made_from);
+        }
+        let judges = opened.train()?.content_hash(&judges_of(opened)?)?;
+        Ok(made_from.with_contents("the samples that judge equalization", judges))
     }
 
     /// Takes the ranges that the folder holds, or finds them.
@@ -53,14 +63,20 @@ impl<'a> Calibrated<'a> {
         opened.held_shares()?.warn_of_calibration(opened.split()?.calibration.len(), monitor);
         let samples = opened.calibration_samples(usize::MAX)?;
         let is_kept = kept.is_some();
-        let calibration = match kept {
+        let mut calibration = match kept {
             Some(text) => serde_json::from_slice(&text)
                 .map_err(|e| anyhow::anyhow!("`{}` is damaged: {e}; {REMEDY}", folder.join(CALIBRATION).shown()))?,
             None => calibrate(&inputs.model.network, &samples, &config.calibration.ranges, monitor)
                 .map_err(|error| naming_sample(error, &opened))?,
         };
         let samples = warn_of_left_out(&calibration, samples, &opened)?;
-        Ok(Self { opened, samples, calibration, is_kept })
+        let mut layers = vec![None; inputs.model.network.nodes.len()];
+        if !is_kept && config.calibration.equalize {
+            let held_out = judges(&opened)?;
+            let found = Equalized::of(&inputs.model.network, &samples, &calibration, &held_out, monitor)?;
+            (calibration.equalization, layers) = (found.equalization, found.layers);
+        }
+        Ok(Self { opened, samples, calibration, layers, is_kept })
     }
 
     /// Whether the folder has them already.
@@ -90,6 +106,18 @@ impl<'a> Calibrated<'a> {
         commit.finish()?;
         Ok(Self { is_kept: true, ..self })
     }
+}
+
+/// The training samples that judge equalization: the first after those of calibration, whatever a search holds out.
+fn judges_of(opened: &Opened) -> anyhow::Result<Vec<usize>> {
+    let most = opened.held_shares()?.get();
+    let shares = Shares { reward: JUDGES, ..most };
+    Ok(Split::of(opened.train()?, shares, opened.config.seed)?.reward)
+}
+
+fn judges(opened: &Opened) -> anyhow::Result<HeldOut> {
+    let batch = opened.train()?.load(&judges_of(opened)?)?;
+    HeldOut::of(&opened.inputs.model.network, opened.inputs.objective, batch, opened.monitor)
 }
 
 /// What a user knows a calibration sample by, given its place among those that were loaded.

@@ -10,7 +10,7 @@
 //!
 //! Beside the stages, in reading order: [`aim`] (whether there is anything to deliver), [`misfit`] (why not),
 //! [`candidate`] (a quantized network with its integers), [`quantizer`], [`held_out`] and [`judge`] (how good policies
-//! are), [`finalists`] and [`contest`] (search, and the best after the final quantization), [`diary`], [`sweep`] (other
+//! are), [`equalized`] (channels brought to one size), [`finalists`] and [`contest`] (search, and the best after the final quantization), [`diary`], [`sweep`] (other
 //! budgets), [`measured`] and [`validated`], [`quality`] (tensor by tensor), [`guessing`] and [`coarse`] (warnings), [`anew`] (another search in the
 //! same folder), [`emission`] (a package of edited widths or another name).
 
@@ -25,6 +25,7 @@ pub mod delivered;
 pub mod diary;
 pub mod emission;
 pub mod emitted;
+pub mod equalized;
 pub mod finalists;
 pub mod guessing;
 pub mod held_out;

@@ -1,12 +1,13 @@
 //! The third stage: every layer quantized under float inputs, at each width that the run can ask for.
 //!
 //! Needs [`Calibrated`]. Owns `prepared.safetensors`, which holds layers by width. Depends on network, preprocessing,
-//! seed and the contents of the calibration samples, and not on ranges, budgets or policies: so runs of several policies
-//! in one folder share layers, each at the widths that an earlier one has asked for. How layers are quantized is no
+//! seed, the contents of the calibration samples and the equalization of channels, and not on ranges, budgets or policies: so
+//! runs of several policies in one folder share layers, each at the widths that an earlier one has asked for. How layers are quantized is no
 //! setting of a run: where that changes, the results version rises.
 
 use super::calibrated::Calibrated;
 use super::quantizer::Quantizer;
+use crate::hash;
 use crate::run::names::PREPARED;
 use crate::run::prepared_layers;
 use crate::run::{Provenance, Stage};
@@ -44,7 +45,13 @@ impl<'a> Prepared<'a> {
     /// # Errors
     /// No training data, or some that cannot be read.
     pub fn made_from(calibrated: &Calibrated) -> anyhow::Result<Provenance> {
-        calibrated.opened.made_from_calibration(&["calibration.samples"])
+        let made_from = calibrated.opened.made_from_calibration(&["calibration.samples"])?;
+        let equalization = &calibrated.calibration.equalization;
+        if equalization.is_empty() {
+            return Ok(made_from);
+        }
+        let text = serde_json::to_vec(equalization)?;
+        Ok(made_from.with_contents("the equalization of channels", hash::sha256(&text)))
     }
 
     /// Takes the layers that the folder holds, quantizes those that are missing of what `asked` says of `problem`, and
@@ -57,18 +64,22 @@ impl<'a> Prepared<'a> {
         let (network, monitor) = (&opened.inputs.model.network, opened.monitor);
         let made_from = Self::made_from(calibrated)?;
         let kept = opened.folder.read(Stage::Prepared, PREPARED, REMEDY)?;
-        let mut known = vec![None; network.nodes.len()];
+        let mut known = calibrated.layers.clone();
         if let Some(bytes) = &kept {
             opened.refuse_other_inputs(Stage::Prepared, &made_from)?;
             known = prepared_layers::from_bytes(bytes, network)
                 .map_err(|e| anyhow::anyhow!("`{}`: {e}; {REMEDY}", opened.folder.join(PREPARED).shown()))?;
         }
-        let request =
-            PrepareRequest { settings: PtqSettings::default(), wanted: wanted(problem, asked), known: known.clone() };
+        let request = PrepareRequest {
+            settings: PtqSettings::default(),
+            wanted: wanted(problem, asked),
+            activations: activations(problem, asked),
+            known: known.clone(),
+        };
         let calibration = calibrated.calibration.clone();
         let quantizer = Quantizer::prepare(network, &calibrated.samples, calibration, request, monitor)?;
         let prepared = Self { calibrated, quantizer };
-        if prepared.quantizer.layers() != known.as_slice() {
+        if kept.is_none() || prepared.quantizer.layers() != known.as_slice() {
             prepared.keep(made_from)?;
         }
         Ok(prepared)
@@ -83,6 +94,23 @@ impl<'a> Prepared<'a> {
         commit.put(Stage::Prepared, PREPARED, &bytes)?;
         commit.finish()
     }
+}
+
+/// The narrowest widths that activations may have.
+fn activations(problem: &Problem, asked: Asked) -> Vec<BitWidth> {
+    // Ends of a network have 8 bits, whatever is allowed.
+    let mut widths = vec![BitWidth::B8];
+    let widest = problem.uniform(BitWidth::B8);
+    for (row, side) in problem.slots().filter(|(_, side)| *side == Side::Activations) {
+        match asked {
+            Asked::AllAllowed => widths.extend(problem.allowed(row, side).iter()),
+            Asked::OnlyWidest => widths.extend(width(&widest, row, side)),
+            Asked::None => {}
+        }
+    }
+    widths.sort_unstable();
+    widths.dedup();
+    widths
 }
 
 /// The widths of weights that are wanted of each node.

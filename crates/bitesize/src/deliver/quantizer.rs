@@ -5,7 +5,7 @@ use crate::input::Batch;
 use crate::observe::Monitor;
 use bitesize_integer::LayerCache;
 use bitesize_ir::{Network, Policy};
-use bitesize_train::{Calibration, PrepareRequest, PreparedLayer, Ptq, PtqSettings};
+use bitesize_train::{Calibration, PrepareRequest, PreparedLayer, Ptq, PtqSettings, Variant};
 
 /// Quantizes one network for any policy, on samples that it keeps.
 pub struct Quantizer<'a> {
@@ -27,7 +27,7 @@ impl<'a> Quantizer<'a> {
         monitor: &'a Monitor<'a>,
     ) -> anyhow::Result<Self> {
         let step = monitor.step("quantize layers", batch.len());
-        let widths = describe_widths(network, &request);
+        let widths = describe_widths(network, &calibration, &request);
         let ptq = Ptq::prepare(network, &samples(batch), calibration, request, &mut step.callback());
         let ptq = ptq.map_err(train_error)?;
         step.finish(widths);
@@ -83,15 +83,21 @@ impl<'a> Quantizer<'a> {
 }
 
 /// How many layers had to be quantized, and at which widths.
-fn describe_widths(network: &Network, request: &PrepareRequest) -> String {
+fn describe_widths(network: &Network, calibration: &Calibration, request: &PrepareRequest) -> String {
     let (mut made, mut known) = (0, 0);
-    for (i, wanted) in request.wanted.iter().enumerate().filter(|(i, _)| network.nodes[*i].op.parameters().is_some()) {
-        let has = |bits: &&bitesize_ir::BitWidth| request.known[i].as_ref().is_some_and(|k| k.quant(**bits).is_some());
-        let held = wanted.iter().filter(has).count();
+    for i in (0..request.wanted.len()).filter(|i| network.nodes[*i].op.parameters().is_some()) {
+        let wanted = request.variants(network, &calibration.equalization, i);
+        let held = |variant: &&Variant| request.known[i].as_ref().is_some_and(|k| k.quants.contains_key(variant));
+        let held = wanted.iter().filter(held).count();
         (made, known) = (made + wanted.len() - held, known + held);
     }
+    let what = if calibration.equalization.is_empty() {
+        "pairs of a layer and a width"
+    } else {
+        "layers by width and equalization"
+    };
     match known {
-        0 => format!("{made} pairs of a layer and a width"),
-        known => format!("{made} pairs of a layer and a width, {known} more were there"),
+        0 => format!("{made} {what}"),
+        known => format!("{made} {what}, {known} more were there"),
     }
 }

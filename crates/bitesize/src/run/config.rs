@@ -132,6 +132,13 @@ pub struct CalibrationConfig {
     /// How ranges are chosen on them.
     #[serde(default)]
     pub ranges: CalibrationSettings,
+    /// Whether channels are brought to one size where that helps.
+    #[serde(default = "yes")]
+    pub equalize: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// How widths are chosen.

@@ -1,12 +1,14 @@
-//! `prepared.safetensors`: layers quantized under float inputs, by layer and width.
+//! `prepared.safetensors`: layers quantized under float inputs, by layer, width and equalization of the inputs.
 //!
 //! For each layer with weights `NAME.means` (f64, one for each output channel); for each width that it is there at
 //! `NAME@BITS.levels` (i8, in the float weights' layout), `NAME@BITS.scales` and `NAME@BITS.bias` (f64, one for each
-//! output channel).
+//! output channel). Where the input's channels are divided by factors, `BITS` is `BITS~CHOICE`, the number of the choice among
+//! those of their group in `calibration.json`.
 
 use super::tensors::{Tensors, Writer};
 use bitesize_ir::{BitWidth, Network, Node};
-use bitesize_train::PreparedLayer;
+use bitesize_train::{Equalization, PreparedLayer, Variant};
+use std::collections::BTreeMap;
 
 /// The file's bytes for `layers`, one for each node of `network`.
 ///
@@ -17,10 +19,8 @@ pub fn to_bytes(network: &Network, layers: &[Option<PreparedLayer>]) -> anyhow::
     for (node, layer) in network.nodes.iter().zip(layers) {
         let Some(layer) = layer else { continue };
         writer.doubles(format!("{}.means", node.name), &layer.float_means);
-        for (bits, quant) in BitWidth::ALL.into_iter().zip(&layer.quants) {
-            if let Some(quant) = quant {
-                writer.weights(&at(node, bits), quant);
-            }
+        for (variant, quant) in &layer.quants {
+            writer.weights(&at(node, *variant), quant);
         }
     }
     writer.finish(None)
@@ -38,11 +38,15 @@ pub fn from_bytes(bytes: &[u8], network: &Network) -> Result<Vec<Option<Prepared
         if !file.has(&means) {
             return Ok(None);
         }
-        let mut quants = [None, None, None];
-        for (bits, quant) in BitWidth::ALL.into_iter().zip(&mut quants) {
-            let name = at(node, bits);
-            if file.has(&format!("{name}.levels")) {
-                *quant = Some(file.weights(&name, bits, parameters)?);
+        let mut quants = BTreeMap::new();
+        let choices = [None].into_iter().chain((0..Equalization::MOST_CHOICES).map(Some));
+        for factors in choices {
+            for bits in BitWidth::ALL {
+                let variant = Variant { bits, factors };
+                let name = at(node, variant);
+                if file.has(&format!("{name}.levels")) {
+                    quants.insert(variant, file.weights(&name, bits, parameters)?);
+                }
             }
         }
         Ok(Some(PreparedLayer { float_means: file.doubles(&means)?, quants }))
@@ -50,6 +54,9 @@ pub fn from_bytes(bytes: &[u8], network: &Network) -> Result<Vec<Option<Prepared
     network.nodes.iter().map(layer).collect()
 }
 
-fn at(node: &Node, bits: BitWidth) -> String {
-    format!("{}@{bits}", node.name)
+fn at(node: &Node, Variant { bits, factors }: Variant) -> String {
+    match factors {
+        None => format!("{}@{bits}", node.name),
+        Some(choice) => format!("{}@{bits}~{choice}", node.name),
+    }
 }

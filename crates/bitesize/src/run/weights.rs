@@ -3,10 +3,12 @@
 //! For each row with weights `NAME.levels` (i8, in the float weights' layout), `NAME.scales` and `NAME.bias` (f64, one for
 //! each output channel), `NAME` with `@` before it where it begins with `activation.` or `@`, so that no layer's key is a
 //! tensor's; for each tensor `activation.NAME` (f64: scale, zero point, bits); where the channels of the output have encodings
-//! of their own, `@output_channels` (f64: scale and zero point of each). The metadata has one entry
+//! of their own, `@output_channels` (f64: scale and zero point of each); where the channels of a tensor are divided by factors
+//! before they are encoded, `@equalized.NAME` (f64: the factor of each). The metadata has one entry
 //! `bitesize`, a JSON text with the form's name, the version, the model's SHA-256 and the policy.
 
 use super::tensors::{Tensors, Writer};
+use bitesize_ir::network::Tensor;
 use bitesize_ir::{ActivationQuant, BitWidth, Network, Node, NodeId, PolicySpace, QuantizedModel};
 use bitesize_search::{from_compact, to_compact};
 use serde::{Deserialize, Serialize};
@@ -15,6 +17,9 @@ use std::sync::Arc;
 
 /// Not the beginning of any layer's key ([`key`]).
 const OUTPUT_CHANNELS: &str = "@output_channels";
+
+/// Before the name of a tensor; not the beginning of any layer's key.
+const EQUALIZED: &str = "@equalized.";
 
 const FORMAT: &str = "bitesize-weights-1";
 
@@ -41,6 +46,11 @@ pub fn to_bytes(model: &QuantizedModel, model_sha256: &str) -> anyhow::Result<Ve
     for (tensor, quant) in model.network.tensors.iter().zip(&model.activations) {
         let values = [quant.scale, f64::from(quant.zero), f64::from(quant.bits.bits())];
         writer.doubles(format!("activation.{}", tensor.name), &values);
+    }
+    for (tensor, factors) in model.network.tensors.iter().zip(&model.equalized) {
+        if let Some(factors) = factors {
+            writer.doubles(format!("{EQUALIZED}{}", tensor.name), factors);
+        }
     }
     if let Some(channels) = &model.output_channels {
         let values: Vec<f64> = channels.iter().flat_map(|quant| [quant.scale, f64::from(quant.zero)]).collect();
@@ -83,7 +93,25 @@ pub fn from_bytes(
     };
     let weights = network.nodes.iter().enumerate().map(weights).collect::<Result<_, String>>()?;
     let output_channels = output_channels(&file, network)?;
-    Ok(QuantizedModel { network: Arc::new(network.clone()), policy, activations, output_channels, weights })
+    let equalized = equalized(&file, network)?;
+    Ok(QuantizedModel { network: Arc::new(network.clone()), policy, activations, output_channels, weights, equalized })
+}
+
+/// What channels are divided by, tensor by tensor; empty where the file has nothing of it.
+fn equalized(file: &Tensors<'_>, network: &Network) -> Result<Vec<Option<Arc<[f64]>>>, String> {
+    let of_tensor = |tensor: &Tensor| {
+        let key = format!("{EQUALIZED}{}", tensor.name);
+        if !file.has(&key) {
+            return Ok(None);
+        }
+        let factors = file.doubles(&key)?;
+        if factors.len() != tensor.shape.c || !factors.iter().all(|factor| factor.is_finite() && *factor > 0.0) {
+            return Err(format!("`{key}` is not a positive factor for each channel"));
+        }
+        Ok(Some(factors.into()))
+    };
+    let all: Vec<Option<Arc<[f64]>>> = network.tensors.iter().map(of_tensor).collect::<Result<_, _>>()?;
+    Ok(if all.iter().all(Option::is_none) { Vec::new() } else { all })
 }
 
 fn output_channels(file: &Tensors<'_>, network: &Network) -> Result<Option<Vec<ActivationQuant>>, String> {
@@ -112,10 +140,9 @@ fn key(layer: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bitesize_ir::network::Tensor;
     use bitesize_ir::op::{Clamp, FullyConnected};
     use bitesize_ir::{InputEncoding, Op, Policy, Shape, TensorId, WeightQuant};
-    use bitesize_train::PreparedLayer;
+    use bitesize_train::{PreparedLayer, Variant};
     use proptest::prelude::*;
 
     /// A chain of layers with these names, and as many tensors and one more.
@@ -145,6 +172,7 @@ mod tests {
         let activation =
             |at: usize| ActivationQuant { bits: BitWidth::B8, scale: 1.0 / (1 + at) as f64, zero: at as u8 };
         QuantizedModel {
+            equalized: (0..tensors.len()).map(|at| (at % 2 == 1).then(|| [0.5, at as f64].into())).collect(),
             policy: Policy::uniform(&PolicySpace::of(&network), BitWidth::B8, BitWidth::B8),
             activations: (0..tensors.len()).map(activation).collect(),
             output_channels: (layers.len() == 2).then(|| (1..=2).map(activation).collect()),
@@ -163,9 +191,12 @@ mod tests {
         assert_eq!(read.weights, model.weights, "{layers:?} {tensors:?}");
         assert_eq!(read.activations, model.activations, "{layers:?} {tensors:?}");
         assert_eq!(read.output_channels, model.output_channels, "{layers:?} {tensors:?}");
+        assert_eq!(read.equalized, model.equalized, "{layers:?} {tensors:?}");
         let prepared = |quant: &Option<WeightQuant>| {
             let quant = quant.clone()?;
-            Some(PreparedLayer { float_means: quant.bias.clone(), quants: [None, None, Some(quant)] })
+            let variants = [Variant::plain(quant.bits), Variant { bits: quant.bits, factors: Some(1) }];
+            let quants = variants.into_iter().map(|variant| (variant, quant.clone())).collect();
+            Some(PreparedLayer { float_means: quant.bias, quants })
         };
         let prepared: Vec<_> = model.weights.iter().map(prepared).collect();
         let bytes = super::super::prepared_layers::to_bytes(&model.network, &prepared).expect("layers are written");

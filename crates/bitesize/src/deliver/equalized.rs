@@ -1,0 +1,148 @@
+//! Channels brought to one size, where samples that nothing was fitted to say that it helps.
+//!
+//! [`bitesize_train::equalize`] proposes factors for each group of tied tensors and each pair of widths, by what encoding and
+//! rounding add to the outputs of the layers that read them. Here the whole network is quantized at each pair of widths
+//! with what is proposed and without, and of the groups those are kept with which it comes nearer to the float network.
+
+use super::candidate::{Candidate, samples, train_error};
+use super::held_out::HeldOut;
+use crate::input::Batch;
+use crate::observe::Monitor;
+use bitesize_ir::{BitWidth, Network, Policy, PolicySpace};
+use bitesize_train::{Calibration, Equalization, PrepareRequest, PreparedLayer, Ptq, PtqSettings};
+
+/// Samples that judge at most.
+pub const JUDGES: usize = 256;
+
+/// Samples without which nothing is judged: then what the calibration samples propose stands.
+const LEAST_JUDGES: usize = 16;
+
+/// By what share the loss has to fall.
+const GAIN: f64 = 0.01;
+
+/// Parts into which the groups of a pair of widths are divided at most, to keep some of them.
+const PARTS: usize = 8;
+
+/// What channels are divided by, and layers that were quantized to judge it.
+pub struct Equalized {
+    /// Empty where nothing helps.
+    pub equalization: Equalization,
+    /// By node, for whoever prepares the same.
+    pub layers: Vec<Option<PreparedLayer>>,
+}
+
+impl Equalized {
+    /// What helps `network`, which `calibration` is of, on `batch`, judged on `held_out`.
+    ///
+    /// # Errors
+    /// [`Interrupted`](crate::observe::Interrupted); samples that the network does not take.
+    pub fn of(
+        network: &Network,
+        batch: &Batch,
+        calibration: &Calibration,
+        held_out: &HeldOut,
+        monitor: &Monitor,
+    ) -> anyhow::Result<Self> {
+        let proposed = propose(network, batch, calibration, monitor)?;
+        if proposed.is_empty() || held_out.batch.len() < LEAST_JUDGES {
+            return Ok(Self { equalization: proposed, layers: vec![None; network.nodes.len()] });
+        }
+        let step = monitor.step("judge equalization", 2 * batch.len());
+        let plain = PrepareRequest::everything(network, PtqSettings::default());
+        let images = samples(batch);
+        let unscaled = Ptq::prepare(network, &images, calibration.clone(), plain.clone(), &mut step.callback());
+        let known = unscaled.map_err(train_error)?.layers().to_vec();
+        let with_proposed = Calibration { equalization: proposed.clone(), ..calibration.clone() };
+        let request = PrepareRequest { known, ..plain };
+        let mut second_half = |done, total: usize| {
+            step.set(batch.len() + done, batch.len() + total);
+            monitor.go_on()
+        };
+        let ptq = Ptq::prepare(network, &images, with_proposed, request, &mut second_half).map_err(train_error)?;
+        let trial = Trial { network, ptq: &ptq, held_out, monitor };
+        let mut equalization = proposed;
+        for (weights, activations) in pairs() {
+            equalization = trial.keep_what_helps(equalization, weights, activations)?;
+        }
+        equalization.forget_unused_groups();
+        // Groups are numbered anew, and with them nothing: choices are numbers within a group.
+        let kept = equalization.groups.len();
+        step.finish(format_args!("channels of {kept} groups of tensors scaled where widths ask for it"));
+        Ok(Self { equalization, layers: ptq.layers().to_vec() })
+    }
+}
+
+/// Every pair of widths of weights and activations.
+fn pairs() -> impl Iterator<Item = (BitWidth, BitWidth)> {
+    BitWidth::ALL.into_iter().flat_map(|weights| BitWidth::ALL.map(|activations| (weights, activations)))
+}
+
+fn propose(
+    network: &Network,
+    batch: &Batch,
+    calibration: &Calibration,
+    monitor: &Monitor,
+) -> anyhow::Result<Equalization> {
+    let step = monitor.step("equalize", 2 * batch.len());
+    let found = bitesize_train::equalize(network, &samples(batch), calibration, &mut step.callback());
+    let proposed = found.map_err(train_error)?;
+    match proposed.groups.len() {
+        0 => step.finish("channels stay as they are"),
+        groups => step.finish(format_args!("factors proposed for {groups} groups of tensors")),
+    }
+    Ok(proposed)
+}
+
+/// Quantizes a network with some of the factors that are proposed.
+struct Trial<'a> {
+    network: &'a Network,
+    ptq: &'a Ptq<'a>,
+    held_out: &'a HeldOut,
+    monitor: &'a Monitor<'a>,
+}
+
+impl Trial<'_> {
+    /// How far the network with every weight and activation at these widths is from float.
+    fn loss(&self, equalization: Equalization, policy: &Policy) -> anyhow::Result<f64> {
+        self.monitor.checkpoint()?;
+        let Ok(candidate) = Candidate::new(self.ptq.with_equalization(equalization).quantize_fast(policy)?) else {
+            return Ok(f64::INFINITY);
+        };
+        Ok(self.held_out.score(&candidate, None, self.monitor)?.loss)
+    }
+
+    /// `equalization` with the factors of this pair of widths for those groups with which the network comes nearer to float.
+    fn keep_what_helps(
+        &self,
+        equalization: Equalization,
+        weights: BitWidth,
+        activations: BitWidth,
+    ) -> anyhow::Result<Equalization> {
+        let groups = equalization.groups_at(weights, activations);
+        if groups.is_empty() {
+            return Ok(equalization);
+        }
+        let policy = Policy::uniform(&PolicySpace::of(self.network), weights, activations);
+        let with = |groups: &[usize]| equalization.with_groups_at(weights, activations, groups);
+        let mut kept: Vec<usize> = Vec::new();
+        let mut loss = self.loss(with(&kept), &policy)?;
+        let least = groups.len().div_ceil(PARTS);
+        let mut parts: Vec<&[usize]> = vec![&groups];
+        while let Some(part) = parts.pop() {
+            let more = [kept.as_slice(), part].concat();
+            let found = self.loss(with(&more), &policy)?;
+            if found < (1.0 - GAIN) * loss {
+                (kept, loss) = (more, found);
+            } else if part.len() > least {
+                let (first, second) = part.split_at(part.len() / 2);
+                parts.extend([second, first]);
+            }
+        }
+        self.monitor.detail(format_args!(
+            "W{weights}A{activations}: factors of {} of {} groups kept, loss {loss:.5}",
+            kept.len(),
+            groups.len()
+        ));
+        Ok(with(&kept))
+    }
+}
