@@ -31,6 +31,7 @@
 #![forbid(unsafe_code)]
 
 mod calibrate;
+pub mod engine;
 mod fake_quant;
 mod float;
 mod forward;
@@ -101,6 +102,12 @@ pub enum TrainError {
         found: usize,
         /// Entries needed.
         expected: usize,
+    },
+    /// Nodes, outputs or inputs that do not fit together.
+    #[error("the nodes to run: {problem}")]
+    Segment {
+        /// What does not fit.
+        problem: String,
     },
     /// A layer was not prepared at the width that a policy gives it.
     #[error("layer `{node}` was not prepared at {bits} bits")]
