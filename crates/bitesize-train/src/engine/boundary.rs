@@ -3,6 +3,7 @@
 use super::drop::Drop;
 use super::parameters::Encoding;
 use crate::TrainError;
+use crate::operators::vectorized;
 use bitesize_ir::requantize::{LayerInput, round_half_up};
 use bitesize_ir::{InputEncoding, Network, TensorId};
 use std::ops::Range;
@@ -76,7 +77,13 @@ impl Boundary<'_> {
         out.clear();
         match self {
             Self::Codes(codes) => reader.codes(&codes[range], out),
-            Self::Values(values) => out.extend(values[range].iter().map(|value| reader.value(*value))),
+            Self::Values(values) => {
+                out.resize(range.len(), 0.0);
+                vectorized(
+                    #[inline(always)]
+                    || reader.values(&values[range], out),
+                );
+            }
             Self::Mixed { codes, values } => {
                 reader.codes(&codes[range.clone()], out);
                 if let Some(dropped) = dropped {
@@ -132,11 +139,18 @@ impl Reader {
         }
     }
 
-    fn value(&self, value: f32) -> f32 {
-        let value = f64::from(value) / self.scale;
+    #[inline(always)]
+    fn values(&self, values: &[f32], out: &mut [f32]) {
+        let (scale, zero) = (self.scale, self.zero);
         match self.last {
-            Some(last) => (round_half_up(value + self.zero).clamp(0.0, last) - self.zero) as f32,
-            None => value as f32,
+            Some(last) => {
+                for (out, value) in out.iter_mut().zip(values) {
+                    let code = round_half_up(f64::from(*value) / scale + zero);
+                    let code = if code > 0.0 { code } else { 0.0 };
+                    *out = (if code < last { code } else { last } - zero) as f32;
+                }
+            }
+            None => out.iter_mut().zip(values).for_each(|(out, value)| *out = (f64::from(*value) / scale) as f32),
         }
     }
 }

@@ -12,10 +12,10 @@ const GRADIENT_ELEMENTS: usize = 1 << 24;
 const LANE_IMAGES: usize = 8;
 
 /// Lanes at most.
-const LANES: usize = 16;
+const LANES: usize = 8;
 
 /// Elements of the largest tensor of a chunk: so that what one operator writes the next finds in the cache.
-const CHUNK_ELEMENTS: usize = 1 << 18;
+const CHUNK_ELEMENTS: usize = 1 << 19;
 
 /// See the module.
 #[derive(Clone, Debug)]
