@@ -16,7 +16,7 @@ const LANES: usize = 16;
 /// Straight-through weights of one layer.
 ///
 /// `real = s * q` with `q = clamp(floor(w / s + 0.5))`. Backwards the rounding counts as the identity:
-/// inside the grid `d real/d w = 1` and `d real/d s = q - w / s`; outside 0 and the level (Esser et al., "Learned Step Size
+/// within the grid's bounds `d real/d w = 1` and `d real/d s = q - w / s`; outside 0 and the level (Esser et al., "Learned Step Size
 /// Quantization").
 #[derive(Clone, Debug, PartialEq)]
 pub struct LearnedScales {
@@ -108,8 +108,8 @@ impl LearnedScales {
         let [lo, hi] = self.bounds;
         let value = weight / scale;
         let level = (value + 0.5).floor();
-        let inside = (level >= lo) & (level <= hi);
-        let edge = if level > lo { hi } else { lo };
+        let inside = (value >= lo) & (value <= hi);
+        let edge = if value > lo { hi } else { lo };
         *out = if inside { given } else { 0.0 };
         given * if inside { level - value } else { edge }
     }
