@@ -2,7 +2,7 @@
 
     python benches/pytorch/gradients.py > crates/bitesize-train/tests/pytorch/gradients.json
 
-In double precision; in float, and fake-quantized with straight-through rounding and learned scales (LSQ). Biases are whole
+In double precision; in float, and fake-quantized with straight-through rounding and learned scales (LSQ). Biases are
 multiples of what the integer network's accumulator counts, so that it rounds none. The loss is `sum(f * y + y^2 / 4)` with
 `f = i % 7 - 3` for element i of the output.
 """
@@ -197,7 +197,8 @@ def main():
     for i, node in enumerate(net["nodes"]):
         if is_layer(node):
             unit = quants[real.roots[node["inputs"][0]]]["scale"] * scales[i]
-            biases[i] = torch.floor(biases[i] / unit + 0.5) * unit
+            # Whole ones and a half: no sum is 0, where the slope of a ReLU would hang on the last digit.
+            biases[i] = (torch.floor(biases[i] / unit) + 0.5) * unit
             node["weights"] = own_layout(weights[i], node).tolist()
             node["bias"] = biases[i].tolist()
             node["scales"] = scales[i].tolist()
