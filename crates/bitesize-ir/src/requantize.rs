@@ -399,10 +399,8 @@ pub fn accumulator_shift(
     // A channel whose bias already passes the limit at f = 0 has weights that do not matter beside it: it is not
     // live, and its scale is replaced.
     let live = |c: usize| sums[c] > 0 && bias[c].abs() <= BIAS_LIMIT * input.scale * scales[c].abs();
-    let largest_factor = (0..channels)
-        .filter(|&c| live(c))
-        .map(|c| input.scale * scales[c].abs() / output.scale(c))
-        .fold(0.0, f64::max);
+    let largest_factor =
+        (0..channels).filter(|&c| live(c)).map(|c| input.scale * scales[c].abs() / output.scale(c)).fold(0.0, f64::max);
     let wanted = (0..=MAX_ACC_SHIFT).find(|&f| largest_factor * 2f64.powi(-i32::from(f)) <= 2f64.powi(-8));
     let possible = (0..=MAX_ACC_SHIFT).rev().find(|&f| sums.iter().all(|&s| fits(s, f))).unwrap_or(0);
     Ok(wanted.unwrap_or(MAX_ACC_SHIFT).min(possible))

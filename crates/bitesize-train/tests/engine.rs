@@ -373,6 +373,13 @@ fn what_does_not_fit_together_is_refused() {
     let mut short = real.clone();
     short.layers[0] = None;
     refused(forward(&short, &[Boundary::Values(&values)]), "list of weight levels");
+    refused(Engine::new(&network, 0..nodes, &[network.output; 2], false).unwrap_err(), "asked for twice");
+    let of_pixels = mobile(InputEncoding::Pixels { offset: vec![1.5; 3] });
+    let mut parameters = Parameters::real(&of_pixels);
+    parameters.encodings.fill(Encoding::Codes(ActivationQuant { bits: BitWidth::B8, scale: 1.0, zero: 0 }));
+    let values = self::values(&of_pixels, 1);
+    let batch = Batch { inputs: &[Boundary::Values(&values)], dropped: None };
+    refused(Engine::whole(&of_pixels).unwrap().forward(&parameters, &batch).unwrap_err(), "holds raw pixels");
     let mut b = Builder::new(Shape::new(4, 3, 6), InputEncoding::Real, 1);
     b.affine(TensorId(0));
     assert!(matches!(Engine::whole(&b.network).unwrap_err(), TrainError::NotRewritten { .. }));

@@ -23,13 +23,8 @@ const STEPS: usize = 12;
 const THREADS: usize = 2;
 
 /// What takes turns, the engine's first.
-const KINDS: [(&str, &str); 5] = [
-    ("ours", "quantized"),
-    ("ours", "float"),
-    ("PyTorch", "float"),
-    ("PyTorch", "fixed"),
-    ("PyTorch", "learned"),
-];
+const KINDS: [(&str, &str); 5] =
+    [("ours", "quantized"), ("ours", "float"), ("PyTorch", "float"), ("PyTorch", "fixed"), ("PyTorch", "learned")];
 
 /// What a process found.
 #[derive(Deserialize, Serialize)]

@@ -2,9 +2,7 @@
 
 use bitesize_ir::requantize::WeightLayout;
 use bitesize_ir::{ActivationQuant, BitWidth, Network};
-use bitesize_train::engine::{
-    Batch, Boundary, Encoding, Engine, LearnedScales, Parameters, Sgd, cross_entropy,
-};
+use bitesize_train::engine::{Batch, Boundary, Encoding, Engine, LearnedScales, Parameters, Sgd, cross_entropy};
 use bitesize_train::{FloatModel, Samples};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;

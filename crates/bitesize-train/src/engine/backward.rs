@@ -2,13 +2,13 @@
 
 use super::gradients::add;
 use super::kernels::depthwise::Depthwise;
-use super::kernels::padded::padded;
+use super::kernels::padded::{padded, sized};
 use super::kernels::pool::{self, Pool};
 use super::lane::Lane;
 use super::pass::{Held, Layer, Pass};
+use bitesize_ir::TensorId;
 use bitesize_ir::op::Op;
 use bitesize_ir::shape::Pads;
-use bitesize_ir::TensorId;
 
 impl Pass<'_> {
     /// Takes the gradients by the outputs, which `lane` holds, back to parameters and inputs. `first` is the index of the
@@ -100,9 +100,8 @@ impl Pass<'_> {
                 }
             }
             _ => {
-                let outer = &mut scratch.y;
-                outer.clear();
-                outer.resize(length / shape.elements() * padded(shape, pads).elements(), 0.0);
+                let outer = sized(&mut scratch.y, length / shape.elements() * padded(shape, pads).elements());
+                outer.fill(0.0);
                 match layer {
                     Layer::Dense(dense) => dense.scatter(gradient, weights, &mut scratch.rows, outer),
                     Layer::Depthwise(depthwise) => depthwise.scatter(gradient, weights, outer),

@@ -42,6 +42,7 @@ impl Boundary<'_> {
         boundaries: &[Self],
         network: &Network,
         tensors: &[TensorId],
+        encodings: &[Encoding],
     ) -> Result<usize, TrainError> {
         let wrong = |problem: String| Err(TrainError::Segment { problem });
         if boundaries.len() != tensors.len() {
@@ -56,6 +57,10 @@ impl Boundary<'_> {
             };
             if length % elements != 0 || images.is_some_and(|images| images != length / elements) {
                 return wrong(format!("tensor `{name}` takes {elements} values an image, found {length} in all"));
+            }
+            let of_pixels = *tensor == network.input && matches!(network.input_encoding, InputEncoding::Pixels { .. });
+            if of_pixels && encodings[tensor.0] != Encoding::Real && !matches!(boundary, Self::Codes(_)) {
+                return wrong(format!("tensor `{name}` holds raw pixels: give its codes, real values were given"));
             }
             images = Some(length / elements);
         }

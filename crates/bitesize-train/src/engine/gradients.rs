@@ -32,10 +32,7 @@ impl Gradients {
             }
             _ => LayerGradients::default(),
         };
-        Self {
-            layers: network.nodes.iter().enumerate().map(layer).collect(),
-            scales: vec![0.0; network.tensors.len()],
-        }
+        Self { layers: network.nodes.iter().enumerate().map(layer).collect(), scales: vec![0.0; network.tensors.len()] }
     }
 
     /// Zeros in place of all values.

@@ -9,10 +9,8 @@ pub(super) struct Pool(Vec<Vec<f32>>);
 impl Pool {
     /// A buffer of `length` elements with any content.
     pub(super) fn take(&mut self, length: usize) -> Vec<f32> {
-        // The smallest that is large enough, so that buffers stop growing after the first step.
-        let fits = |v: &&(usize, usize)| v.1 >= length;
-        let sizes: Vec<(usize, usize)> = self.0.iter().map(Vec::capacity).enumerate().collect();
-        let best = sizes.iter().filter(fits).min_by_key(|v| v.1).map(|v| v.0);
+        // One of the same length, if there is one: then nothing has to be zeroed anew.
+        let best = (0..self.0.len()).min_by_key(|at| self.0[*at].len().abs_diff(length));
         let mut buffer = best.map_or_else(Vec::new, |at| self.0.swap_remove(at));
         buffer.resize(length, 0.0);
         buffer

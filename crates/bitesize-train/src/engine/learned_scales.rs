@@ -52,7 +52,8 @@ impl LearnedScales {
         };
         match self.layout {
             WeightLayout::ChannelMajor { per_channel, .. } => {
-                let rows = layer.levels.par_chunks_exact_mut(per_channel).zip(self.weights.par_chunks_exact(per_channel));
+                let rows =
+                    layer.levels.par_chunks_exact_mut(per_channel).zip(self.weights.par_chunks_exact(per_channel));
                 rows.zip(&self.scales).with_min_len(min_rows(per_channel)).for_each(|((levels, weights), scale)| {
                     vectorized(
                         #[inline(always)]
@@ -61,7 +62,9 @@ impl LearnedScales {
                 });
             }
             WeightLayout::ChannelMinor { channels } => {
-                for (levels, weights) in layer.levels.chunks_exact_mut(channels).zip(self.weights.chunks_exact(channels)) {
+                for (levels, weights) in
+                    layer.levels.chunks_exact_mut(channels).zip(self.weights.chunks_exact(channels))
+                {
                     for ((out, weight), scale) in levels.iter_mut().zip(weights).zip(&self.scales) {
                         *out = level(*weight, *scale);
                     }
@@ -129,4 +132,37 @@ impl LearnedScales {
 /// Rows of output channels that are worth a thread's while.
 fn min_rows(per_channel: usize) -> usize {
     (PART / per_channel).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROWS: WeightLayout = WeightLayout::ChannelMajor { out_c: 2, per_channel: 3, in_c: 3, out_per_group: 2 };
+    const TAPS: WeightLayout = WeightLayout::ChannelMinor { channels: 2 };
+
+    /// 2-bit levels, -2 to 1, of scales 0.5 and -1: inside, beyond both ends.
+    #[test]
+    fn levels_and_gradients_of_both_layouts() {
+        let of_first = [(0.3, 1.0, 1.0, 1.0 - 0.6), (-1.2, -2.0, 0.0, -2.0), (0.6, 1.0, 0.0, 1.0)];
+        let of_second = [(0.3, 0.0, 1.0, 0.0 + 0.3), (2.5, -2.0, 0.0, -2.0), (0.6, -1.0, 1.0, -1.0 + 0.6)];
+        for layout in [ROWS, TAPS] {
+            let cases: Vec<_> = match layout {
+                ROWS => of_first.iter().chain(&of_second).copied().collect(),
+                _ => of_first.iter().zip(&of_second).flat_map(|(a, b)| [*a, *b]).collect(),
+            };
+            let list = |of: fn(&(f32, f32, f32, f32)) -> f32| cases.iter().map(of).collect::<Vec<_>>();
+            let learned = LearnedScales::new(list(|case| case.0), vec![0.5, -1.0], layout, BitWidth::B2);
+            let mut layer = LayerParameters { levels: Vec::new(), scales: Vec::new(), bias: vec![0.0; 2] };
+            learned.write(&mut layer);
+            assert_eq!((layer.levels, layer.scales), (list(|case| case.1), vec![0.5, -1.0]));
+            let (mut by_weights, mut by_scales) = (Vec::new(), Vec::new());
+            learned.backward(&[2.0; 6], [&mut by_weights, &mut by_scales]);
+            assert_eq!(by_weights, list(|case| 2.0 * case.2));
+            for (found, cases) in by_scales.iter().zip([of_first, of_second]) {
+                let expected: f32 = cases.iter().map(|case| 2.0 * case.3).sum();
+                assert!((found - expected).abs() < 1e-5, "{found} by the scale, not {expected}");
+            }
+        }
+    }
 }

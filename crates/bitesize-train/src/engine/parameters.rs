@@ -85,9 +85,7 @@ impl Parameters {
             }
         }
         match &self.output_channels {
-            Some(channels) => {
-                agrees("list of output encodings", channels.len(), network.shape(network.output).c)
-            }
+            Some(channels) => agrees("list of output encodings", channels.len(), network.shape(network.output).c),
             None => Ok(()),
         }
     }

@@ -118,30 +118,27 @@ impl<'a> Pass<'a> {
         let quantizer = &self.prepared.quantizers[tensor.0];
         let dropped = self.drop_of(tensor);
         let (before, count) = (first * shape.elements(), values.len() / shape.elements());
+        let out = padded::sized(scratch, count * padded::padded(shape, pads).elements());
         vectorized(
             #[inline(always)]
             || {
                 let of = |start: usize| dropped.as_ref().map(|dropped| (dropped, before + start));
                 match (held, plain) {
-                    (Held::Codes, _) => padded::fill(shape, pads, count, scratch, |start, row| {
+                    (Held::Codes, _) => padded::fill(shape, pads, out, |start, row| {
                         row.copy_from_slice(&values[start..start + row.len()]);
                     }),
-                    (Held::Sums, true) => {
-                        scratch.resize(values.len(), 0.0);
-                        quantizer.apply(values, of(0), scratch);
-                    }
+                    (Held::Sums, true) => quantizer.apply(values, of(0), out),
                     (Held::Sums, false) => padded::fill(
                         shape,
                         pads,
-                        count,
-                        scratch,
+                        out,
                         #[inline(always)]
                         |start, row| quantizer.apply(&values[start..start + row.len()], of(start), row),
                     ),
                 }
             },
         );
-        scratch
+        out
     }
 
     /// Computes the values of all tensors for `images`.

@@ -96,7 +96,8 @@ impl Prepared {
         let encoding = |tensor: TensorId| &parameters.encodings[tensor.0];
         let output = encoding(node.output);
         let ratios = || node.inputs.iter().map(|t| scale(encoding(*t)) / scale(output));
-        let exactly = |factor: f64| if rounds(output) { Ok(Multiplier::from_real(factor)?.to_real()) } else { Ok(factor) };
+        let exactly =
+            |factor: f64| if rounds(output) { Ok(Multiplier::from_real(factor)?.to_real()) } else { Ok(factor) };
         let factors: Vec<f64> = match &node.op {
             Op::Add(_) => match (encoding(node.inputs[0]), encoding(node.inputs[1]), output) {
                 (Encoding::Codes(a), Encoding::Codes(b), Encoding::Codes(_)) => {
@@ -175,10 +176,7 @@ impl Quantizer {
         // Beyond the code range the code is fixed and its value grows with the scale; beyond the clamp the value is fixed,
         // but for the rounding of its code.
         let beyond = |i: usize, by_clamp: bool| if by_clamp { self.codes[i] - self.clamp[i] } else { self.codes[i] };
-        self.beyond = [
-            beyond(0, f64::from(self.clamp[0]) >= range[0]),
-            beyond(1, f64::from(self.clamp[1]) <= range[1]),
-        ];
+        self.beyond =
+            [beyond(0, f64::from(self.clamp[0]) >= range[0]), beyond(1, f64::from(self.clamp[1]) <= range[1])];
     }
 }
-

@@ -89,9 +89,9 @@ impl<'a> Engine<'a> {
     /// [`TrainError::Mismatch`] and [`TrainError::Segment`] for parameters or inputs that are not the network's,
     /// [`TrainError::Layer`] where a layer does not fit the integer arithmetic.
     pub fn forward(&mut self, parameters: &Parameters, batch: &Batch<'_>) -> Result<Vec<Vec<f32>>, TrainError> {
-        self.start(parameters, batch)?;
+        let images = self.start(parameters, batch)?;
         let outputs = self.segment.outputs.len();
-        self.for_each_chunk(parameters, batch, |pass, lane, images| {
+        self.for_each_chunk(parameters, (batch, images), |pass, lane, images| {
             pass.forward(lane, images.clone());
             lane.outputs.resize_with(outputs, Vec::new);
             for (output, tensor) in pass.segment.outputs.iter().enumerate() {
@@ -108,9 +108,9 @@ impl<'a> Engine<'a> {
     /// # Errors
     /// As [`Self::forward`].
     pub fn codes(&mut self, parameters: &Parameters, batch: &Batch<'_>) -> Result<Vec<Vec<u8>>, TrainError> {
-        self.start(parameters, batch)?;
+        let images = self.start(parameters, batch)?;
         let tensors = self.segment.network.tensors.len();
-        self.for_each_chunk(parameters, batch, |pass, lane, images| {
+        self.for_each_chunk(parameters, (batch, images), |pass, lane, images| {
             pass.forward(lane, images.clone());
             lane.outputs.resize_with(tensors, Vec::new);
             for index in pass.segment.nodes.clone() {
@@ -126,7 +126,8 @@ impl<'a> Engine<'a> {
                 }
             }
         });
-        let gather = |tensor: usize| self.lanes.iter().flat_map(|lane| &lane.outputs[tensor]).map(|x| *x as u8).collect();
+        let gather =
+            |tensor: usize| self.lanes.iter().flat_map(|lane| &lane.outputs[tensor]).map(|x| *x as u8).collect();
         Ok((0..tensors).map(gather).collect())
     }
 
@@ -134,15 +135,10 @@ impl<'a> Engine<'a> {
     ///
     /// # Errors
     /// As [`Self::forward`].
-    pub fn step(
-        &mut self,
-        parameters: &Parameters,
-        batch: &Batch<'_>,
-        loss: Loss<'_>,
-    ) -> Result<Step<'_>, TrainError> {
-        self.start(parameters, batch)?;
+    pub fn step(&mut self, parameters: &Parameters, batch: &Batch<'_>, loss: Loss<'_>) -> Result<Step<'_>, TrainError> {
+        let images = self.start(parameters, batch)?;
         let by_inputs = self.by_inputs;
-        self.for_each_chunk(parameters, batch, |pass, lane, images| {
+        self.for_each_chunk(parameters, (batch, images), |pass, lane, images| {
             pass.forward(lane, images.clone());
             pass.take_loss(lane, images.clone(), loss);
             pass.backward(lane, images.start, by_inputs);
@@ -158,11 +154,11 @@ impl<'a> Engine<'a> {
         Ok(Step { loss, gradients: &first.sums })
     }
 
-    /// Checks what is given, prepares the constants and empties what lanes gather.
-    fn start(&mut self, parameters: &Parameters, batch: &Batch<'_>) -> Result<(), TrainError> {
+    /// Checks what is given, prepares the constants and empties what lanes gather. Answers the number of images.
+    fn start(&mut self, parameters: &Parameters, batch: &Batch<'_>) -> Result<usize, TrainError> {
         let (network, nodes) = (self.segment.network, self.segment.nodes.clone());
         parameters.check(network)?;
-        let images = Boundary::images(batch.inputs, network, &self.segment.inputs)?;
+        let images = Boundary::images(batch.inputs, network, &self.segment.inputs, &parameters.encodings)?;
         self.prepared.update(network, nodes.clone(), parameters)?;
         self.lanes.resize_with(self.segment.lanes(images), Lane::default);
         let (inputs, tensors) = (self.segment.inputs.len(), network.tensors.len());
@@ -177,24 +173,18 @@ impl<'a> Engine<'a> {
             lane.outputs.clear();
             lane.input_gradients.iter_mut().for_each(Vec::clear);
         });
-        Ok(())
+        Ok(images)
     }
 
     fn for_each_chunk(
         &mut self,
         parameters: &Parameters,
-        batch: &Batch<'_>,
+        (batch, images): (&Batch<'_>, usize),
         run: impl Fn(&Pass<'_>, &mut Lane, Range<usize>) + Sync,
     ) {
         let segment = &self.segment;
-        let pass = Pass {
-            segment,
-            parameters,
-            prepared: &self.prepared,
-            boundaries: batch.inputs,
-            dropped: batch.dropped,
-        };
-        let images = Boundary::images(batch.inputs, segment.network, &segment.inputs).unwrap_or(0);
+        let pass =
+            Pass { segment, parameters, prepared: &self.prepared, boundaries: batch.inputs, dropped: batch.dropped };
         let (lanes, chunk) = (self.lanes.len(), segment.chunk());
         self.lanes.par_iter_mut().enumerate().for_each(|(index, lane)| {
             let all = segment.images(index, lanes, images);

@@ -48,6 +48,9 @@ impl<'a> Segment<'a> {
         if let Some(tensor) = outputs.iter().find(|tensor| !written(tensor)) {
             return wrong(format!("nodes {nodes:?} do not write tensor {}", tensor.0));
         }
+        if let Some(tensor) = (1..outputs.len()).find(|i| outputs[..*i].contains(&outputs[*i])) {
+            return wrong(format!("tensor {} is asked for twice", outputs[tensor].0));
+        }
         let mut inputs: Vec<TensorId> = Vec::new();
         for tensor in of_segment.iter().flat_map(|node| &node.inputs) {
             if !written(tensor) && !inputs.contains(tensor) {

@@ -1,7 +1,7 @@
 //! Convolutions and fully connected layers as matrix products, the windows of padded images gathered in rows where they
 //! are more than one pixel.
 
-use super::padded::{padded, window_start};
+use super::padded::{padded, sized, window_start};
 use bitesize_ir::Shape;
 use bitesize_ir::shape::Window;
 use faer::linalg::matmul::matmul;
@@ -99,7 +99,7 @@ impl Dense<'_> {
             let gradient = columns(gradient, out_c, group, self.groups);
             let weights = part(weights, group, self.groups);
             let weights = MatRef::from_row_major_slice(weights, out_c / self.groups, length);
-            rows.resize(gradient.nrows() * length, 0.0);
+            let rows = sized(rows, gradient.nrows() * length);
             matmul(columns_mut(rows, length, 0, 1), Accum::Replace, gradient, weights, 1.0, Par::Seq);
             self.for_each_segment(outer.len(), group, |segment, at, len| {
                 let from = &rows[segment * len..][..len];
@@ -113,8 +113,11 @@ impl Dense<'_> {
         if self.is_plain() {
             return x;
         }
-        rows.clear();
-        self.for_each_segment(x.len(), group, |_, at, len| rows.extend_from_slice(&x[at..at + len]));
+        let images = x.len() / padded(self.input, self.window.pads).elements();
+        let rows = sized(rows, images * self.output.pixels() * self.length());
+        self.for_each_segment(x.len(), group, |n, at, len| {
+            rows[n * len..][..len].copy_from_slice(&x[at..at + len]);
+        });
         rows
     }
 
@@ -132,9 +135,7 @@ impl Dense<'_> {
         for image in 0..total / outer.elements() {
             for oy in 0..self.output.h {
                 for ox in 0..self.output.w {
-                    let start = image * outer.elements()
-                        + window_start(self.window, outer, oy, ox)
-                        + group * channels;
+                    let start = image * outer.elements() + window_start(self.window, outer, oy, ox) + group * channels;
                     for ky in 0..kh {
                         for kx in 0..stretches {
                             visit(n, start + (ky * down * outer.w + kx * across) * outer.c, len);

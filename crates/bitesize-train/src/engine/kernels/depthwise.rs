@@ -1,7 +1,7 @@
 //! Depthwise convolutions over padded images, some channels at a time: their weights, or the sums of their weights'
 //! gradients, stay in registers while a whole image goes by.
 
-use super::padded::{fill, padded, tap_offsets, window_start};
+use super::padded::{fill, padded, sized, tap_offsets, window_start};
 use crate::operators::vectorized;
 use bitesize_ir::Shape;
 use bitesize_ir::shape::{Pads, Window};
@@ -150,13 +150,7 @@ impl Depthwise<'_> {
     }
 
     #[inline(always)]
-    fn weight_gradient<const TAPS: usize>(
-        &self,
-        x: &[f32],
-        gradient: &[f32],
-        taps: [usize; TAPS],
-        sums: &mut [f32],
-    ) {
+    fn weight_gradient<const TAPS: usize>(&self, x: &[f32], gradient: &[f32], taps: [usize; TAPS], sums: &mut [f32]) {
         let (outer, c) = (self.outer(), self.input.c);
         for first in blocks(c) {
             let mut sum = [[0.0; LANES]; TAPS];
@@ -203,7 +197,8 @@ impl Depthwise<'_> {
         out: &mut [f32],
     ) {
         let count = images.len() / self.input.elements();
-        fill(self.input, self.window.pads, count, scratch, |start, row| {
+        let scratch = sized(scratch, count * self.outer().elements());
+        fill(self.input, self.window.pads, scratch, |start, row| {
             row.copy_from_slice(&images[start..start + row.len()]);
         });
         let turned: Vec<f32> = weights.chunks_exact(self.input.c).rev().flatten().copied().collect();

@@ -8,18 +8,19 @@ pub(in crate::engine) fn padded(shape: Shape, pads: Pads) -> Shape {
     Shape { h: shape.h + pads.top + pads.bottom, w: shape.w + pads.left + pads.right, c: shape.c }
 }
 
+/// The first `length` elements of a buffer that never shrinks, so that nothing is zeroed anew when it is used for more.
+pub(in crate::engine) fn sized(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
+    if buffer.len() < length {
+        buffer.resize(length, 0.0);
+    }
+    &mut buffer[..length]
+}
+
 /// Fills `out` with images of `shape` between zeros; `write(start, row)` writes the row that begins at element `start` of the
 /// unpadded images.
 #[inline(always)]
-pub(in crate::engine) fn fill(
-    shape: Shape,
-    pads: Pads,
-    count: usize,
-    out: &mut Vec<f32>,
-    mut write: impl FnMut(usize, &mut [f32]),
-) {
+pub(in crate::engine) fn fill(shape: Shape, pads: Pads, out: &mut [f32], mut write: impl FnMut(usize, &mut [f32])) {
     let (outer, row) = (padded(shape, pads), shape.w * shape.c);
-    out.resize(count * outer.elements(), 0.0);
     let (left, right) = (pads.left * shape.c, pads.right * shape.c);
     let pitch = outer.w * outer.c;
     for (index, image) in out.chunks_exact_mut(outer.elements()).enumerate() {
