@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     const LAYOUT: WeightLayout = WeightLayout::ChannelMajor { out_c: 2, per_channel: 4, in_c: 4, out_per_group: 2 };
-    const WEIGHTS: [f32; 8] = [0.1, -0.37, 0.55, 0.94, -0.2, 0.42, 9.0, -9.0];
+    const WEIGHTS: [f32; 8] = [0.1, -0.37, 0.55, 0.94, -0.2, 0.42, 9.1, -9.1];
     const SCALES: [f64; 2] = [0.25, 0.5];
 
     fn rounding() -> SoftRounding {
