@@ -15,6 +15,7 @@ mod results;
 #[cfg(unix)]
 mod run_folder;
 mod strategies;
+mod train_speed;
 
 use std::process::ExitCode;
 
@@ -48,6 +49,7 @@ const COMMANDS: &[Row] = &[
         "count what the kernels' instructions are made of and write it into targets/cores/*.toml; with --check, compare only",
         instruction_costs::run,
     ),
+    ("train-speed", "time steps of training beside PyTorch's", train_speed::run),
     ("kernel-speed", "count the kernels' instructions for each multiply-accumulate", kernel_speed::run),
 ];
 

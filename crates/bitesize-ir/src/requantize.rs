@@ -171,7 +171,8 @@ impl LayerOutput {
         if self.scales.len() == 1 { self.scales[0] } else { self.scales[channel] }
     }
 
-    fn shift(&self, channel: usize) -> f64 {
+    /// What is added to the real value of a channel before it becomes a code.
+    pub fn shift(&self, channel: usize) -> f64 {
         if self.shifts.len() == 1 { self.shifts[0] } else { self.shifts[channel] }
     }
 }
@@ -296,27 +297,14 @@ impl LayerIntegers {
                 return Err(Unrepresentable::CodeSum { inputs, most });
             }
         }
-        let fits = |sum: i64, f: u8| (1i64 << 30) + ((255 * sum) << f) < 1i64 << 31;
-        if let Some(channel) = (0..channels).find(|&c| !fits(sums[c], 0)) {
-            return Err(Unrepresentable::Accumulator { channel, sum: sums[channel] });
-        }
-        // A channel whose bias already passes the limit at f = 0 has weights that do not matter beside it: it is not
-        // live, and its scale is replaced below.
-        let live = |c: usize| sums[c] > 0 && real_bias[c].abs() <= BIAS_LIMIT * input.scale * weights.scales[c].abs();
-        let largest_factor = (0..channels)
-            .filter(|&c| live(c))
-            .map(|c| input.scale * weights.scales[c].abs() / output.scale(c))
-            .fold(0.0, f64::max);
-        let wanted = (0..=MAX_ACC_SHIFT).find(|&f| largest_factor * 2f64.powi(-i32::from(f)) <= 2f64.powi(-8));
-        let possible = (0..=MAX_ACC_SHIFT).rev().find(|&f| sums.iter().all(|&s| fits(s, f))).unwrap_or(0);
-        let acc_shift = wanted.unwrap_or(MAX_ACC_SHIFT).min(possible);
+        let acc_shift = accumulator_shift(&sums, &weights.scales, &real_bias, input, output)?;
         let unit_factor = 2f64.powi(-i32::from(acc_shift));
 
         let grid = WeightGrid::of(weights.bits);
         let mut scales = weights.scales.clone();
         let mut grown = vec![false; channels];
         for c in 0..channels {
-            let least = real_bias[c].abs() / (input.scale * unit_factor * BIAS_LIMIT);
+            let least = least_scale(real_bias[c], input, acc_shift);
             if scales[c].abs() < least {
                 scales[c] = least.copysign(scales[c]);
                 grown[c] = true;
@@ -388,6 +376,39 @@ impl LayerIntegers {
         let input = LayerInput::of(network, node.inputs[0], &encodings.tensors[node.inputs[0].0]);
         Self::derive(layout, weights, &input, &LayerOutput::of(network, node, encodings))
     }
+}
+
+/// The accumulator shift of a layer, given of each output channel the sum of its absolute levels, their scale, and the real bias
+/// with the output's shift: the least in 0..=15 that brings every live channel's factor to 2^-8 or below, or else the largest with
+/// which no sum overflows.
+///
+/// # Errors
+/// [`Unrepresentable::Accumulator`] where a sum can overflow without any shift.
+pub fn accumulator_shift(
+    sums: &[i64],
+    scales: &[f64],
+    bias: &[f64],
+    input: &LayerInput,
+    output: &LayerOutput,
+) -> Result<u8, Unrepresentable> {
+    let channels = sums.len();
+    let fits = |sum: i64, f: u8| (1i64 << 30) + ((255 * sum) << f) < 1i64 << 31;
+    if let Some(channel) = (0..channels).find(|&c| !fits(sums[c], 0)) {
+        return Err(Unrepresentable::Accumulator { channel, sum: sums[channel] });
+    }
+    // A channel whose bias already passes the limit at f = 0 has weights that do not matter beside it: it is not
+    // live, and its scale is replaced.
+    let live = |c: usize| sums[c] > 0 && bias[c].abs() <= BIAS_LIMIT * input.scale * scales[c].abs();
+    let largest_factor =
+        (0..channels).filter(|&c| live(c)).map(|c| input.scale * scales[c].abs() / output.scale(c)).fold(0.0, f64::max);
+    let wanted = (0..=MAX_ACC_SHIFT).find(|&f| largest_factor * 2f64.powi(-i32::from(f)) <= 2f64.powi(-8));
+    let possible = (0..=MAX_ACC_SHIFT).rev().find(|&f| sums.iter().all(|&s| fits(s, f))).unwrap_or(0);
+    Ok(wanted.unwrap_or(MAX_ACC_SHIFT).min(possible))
+}
+
+/// The least magnitude of a channel's scale at which its real bias stays within 2^30 units of the accumulator.
+pub fn least_scale(bias: f64, input: &LayerInput, acc_shift: u8) -> f64 {
+    bias.abs() / (input.scale * 2f64.powi(-i32::from(acc_shift)) * BIAS_LIMIT)
 }
 
 /// `floor(x + 0.5)`.

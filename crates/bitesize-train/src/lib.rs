@@ -1,4 +1,4 @@
-//! Float and fake-quantized maths: float accuracy, calibration of activation ranges, post-training quantization.
+//! Float and fake-quantized maths: float accuracy, calibration of activation ranges, post-training quantization, gradients.
 //!
 //! A rewritten [`Network`](bitesize_ir::Network) and some unlabelled images become a
 //! [`QuantizedModel`](bitesize_ir::QuantizedModel) for any policy:
@@ -25,12 +25,15 @@
 //! quantized layers before it really hand on.
 //!
 //! Everything is computed on the CPU, on chunks of images whose size depends on the network alone; results do not
-//! depend on the number of threads. Matrix products and decompositions are `faer`'s. No labels are used anywhere.
+//! depend on the number of threads. Matrix products and decompositions are `faer`'s. No labels are used, but for the losses
+//! of the engine that ask for them.
 //!
-//! In reading order: [`Samples`], [`FloatModel`], [`calibrate`], [`Ptq`], [`fake_quant_forward`].
+//! In reading order: [`Samples`], [`FloatModel`], [`calibrate`], [`Ptq`], [`fake_quant_forward`]; then
+//! [`engine`], which computes gradients.
 #![forbid(unsafe_code)]
 
 mod calibrate;
+pub mod engine;
 mod equalize;
 mod fake_quant;
 mod float;
@@ -103,6 +106,12 @@ pub enum TrainError {
         found: usize,
         /// Entries needed.
         expected: usize,
+    },
+    /// Nodes, outputs or inputs that do not fit together.
+    #[error("the nodes to run: {problem}")]
+    Segment {
+        /// What does not fit.
+        problem: String,
     },
     /// A layer was not prepared at the width that a policy gives it.
     #[error("layer `{node}` was not prepared at {bits} bits")]
