@@ -40,6 +40,7 @@ mod float;
 mod forward;
 mod operators;
 mod ptq;
+mod reconstruct;
 mod samples;
 
 pub use calibrate::{Calibration, CalibrationSettings, LeftOut, RangeMethod, TensorRange, calibrate};
@@ -47,6 +48,7 @@ pub use equalize::{Equalization, EqualizedGroup, equalize};
 pub use fake_quant::{FakeQuantModel, fake_quant_forward};
 pub use float::FloatModel;
 pub use ptq::{PrepareRequest, PreparedLayer, Ptq, PtqSettings, Rounding, Variant, quantize_nearest};
+pub use reconstruct::{Objective, Rates, ReconstructSettings, ReconstructState, Reconstruction, UnitOutcome};
 pub use samples::{SampleValues, Samples, accuracy, top1};
 
 use bitesize_ir::BitWidth;

@@ -16,13 +16,16 @@ use bitesize::input::{Batch, Dataset, Model, Preprocess, PreprocessFile, Request
 use bitesize::observe::Monitor;
 use bitesize_ir::{BitWidth, Network, Op, Policy, PolicySpace, QuantizedModel};
 use bitesize_train::{
-    CalibrationSettings, FakeQuantModel, FloatModel, PrepareRequest, Ptq, PtqSettings, RangeMethod, Rounding, Samples,
-    accuracy, calibrate,
+    CalibrationSettings, FakeQuantModel, FloatModel, Objective, PrepareRequest, Ptq, PtqSettings, RangeMethod, Rates,
+    ReconstructSettings, Reconstruction, Rounding, Samples, UnitOutcome, accuracy, calibrate, equalize,
 };
 use std::error::Error;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+
+/// Images that calibrate at most; the others are only learned from.
+const CALIBRATION: usize = 512;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let shared = std::env::var_os("BITESIZE_SHARED")
@@ -121,7 +124,13 @@ fn study(name: &str, network: &Network, images: &Samples<'_>, test: &Batch) -> R
         return reach(network, images);
     }
     let method = range_method()?;
-    let calibration = calibrate(network, images, &CalibrationSettings { method, ..Default::default() }, go)?;
+    let few = images.range(0..images.len().min(CALIBRATION));
+    let learn_from = images;
+    let images = &few;
+    let mut calibration = calibrate(network, images, &CalibrationSettings { method, ..Default::default() }, go)?;
+    if setting("EQUALIZE").is_some() {
+        calibration.equalization = equalize(network, images, &calibration, go)?;
+    }
     let calibrated = start.elapsed().as_secs_f64();
     let settings = settings(network)?;
     let nearest = PtqSettings { rounding: Rounding::Nearest, ..settings.clone() };
@@ -151,9 +160,66 @@ fn study(name: &str, network: &Network, images: &Samples<'_>, test: &Batch) -> R
                 "  {method} {:.2} ({seconds:.1} s)",
                 evaluate(&model, &test_images, test.labels.classes().unwrap_or_default())?
             );
+            if let (Some(minutes), "compensated") = (setting("RECONSTRUCT"), method) {
+                let labels = test.labels.classes().unwrap_or_default();
+                reconstructed(&model, learn_from, minutes.parse()?, &|model| evaluate(model, &test_images, labels))?;
+            }
         }
         println!();
     }
+    Ok(())
+}
+
+/// Reconstructs `model` and tells what each stage brings.
+fn reconstructed(
+    model: &QuantizedModel,
+    samples: &Samples<'_>,
+    minutes: f64,
+    top1: &dyn Fn(&QuantizedModel) -> Result<f64, Box<dyn Error>>,
+) -> Result<(), Box<dyn Error>> {
+    let mut settings = ReconstructSettings { minutes, ..Default::default() };
+    let number = |name: &str, value: &mut f64| -> Result<(), Box<dyn Error>> {
+        if let Some(text) = setting(name) {
+            *value = text.parse()?;
+        }
+        Ok(())
+    };
+    number("SHARE", &mut settings.network_share)?;
+    number("DROP", &mut settings.drop)?;
+    let mut seed = 0.0;
+    number("SEED", &mut seed)?;
+    settings.seed = seed as u64;
+    let mut batch = settings.batch as f64;
+    number("BATCH", &mut batch)?;
+    settings.batch = batch as usize;
+    let mut temperature = 0.0;
+    number("TEMPERATURE", &mut temperature)?;
+    if temperature > 0.0 {
+        settings.objective = Objective::Distillation { temperature };
+    }
+    for (name, rates) in [("BLOCK_RATES", &mut settings.block_rates), ("NETWORK_RATES", &mut settings.network_rates)] {
+        if let Some(text) = setting(name) {
+            let list = text.split(',').map(str::parse).collect::<Result<Vec<f32>, _>>()?;
+            let [weights, scales, biases, ranges] = list[..] else { return Err(format!("{name} is `{text}`").into()) };
+            *rates = Rates { weights, scales, biases, ranges };
+        }
+    }
+    let start = Instant::now();
+    let mut reconstruction = Reconstruction::new(model, samples, settings)?;
+    while !reconstruction.is_done() {
+        reconstruction.next(&mut |_, _| ControlFlow::Continue(()))?;
+        let outcomes = &reconstruction.state().outcomes;
+        if setting("VERBOSE").is_some() {
+            let UnitOutcome { name, before, after, kept } = &outcomes[outcomes.len() - 1];
+            eprintln!("    {name}: {before:.4} to {after:.4}, kept {kept} ({:.0} s)", start.elapsed().as_secs_f64());
+        }
+        if outcomes.len() + 1 == reconstruction.units() {
+            let seconds = start.elapsed().as_secs_f64();
+            print!("  blocks {:.2} ({seconds:.0} s)", top1(&reconstruction.state().model)?);
+        }
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    print!("  network {:.2} ({seconds:.0} s)", top1(&reconstruction.into_model())?);
     Ok(())
 }
 

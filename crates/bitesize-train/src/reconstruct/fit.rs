@@ -1,0 +1,115 @@
+//! Learns some nodes: a block, or the whole network.
+
+use super::learner::Learner;
+use super::settings::{Objective, Rates};
+use super::stream::{Rows, Stream, output_of};
+use crate::engine::{Batch, Drop, Engine, Parameters, cosine_rate, distillation, square_error};
+use crate::{Progress, TrainError};
+use bitesize_ir::{Network, QuantizedModel};
+use rand::SeedableRng as _;
+use rand::seq::SliceRandom as _;
+use rand_chacha::ChaCha8Rng;
+use std::ops::Range;
+
+/// Of how many images one is held out.
+pub(super) const HELD_OUT: usize = 8;
+
+/// Images that are judged together.
+const TOGETHER: usize = 64;
+
+/// What some nodes shall learn.
+pub(super) struct Task<'a> {
+    pub(super) network: &'a Network,
+    pub(super) nodes: Range<usize>,
+    pub(super) input: &'a Stream,
+    /// The float network's values of what the nodes hand on.
+    pub(super) wanted: &'a Stream,
+    pub(super) objective: Objective,
+}
+
+/// How it is learned.
+#[derive(Clone, Copy)]
+pub(super) struct Course {
+    /// Images that are gone through, some of them many times.
+    pub(super) images: usize,
+    pub(super) batch: usize,
+    pub(super) rates: Rates,
+    pub(super) drop: f64,
+    pub(super) seed: u64,
+}
+
+impl Task<'_> {
+    /// How far the nodes of `parameters` are from float on the samples that are held out, for each image.
+    pub(super) fn error(&self, parameters: &Parameters) -> Result<f64, TrainError> {
+        let mut engine = Engine::new(self.network, self.nodes.clone(), &[output_of(self.network, &self.nodes)], false)?;
+        let (_, held_out) = split(self.input.images());
+        let (mut rows, mut sum) = (Rows::default(), 0.0);
+        for images in held_out.chunks(TOGETHER) {
+            let input = self.input.gather(images, false, &mut rows);
+            let found = engine.forward(parameters, &Batch { inputs: &[input], dropped: None })?;
+            let mut gradient = vec![0.0; found[0].len()];
+            sum += self.loss(&found[0], &self.wanted_of(images), images.len(), 1.0, &mut gradient);
+        }
+        Ok(sum / held_out.len().max(1) as f64)
+    }
+
+    /// Learns; answers `model` with what was found, and the errors before and after. `progress` counts images.
+    pub(super) fn learn(
+        &self,
+        model: &QuantizedModel,
+        course: &Course,
+        progress: Progress<'_>,
+    ) -> Result<(QuantizedModel, [f64; 2]), TrainError> {
+        let mut learner = Learner::new(self.network, self.nodes.clone(), model);
+        let before = self.error(learner.parameters())?;
+        let mut engine = Engine::new(self.network, learner.nodes(), &[output_of(self.network, &self.nodes)], false)?;
+        let (mut order, _) = split(self.input.images());
+        let batch = course.batch.clamp(1, order.len().max(1));
+        let steps = if order.is_empty() { 0 } else { course.images / batch };
+        let mut rng = ChaCha8Rng::seed_from_u64(course.seed);
+        let (mut rows, mut next) = (Rows::default(), order.len());
+        for step in 0..steps {
+            if next + batch > order.len() {
+                order.shuffle(&mut rng);
+                next = 0;
+            }
+            let images = &order[next..next + batch];
+            next += batch;
+            let dropped = (course.drop > 0.0).then(|| Drop::new(course.seed ^ ((step as u64 + 1) << 20), course.drop));
+            let input = self.input.gather(images, dropped.is_some(), &mut rows);
+            let wanted = self.wanted_of(images);
+            let size = wanted.len() / batch;
+            let loss = |range: Range<usize>, values: &[Vec<f32>], gradients: &mut [Vec<f32>]| {
+                let wanted = &wanted[range.start * size..range.end * size];
+                self.loss(&values[0], wanted, range.len(), 1.0 / batch as f64, &mut gradients[0])
+            };
+            let found = engine.step(learner.parameters(), &Batch { inputs: &[input], dropped }, &loss)?;
+            learner.step(found.gradients, &course.rates, cosine_rate(1.0, step, steps));
+            if progress((step + 1) * batch, steps * batch).is_break() {
+                return Err(TrainError::Stopped);
+            }
+        }
+        let found = learner.finish(model);
+        let after = self.error(&Parameters::of_model(&found))?;
+        Ok((found, [before, after]))
+    }
+
+    fn wanted_of(&self, images: &[usize]) -> Vec<f32> {
+        let size = self.network.shape(output_of(self.network, &self.nodes)).elements();
+        images.iter().flat_map(|image| &self.wanted.float()[image * size..(image + 1) * size]).copied().collect()
+    }
+
+    fn loss(&self, values: &[f32], wanted: &[f32], images: usize, weight: f64, gradient: &mut [f32]) -> f64 {
+        match self.objective {
+            Objective::Distillation { temperature } => {
+                distillation(values, wanted, images, (temperature, weight), gradient)
+            }
+            Objective::SquareError => square_error(values, wanted, weight, gradient),
+        }
+    }
+}
+
+/// The samples that are learned from, and those that judge.
+fn split(images: usize) -> (Vec<usize>, Vec<usize>) {
+    (0..images).partition(|image| image % HELD_OUT != HELD_OUT - 1)
+}
