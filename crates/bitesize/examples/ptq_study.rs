@@ -207,13 +207,13 @@ fn reconstructed(
     let start = Instant::now();
     let mut reconstruction = Reconstruction::new(model, samples, settings)?;
     while !reconstruction.is_done() {
-        reconstruction.next(&mut |_, _| ControlFlow::Continue(()))?;
+        reconstruction.learn_next(&mut |_, _| ControlFlow::Continue(()))?;
         let outcomes = &reconstruction.state().outcomes;
         if setting("VERBOSE").is_some() {
             let UnitOutcome { name, before, after, kept } = &outcomes[outcomes.len() - 1];
             eprintln!("    {name}: {before:.4} to {after:.4}, kept {kept} ({:.0} s)", start.elapsed().as_secs_f64());
         }
-        if outcomes.len() + 1 == reconstruction.units() {
+        if outcomes.len() == reconstruction.blocks() {
             let seconds = start.elapsed().as_secs_f64();
             print!("  blocks {:.2} ({seconds:.0} s)", top1(&reconstruction.state().model)?);
         }

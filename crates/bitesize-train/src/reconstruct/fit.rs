@@ -4,7 +4,7 @@ use super::learner::Learner;
 use super::settings::{Objective, Rates};
 use super::stream::{Rows, Stream, output_of};
 use crate::engine::{Batch, Drop, Engine, Parameters, cosine_rate, distillation, square_error};
-use crate::{Progress, TrainError};
+use crate::{FakeQuantModel, Progress, TrainError};
 use bitesize_ir::{Network, QuantizedModel};
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
@@ -34,6 +34,8 @@ pub(super) struct Course {
     pub(super) images: usize,
     pub(super) batch: usize,
     pub(super) rates: Rates,
+    /// What the rates are multiplied by.
+    pub(super) factor: f32,
     pub(super) drop: f64,
     pub(super) seed: u64,
 }
@@ -53,15 +55,14 @@ impl Task<'_> {
         Ok(sum / held_out.len().max(1) as f64)
     }
 
-    /// Learns; answers `model` with what was found, and the errors before and after. `progress` counts images.
+    /// Learns; answers `model` with what was found and its error. `progress` counts images.
     pub(super) fn learn(
         &self,
         model: &QuantizedModel,
         course: &Course,
         progress: Progress<'_>,
-    ) -> Result<(QuantizedModel, [f64; 2]), TrainError> {
+    ) -> Result<(QuantizedModel, f64), TrainError> {
         let mut learner = Learner::new(self.network, self.nodes.clone(), model);
-        let before = self.error(learner.parameters())?;
         let mut engine = Engine::new(self.network, learner.nodes(), &[output_of(self.network, &self.nodes)], false)?;
         let (mut order, _) = split(self.input.images());
         let batch = course.batch.clamp(1, order.len().max(1));
@@ -84,14 +85,16 @@ impl Task<'_> {
                 self.loss(&values[0], wanted, range.len(), 1.0 / batch as f64, &mut gradients[0])
             };
             let found = engine.step(learner.parameters(), &Batch { inputs: &[input], dropped }, &loss)?;
-            learner.step(found.gradients, &course.rates, cosine_rate(1.0, step, steps));
+            learner.step(found.gradients, &course.rates, course.factor * cosine_rate(1.0, step, steps));
             if progress((step + 1) * batch, steps * batch).is_break() {
                 return Err(TrainError::Stopped);
             }
         }
         let found = learner.finish(model);
+        // The engine checks sums; this checks every constant of the integer network.
+        FakeQuantModel::new(&found)?;
         let after = self.error(&Parameters::of_model(&found))?;
-        Ok((found, [before, after]))
+        Ok((found, after))
     }
 
     fn wanted_of(&self, images: &[usize]) -> Vec<f32> {

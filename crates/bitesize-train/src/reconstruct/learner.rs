@@ -2,6 +2,7 @@
 
 use super::settings::Rates;
 use crate::engine::{Adam, Encoding, Gradients, LearnedScales, Parameters};
+use bitesize_ir::BitWidth;
 use bitesize_ir::grid::WeightGrid;
 use bitesize_ir::requantize::WeightLayout;
 use bitesize_ir::{InputEncoding, Network, QuantizedModel};
@@ -9,6 +10,9 @@ use std::ops::Range;
 
 /// How far from its level a weight starts at most, in levels.
 const MARGIN: f32 = 0.45;
+
+/// What the rate of weights is multiplied by at 4 bits.
+const AT_4_BITS: f32 = 0.25;
 
 /// Scales stay within this factor of what they were.
 const MOST_CHANGE: f32 = 4.0;
@@ -28,6 +32,8 @@ struct Layer {
     layout: WeightLayout,
     /// Least and greatest level.
     bounds: [f32; 2],
+    /// What the rate of weights is a share of, in levels.
+    reach: f32,
     /// The scale that each channel started with.
     units: Vec<f64>,
     /// Weights and scales in these units; scales start at 1.
@@ -75,6 +81,7 @@ impl<'a> Learner<'a> {
                     node: index,
                     layout,
                     bounds,
+                    reach: bounds[0].abs() * if quant.bits == BitWidth::B4 { AT_4_BITS } else { 1.0 },
                     units: quant.scales.clone(),
                     learned: LearnedScales::new(weights, vec![1.0; channels], layout, quant.bits),
                     bias: quant.bias.clone(),
@@ -158,7 +165,7 @@ impl Layer {
         for_each_of_channel(self.layout, given, |c, value| *value *= self.units[c] as f32);
         self.learned.backward(given, [by_weights, by_scales]);
         let [of_weights, of_scales, of_biases] = &mut self.adams;
-        of_weights.step(rates.weights * self.bounds[0].abs() * fall, &mut self.learned.weights, by_weights);
+        of_weights.step(rates.weights * self.reach * fall, &mut self.learned.weights, by_weights);
         of_scales.step(rates.scales * fall, &mut self.learned.scales, by_scales);
         given.clear();
         given.extend(by_bias.iter().map(|gradient| gradient * self.bias_unit as f32));

@@ -27,6 +27,16 @@ use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use stream::Stream;
 
+/// A block and the network are learned twice, at first with this share of their work. One long round brings more than many short
+/// ones; the second is for what the first made worse, at [`LOWER`] rates.
+const FIRST_ROUND: f64 = 0.8;
+
+/// What rates are multiplied by in a second round.
+const LOWER: f32 = 0.25;
+
+/// Rounds of the whole network, each a unit.
+const NETWORK_ROUNDS: usize = 2;
+
 /// What came of one unit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -99,17 +109,22 @@ impl<'a> Reconstruction<'a> {
         }
         let network = Equalization::scaled(&model.network, &model.equalized);
         let blocks = blocks::blocks(&network);
-        if state.outcomes.len() > blocks.len() + 1 {
-            let (found, expected) = (state.outcomes.len(), blocks.len() + 1);
+        if state.outcomes.len() > blocks.len() + NETWORK_ROUNDS {
+            let (found, expected) = (state.outcomes.len(), blocks.len() + NETWORK_ROUNDS);
             return Err(TrainError::Mismatch { what: "reconstruction's list of blocks", found, expected });
         }
         let input = Stream::of_samples(&network, samples);
         Ok(Self { start: model, settings, network, blocks, stream: input.clone(), passed: 0, input, state })
     }
 
-    /// Blocks, and the whole network.
+    /// How many units are blocks; they come first.
+    pub fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Blocks, and rounds of the whole network.
     pub fn units(&self) -> usize {
-        self.blocks.len() + 1
+        self.blocks.len() + NETWORK_ROUNDS
     }
 
     /// Whether all units are done.
@@ -132,33 +147,27 @@ impl<'a> Reconstruction<'a> {
     ///
     /// # Errors
     /// [`TrainError::Stopped`]: the state is then the one before.
-    pub fn next(&mut self, progress: Progress<'_>) -> Result<(), TrainError> {
+    pub fn learn_next(&mut self, progress: Progress<'_>) -> Result<(), TrainError> {
         let unit = self.state.outcomes.len();
-        if self.is_done() {
-            return Ok(());
+        let images = self.settings.images(&self.network);
+        match unit.checked_sub(self.blocks.len()) {
+            None => self.learn_block(unit, images, progress),
+            Some(round) if round < NETWORK_ROUNDS => self.learn_network(round, images, progress),
+            Some(_) => Ok(()),
         }
-        let [of_blocks, of_network] = self.settings.images(&self.network);
-        let total = of_blocks + of_network;
-        if unit == self.blocks.len() {
-            return self.learn_network(of_network, &mut |done, _| progress(of_blocks + done, total));
-        }
+    }
+
+    fn learn_block(
+        &mut self,
+        unit: usize,
+        [images, of_network]: [usize; 2],
+        progress: Progress<'_>,
+    ) -> Result<(), TrainError> {
         while self.passed < unit {
             let (nodes, float) = self.float_output()?;
             self.pass(nodes, float)?;
         }
         let (nodes, float) = self.float_output()?;
-        let work = |nodes: Range<usize>| work(&self.network, nodes) as f64;
-        let share = |nodes: Range<usize>| work(nodes) / work(0..self.network.nodes.len()) * of_blocks as f64;
-        let (before, own) = (share(0..nodes.start), share(nodes.clone()));
-        let mut of_unit =
-            |done: usize, all: usize| progress((before + own * done as f64 / all.max(1) as f64) as usize, total.max(1));
-        let course = Course {
-            images: of_blocks,
-            batch: self.settings.batch,
-            rates: self.settings.block_rates,
-            drop: self.settings.drop,
-            seed: self.settings.seed.wrapping_add(unit as u64 + 1),
-        };
         let task = Task {
             network: &self.network,
             nodes: nodes.clone(),
@@ -166,23 +175,36 @@ impl<'a> Reconstruction<'a> {
             wanted: &float,
             objective: Objective::SquareError,
         };
-        let found = learned(task.learn(&self.state.model, &course, &mut of_unit))?;
-        let outcome = match found {
-            Some((model, [before, after])) => {
-                let kept = after < before;
-                if kept {
-                    self.state.model = model;
-                }
-                UnitOutcome { name: self.network.nodes[nodes.end - 1].name.clone(), before, after, kept }
+        let share = |nodes: Range<usize>| work(&self.network, nodes) / work(&self.network, 0..self.network.nodes.len());
+        let (before, own) = (share(0..nodes.start), share(nodes.clone()));
+        let first = task.error(&Parameters::of_model(&self.state.model))?;
+        let mut best = None;
+        for round in 0..2 {
+            let (part, done_before, factor) = of_round(round);
+            let course = Course {
+                images: (images as f64 * part) as usize,
+                batch: self.settings.batch,
+                rates: self.settings.block_rates,
+                factor,
+                drop: self.settings.drop,
+                seed: self.seed(unit, round),
+            };
+            let mut of_course = |done: usize, all: usize| {
+                let part = done_before + part * done as f64 / all.max(1) as f64;
+                progress(((before + own * part) * images as f64) as usize, images + of_network)
+            };
+            best = learned(task.learn(&self.state.model, &course, &mut of_course))?.filter(|(_, error)| *error < first);
+            if best.is_some() {
+                break;
             }
-            None => UnitOutcome {
-                name: self.network.nodes[nodes.end - 1].name.clone(),
-                before: f64::NAN,
-                after: f64::NAN,
-                kept: false,
-            },
-        };
-        self.state.outcomes.push(outcome);
+        }
+        let kept = best.is_some();
+        let after = best.as_ref().map_or(first, |(_, error)| *error);
+        if let Some((model, _)) = best {
+            self.state.model = model;
+        }
+        let name = self.network.nodes[nodes.end - 1].name.clone();
+        self.state.outcomes.push(UnitOutcome { name, before: first, after, kept });
         self.pass(nodes, float)
     }
 
@@ -202,31 +224,54 @@ impl<'a> Reconstruction<'a> {
     }
 
     /// The whole network at once.
-    fn learn_network(&mut self, images: usize, progress: Progress<'_>) -> Result<(), TrainError> {
+    fn learn_network(
+        &mut self,
+        round: usize,
+        [of_blocks, images]: [usize; 2],
+        progress: Progress<'_>,
+    ) -> Result<(), TrainError> {
         let nodes = 0..self.network.nodes.len();
         let wanted = self.input.through_float(&self.network, nodes.clone())?;
         let objective = self.settings.objective;
         let task = Task { network: &self.network, nodes, input: &self.input, wanted: &wanted, objective };
-        // Errors of blocks are not the network's: where they misled, it begins anew.
-        let first = task.error(&Parameters::of_model(self.start))?;
-        if task.error(&Parameters::of_model(&self.state.model))? > first {
-            self.state.model = self.start.clone();
+        let mut model = &self.state.model;
+        let mut before = task.error(&Parameters::of_model(model))?;
+        if round == 0 {
+            // Errors of blocks are not the network's: where they misled, it begins anew.
+            let at_start = task.error(&Parameters::of_model(self.start))?;
+            if at_start < before {
+                (model, before) = (self.start, at_start);
+            }
         }
+        let (part, done_before, factor) = of_round(round);
         let course = Course {
-            images,
+            images: (images as f64 * part) as usize,
             batch: self.settings.batch,
             rates: self.settings.network_rates,
+            factor,
             drop: 0.0,
-            seed: self.settings.seed,
+            seed: self.seed(self.blocks.len(), round),
         };
-        let (model, [before, after]) = task.learn(&self.state.model, &course, progress)?;
-        let kept = after < before;
-        if kept {
-            self.state.model = model;
-        }
+        let mut of_course = |done: usize, all: usize| {
+            let part = done_before + part * done as f64 / all.max(1) as f64;
+            progress(of_blocks + (part * images as f64) as usize, of_blocks + images)
+        };
+        let found = learned(task.learn(model, &course, &mut of_course))?.filter(|(_, error)| *error < before);
+        let kept = found.is_some();
+        let (model, after) = found.unwrap_or_else(|| (model.clone(), before));
+        self.state.model = model;
         self.state.outcomes.push(UnitOutcome { name: String::new(), before, after, kept });
         Ok(())
     }
+
+    fn seed(&self, unit: usize, round: usize) -> u64 {
+        (self.settings.seed << 24) ^ ((unit as u64) << 8) ^ round as u64
+    }
+}
+
+/// The share of the work of a round, that of the rounds before it, and what rates are multiplied by.
+fn of_round(round: usize) -> (f64, f64, f32) {
+    if round == 0 { (FIRST_ROUND, 0.0, 1.0) } else { (1.0 - FIRST_ROUND, FIRST_ROUND, LOWER) }
 }
 
 /// `None` where what was learned does not fit the integer arithmetic.
@@ -238,7 +283,7 @@ fn learned<T>(found: Result<T, TrainError>) -> Result<Option<T>, TrainError> {
     }
 }
 
-/// Products and values that pass through some nodes.
-fn work(network: &Network, nodes: Range<usize>) -> u64 {
-    network.nodes[nodes].iter().map(|node| node.op.macs(network.shape(node.output))).sum()
+/// Products of some nodes.
+fn work(network: &Network, nodes: Range<usize>) -> f64 {
+    network.nodes[nodes].iter().map(|node| node.op.macs(network.shape(node.output)) as f64).sum()
 }

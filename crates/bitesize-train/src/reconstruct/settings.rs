@@ -39,7 +39,7 @@ pub enum Objective {
 /// How far one step moves what is learned, at first; rates fall to 0 along half a cosine.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
-    /// Weights, as a share of the greatest level.
+    /// Weights, as a share of the greatest level; at 4 bits, whose compensated rounding leaves least to gain, a quarter of that.
     pub weights: f32,
     /// Scales of weights, as a share of each.
     pub scales: f32,
