@@ -29,7 +29,7 @@
 //! of the engine that ask for them.
 //!
 //! In reading order: [`Samples`], [`FloatModel`], [`calibrate`], [`Ptq`], [`fake_quant_forward`]; then
-//! [`engine`], which computes gradients.
+//! [`engine`], which computes gradients, and [`Reconstruction`], which learns by them from unlabelled samples.
 #![forbid(unsafe_code)]
 
 mod calibrate;
@@ -123,6 +123,9 @@ pub enum TrainError {
         /// The width.
         bits: BitWidth,
     },
+    /// What a reconstruction shall go on from is not of its model.
+    #[error("the state of the reconstruction belongs to another model: begin it anew")]
+    OtherModel,
     /// The progress callback asked to stop.
     #[error("stopped")]
     Stopped,

@@ -159,6 +159,9 @@ fn without_work_the_model_stays_and_what_does_not_fit_is_refused() {
     let mut state = longer.state().clone();
     state.outcomes.push(state.outcomes[0].clone());
     refused(Reconstruction::resume(&model, &samples, idle.clone(), state).err(), "list of blocks has 6 entries");
+    let mut foreign = Reconstruction::new(&model, &samples, idle.clone()).unwrap().state().clone();
+    foreign.model = quantized(&network, &samples, [BitWidth::B4, BitWidth::B8]);
+    refused(Reconstruction::resume(&model, &samples, idle.clone(), foreign).err(), "belongs to another model");
     let mut builder = Builder::new(Shape::new(4, 3, 6), InputEncoding::Real, 1);
     builder.affine(TensorId(0));
     let (network, activations) = (Arc::new(builder.network), model.activations[..2].to_vec());

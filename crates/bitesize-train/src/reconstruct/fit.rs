@@ -63,7 +63,7 @@ impl Task<'_> {
         progress: Progress<'_>,
     ) -> Result<(QuantizedModel, f64), TrainError> {
         let mut learner = Learner::new(self.network, self.nodes.clone(), model);
-        let mut engine = Engine::new(self.network, learner.nodes(), &[output_of(self.network, &self.nodes)], false)?;
+        let mut engine = Engine::new(self.network, self.nodes.clone(), &[output_of(self.network, &self.nodes)], false)?;
         let (mut order, _) = split(self.input.images());
         let batch = course.batch.clamp(1, order.len().max(1));
         let steps = if order.is_empty() { 0 } else { course.images / batch };

@@ -18,9 +18,7 @@ const AT_4_BITS: f32 = 0.25;
 const MOST_CHANGE: f32 = 4.0;
 
 /// The parameters of some nodes, while they are learned.
-pub(super) struct Learner<'a> {
-    network: &'a Network,
-    nodes: Range<usize>,
+pub(super) struct Learner {
     layers: Vec<Layer>,
     ranges: Ranges,
     parameters: Parameters,
@@ -58,10 +56,10 @@ struct Ranges {
     place: Vec<Option<usize>>,
 }
 
-impl<'a> Learner<'a> {
+impl Learner {
     /// Begins with `model` in `nodes` of the float network `network`: with the float weights, moved as near to the model's
     /// levels as rounding to those asks for.
-    pub(super) fn new(network: &'a Network, nodes: Range<usize>, model: &QuantizedModel) -> Self {
+    pub(super) fn new(network: &Network, nodes: Range<usize>, model: &QuantizedModel) -> Self {
         let mut layers = Vec::new();
         for (index, node) in network.nodes.iter().enumerate().filter(|(index, _)| nodes.contains(index)) {
             if let (Some(quant), Some(float), Some(layout)) =
@@ -92,17 +90,8 @@ impl<'a> Learner<'a> {
                 });
             }
         }
-        Self {
-            network,
-            layers,
-            ranges: Ranges::new(network, &nodes, model),
-            nodes,
-            parameters: Parameters::of_model(model),
-        }
-    }
-
-    pub(super) fn nodes(&self) -> Range<usize> {
-        self.nodes.clone()
+        let ranges = Ranges::new(network, nodes, model);
+        Self { layers, ranges, parameters: Parameters::of_model(model) }
     }
 
     /// What the engine computes with now.
@@ -152,7 +141,6 @@ impl<'a> Learner<'a> {
                 quant.scale = self.ranges.scale(*place);
             }
         }
-        debug_assert_eq!(model.activations.len(), self.network.tensors.len());
         model
     }
 }
@@ -182,14 +170,14 @@ impl Layer {
 }
 
 impl Ranges {
-    fn new(network: &Network, nodes: &Range<usize>, model: &QuantizedModel) -> Self {
+    fn new(network: &Network, nodes: Range<usize>, model: &QuantizedModel) -> Self {
         let of_pixels = matches!(network.input_encoding, InputEncoding::Pixels { .. });
         let roots = network.encoding_roots();
         let is_fixed = |tensor: usize| {
             (tensor == network.input.0 && of_pixels)
                 || (model.output_channels.is_some() && roots[network.output.0].0 == tensor)
         };
-        let written = network.nodes[nodes.clone()].iter().filter(|node| !node.op.passes_encoding_on());
+        let written = network.nodes[nodes].iter().filter(|node| !node.op.passes_encoding_on());
         let tensors: Vec<usize> = written.map(|node| node.output.0).filter(|tensor| !is_fixed(*tensor)).collect();
         let place = roots.iter().map(|root| tensors.iter().position(|tensor| *tensor == root.0)).collect();
         Self {

@@ -93,7 +93,7 @@ impl<'a> Reconstruction<'a> {
     /// Goes on from `state`, which one with the same `model`, `samples` and `settings` came to.
     ///
     /// # Errors
-    /// As [`Self::new`].
+    /// As [`Self::new`], and [`TrainError::OtherModel`] for a state of another network, other widths or other factors of channels.
     pub fn resume(
         model: &'a QuantizedModel,
         samples: &Samples<'_>,
@@ -106,6 +106,12 @@ impl<'a> Reconstruction<'a> {
         }
         for model in [model, &state.model] {
             FakeQuantModel::new(model)?;
+        }
+        let of_one = |a: &QuantizedModel, b: &QuantizedModel| {
+            a.network == b.network && a.policy == b.policy && a.equalized == b.equalized
+        };
+        if !of_one(model, &state.model) {
+            return Err(TrainError::OtherModel);
         }
         let network = Equalization::scaled(&model.network, &model.equalized);
         let blocks = blocks::blocks(&network);
