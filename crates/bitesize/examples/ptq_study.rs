@@ -5,7 +5,9 @@
 //! package `dataset-fashion-mnist` puts them. Calibration uses training images without their labels; accuracy is on the
 //! whole test set, by the fake-quantized model.
 //!
-//! `IMAGES` (512) is the number of calibration images, `POLICIES` a comma-separated choice of rows, `RANGES` a
+//! `IMAGES` (512) is the number of training images; the first 512 calibrate, `RECONSTRUCT=MINUTES` learns from all of them and
+//! tells what blocks and the whole network bring (`reconstructed` names its settings, `VERBOSE=1` shows each unit), `EQUALIZE=1`
+//! scales channels as is proposed, without judging it. `POLICIES` is a comma-separated choice of rows, `RANGES` a
 //! method as `--ranges` takes it; `REACH=1` only tells how far the farthest sample reaches;
 //! `STRETCHES=N` has the covariance of the layer of most inputs in N stretches, and those of others as large at most; `FAST=1` also
 //! measures the models that a search sees; the other settings are named in `settings`.
@@ -170,7 +172,8 @@ fn study(name: &str, network: &Network, images: &Samples<'_>, test: &Batch) -> R
     Ok(())
 }
 
-/// Reconstructs `model` and tells what each stage brings.
+/// Reconstructs `model` and tells what each stage brings. `SEED`, `SHARE` (of the network), `DROP`, `BATCH`, `TEMPERATURE`, and
+/// `BLOCK_RATES` and `NETWORK_RATES` (weights, scales, biases, ranges) set what [`ReconstructSettings`] has.
 fn reconstructed(
     model: &QuantizedModel,
     samples: &Samples<'_>,
