@@ -163,8 +163,7 @@ fn study(name: &str, network: &Network, images: &Samples<'_>, test: &Batch) -> R
                 evaluate(&model, &test_images, test.labels.classes().unwrap_or_default())?
             );
             if let (Some(minutes), "compensated") = (setting("RECONSTRUCT"), method) {
-                let labels = test.labels.classes().unwrap_or_default();
-                reconstructed(&model, learn_from, minutes.parse()?, &|model| evaluate(model, &test_images, labels))?;
+                reconstructed(&model, learn_from, minutes.parse()?, test)?;
             }
         }
         println!();
@@ -178,7 +177,7 @@ fn reconstructed(
     model: &QuantizedModel,
     samples: &Samples<'_>,
     minutes: f64,
-    top1: &dyn Fn(&QuantizedModel) -> Result<f64, Box<dyn Error>>,
+    test: &Batch,
 ) -> Result<(), Box<dyn Error>> {
     let mut settings = ReconstructSettings { minutes, ..Default::default() };
     let number = |name: &str, value: &mut f64| -> Result<(), Box<dyn Error>> {
@@ -207,6 +206,8 @@ fn reconstructed(
             *rates = Rates { weights, scales, biases, ranges };
         }
     }
+    let test_images = bitesize::deliver::candidate::samples(test);
+    let top1 = |model: &QuantizedModel| evaluate(model, &test_images, test.labels.classes().unwrap_or_default());
     let start = Instant::now();
     let mut reconstruction = Reconstruction::new(model, samples, settings)?;
     while !reconstruction.is_done() {
