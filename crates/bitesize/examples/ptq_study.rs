@@ -5,19 +5,23 @@
 //! package `dataset-fashion-mnist` puts them. Calibration uses training images without their labels; accuracy is on the
 //! whole test set, by the fake-quantized model.
 //!
-//! `IMAGES` (512) is the number of calibration images, `POLICIES` a comma-separated choice of rows, `RANGES` a
+//! `IMAGES` (512) is the number of calibration images, `POLICIES` a comma-separated choice of rows, `ONLY` a choice of one method
+//! (`nearest`, `compensated`, or `equalized`, which is compensated rounding of equalized channels), `RANGES` a
 //! method as `--ranges` takes it; `REACH=1` only tells how far the farthest sample reaches;
 //! `STRETCHES=N` has the covariance of the layer of most inputs in N stretches, and those of others as large at most; `FAST=1` also
 //! measures the models that a search sees; the other settings are named in `settings`.
 
 use bitesize::deliver::candidate::samples;
+use bitesize::deliver::equalized::{Equalized, JUDGES};
+use bitesize::deliver::held_out::HeldOut;
 use bitesize::input::split::stratified_order;
 use bitesize::input::{Batch, Dataset, Model, Preprocess, PreprocessFile, Request, Role};
 use bitesize::observe::Monitor;
+use bitesize::task::{Objective, Task};
 use bitesize_ir::{BitWidth, Network, Op, Policy, PolicySpace, QuantizedModel};
 use bitesize_train::{
-    CalibrationSettings, FakeQuantModel, FloatModel, PrepareRequest, Ptq, PtqSettings, RangeMethod, Rounding, Samples,
-    accuracy, calibrate,
+    Calibration, CalibrationSettings, FakeQuantModel, FloatModel, PrepareRequest, Ptq, PtqSettings, RangeMethod,
+    Rounding, Samples, accuracy, calibrate,
 };
 use std::error::Error;
 use std::ops::ControlFlow;
@@ -30,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let images: usize = setting("IMAGES").map_or(Ok(512), |v| v.parse())?;
     for name in std::env::args().skip(1) {
         let subject = Subject::read(&shared, &name, images)?;
-        study(&name, &subject.network, &samples(&subject.calibration), &subject.test)?;
+        study(&name, &subject)?;
     }
     Ok(())
 }
@@ -43,6 +47,8 @@ fn setting(name: &str) -> Option<String> {
 struct Subject {
     network: Network,
     calibration: Batch,
+    /// Training samples beside those.
+    held_out: Batch,
     test: Batch,
 }
 
@@ -73,6 +79,7 @@ impl Subject {
         Ok(Self {
             network: model.network,
             calibration: train.load(&order[..images.min(order.len())])?,
+            held_out: train.load(&order[images.min(order.len())..(images + JUDGES).min(order.len())])?,
             test: test.load(
                 &(0..test.len().min(setting("TEST").map_or(Ok(usize::MAX), |v| v.parse())?)).collect::<Vec<_>>(),
             )?,
@@ -106,7 +113,9 @@ fn policies(network: &Network) -> Vec<(&'static str, Policy)> {
     ]
 }
 
-fn study(name: &str, network: &Network, images: &Samples<'_>, test: &Batch) -> Result<(), Box<dyn Error>> {
+fn study(name: &str, subject: &Subject) -> Result<(), Box<dyn Error>> {
+    let Subject { network, calibration, test, .. } = subject;
+    let images = &samples(calibration);
     let go = &mut |_, _| ControlFlow::Continue(());
     let test_images = samples(test);
     let start = Instant::now();
@@ -129,13 +138,16 @@ fn study(name: &str, network: &Network, images: &Samples<'_>, test: &Batch) -> R
         Ptq::prepare(network, images, calibration.clone(), PrepareRequest::everything(network, settings), go)?;
     println!("  calibrated in {calibrated:.1} s, prepared in {:.1} s", start.elapsed().as_secs_f64() - calibrated);
     let nearest = Ptq::prepare(network, images, calibration, PrepareRequest::everything(network, nearest), go)?;
-    let chosen = setting("POLICIES");
+    let start = Instant::now();
+    let equalized = equalized(subject, &compensated)?;
+    println!("  equalized in {:.1} s", start.elapsed().as_secs_f64());
+    let (chosen, only) = (setting("POLICIES"), setting("ONLY"));
     for (label, policy) in policies(network) {
         if chosen.as_ref().is_some_and(|chosen| !chosen.split(',').any(|c| c == label)) {
             continue;
         }
         print!("  {label:<6}");
-        for (method, ptq) in [("nearest", &nearest), ("compensated", &compensated)] {
+        for (method, ptq) in [("nearest", &nearest), ("compensated", &compensated), ("equalized", &equalized)] {
             if method == "nearest" && setting("ONLY").is_some() {
                 continue;
             }
@@ -155,6 +167,18 @@ fn study(name: &str, network: &Network, images: &Samples<'_>, test: &Batch) -> R
         println!();
     }
     Ok(())
+}
+
+/// `ptq` with channels brought to one size where that helps.
+fn equalized<'a>(subject: &'a Subject, ptq: &Ptq<'a>) -> Result<Ptq<'a>, Box<dyn Error>> {
+    let (network, monitor) = (&subject.network, Monitor::unobserved());
+    let objective = Objective { task: Task::Classify, shape: network.shape(network.output), tail: network.tail };
+    let held_out = HeldOut::of(network, objective, subject.held_out.clone(), &monitor)?;
+    let found = Equalized::of(network, &subject.calibration, ptq.calibration(), &held_out, &monitor)?;
+    let calibration = Calibration { equalization: found.equalization, ..ptq.calibration().clone() };
+    let request = PrepareRequest { known: found.layers, ..PrepareRequest::everything(network, PtqSettings::default()) };
+    let go = &mut |_, _| ControlFlow::Continue(());
+    Ok(Ptq::prepare(network, &samples(&subject.calibration), calibration, request, go)?)
 }
 
 /// How many times as far as those of nine in ten samples the values of the farthest reach, in each tensor: the three largest.

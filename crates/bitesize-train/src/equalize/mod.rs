@@ -76,14 +76,15 @@ const MOST_CHANNELS: usize = 1 << 18;
 /// `progress` counts images, each twice.
 ///
 /// # Errors
-/// [`TrainError::Samples`], [`TrainError::Stopped`].
+/// [`TrainError::NoSamples`], [`TrainError::Samples`], [`TrainError::NotRewritten`], [`TrainError::Mismatch`] where `calibration`
+/// is that of another network, [`TrainError::Stopped`].
 pub fn equalize(
     network: &Network,
     samples: &Samples<'_>,
     calibration: &Calibration,
     progress: Progress<'_>,
 ) -> Result<Equalization, TrainError> {
-    samples.check(network)?;
+    crate::ptq::check(network, samples, calibration)?;
     let ties = Ties::of(network);
     let read = read_as_numbers(network);
     let mut asked = vec![false; network.tensors.len()];
@@ -334,8 +335,14 @@ impl Equalization {
         }
     }
 
-    /// `network` with its channels divided by `factors`, as [`Self::factors`] gives them.
-    pub(crate) fn scaled(network: &Network, factors: &[Option<Arc<[f64]>>]) -> Network {
+    /// `network` with the channels of its tensors divided by `factors`, one list for each tensor or none at all: what layers with
+    /// weights write is divided, and what they read multiplied back. Where the factors are those of
+    /// [`QuantizedModel::equalized`](bitesize_ir::QuantizedModel::equalized), that is the network that was quantized; it computes the
+    /// same as `network`, but for values beyond those that clamps were seen to let through.
+    ///
+    /// # Panics
+    /// Where a list has not a factor for each channel.
+    pub fn scaled(network: &Network, factors: &[Option<Arc<[f64]>>]) -> Network {
         let mut scaled = network.clone();
         if factors.is_empty() {
             return scaled;
