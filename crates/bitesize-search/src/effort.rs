@@ -60,7 +60,7 @@ impl<'a> Effort<'a> {
             together: &self.together,
             tried: Cell::new(0),
             is_limited: Cell::new(false),
-            arenas: RefCell::default(),
+            rams: RefCell::default(),
         }
     }
 }
@@ -79,9 +79,9 @@ pub(crate) struct Spending<'a> {
     tried: Cell<u64>,
     /// Whether some part of it met a limit before all steps were spent.
     is_limited: Cell<bool>,
-    /// By the widths of all tensors, the arenas planned so far: descents from several starts meet the same ones. A plan takes
+    /// By the stack of entry point and kernels and the widths of all tensors, what RAM was planned to be so far: descents from several starts meet the same ones. A plan takes
     /// at least a step for each tensor, so they are at most as many bytes as there are steps.
-    arenas: RefCell<HashMap<Vec<BitWidth>, usize>>,
+    rams: RefCell<HashMap<(u64, Vec<BitWidth>), u64>>,
 }
 
 impl Spending<'_> {
@@ -98,19 +98,19 @@ impl Spending<'_> {
         Ok(true)
     }
 
-    /// Bytes of the arena at the widths of `account`.
-    pub(crate) fn arena_bytes(&self, account: &Account) -> usize {
-        let widths = &account.widths().tensors;
-        if let Some(bytes) = self.arenas.borrow().get(widths) {
+    /// RAM at the widths of `account`, where entry point and kernels have `deepest` bytes of stack.
+    pub(crate) fn ram_bytes(&self, account: &Account, deepest: u64) -> u64 {
+        let key = (deepest, account.widths().tensors.clone());
+        if let Some(bytes) = self.rams.borrow().get(&key) {
             return *bytes;
         }
-        let plan = account.plan();
+        let (bytes, plan) = account.plan(deepest);
         self.spend(plan.visits as u64);
         if plan.cut_short {
             self.meet_limit();
         }
-        self.arenas.borrow_mut().insert(widths.clone(), plan.arena_bytes);
-        plan.arena_bytes
+        self.rams.borrow_mut().insert(key, bytes);
+        bytes
     }
 
     /// Steps left.

@@ -2,7 +2,7 @@
 
 use super::model::MemoryModel;
 use super::ram::{MemoryPlan, PlannedSegment};
-use super::rows::{Band, Member};
+use super::rows::{Band, InputRows, Member};
 use super::tensor_bytes::tensor_bytes;
 use super::widths::Widths;
 use crate::grid::BitWidth;
@@ -45,7 +45,7 @@ impl MemoryModel<'_> {
             }
             for (i, (step, kept)) in members.into_iter().enumerate() {
                 let node = &network.nodes[step];
-                let name: String = node.name.chars().take(longest).collect();
+                let name = shortened(&node.name, longest);
                 let mark = if step == plan.peak.0 { '<' } else { ' ' };
                 let written = format!("{} {}{kept}", letter(node.output.0), network.tensor(node.output).name);
                 let (line, bytes) = match i {
@@ -108,7 +108,13 @@ impl Places {
             let first = widths.tensors[model.network.nodes[node].inputs[0].0];
             plan.scratch[node].map(|offset| ('#', offset, model.scratch_bytes(NodeId(node), first)))
         };
-        let tensors = self.lives.iter().enumerate().filter_map(is_alive);
+        // The state of the chain that rows are pushed into says how many came, until the end.
+        let pushed = plan.segments.first().filter(|_| plan.input == InputRows::Pushed && number > 0);
+        let pushed = pushed.and_then(|segment| match segment {
+            PlannedSegment::Chain { chain, state } => Some((':', *state, chain.state_bytes())),
+            PlannedSegment::Layer(_) => None,
+        });
+        let tensors = self.lives.iter().enumerate().filter_map(is_alive).chain(pushed);
         match &plan.segments[number] {
             PlannedSegment::Layer(node) => tensors.chain(scratch(node.0)).collect(),
             PlannedSegment::Chain { chain, state } => {
@@ -117,6 +123,18 @@ impl Places {
             }
         }
     }
+}
+
+/// `name` in at most `most` characters, more of its end kept than of its beginning: ends tell names apart.
+fn shortened(name: &str, most: usize) -> String {
+    let characters: Vec<char> = name.chars().collect();
+    if characters.len() <= most || most < 4 {
+        return characters.into_iter().take(most).collect();
+    }
+    let (head, tail) = (most / 3, most - most / 3 - 2);
+    let [head, tail] =
+        [&characters[..head], &characters[characters.len() - tail..]].map(|part| part.iter().collect::<String>());
+    format!("{head}..{tail}")
 }
 
 /// Letters in turn: two tensors share one only where they are 52 tensors apart.
@@ -141,7 +159,7 @@ mod tests {
     use super::*;
     use crate::code::KernelKey;
     use crate::grid::BitWidth;
-    use crate::memory::{InputRows, Scheduling};
+    use crate::memory::Scheduling;
     use crate::op::{Clamp, Conv2d, KernelKind, Op};
     use crate::policy::{Policy, PolicySpace};
     use crate::shape::{Pads, Shape, Window};
@@ -156,6 +174,14 @@ mod tests {
             bias: vec![0.0; channels[1]],
             clamp: Clamp::RELU,
         })
+    }
+
+    #[test]
+    fn names_keep_their_ends() {
+        let name = "features.conv_block_17.depthwise.activation";
+        assert_eq!(shortened(name, 32), "features.c..depthwise.activation");
+        assert_eq!(shortened(name, 32).len(), 32);
+        assert_eq!((shortened("conv_ä", 6), shortened("conv", 2)), ("conv_ä".into(), "co".into()));
     }
 
     /// A convolution, a second one, and the sum of both; all costs 0.

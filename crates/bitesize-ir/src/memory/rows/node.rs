@@ -69,10 +69,21 @@ impl RowNode {
     }
 
     /// Whether it computes rows one after the other, from rows: all but what makes a vector of its whole input. A chain's table has a
-    /// byte for strides.
+    /// byte for strides, 16 bits for rows, and as many with a sign for the reach of a window.
     pub fn has_rows(&self) -> bool {
         let makes_a_vector = matches!(self.layer.kind, KernelKind::FullyConnected | KernelKind::Flatten);
-        !makes_a_vector && self.layer.window.stride[0] <= usize::from(u8::MAX)
+        let mut heights = self.layer.inputs.iter().chain([&self.layer.output]).map(|shape| shape.h);
+        let (reach, window) = (self.reach(), &self.layer.window);
+        !makes_a_vector
+            && window.stride[0] <= usize::from(u8::MAX)
+            && heights.all(|height| height <= usize::from(u16::MAX))
+            && reach.max(window.pads.top + window.stride[0]) <= i16::MAX as usize
+    }
+
+    /// Input rows from the first to the last that an output row reads.
+    pub fn reach(&self) -> usize {
+        let window = &self.layer.window;
+        (window.kernel[0] - 1) * window.dilation[0] + 1
     }
 
     /// Rows of its output.
@@ -119,7 +130,7 @@ impl RowNode {
     /// How many input rows have to be there, from the first, before output row `y` can be computed.
     pub fn needed(&self, y: usize) -> usize {
         let window = &self.layer.window;
-        let end = y * window.stride[0] + (window.kernel[0] - 1) * window.dilation[0] + 1;
+        let end = y * window.stride[0] + self.reach();
         end.saturating_sub(window.pads.top).min(self.layer.inputs[0].h)
     }
 
