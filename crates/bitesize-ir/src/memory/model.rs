@@ -194,7 +194,7 @@ impl<'a> MemoryModel<'a> {
     }
 
     /// The most bytes alive at a moment, with every tensor at 8 bits, that rolling chains would come down to if they were to take any number
-    /// of instructions; `None` where those that there are come down to it.
+    /// of instructions; `None` where those that there are come within a tenth of it.
     pub fn unlimited_peak_bytes(&self) -> Option<usize> {
         self.ram.unlimited_peak
     }

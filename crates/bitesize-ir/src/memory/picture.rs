@@ -40,14 +40,17 @@ impl MemoryModel<'_> {
                 }
             };
             if members.is_empty() {
-                let _ =
-                    writeln!(text, "    {:<longest$} {line} {:>10}   {}", "(rows come)", "", letter(network.input.0));
+                let _ = writeln!(
+                    text,
+                    "    {:<longest$} {line} {:>10}   {}",
+                    "(rows come)", "", places.letters[network.input.0]
+                );
             }
             for (i, (step, kept)) in members.into_iter().enumerate() {
                 let node = &network.nodes[step];
                 let name = shortened(&node.name, longest);
                 let mark = if step == plan.peak.0 { '<' } else { ' ' };
-                let written = format!("{} {}{kept}", letter(node.output.0), network.tensor(node.output).name);
+                let written = format!("{} {}{kept}", places.letters[node.output.0], network.tensor(node.output).name);
                 let (line, bytes) = match i {
                     0 => (line.clone(), format!("{:>8} B", plan.alive[step])),
                     _ => (" ".repeat(COLUMNS), " ".repeat(10)),
@@ -65,6 +68,7 @@ struct Places {
     bytes: Vec<usize>,
     /// First and last segment of each.
     lives: Vec<(usize, usize)>,
+    letters: Vec<char>,
 }
 
 impl Places {
@@ -90,7 +94,8 @@ impl Places {
             let at = |node: usize| segment_of.get(node).copied().unwrap_or(0);
             (if TensorId(tensor) == network.input { 0 } else { at(first) }, at(last))
         };
-        Self { bytes, lives: (0..network.tensors.len()).map(life).collect() }
+        let lives: Vec<(usize, usize)> = (0..network.tensors.len()).map(life).collect();
+        Self { bytes, letters: letters(&lives), lives }
     }
 
     /// Letter, offset and bytes of each buffer alive in segment `number`.
@@ -102,7 +107,7 @@ impl Places {
         number: usize,
     ) -> Vec<(char, usize, usize)> {
         let is_alive = |(tensor, (first, last)): (usize, &(usize, usize))| {
-            (*first..=*last).contains(&number).then(|| (letter(tensor), plan.tensors[tensor], self.bytes[tensor]))
+            (*first..=*last).contains(&number).then(|| (self.letters[tensor], plan.tensors[tensor], self.bytes[tensor]))
         };
         let scratch = |node: usize| {
             let first = widths.tensors[model.network.nodes[node].inputs[0].0];
@@ -137,10 +142,17 @@ fn shortened(name: &str, most: usize) -> String {
     format!("{head}..{tail}")
 }
 
-/// Letters in turn: two tensors share one only where they are 52 tensors apart.
-fn letter(tensor: usize) -> char {
+/// A letter for each tensor, in turn; one that a tensor has that is alive in the same segment is passed over while others are free.
+fn letters(lives: &[(usize, usize)]) -> Vec<char> {
     const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    char::from(LETTERS[tensor % LETTERS.len()])
+    let mut taken: Vec<usize> = Vec::with_capacity(lives.len());
+    for (tensor, (first, last)) in lives.iter().enumerate() {
+        let meets = |other: usize| lives[other].0 <= *last && *first <= lives[other].1;
+        let is_free = |letter: &usize| !(0..tensor).any(|other| taken[other] == *letter && meets(other));
+        let in_turn = (0..LETTERS.len()).map(|i| (tensor + i) % LETTERS.len());
+        taken.push(in_turn.clone().find(is_free).unwrap_or(tensor % LETTERS.len()));
+    }
+    taken.into_iter().map(|letter| char::from(LETTERS[letter])).collect()
 }
 
 fn draw(plan: &MemoryPlan, alive: &[(char, usize, usize)]) -> String {
@@ -174,6 +186,16 @@ mod tests {
             bias: vec![0.0; channels[1]],
             clamp: Clamp::RELU,
         })
+    }
+
+    #[test]
+    fn tensors_that_meet_have_letters_of_their_own() {
+        // One alive all the time, 60 one after the other, each with the next.
+        let lives: Vec<(usize, usize)> = std::iter::once((0, 100)).chain((0..60).map(|i| (i, i + 1))).collect();
+        let letters = letters(&lives);
+        assert_eq!((letters[0], letters[1], letters[51], letters[52], letters[53]), ('A', 'B', 'z', 'B', 'C'));
+        assert!(letters[1..].iter().all(|letter| *letter != 'A'));
+        assert!(letters.windows(2).all(|pair| pair[0] != pair[1]));
     }
 
     #[test]

@@ -100,7 +100,7 @@ pub(super) struct RamModel {
     scratch: Vec<[usize; 3]>,
     pub(super) stacks: Stacks,
     /// The least bytes alive at the peak at 8 bits that chains would reach if they were to take any number of instructions; `None`
-    /// where those that there are reach it.
+    /// where those that there are come within a tenth of it.
     pub(super) unlimited_peak: Option<usize>,
 }
 
@@ -188,7 +188,7 @@ impl RamModel {
         let peak = |timeline: &Timeline| self.loads_of(timeline, &widths).into_iter().max().unwrap_or(0);
         let least = self.timelines.iter().chain(&found.timelines).map(peak).min();
         let unlimited_peak =
-            found.unlimited.iter().map(peak).min().filter(|peak| least.is_some_and(|least| *peak < least));
+            found.unlimited.iter().map(peak).min().filter(|peak| least.is_some_and(|least| *peak <= least / 10 * 9));
         for timeline in found.timelines {
             if self.timelines.iter().all(|other| other.schedule != timeline.schedule) {
                 self.timelines.push(timeline);

@@ -3,9 +3,11 @@
 use crate::observe::{Interrupted, Monitor};
 use crate::target::boards_that_would_do;
 use bitesize_ir::Policy;
+use bitesize_ir::memory::InputRows;
 use bitesize_ir::size::{format_millions, format_size};
+use bitesize_ir::target::CoreCosts;
 use bitesize_search::problem::{Footprint, Problem};
-use bitesize_search::{Diagnosis, Feasibility};
+use bitesize_search::{Diagnosis, Feasibility, least_ram};
 use std::fmt;
 
 /// Why there is nothing to deliver.
@@ -14,32 +16,64 @@ pub struct Misfit {
     pub diagnosis: Box<Diagnosis>,
     /// The policy that was given, with its bytes; `None` where any could have been chosen.
     pub given: Option<(Policy, Footprint)>,
+    /// The least RAM found with pushed rows, where the whole image is alive at the peak and it is less.
+    pub rows_least_ram: Option<u64>,
     /// The boards on which some policy fits.
     pub boards: Vec<String>,
 }
 
 impl Misfit {
-    /// Why no policy fits.
+    /// Why no policy fits on `core`, which is the problem's.
     ///
     /// # Errors
     /// [`Interrupted`].
-    pub fn of_all(problem: &Problem, diagnosis: Box<Diagnosis>, monitor: &Monitor) -> Result<Self, Interrupted> {
-        Ok(Self { diagnosis, given: None, boards: boards_that_would_do(problem, monitor)? })
+    pub fn of_all(
+        problem: &Problem,
+        core: &CoreCosts,
+        diagnosis: Box<Diagnosis>,
+        monitor: &Monitor,
+    ) -> Result<Self, Interrupted> {
+        let rows_least_ram = rows_least_ram(problem, core, &diagnosis, monitor)?;
+        Ok(Self { diagnosis, given: None, rows_least_ram, boards: boards_that_would_do(problem, monitor)? })
     }
 
-    /// Why `policy` does not fit; `None` where it does.
+    /// Why `policy` does not fit on `core`, which is the problem's; `None` where it does.
     ///
     /// # Errors
     /// [`Interrupted`].
-    pub fn of_given(problem: &Problem, policy: &Policy, monitor: &Monitor) -> Result<Option<Self>, Interrupted> {
+    pub fn of_given(
+        problem: &Problem,
+        core: &CoreCosts,
+        policy: &Policy,
+        monitor: &Monitor,
+    ) -> Result<Option<Self>, Interrupted> {
         Ok(match monitor.ask(|effort| Feasibility::of_policy(problem, policy, effort))? {
             Feasibility::Fits(_) => None,
             Feasibility::DoesNotFit(diagnosis) => {
                 let given = Some((policy.clone(), problem.footprint(policy)));
-                Some(Self { diagnosis, given, boards: boards_that_would_do(problem, monitor)? })
+                Some(Self { given, ..Self::of_all(problem, core, diagnosis, monitor)? })
             }
         })
     }
+}
+
+/// The least RAM found on `core` with pushed rows, where the whole image is among what is alive at the peak of the least RAM and it is
+/// less than that.
+fn rows_least_ram(
+    problem: &Problem,
+    core: &CoreCosts,
+    diagnosis: &Diagnosis,
+    monitor: &Monitor,
+) -> Result<Option<u64>, Interrupted> {
+    let network = problem.network();
+    let input = &network.tensor(network.input).name;
+    let pins = core.input == InputRows::Image && diagnosis.peak.tensors.iter().any(|tensor| tensor.name == *input);
+    if !pins {
+        return Ok(None);
+    }
+    let pushed = problem.on(&core.with_schedule(core.scheduling, InputRows::Pushed), problem.budget());
+    let least = monitor.ask(|effort| least_ram(&pushed, effort))?;
+    Ok(Some(least.bytes).filter(|bytes| *bytes < diagnosis.least_ram.bytes))
 }
 
 impl fmt::Display for Misfit {
@@ -53,6 +87,9 @@ impl fmt::Display for Misfit {
                 0 => writeln!(f)?,
                 count => writeln!(f, ", {} instructions", format_millions(count))?,
             }
+        }
+        if let Some(bytes) = self.rows_least_ram {
+            writeln!(f, "with the input pushed in rows (--input rows) the least RAM is {}", format_size(bytes))?;
         }
         let boards = if self.boards.is_empty() { "none of those known".to_owned() } else { self.boards.join(", ") };
         write!(f, "boards that would do: {boards}")
