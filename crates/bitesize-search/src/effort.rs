@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 /// Steps that one search may take: each buffer that the planner holds against another is one, a policy tried is
 /// [`POLICY_STEPS`], and each node whose kernels it changes is [`NODE_STEPS`]. A step takes 3 to 20 ns, so that a search ends
-/// within a second on any network. The searches of MobileNets and ResNets take less than a tenth of it; where arenas are above
+/// within a second on any network. The searches of MobileNets and ResNets take less than a fifth of it; where arenas are above
 /// the bound, as in DenseNet's blocks, a policy may cost 100,000 and more.
 const STEPS: u64 = 60_000_000;
 
@@ -79,7 +79,7 @@ pub(crate) struct Spending<'a> {
     tried: Cell<u64>,
     /// Whether some part of it met a limit before all steps were spent.
     is_limited: Cell<bool>,
-    /// By the stack of entry point and kernels and the widths of all tensors, what RAM was planned to be so far: descents from several starts meet the same ones. A plan takes
+    /// By what chains take of the stack and the widths of all tensors, what RAM was planned to be so far beside the deepest kernel: descents from several starts meet the same ones. A plan takes
     /// at least a step for each tensor, so they are at most as many bytes as there are steps.
     rams: RefCell<HashMap<(u64, Vec<BitWidth>), u64>>,
 }
@@ -100,16 +100,17 @@ impl Spending<'_> {
 
     /// RAM at the widths of `account`, where entry point and kernels have `deepest` bytes of stack.
     pub(crate) fn ram_bytes(&self, account: &Account, deepest: u64) -> u64 {
-        let key = (deepest, account.widths().tensors.clone());
-        if let Some(bytes) = self.rams.borrow().get(&key) {
-            return *bytes;
+        // Which order takes the least depends on what chains take more, and not on how much all take.
+        let key = (account.rolling_stack_bytes(deepest), account.widths().tensors.clone());
+        if let Some(beside) = self.rams.borrow().get(&key) {
+            return *beside + deepest;
         }
         let (bytes, plan) = account.plan(deepest);
         self.spend(plan.visits as u64);
         if plan.cut_short {
             self.meet_limit();
         }
-        self.rams.borrow_mut().insert(key, bytes);
+        self.rams.borrow_mut().insert(key, bytes - deepest);
         bytes
     }
 

@@ -4,7 +4,7 @@ mod answers;
 mod common;
 
 use answers::{diagnosis_of, feasibility_of, fitting_of};
-use bitesize_ir::memory::{Account, InputRows, Moment, Scheduling};
+use bitesize_ir::memory::{Account, InputRows, MemoryModel, Moment, Scheduling};
 use bitesize_ir::target::{Budget, CoreCosts};
 use bitesize_ir::{BitWidth, Network, NodeId, Policy, TensorId};
 use bitesize_search::enforce::{enforce, enforce_or};
@@ -360,6 +360,11 @@ proptest! {
             let least = most.next_multiple_of(4) as u64 + model.stack_bytes(peak.timeline, deepest);
             assert!(least <= ram.plan.lower_bound as u64 + ram.stack && ram.plan.lower_bound <= ram.plan.arena_bytes);
             assert_eq!(model.stack_of_plan(&ram.plan, &before), ram.stack);
+            // Chains only where they take less.
+            let in_place = MemoryModel::of(&network, &core.with_schedule(Scheduling::InPlace, core.input));
+            let in_place = in_place.ram_bytes(&before);
+            assert!(core.scheduling == Scheduling::Layers || ram.total <= in_place);
+            assert!(ram.plan.scheduling != Scheduling::Auto || ram.total < in_place);
             // The same, width by width from another policy, in both directions.
             let other = problem.widths(&problem.uniform(BitWidth::ALL[pick % 3]));
             let mut account = Account::of(problem.model(), other.clone());

@@ -130,6 +130,11 @@ impl<'m> Account<'m> {
         self.model.base_stack_bytes() + self.kernels.deepest_stack(&self.model.kernels)
     }
 
+    /// Bytes of stack that a timeline whose layers take turns has more than others, where entry point and kernels have `deepest`.
+    pub fn rolling_stack_bytes(&self, deepest: u64) -> u64 {
+        self.model.ram.stacks.of(true, deepest) - deepest
+    }
+
     /// The first moment of node `id` in timeline `timeline` at which the most bytes are alive, and how many.
     pub fn alive_bytes_during(&self, timeline: usize, id: NodeId) -> (Moment, usize) {
         let moments = self.model.ram.timelines[timeline].moments_of(id);

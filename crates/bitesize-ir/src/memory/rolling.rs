@@ -5,7 +5,7 @@ use super::timeline::Timeline;
 
 /// In the timelines that roll, layers alone where they see less than one part in so many of the least peak at 8 bits: the less, the
 /// fewer instructions; the more, the less RAM where a policy has cut what is at that peak.
-const SHARES: [usize; 3] = [1, 2, 4];
+const SHARES: [usize; 2] = [1, 4];
 
 /// Rolling chains may take so many times the instructions of layers computed at once.
 const MOST_RISE: f64 = 1.03;

@@ -139,3 +139,30 @@ impl RowNode {
         (y + self.at_once()).min(self.height())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shape::{Pads, Window};
+
+    /// A convolution with `window` from an input of `height` rows.
+    fn has_rows(window: Window, height: usize) -> bool {
+        let input = Shape::new(height, 1, 1);
+        let [h, w] = window.output(input).expect("the window fits");
+        let (inputs, output) = (vec![input], Shape::new(h, w, 1));
+        let layer = LayerShape { kind: KernelKind::Conv2d, window, groups: 1, inputs, output };
+        let (inputs, output) = (vec![TensorId(0)], TensorId(1));
+        RowNode { layer, implementation: Implementation::Whole, inputs, output }.has_rows()
+    }
+
+    #[test]
+    fn what_a_table_of_chains_has_no_room_for_is_computed_at_once() {
+        let dilated = |dilation| Window { dilation: [dilation, 1], ..Window::of([3, 1]) };
+        assert!(has_rows(dilated(16_383), 40_000) && !has_rows(dilated(16_384), 40_000));
+        let stride = |stride| Window { stride: [stride, 1], ..Window::of([1, 1]) };
+        assert!(has_rows(stride(255), 40_000) && !has_rows(stride(256), 40_000));
+        assert!(has_rows(stride(2), 65_535) && !has_rows(stride(2), 65_536));
+        let padded = |top| Window { pads: Pads { top, ..Pads::default() }, ..Window::of([1, 1]) };
+        assert!(has_rows(padded(32_766), 8) && !has_rows(padded(32_767), 8));
+    }
+}
