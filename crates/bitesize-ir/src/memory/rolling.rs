@@ -58,7 +58,7 @@ pub(super) fn rolling(
     let mut unlimited = Vec::new();
     for way in ways {
         let needs = rolled.needs(*way);
-        unlimited.push(timeline(rolled.least_peak(&needs, f64::INFINITY).1));
+        unlimited.push(timeline(rolled.least_peak(&needs, f64::MAX).1));
         let mut allowance = FIRST_ALLOWANCE;
         let least = loop {
             let (peak, schedule) = rolled.least_peak(&needs, allowance);

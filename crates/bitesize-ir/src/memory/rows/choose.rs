@@ -65,7 +65,7 @@ struct Best {
 }
 
 impl Rolled<'_> {
-    /// The least peak of a partition whose chains take at most `allowance` of the network's instructions more, and of those that keep it
+    /// The least peak of a partition whose chains take at most `allowance` (finite) of the network's instructions more, and of those that keep it
     /// the one that takes the fewest.
     pub(in crate::memory) fn least_peak(&self, needs: &Needs, allowance: f64) -> (usize, Schedule) {
         let mut loads: Vec<usize> =
