@@ -215,6 +215,15 @@ fn another_schedule_is_another_run() {
     assert_eq!(report(&copy)["ram"], report(&out)["ram"]);
 }
 
+#[test]
+fn an_input_of_one_row_is_not_worth_pushing() {
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../conformance/onnx/features_to_chunks.onnx");
+    for (input, is_told) in [("rows", true), ("image", false)] {
+        let ran = run(&["inspect", model, "--input", input]).expect(0, &[]);
+        assert_eq!(ran.err.contains("the input has one row only"), is_told, "{}", ran.err);
+    }
+}
+
 /// What is asked for holds, `auto` too.
 #[test]
 fn a_run_layer_by_layer_is_not_gone_on_with_as_auto() {
