@@ -8,9 +8,9 @@ use std::fmt;
 use std::ops::ControlFlow;
 
 /// Steps that one search may take: each buffer that the planner holds against another is one, a policy tried is
-/// [`POLICY_STEPS`], and each node whose kernels it changes is [`NODE_STEPS`]. A step takes 3 to 20 ns, so that a search ends
-/// within a second on any network. The searches of MobileNets and ResNets take less than a fifth of it; where arenas are above
-/// the bound, as in DenseNet's blocks, a policy may cost 100,000 and more.
+/// [`POLICY_STEPS`], and each node whose kernels it changes is [`NODE_STEPS`]. A step takes 3 to 20 ns, so that a
+/// search ends within a second on any network. The searches of MobileNets and ResNets take less than a fifth of it;
+/// where arenas are above the bound, as in DenseNet's blocks, a policy may cost 100,000 and more.
 const STEPS: u64 = 60_000_000;
 
 /// Steps of all searches of one [`Effort`] together.
@@ -79,8 +79,9 @@ pub(crate) struct Spending<'a> {
     tried: Cell<u64>,
     /// Whether some part of it met a limit before all steps were spent.
     is_limited: Cell<bool>,
-    /// By what chains take of the stack and the widths of all tensors, what RAM was planned to be so far beside the deepest kernel: descents from several starts meet the same ones. A plan takes
-    /// at least a step for each tensor, so they are at most as many bytes as there are steps.
+    /// By what chains take of the stack and the widths of all tensors, what RAM was planned to be so far beside the
+    /// deepest kernel: descents from several starts meet the same ones. A plan takes at least a step for each tensor,
+    /// so they are at most as many bytes as there are steps.
     rams: RefCell<HashMap<(u64, Vec<BitWidth>), u64>>,
 }
 

@@ -130,7 +130,8 @@ impl<'m> Account<'m> {
         self.model.base_stack_bytes() + self.kernels.deepest_stack(&self.model.kernels)
     }
 
-    /// Bytes of stack that a timeline whose layers take turns has more than others, where entry point and kernels have `deepest`.
+    /// Bytes of stack that a timeline whose layers take turns has more than others, where entry point and kernels have
+    /// `deepest`.
     pub fn rolling_stack_bytes(&self, deepest: u64) -> u64 {
         self.model.ram.stacks.of(true, deepest) - deepest
     }
@@ -142,8 +143,8 @@ impl<'m> Account<'m> {
         (Moment { timeline, at: most }, word(self.loads[timeline].at(most)))
     }
 
-    /// The most bytes that are alive at a moment, and the stack where entry point and kernels have `deepest`, in the timeline in which these
-    /// are the fewest: RAM is at least as large, and nearly always as large.
+    /// The most bytes that are alive at a moment, and the stack where entry point and kernels have `deepest`, in the
+    /// timeline in which these are the fewest: RAM is at least as large, and nearly always as large.
     pub fn ram_lower_bound(&self, deepest: u64) -> u64 {
         (0..self.loads.len()).map(|timeline| self.least_ram(timeline, deepest)).min().unwrap_or(0)
     }
@@ -160,7 +161,8 @@ impl<'m> Account<'m> {
         Some(Moment { timeline, at })
     }
 
-    /// RAM at these widths, where entry point and kernels have `deepest` bytes of stack, and the plan, with the visits of all.
+    /// RAM at these widths, where entry point and kernels have `deepest` bytes of stack, and the plan, with the visits
+    /// of all.
     pub fn plan(&self, deepest: u64) -> (u64, Plan) {
         self.model.ram.plan(&self.widths.tensors, deepest)
     }

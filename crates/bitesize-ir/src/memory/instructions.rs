@@ -140,7 +140,8 @@ impl InstructionModel {
         at(BitWidth::B8).into_iter().zip(at(BitWidth::B4)).map(|(eight, four)| eight.max(four)).collect()
     }
 
-    /// Which part of the network's instructions a byte of a row that moves takes: the larger of what uniform 8 and 4 bits give.
+    /// Which part of the network's instructions a byte of a row that moves takes: the larger of what uniform 8 and 4
+    /// bits give.
     pub(super) fn rise_of_moved_byte(&self, network: &Network) -> f64 {
         let total = |bits: BitWidth| {
             let widths = uniform(network, bits);

@@ -48,8 +48,8 @@ impl<'a> MemoryModel<'a> {
         Self::with(network, core, implementations, every, ram)
     }
 
-    /// The same network in the same orders, and with the same kernels, on another `core`, whose costs are another's: of what was made for
-    /// the one, what it takes on the other.
+    /// The same network in the same orders, and with the same kernels, on another `core`, whose costs are another's: of
+    /// what was made for the one, what it takes on the other.
     pub fn on(&self, core: &CoreCosts) -> Self {
         let every =
             core.instructions.as_ref().map(|costs| InstructionModel::of(self.network, &self.ram.network, costs));
@@ -155,8 +155,8 @@ impl<'a> MemoryModel<'a> {
         self.ram.loads(timeline, &widths.tensors)
     }
 
-    /// Of the timeline whose peak and stack are the lowest at `widths`, of equals the simplest, the first moment at which the most bytes are
-    /// alive, and how many; `None` where there is no node.
+    /// Of the timeline whose peak and stack are the lowest at `widths`, of equals the simplest, the first moment at
+    /// which the most bytes are alive, and how many; `None` where there is no node.
     pub fn peak(&self, widths: &Widths) -> Option<(Moment, usize)> {
         let of_timeline = |timeline: usize| {
             let (at, bytes) = peak(&self.alive_bytes(timeline, widths))?;
@@ -181,20 +181,20 @@ impl<'a> MemoryModel<'a> {
         self.ram.alive_at(moment)
     }
 
-    /// The least RAM at the widths that `allowed` gives each tensor, where entry point and kernels have `deepest` bytes of stack: the
-    /// planner's may be larger, none is smaller.
+    /// The least RAM at the widths that `allowed` gives each tensor, where entry point and kernels have `deepest` bytes
+    /// of stack: the planner's may be larger, none is smaller.
     pub fn least_ram_bytes<W: Iterator<Item = BitWidth>>(&self, allowed: impl Fn(TensorId) -> W, deepest: u64) -> u64 {
         self.ram.least(allowed, deepest)
     }
 
-    /// The most bytes of stack that entry point and kernels may have where arena and stack are to take at most `limit` bytes at `widths`;
-    /// `None` where no arena leaves any.
+    /// The most bytes of stack that entry point and kernels may have where arena and stack are to take at most `limit`
+    /// bytes at `widths`; `None` where no arena leaves any.
     pub fn deepest_stack_within(&self, widths: &Widths, limit: u64) -> Option<u64> {
         self.ram.deepest_within(&widths.tensors, limit)
     }
 
-    /// The most bytes alive at a moment, with every tensor at 8 bits, that rolling chains would come down to if they were to take any number
-    /// of instructions; `None` where those that there are come within a tenth of it.
+    /// The most bytes alive at a moment, with every tensor at 8 bits, that rolling chains would come down to if they
+    /// were to take any number of instructions; `None` where those that there are come within a tenth of it.
     pub fn unlimited_peak_bytes(&self) -> Option<usize> {
         self.ram.unlimited_peak
     }
@@ -254,8 +254,8 @@ impl<'a> MemoryModel<'a> {
         self.ram.timelines[timeline].spans[tensor.0]
     }
 
-    /// Bytes of stack of the entry point and the deepest kernel at `widths`; what stands between both where layers take turns is not
-    /// among them ([`Self::stack_bytes`]).
+    /// Bytes of stack of the entry point and the deepest kernel at `widths`; what stands between both where layers take
+    /// turns is not among them ([`Self::stack_bytes`]).
     pub fn deepest_stack_bytes(&self, widths: &Widths) -> u64 {
         self.ram.deepest(self.called(widths), &self.kernels)
     }

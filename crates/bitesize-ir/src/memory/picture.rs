@@ -142,7 +142,8 @@ fn shortened(name: &str, most: usize) -> String {
     format!("{head}..{tail}")
 }
 
-/// A letter for each tensor, in turn; one that a tensor has that is alive in the same segment is passed over while others are free.
+/// A letter for each tensor, in turn; one that a tensor has that is alive in the same segment is passed over while
+/// others are free.
 fn letters(lives: &[(usize, usize)]) -> Vec<char> {
     const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut taken: Vec<usize> = Vec::with_capacity(lives.len());

@@ -99,8 +99,8 @@ pub(super) struct RamModel {
     /// Scratch of each node by the width of its first input.
     scratch: Vec<[usize; 3]>,
     pub(super) stacks: Stacks,
-    /// The least bytes alive at the peak at 8 bits that chains would reach if they were to take any number of instructions; `None`
-    /// where those that there are come within a tenth of it.
+    /// The least bytes alive at the peak at 8 bits that chains would reach if they were to take any number of
+    /// instructions; `None` where those that there are come within a tenth of it.
     pub(super) unlimited_peak: Option<usize>,
 }
 
@@ -261,7 +261,8 @@ impl RamModel {
         self.timelines.iter().map(most).collect()
     }
 
-    /// Timelines with what their RAM comes to at least, in the order in which they are planned: the least first, of equals the simplest.
+    /// Timelines with what their RAM comes to at least, in the order in which they are planned: the least first, of
+    /// equals the simplest.
     fn order(&self, bounds: &[usize], deepest: u64) -> Vec<(u64, usize)> {
         let with_stack = |(number, bound): (usize, &usize)| (*bound as u64 + self.stack_of(number, deepest), number);
         let mut order: Vec<(u64, usize)> = bounds.iter().enumerate().map(with_stack).collect();
@@ -293,8 +294,8 @@ impl RamModel {
         TimelinePlan { timeline, plan, buffers }
     }
 
-    /// The plan with the least RAM of any timeline, of equals that of the simplest, where entry point and kernels have `deepest` bytes of
-    /// stack; its RAM, and the visits that planning took.
+    /// The plan with the least RAM of any timeline, of equals that of the simplest, where entry point and kernels have
+    /// `deepest` bytes of stack; its RAM, and the visits that planning took.
     fn best(&self, widths: &[BitWidth], deepest: u64) -> (TimelinePlan, u64, usize) {
         let bounds = self.most(widths);
         let mut best: Option<(u64, TimelinePlan)> = None;
@@ -377,14 +378,15 @@ impl RamModel {
         }
     }
 
-    /// The least RAM at `widths`, where entry point and kernels have `deepest` bytes of stack; and its plan, with the visits of all.
+    /// The least RAM at `widths`, where entry point and kernels have `deepest` bytes of stack; and its plan, with the
+    /// visits of all.
     pub(super) fn plan(&self, widths: &[BitWidth], deepest: u64) -> (u64, Plan) {
         let (TimelinePlan { plan, .. }, ram, visits) = self.best(widths, deepest);
         (ram, Plan { visits, ..plan })
     }
 
-    /// Whether arena and stack take at most `limit`, and the visits that planning took; entry point and kernels have `deepest` bytes of
-    /// stack, and `most` bytes are alive at a moment of each timeline.
+    /// Whether arena and stack take at most `limit`, and the visits that planning took; entry point and kernels have
+    /// `deepest` bytes of stack, and `most` bytes are alive at a moment of each timeline.
     pub(super) fn fits(&self, widths: &[BitWidth], deepest: u64, limit: Option<u64>, most: &[usize]) -> (bool, usize) {
         let Some(limit) = limit else { return (true, 0) };
         let mut visits = 0;
@@ -406,8 +408,8 @@ impl RamModel {
         limit.is_none() || self.fits(widths, deepest, limit, &self.most(widths)).0
     }
 
-    /// The most bytes of stack that entry point and kernels may have where arena and stack are to take at most `limit` at `widths`; `None`
-    /// where no arena leaves any.
+    /// The most bytes of stack that entry point and kernels may have where arena and stack are to take at most `limit`
+    /// at `widths`; `None` where no arena leaves any.
     pub(super) fn deepest_within(&self, widths: &[BitWidth], limit: u64) -> Option<u64> {
         let Stacks { base, between, driver } = self.stacks;
         let left = |timeline: usize, arena: usize| {
@@ -425,8 +427,8 @@ impl RamModel {
         most
     }
 
-    /// The least RAM with every tensor at the width of least bytes among those `allowed` for it, and entry point and kernels at `deepest`
-    /// bytes of stack, in any timeline: no less is possible at such widths.
+    /// The least RAM with every tensor at the width of least bytes among those `allowed` for it, and entry point and
+    /// kernels at `deepest` bytes of stack, in any timeline: no less is possible at such widths.
     pub(super) fn least<W: Iterator<Item = BitWidth>>(&self, allowed: impl Fn(TensorId) -> W, deepest: u64) -> u64 {
         let of_timeline = |timeline: &Timeline| {
             let mut load = Load::new(timeline.moments());

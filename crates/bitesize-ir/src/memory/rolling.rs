@@ -3,8 +3,8 @@
 use super::rows::{InputRows, Rolled, Schedule};
 use super::timeline::Timeline;
 
-/// In the timelines that roll, layers alone where they see less than one part in so many of the least peak at 8 bits: the less, the
-/// fewer instructions; the more, the less RAM where a policy has cut what is at that peak.
+/// In the timelines that roll, layers alone where they see less than one part in so many of the least peak at 8 bits:
+/// the less, the fewer instructions; the more, the less RAM where a policy has cut what is at that peak.
 const SHARES: [usize; 2] = [1, 4];
 
 /// Rolling chains may take so many times the instructions of layers computed at once.

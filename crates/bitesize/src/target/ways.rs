@@ -237,6 +237,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_timeline_has_the_state_of_pushed_rows_to_its_end() {
+        let model = zoo("zoo:mobilenet-v1?width=0.25&resolution=96");
+        for scheduling in Scheduling::ALL {
+            let core = boards::core("cortex-m4").unwrap().with_schedule(scheduling, InputRows::Pushed);
+            let problem = Problem::new(&model.network, &model.space, &core, Budget::UNLIMITED);
+            let text = timeline(&problem, &problem.uniform(BitWidth::B8));
+            let drawn: Vec<&str> = text.lines().skip(1).filter(|line| line.contains(" B ")).collect();
+            assert!(drawn.len() > 5 && drawn.iter().all(|line| line.contains(':')), "{scheduling}: {text}");
+        }
+    }
+
     /// Where the best chains take too many instructions there are others, and where these need more RAM that is told.
     #[test]
     fn chains_keep_the_limit_of_instructions() {

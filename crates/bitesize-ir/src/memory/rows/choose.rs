@@ -65,8 +65,8 @@ struct Best {
 }
 
 impl Rolled<'_> {
-    /// The least peak of a partition whose chains take at most `allowance` (finite) of the network's instructions more, and of those that keep it
-    /// the one that takes the fewest.
+    /// The least peak of a partition whose chains take at most `allowance` (finite) of the network's instructions more,
+    /// and of those that keep it the one that takes the fewest.
     pub(in crate::memory) fn least_peak(&self, needs: &Needs, allowance: f64) -> (usize, Schedule) {
         let mut loads: Vec<usize> =
             self.alone.iter().copied().chain(needs.chains.iter().flatten().map(|need| need.load)).collect();
@@ -85,8 +85,8 @@ impl Rolled<'_> {
         (limit, self.of_best(&within(limit), needs.input))
     }
 
-    /// Of partitions that keep the peak `limit` the one whose layers see the least, where those that see less than one part in `share` of
-    /// it stay alone; the larger the `price` of instructions, the fewer it takes.
+    /// Of partitions that keep the peak `limit` the one whose layers see the least, where those that see less than one
+    /// part in `share` of it stay alone; the larger the `price` of instructions, the fewer it takes.
     pub(in crate::memory) fn looking_further(&self, needs: &Needs, limit: usize, share: usize, price: f64) -> Schedule {
         let cost = |need: Need, nodes: Range<usize>, is_alone: bool| {
             if need.load > limit {
@@ -123,8 +123,8 @@ impl Rolled<'_> {
         schedule
     }
 
-    /// For each number of first nodes, the best partition of them, by the sum of `cost` over its segments: of what each needs,
-    /// its nodes, and whether it is one alone; of equals the one with nodes alone.
+    /// For each number of first nodes, the best partition of them, by the sum of `cost` over its segments: of what each
+    /// needs, its nodes, and whether it is one alone; of equals the one with nodes alone.
     fn partition(&self, needs: &Needs, cost: impl Fn(Need, Range<usize>, bool) -> f64) -> Vec<Best> {
         let mut best = vec![Best { cost: 0.0, chain_from: None }];
         for end in 1..=self.network.nodes.len() {
@@ -143,8 +143,8 @@ impl Rolled<'_> {
         best
     }
 
-    /// What every chain is estimated to need, the input coming as `input` says; a chain of one node is one only where rows are pushed into
-    /// it.
+    /// What every chain is estimated to need, the input coming as `input` says; a chain of one node is one only where
+    /// rows are pushed into it.
     pub(in crate::memory) fn needs(&self, input: InputRows) -> Needs {
         let waiting = self.waiting();
         let mut chains = vec![Vec::new(); self.network.nodes.len() + 1];
@@ -179,8 +179,8 @@ impl Rolled<'_> {
         Needs { input, chains }
     }
 
-    /// The part of the network's instructions that it takes to move rows of the tensors of which a chain of `nodes` keeps some: where a row
-    /// comes in, all that stay move.
+    /// The part of the network's instructions that it takes to move rows of the tensors of which a chain of `nodes`
+    /// keeps some: where a row comes in, all that stay move.
     fn moves(
         &self,
         nodes: Range<usize>,
