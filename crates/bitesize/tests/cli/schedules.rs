@@ -71,7 +71,9 @@ fn an_inspection_says_them_in_words_and_draws_the_timeline_where_asked() {
     let example = Example::new();
     let args = ["inspect", &example.model, "--preprocess", &example.preprocess];
     let plain = run(&args).expect(0, &[]).out;
-    for words in ["(rolling chains; arena ", "RAM layer by layer (--schedule layers) ", "with pushed rows (--input rows) "] {
+    for words in
+        ["(rolling chains; arena ", "RAM layer by layer (--schedule layers) ", "with pushed rows (--input rows) "]
+    {
         assert!(plain.contains(words), "`{words}` is not in:\n{plain}");
     }
     assert!(!plain.contains("lower bound"), "{plain}");
