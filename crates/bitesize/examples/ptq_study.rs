@@ -148,7 +148,7 @@ fn study(name: &str, subject: &Subject) -> Result<(), Box<dyn Error>> {
         }
         print!("  {label:<6}");
         for (method, ptq) in [("nearest", &nearest), ("compensated", &compensated), ("equalized", &equalized)] {
-            if method == "nearest" && setting("ONLY").is_some() {
+            if only.as_ref().is_some_and(|only| only != method) {
                 continue;
             }
             if setting("FAST").is_some() {

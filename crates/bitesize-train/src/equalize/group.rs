@@ -63,7 +63,7 @@ const SHARES: usize = 24;
 const FACTORS: usize = 32;
 
 /// Factors lie on a grid of so many to an octave.
-pub(super) const PER_OCTAVE: i32 = 1 << 16;
+pub(super) const PER_OCTAVE: i32 = 1 << 12;
 
 impl<'a> Group<'a> {
     /// Of `tensors`, which are tied, `read` says which have an encoding that counts.
