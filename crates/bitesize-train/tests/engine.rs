@@ -244,7 +244,7 @@ fn scales_of_activations_are_learned_by_the_formulas_of_lsq() {
             0.0
         });
         let found = step.unwrap().gradients.scales[1];
-        assert!((found - f64::from(by_scale)).abs() < 1e-6, "{value}: {found} by the scale, not {by_scale}");
+        assert!((found - by_scale).abs() < 1e-6, "{value}: {found} by the scale, not {by_scale}");
         assert_eq!(engine.input_gradients(), [[by_value]], "{value}");
     }
 }

@@ -146,7 +146,7 @@ impl Pass<'_> {
                 }
                 Op::MaxPool(window) => {
                     let x = self.centred(*tensor, &values[tensor.0], Pads::default(), first, &mut scratch.x);
-                    Pool { window, input, output }.to_largest(x, &values[node.output.0], gradient, target);
+                    Pool { window, input, output }.largest_back(x, &values[node.output.0], gradient, target);
                 }
                 Op::Clamp(_) => {
                     let x = self.centred(*tensor, &values[tensor.0], Pads::default(), first, &mut scratch.x);

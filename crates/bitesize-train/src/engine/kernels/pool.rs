@@ -45,7 +45,7 @@ impl Pool<'_> {
 
     /// Adds each gradient to the first of the largest values of its window: `x` is what the pool read, `largest` what it
     /// made of it.
-    pub(in crate::engine) fn to_largest(&self, x: &[f32], largest: &[f32], gradient: &[f32], sums: &mut [f32]) {
+    pub(in crate::engine) fn largest_back(&self, x: &[f32], largest: &[f32], gradient: &[f32], sums: &mut [f32]) {
         let (c, size) = (self.input.c, self.output.elements());
         let mut taken = vec![false; size];
         for (image, x) in x.chunks_exact(self.input.elements()).enumerate() {
