@@ -4,9 +4,9 @@
 //! Where that folder is not there (set `BITESIZE_SHARED` to it), the tests say so and do nothing. `BITESIZE_TEST_IMAGES`
 //! is the number of test images of each network (default 1,000; 0 takes all of them).
 
+use bitesize::deliver::Delivered;
 use bitesize::deliver::calibrated::calibrate;
 use bitesize::deliver::candidate::{Candidate, samples};
-use bitesize::deliver::delivered::memory_of;
 use bitesize::deliver::quality::{TensorQuality, WARNING_DB, qualities};
 use bitesize::deliver::quantizer::Quantizer;
 use bitesize::input::{Batch, Dataset, Preprocess, PreprocessFile, Request, Role, Values};
@@ -53,7 +53,7 @@ fn quantized(network: &Network, calibration: &Batch) -> Candidate {
 /// The arena that the C of `candidate` declares is what the memory model plans.
 fn check_arena(name: &str, candidate: &Candidate) {
     let core = bitesize::target::core("cortex-m4").unwrap();
-    let (_, ram, _) = memory_of(candidate, &core);
+    let ram = Delivered::of(candidate.clone(), &core).ram;
     assert_eq!(ram.arena, ram.plan.arena_bytes as u64, "{name}");
     let options = EmitOptions::default();
     let names = PackageNames::new(&options.prefix, None).unwrap();

@@ -3,10 +3,11 @@
 use crate::objects::Core;
 use crate::repeated::{layer_by_layer, repeated, row_nodes};
 use bitesize_codegen::{EmitOptions, PackageNames, emit};
-use bitesize_integer::{IntNetwork, IntOp};
+use bitesize_integer::{IntNetwork, IntNode, IntOp, IntTensor};
 use bitesize_ir::memory::{Chain, InputRows, MemoryPlan, PlannedSegment, Scheduling};
+use bitesize_ir::requantize::Multiplier;
 use bitesize_ir::target::RollingCosts;
-use bitesize_ir::{NodeId, Shape, TensorId};
+use bitesize_ir::{BitWidth, NodeId, Shape, TensorId};
 use rayon::prelude::*;
 
 /// Layers of the longest package on which calls are measured. Literal pools make cost per call uneven.
@@ -89,6 +90,7 @@ pub(crate) fn rolling(core: &Core, calls: &Calls) -> Result<RollingCosts, String
     let stack =
         |pick: &dyn Fn(&Measured) -> u64| measured.iter().map(|package| pick(&package.object)).max().unwrap_or(0);
     Ok(RollingCosts {
+        part_bytes: part_bytes(core, calls)?,
         code_bytes,
         stack_bytes: stack(&|object| object.entry_stack).saturating_sub(calls.stack),
         driver_stack_bytes: stack(&|object| object.driver_stack),
@@ -97,6 +99,62 @@ pub(crate) fn rolling(core: &Core, calls: &Calls) -> Result<RollingCosts, String
         member_bytes,
         push_bytes,
     })
+}
+
+/// Concatenations of each package on which their parts are measured.
+const CONCATENATIONS: [usize; 4] = [1, 2, 4, 8];
+
+/// Parts of each of them.
+const PARTS: [usize; 6] = [1, 2, 3, 5, 9, 17];
+
+/// Of each part of a concatenation in a chain but its first, beside what it costs alone: the steepest growth between packages whose
+/// concatenations have different numbers of parts.
+fn part_bytes(core: &Core, calls: &Calls) -> Result<u64, String> {
+    let packages = CONCATENATIONS.into_iter().flat_map(|count| PARTS.map(|parts| (count, parts)));
+    let packages: Vec<(usize, usize)> = packages.collect();
+    let measured: Result<Vec<u64>, String> = packages
+        .par_iter()
+        .map(|(count, parts)| {
+            let (network, plan) = joined(*count, *parts);
+            let file = format!("parts_{count}_{parts}.c");
+            Ok(measured_package(core, &network, &plan, &file)?.bytes)
+        })
+        .collect();
+    let each = |(measured, count): (&[u64], usize)| {
+        let slopes = measured.windows(2).zip(PARTS.windows(2)).map(move |(bytes, parts)| {
+            bytes[1].saturating_sub(bytes[0]).div_ceil((count * (parts[1] - parts[0])) as u64)
+        });
+        slopes.max().unwrap_or(0)
+    };
+    let most = measured?.chunks(PARTS.len()).zip(CONCATENATIONS).map(each).max().unwrap_or(0);
+    Ok(most.saturating_sub(calls.each))
+}
+
+/// Clamps one after the other, and `count` concatenations of `parts` of what these write, in one chain.
+fn joined(count: usize, parts: usize) -> (IntNetwork, MemoryPlan) {
+    // Rows have an odd number of bytes, by which no shift multiplies.
+    let shape = Shape::new(4, 13, 3);
+    let clamps = *PARTS.last().expect("there is one");
+    let mut network = repeated(&IntOp::Clamp { lo: 0, hi: 255 }, shape, clamps);
+    for number in 0..count {
+        let of = Shape { c: shape.c * parts, ..shape };
+        let output = TensorId(network.tensors.len());
+        network.tensors.push(IntTensor { name: format!("joined{number}"), shape: of, bits: BitWidth::B8, zero: 0 });
+        network.nodes.push(IntNode {
+            name: format!("join{number}"),
+            op: IntOp::Concat { multipliers: vec![Multiplier::ZERO; parts] },
+            // Others each time: compilers share what is the same.
+            inputs: (0..parts).map(|part| TensorId(1 + (number * 5 + part) % clamps)).collect(),
+            output,
+        });
+        network.output = output;
+    }
+    let offsets = (0..network.tensors.len()).map(|tensor| 0x0012_3454 + 0x1004 * tensor).collect();
+    let stays = |tensor: TensorId| tensor.0 > clamps;
+    let chain = Chain::of(&row_nodes(&network), 0, stays, None);
+    let segments = vec![PlannedSegment::Chain { chain, state: 0x0011_0004 }];
+    let plan = layer_by_layer(&network, offsets, 0x0020_0000);
+    (network, MemoryPlan { segments, scheduling: Scheduling::Auto, ..plan })
 }
 
 /// Chains of so many layers each, layers alone behind them, and what they are compiled to.
@@ -121,9 +179,13 @@ struct Measured {
 }
 
 fn measured(core: &Core, layers: usize, plan: &MemoryPlan, file: &str) -> Result<Measured, String> {
+    measured_package(core, &clamps(layers), plan, file)
+}
+
+fn measured_package(core: &Core, network: &IntNetwork, plan: &MemoryPlan, file: &str) -> Result<Measured, String> {
     let options = EmitOptions::default();
     let source = PackageNames::new(&options.prefix, None).map_err(|e| e.to_string())?.source();
-    let package = emit(&clamps(layers), plan, &options).map_err(|e| e.to_string())?;
+    let package = emit(network, plan, &options).map_err(|e| e.to_string())?;
     let mut files: Vec<(&str, &str)> = Vec::new();
     files.extend(package.files.iter().filter(|(name, _)| name.ends_with(".h")).map(|(n, t)| (&**n, &**t)));
     files.push((file, package.file(&source).ok_or_else(|| format!("the package lacks {source}"))?));

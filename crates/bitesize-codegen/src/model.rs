@@ -4,7 +4,7 @@ use crate::names::PackageNames;
 use crate::options::{EmitOptions, Reading};
 use crate::writer::CWriter;
 use bitesize_integer::{IntNetwork, IntTensor, OutputChannel};
-use bitesize_ir::memory::{InputRows, MemoryPlan};
+use bitesize_ir::memory::{InputRows, MemoryPlan, PlannedSegment};
 use bitesize_ir::requantize::Multiplier;
 use bitesize_ir::{Shape, Tail};
 
@@ -98,7 +98,7 @@ fn use_of(rows: InputRows, names: &PackageNames) -> String {
             run = names.run(),
         ),
         InputRows::Pushed => format!(
-            "\nUse: call {begin}(arena), then {push}(arena, row) with each row of {row_bytes} bytes, from the top. It says how \
+            "\nUse: call {begin}(arena) before the first row, then {push}(arena, row) with each row of {row_bytes} bytes, from the top. It says how \
              many rows are still wanted, {height} at first, and computes what can be computed by then. Once it says 0, read \
              {output}(arena), until the next {begin}. A row is copied: its memory can be used again at once. Images at the \
              same time need an arena each.\n",
@@ -199,7 +199,12 @@ fn output_macros(c: &mut CWriter, names: &PackageNames, tensor: &IntTensor, chan
 fn arena_macros(c: &mut CWriter, plan: &MemoryPlan, names: &PackageNames) {
     let (bytes, caller) = (names.arena_bytes(), names.caller_arena());
     let alignment = names.macro_name("ARENA_ALIGNMENT");
-    c.comment("All RAM but the stack: every tensor and the kernels' scratch.");
+    let rolls = plan.segments.iter().any(|segment| matches!(segment, PlannedSegment::Chain { .. }));
+    c.comment(if rolls {
+        "All RAM but the stack: every tensor or the rows kept of it, the kernels' scratch, and which rows are there."
+    } else {
+        "All RAM but the stack: every tensor and the kernels' scratch."
+    });
     c.line(format!("#define {bytes} {}", plan.arena_bytes));
     c.line(format!("#define {alignment} 4"));
     c.blank();
@@ -227,7 +232,7 @@ fn entry_points(c: &mut CWriter, names: &PackageNames) {
 }
 
 fn pushing_entry_points(c: &mut CWriter, names: &PackageNames) {
-    c.comment("Begins an image, whatever was before.");
+    c.comment("Begins an image, whatever was before: to be called before the first row of each.");
     c.line(format!("void {}(void *arena);", names.begin()));
     c.blank();
     c.comment(&format!(

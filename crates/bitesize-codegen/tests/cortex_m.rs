@@ -5,10 +5,11 @@ mod common;
 use bitesize_codegen::{EmitOptions, Figures, emit, instances};
 use bitesize_ir::code::{Code, Implementation, Stage};
 use bitesize_ir::memory::{InputRows, PlannedSegment, Scheduling, flash, ram};
+use bitesize_ir::shape::{Pads, Window};
 use bitesize_ir::target::CoreCosts;
-use bitesize_ir::{Node, Op};
+use bitesize_ir::{Node, Op, Shape, TensorId};
 use common::compiler::{Folder, WARNINGS, installed, run};
-use common::networks::{Drawn, drawn};
+use common::networks::{Draw, Drawn, drawn};
 use object::{Object, ObjectSection, SectionFlags, elf};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -132,6 +133,43 @@ fn the_memory_model_counts_the_bytes_of_emitted_packages() {
                 let core = core.with_schedule(scheduling, InputRows::Image);
                 check(&format!("drawn-{seed}"), &drawn(seed, 2 + 3 * (seed as usize - 100)), &core);
             }
+        }
+    }
+}
+
+/// As many convolutions, each of all that there was before.
+fn dense(convolutions: usize) -> Drawn {
+    let window = Window { pads: Pads::all(1), ..Window::of([3, 3]) };
+    let mut draw = Draw::new(convolutions as u64, Shape::new(24, 24, 3), false);
+    let mut all = vec![draw.conv(TensorId(0), 8, 1, window)];
+    for _ in 0..convolutions {
+        let joined = if all.len() == 1 { all[0] } else { draw.push(Op::Concat, &all) };
+        all.push(draw.conv(joined, 3, 1, window));
+    }
+    draw.push(Op::Concat, &all);
+    draw.finish()
+}
+
+/// Each part of a concatenation is a call, and from the second on says what it reads.
+#[test]
+fn parts_of_concatenations_in_chains_are_counted() {
+    if !installed(COMPILER) {
+        return;
+    }
+    for text in CORES {
+        let core = CoreCosts::from_toml(text).expect("the core file is whole");
+        for (convolutions, by_rows) in [(2, true), (5, false), (12, true), (12, false)] {
+            // However many instructions chains take.
+            let core = CoreCosts { instructions: None, ..core.with_rows(by_rows) };
+            let core = core.with_schedule(Scheduling::Auto, InputRows::Image);
+            let drawn = dense(convolutions);
+            let plan = ram(&drawn.network, &drawn.widths, &core).plan;
+            let is_joined = |segment: &PlannedSegment| match segment {
+                PlannedSegment::Chain { chain, .. } => chain.members.iter().any(|member| member.inputs.len() > 2),
+                PlannedSegment::Layer(_) => false,
+            };
+            assert!(convolutions == 2 || plan.segments.iter().any(is_joined), "{convolutions} on {}", core.name);
+            check(&format!("dense-{convolutions}-{by_rows}"), &drawn, &core);
         }
     }
 }

@@ -189,6 +189,8 @@ pub struct RollingCosts {
     pub band_bytes: u64,
     /// Of each layer of a chain, beside what a layer costs alone.
     pub member_bytes: u64,
+    /// Of each part of a concatenation in a chain but its first, beside what it costs alone.
+    pub part_bytes: u64,
     /// Entry points for pushed rows, beside those for an image.
     pub push_bytes: u64,
 }
@@ -374,10 +376,11 @@ impl CoreCosts {
                 chain_bytes,
                 band_bytes,
                 member_bytes,
+                part_bytes,
                 push_bytes,
             } = costs;
             text += &format!("rolling {code_bytes} {stack_bytes} {driver_stack_bytes} {chain_bytes} {band_bytes} ");
-            text += &format!("{member_bytes} {push_bytes}\n");
+            text += &format!("{member_bytes} {part_bytes} {push_bytes}\n");
         }
         text += &format!("schedule {scheduling} {}\n", input.name());
         text

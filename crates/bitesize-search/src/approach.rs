@@ -47,7 +47,7 @@ fn excess_below(problem: &Problem, draft: &Draft, below: f64, spending: &Spendin
     }
     let ram_bytes = match limits.budget.ram_bytes {
         None => least.ram_bytes,
-        Some(_) => spending.arena_bytes(draft.account()) as u64 + draft.stack_bytes(),
+        Some(_) => spending.ram_bytes(draft.account(), draft.deepest_stack_bytes()),
     };
     Some(limits.excess(Footprint { ram_bytes, ..least })).filter(|excess| *excess < below)
 }

@@ -114,12 +114,11 @@ pub(crate) fn flash_lower_bound(problem: &Problem) -> u64 {
 /// No policy takes less RAM.
 pub(crate) fn ram_lower_bound(problem: &Problem) -> u64 {
     let model = problem.model();
-    let arena = model.least_arena_bytes(|tensor| problem.allowed_of_tensor(tensor).iter());
-    arena as u64 + least_stack_bytes(problem)
+    model.least_ram_bytes(|tensor| problem.allowed_of_tensor(tensor).iter(), least_deepest_stack_bytes(problem))
 }
 
-/// No policy takes less stack.
-pub(crate) fn least_stack_bytes(problem: &Problem) -> u64 {
+/// No policy has less stack of the entry point and the deepest kernel.
+pub(crate) fn least_deepest_stack_bytes(problem: &Problem) -> u64 {
     let mut possible = PossibleCode::of(problem);
     let nodes = 0..problem.network().nodes.len();
     let stack = nodes.filter_map(|i| possible.least_by_role(i, |cost| cost.stack_bytes).into_values().max());

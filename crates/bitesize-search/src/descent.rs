@@ -57,13 +57,18 @@ impl<'p> Descent<'p> {
     /// Its bytes, the arena as small as any plan might be. Instructions are not counted.
     fn least_footprint(&self) -> Footprint {
         let weights = self.groups.weight_use();
-        let stack = self.account.stack_bytes().max(self.problem.model().base_stack_bytes() + weights.stack);
         Footprint {
             flash_bytes: self.account.flash_bytes() + weights.packed + weights.code,
-            ram_bytes: self.account.arena_lower_bound() as u64 + stack,
+            ram_bytes: self.account.ram_lower_bound(self.deepest_stack_bytes()),
             weight_bytes: weights.packed,
             instructions: 0,
         }
+    }
+
+    /// Bytes of stack of the entry point and the deepest kernel.
+    fn deepest_stack_bytes(&self) -> u64 {
+        let of_weights = self.problem.model().base_stack_bytes() + self.groups.weight_use().stack;
+        self.account.deepest_stack_bytes().max(of_weights)
     }
 
     /// The cost, which depends on the bytes and is never less for more of them; `None` where it is not below `below`.
@@ -82,8 +87,8 @@ impl<'p> Descent<'p> {
         if cost(Footprint { ram_bytes: u64::MAX, ..least }) == at_least {
             return Some(at_least);
         }
-        let above = (spending.arena_bytes(&self.account) - self.account.arena_lower_bound()) as u64;
-        Some(cost(Footprint { ram_bytes: least.ram_bytes + above, ..least })).filter(is_less)
+        let ram_bytes = spending.ram_bytes(&self.account, self.deepest_stack_bytes());
+        Some(cost(Footprint { ram_bytes, ..least })).filter(is_less)
     }
 
     /// The policy with its weights.

@@ -186,6 +186,7 @@ impl fmt::Display for Diagnosis {
         }
         writeln!(f, "least FLASH  {}", line(&self.least_flash))?;
         writeln!(f, "least RAM    {}", line(&self.least_ram))?;
+        writeln!(f, "             (in the orders of rows that are looked at, the input coming as it does)")?;
         if let Some(least) = &self.least_instructions {
             let [fewest, bound] = [least.instructions, least.lower_bound].map(format_millions);
             let proof = if fewest == bound { "proved".to_owned() } else { format!("no policy goes below {bound}") };

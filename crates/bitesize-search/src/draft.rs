@@ -134,16 +134,16 @@ impl<'p> Draft<'p> {
         self.visits.set(self.visits.get() + visits);
     }
 
-    /// Bytes of stack.
-    pub(crate) fn stack_bytes(&self) -> u64 {
-        self.account.stack_bytes()
+    /// Bytes of stack of the entry point and the deepest kernel.
+    pub(crate) fn deepest_stack_bytes(&self) -> u64 {
+        self.account.deepest_stack_bytes()
     }
 
     /// What it takes, the arena as small as any plan might be; instructions only where they are limited.
     pub(crate) fn least_footprint(&self) -> Footprint {
         Footprint {
             flash_bytes: self.account.flash_bytes(),
-            ram_bytes: self.account.arena_lower_bound() as u64 + self.account.stack_bytes(),
+            ram_bytes: self.account.ram_lower_bound(self.account.deepest_stack_bytes()),
             weight_bytes: self.weight_bytes,
             instructions: self.instructions,
         }
@@ -156,18 +156,15 @@ impl<'p> Draft<'p> {
 
     /// Whether the stack and what is alive at each moment of some timeline keep the RAM budget, wherever the planner places it.
     pub(crate) fn every_moment_fits(&self) -> bool {
-        self.holds_ram(self.account.arena_lower_bound())
+        self.problem.budget().holds_ram(self.account.ram_lower_bound(self.account.deepest_stack_bytes()))
     }
 
     /// The moment of node `id` in timeline `timeline` at which the most is alive, where that and the stack do not.
     pub(crate) fn pressing_moment(&self, timeline: usize, id: NodeId) -> Option<Moment> {
         self.visit(NODE_VISITS);
         let (moment, bytes) = self.account.alive_bytes_during(timeline, id);
-        (!self.holds_ram(bytes)).then_some(moment)
-    }
-
-    fn holds_ram(&self, arena: usize) -> bool {
-        self.problem.budget().holds_ram(arena as u64 + self.account.stack_bytes())
+        let stack = self.problem.model().stack_bytes(timeline, self.account.deepest_stack_bytes());
+        (!self.problem.budget().holds_ram(bytes as u64 + stack)).then_some(moment)
     }
 
     /// As [`Problem::peak`].

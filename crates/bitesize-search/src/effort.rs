@@ -8,9 +8,9 @@ use std::fmt;
 use std::ops::ControlFlow;
 
 /// Steps that one search may take: each buffer that the planner holds against another is one, a policy tried is
-/// [`POLICY_STEPS`], and each node whose kernels it changes is [`NODE_STEPS`]. A step takes 3 to 20 ns, so that a search ends
-/// within a second on any network. The searches of MobileNets and ResNets take less than a tenth of it; where arenas are above
-/// the bound, as in DenseNet's blocks, a policy may cost 100,000 and more.
+/// [`POLICY_STEPS`], and each node whose kernels it changes is [`NODE_STEPS`]. A step takes 3 to 20 ns, so that a
+/// search ends within a second on any network. The searches of MobileNets and ResNets take less than a fifth of it;
+/// where arenas are above the bound, as in DenseNet's blocks, a policy may cost 100,000 and more.
 const STEPS: u64 = 60_000_000;
 
 /// Steps of all searches of one [`Effort`] together.
@@ -60,7 +60,7 @@ impl<'a> Effort<'a> {
             together: &self.together,
             tried: Cell::new(0),
             is_limited: Cell::new(false),
-            arenas: RefCell::default(),
+            rams: RefCell::default(),
         }
     }
 }
@@ -79,9 +79,10 @@ pub(crate) struct Spending<'a> {
     tried: Cell<u64>,
     /// Whether some part of it met a limit before all steps were spent.
     is_limited: Cell<bool>,
-    /// By the widths of all tensors, the arenas planned so far: descents from several starts meet the same ones. A plan takes
-    /// at least a step for each tensor, so they are at most as many bytes as there are steps.
-    arenas: RefCell<HashMap<Vec<BitWidth>, usize>>,
+    /// By what chains take of the stack and the widths of all tensors, what RAM was planned to be so far beside the
+    /// deepest kernel: descents from several starts meet the same ones. A plan takes at least a step for each tensor,
+    /// so they are at most as many bytes as there are steps.
+    rams: RefCell<HashMap<(u64, Vec<BitWidth>), u64>>,
 }
 
 impl Spending<'_> {
@@ -98,19 +99,20 @@ impl Spending<'_> {
         Ok(true)
     }
 
-    /// Bytes of the arena at the widths of `account`.
-    pub(crate) fn arena_bytes(&self, account: &Account) -> usize {
-        let widths = &account.widths().tensors;
-        if let Some(bytes) = self.arenas.borrow().get(widths) {
-            return *bytes;
+    /// RAM at the widths of `account`, where entry point and kernels have `deepest` bytes of stack.
+    pub(crate) fn ram_bytes(&self, account: &Account, deepest: u64) -> u64 {
+        // Which order takes the least depends on what chains take more, and not on how much all take.
+        let key = (account.rolling_stack_bytes(deepest), account.widths().tensors.clone());
+        if let Some(beside) = self.rams.borrow().get(&key) {
+            return *beside + deepest;
         }
-        let plan = account.plan();
+        let (bytes, plan) = account.plan(deepest);
         self.spend(plan.visits as u64);
         if plan.cut_short {
             self.meet_limit();
         }
-        self.arenas.borrow_mut().insert(widths.clone(), plan.arena_bytes);
-        plan.arena_bytes
+        self.rams.borrow_mut().insert(key, bytes - deepest);
+        bytes
     }
 
     /// Steps left.

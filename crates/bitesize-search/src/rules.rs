@@ -84,12 +84,12 @@ pub(crate) fn cut_activations(problem: &Problem, draft: &mut Draft, visits: u64)
         }
         // Every node may hold by itself while the planner, which need not reach the lower bound, is still above. Where one
         // does not, nothing alive there can be cut: its bytes stay, and only less stack or another timeline can help.
-        let (is_stuck, stack) = (!draft.every_moment_fits(), draft.stack_bytes());
+        let (is_stuck, stack) = (!draft.every_moment_fits(), draft.deepest_stack_bytes());
         loop {
             if draft.visits() > visits || !cut_anywhere(draft, &mut cuttable) {
                 return false;
             }
-            if !is_stuck || draft.stack_bytes() < stack || draft.every_moment_fits() {
+            if !is_stuck || draft.deepest_stack_bytes() < stack || draft.every_moment_fits() {
                 break;
             }
         }

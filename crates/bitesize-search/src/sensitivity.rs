@@ -58,10 +58,10 @@ pub(crate) fn pressing(problem: &Problem) -> Vec<bool> {
     let widths = problem.widths(&problem.uniform(BitWidth::B8));
     // Narrower inputs need scratch and deeper stacks: steps near the budget count too.
     let limit = problem.budget().ram_bytes.map(|limit| limit / 100 * 97);
-    let stack = problem.model().stack_bytes(&widths);
     let mut pressing = vec![false; rows];
     if let Some((Moment { timeline, .. }, _)) = problem.model().peak(&widths) {
         let alive = problem.model().alive_bytes(timeline, &widths);
+        let stack = problem.model().stack_bytes(timeline, problem.model().deepest_stack_bytes(&widths));
         for (at, _) in alive.iter().enumerate().filter(|(_, bytes)| !holds(limit, **bytes as u64 + stack)) {
             problem.rows_alive_at(Moment { timeline, at }).for_each(|row| pressing[row] = true);
         }

@@ -4,7 +4,7 @@ mod answers;
 mod common;
 
 use answers::{diagnosis_of, feasibility_of, fitting_of};
-use bitesize_ir::memory::{Account, InputRows, Moment, Scheduling};
+use bitesize_ir::memory::{Account, InputRows, MemoryModel, Moment, Scheduling};
 use bitesize_ir::target::{Budget, CoreCosts};
 use bitesize_ir::{BitWidth, Network, NodeId, Policy, TensorId};
 use bitesize_search::enforce::{enforce, enforce_or};
@@ -356,7 +356,15 @@ proptest! {
             }
             let (peak, most) = model.peak(&before).expect("it has nodes");
             assert_eq!(problem.peak(&policy), Some(peak));
-            assert!(most <= ram.plan.lower_bound && ram.plan.lower_bound <= ram.plan.arena_bytes);
+            let deepest = model.deepest_stack_bytes(&before);
+            let least = most.next_multiple_of(4) as u64 + model.stack_bytes(peak.timeline, deepest);
+            assert!(least <= ram.plan.lower_bound as u64 + ram.stack && ram.plan.lower_bound <= ram.plan.arena_bytes);
+            assert_eq!(model.stack_of_plan(&ram.plan, &before), ram.stack);
+            // Chains only where they take less.
+            let in_place = MemoryModel::of(&network, &core.with_schedule(Scheduling::InPlace, core.input));
+            let in_place = in_place.ram_bytes(&before);
+            assert!(core.scheduling == Scheduling::Layers || ram.total <= in_place);
+            assert!(ram.plan.scheduling != Scheduling::Auto || ram.total < in_place);
             // The same, width by width from another policy, in both directions.
             let other = problem.widths(&problem.uniform(BitWidth::ALL[pick % 3]));
             let mut account = Account::of(problem.model(), other.clone());
@@ -365,9 +373,14 @@ proptest! {
                 let weights = widths.weights.iter().enumerate();
                 weights.for_each(|(i, bits)| account.set_weights(NodeId(i), *bits));
             }
-            assert_eq!((account.flash_bytes(), account.stack_bytes()), (flash.total, ram.stack));
-            assert_eq!(account.plan().arena_bytes, ram.plan.arena_bytes);
-            assert_eq!((account.arena_lower_bound(), account.peak()), (most.next_multiple_of(4), Some(peak)));
+            assert_eq!((account.flash_bytes(), account.deepest_stack_bytes()), (flash.total, deepest));
+            let (planned, plan) = account.plan(deepest);
+            assert_eq!((planned, plan.arena_bytes), (ram.total, ram.plan.arena_bytes));
+            assert_eq!((account.ram_lower_bound(deepest), account.peak()), (least, Some(peak)));
+            for limit in [ram.total, ram.total - 1, ram.total + 1000] {
+                let within = model.deepest_stack_within(&before, limit);
+                assert_eq!(within.is_some_and(|within| within >= deepest), limit >= ram.total);
+            }
             for id in (0..network.nodes.len()).map(NodeId) {
                 let (moment, bytes) = account.alive_bytes_during(peak.timeline, id);
                 assert_eq!(model.alive_bytes(peak.timeline, &before)[moment.at].next_multiple_of(4), bytes);

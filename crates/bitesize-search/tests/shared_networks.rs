@@ -122,7 +122,7 @@ fn what_does_not_fit_is_diagnosed_at_once() {
             let taken = start.elapsed();
             println!("{name} at {share} %: {taken:?}\n{diagnosis}");
             assert!(taken < Duration::from_secs(1), "{name} at {share} % took {taken:?}");
-            let few = Effort::unwatched().with_steps(6_000_000);
+            let few = Effort::unwatched().with_steps(12_000_000);
             assert_eq!(Diagnosis::of(&problem, &few), Ok(diagnosis.clone()), "{name} at {share} %: steps");
             let start = Instant::now();
             let feasibility = feasibility_of(&problem);

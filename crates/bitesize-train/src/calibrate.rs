@@ -12,7 +12,7 @@ mod outliers;
 
 pub use outliers::LeftOut;
 
-use crate::equalize::Equalization;
+use crate::equalization::Equalization;
 use crate::{Progress, Samples, TrainError};
 use bitesize_ir::policy::{Policy, PolicySpace};
 use bitesize_ir::{ActivationQuant, BitWidth, InputEncoding, Network, TensorId};

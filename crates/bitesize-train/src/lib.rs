@@ -34,6 +34,7 @@
 
 mod calibrate;
 pub mod engine;
+mod equalization;
 mod equalize;
 mod fake_quant;
 mod float;
@@ -44,7 +45,8 @@ mod reconstruct;
 mod samples;
 
 pub use calibrate::{Calibration, CalibrationSettings, LeftOut, RangeMethod, TensorRange, calibrate};
-pub use equalize::{Equalization, EqualizedGroup, equalize};
+pub use equalization::{Equalization, EqualizedGroup};
+pub use equalize::equalize;
 pub use fake_quant::{FakeQuantModel, fake_quant_forward};
 pub use float::FloatModel;
 pub use ptq::{PrepareRequest, PreparedLayer, Ptq, PtqSettings, Rounding, Variant, quantize_nearest};

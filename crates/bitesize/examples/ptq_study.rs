@@ -7,19 +7,24 @@
 //!
 //! `IMAGES` (512) is the number of training images; the first 512 calibrate, `RECONSTRUCT=MINUTES` learns from all of them and
 //! tells what blocks and the whole network bring (`reconstructed` names its settings, `VERBOSE=1` shows each unit), `EQUALIZE=1`
-//! scales channels as is proposed, without judging it. `POLICIES` is a comma-separated choice of rows, `RANGES` a
+//! scales channels as is proposed, without judging it. `POLICIES` is a comma-separated choice of rows, `ONLY` a choice of
+//! one method (`nearest`, `compensated`, or `equalized`: compensated rounding of channels whose equalization was judged), `RANGES` a
 //! method as `--ranges` takes it; `REACH=1` only tells how far the farthest sample reaches;
 //! `STRETCHES=N` has the covariance of the layer of most inputs in N stretches, and those of others as large at most; `FAST=1` also
 //! measures the models that a search sees; the other settings are named in `settings`.
 
 use bitesize::deliver::candidate::samples;
+use bitesize::deliver::equalized::{Equalized, JUDGES};
+use bitesize::deliver::held_out::HeldOut;
 use bitesize::input::split::stratified_order;
 use bitesize::input::{Batch, Dataset, Model, Preprocess, PreprocessFile, Request, Role};
 use bitesize::observe::Monitor;
+use bitesize::task::{Objective, Task};
 use bitesize_ir::{BitWidth, Network, Op, Policy, PolicySpace, QuantizedModel};
 use bitesize_train::{
-    CalibrationSettings, FakeQuantModel, FloatModel, Objective, PrepareRequest, Ptq, PtqSettings, RangeMethod, Rates,
-    ReconstructSettings, Reconstruction, Rounding, Samples, UnitOutcome, accuracy, calibrate, equalize,
+    Calibration, CalibrationSettings, FakeQuantModel, FloatModel, Objective as LearnedBy, PrepareRequest, Ptq,
+    PtqSettings, RangeMethod, Rates, ReconstructSettings, Reconstruction, Rounding, Samples, UnitOutcome, accuracy,
+    calibrate, equalize,
 };
 use std::error::Error;
 use std::ops::ControlFlow;
@@ -35,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let images: usize = setting("IMAGES").map_or(Ok(512), |v| v.parse())?;
     for name in std::env::args().skip(1) {
         let subject = Subject::read(&shared, &name, images)?;
-        study(&name, &subject.network, &samples(&subject.calibration), &subject.test)?;
+        study(&name, &subject)?;
     }
     Ok(())
 }
@@ -48,6 +53,8 @@ fn setting(name: &str) -> Option<String> {
 struct Subject {
     network: Network,
     calibration: Batch,
+    /// Training samples beside those.
+    held_out: Batch,
     test: Batch,
 }
 
@@ -78,6 +85,7 @@ impl Subject {
         Ok(Self {
             network: model.network,
             calibration: train.load(&order[..images.min(order.len())])?,
+            held_out: train.load(&order[images.min(order.len())..(images + JUDGES).min(order.len())])?,
             test: test.load(
                 &(0..test.len().min(setting("TEST").map_or(Ok(usize::MAX), |v| v.parse())?)).collect::<Vec<_>>(),
             )?,
@@ -111,7 +119,9 @@ fn policies(network: &Network) -> Vec<(&'static str, Policy)> {
     ]
 }
 
-fn study(name: &str, network: &Network, images: &Samples<'_>, test: &Batch) -> Result<(), Box<dyn Error>> {
+fn study(name: &str, subject: &Subject) -> Result<(), Box<dyn Error>> {
+    let Subject { network, calibration, test, .. } = subject;
+    let images = &samples(calibration);
     let go = &mut |_, _| ControlFlow::Continue(());
     let test_images = samples(test);
     let start = Instant::now();
@@ -140,14 +150,17 @@ fn study(name: &str, network: &Network, images: &Samples<'_>, test: &Batch) -> R
         Ptq::prepare(network, images, calibration.clone(), PrepareRequest::everything(network, settings), go)?;
     println!("  calibrated in {calibrated:.1} s, prepared in {:.1} s", start.elapsed().as_secs_f64() - calibrated);
     let nearest = Ptq::prepare(network, images, calibration, PrepareRequest::everything(network, nearest), go)?;
-    let chosen = setting("POLICIES");
+    let start = Instant::now();
+    let equalized = equalized(subject, &compensated)?;
+    println!("  equalized in {:.1} s", start.elapsed().as_secs_f64());
+    let (chosen, only) = (setting("POLICIES"), setting("ONLY"));
     for (label, policy) in policies(network) {
         if chosen.as_ref().is_some_and(|chosen| !chosen.split(',').any(|c| c == label)) {
             continue;
         }
         print!("  {label:<6}");
-        for (method, ptq) in [("nearest", &nearest), ("compensated", &compensated)] {
-            if method == "nearest" && setting("ONLY").is_some() {
+        for (method, ptq) in [("nearest", &nearest), ("compensated", &compensated), ("equalized", &equalized)] {
+            if only.as_ref().is_some_and(|only| only != method) {
                 continue;
             }
             if setting("FAST").is_some() {
@@ -197,7 +210,7 @@ fn reconstructed(
     let mut temperature = 0.0;
     number("TEMPERATURE", &mut temperature)?;
     if temperature > 0.0 {
-        settings.objective = Objective::Distillation { temperature };
+        settings.objective = LearnedBy::Distillation { temperature };
     }
     for (name, rates) in [("BLOCK_RATES", &mut settings.block_rates), ("NETWORK_RATES", &mut settings.network_rates)] {
         if let Some(text) = setting(name) {
@@ -225,6 +238,19 @@ fn reconstructed(
     let seconds = start.elapsed().as_secs_f64();
     print!("  network {:.2} ({seconds:.0} s)", top1(&reconstruction.into_model())?);
     Ok(())
+}
+
+/// `ptq` with channels brought to one size where that helps.
+fn equalized<'a>(subject: &'a Subject, ptq: &Ptq<'a>) -> Result<Ptq<'a>, Box<dyn Error>> {
+    let (network, monitor) = (&subject.network, Monitor::unobserved());
+    let objective = Objective { task: Task::Classify, shape: network.shape(network.output), tail: network.tail };
+    let held_out = HeldOut::of(network, objective, subject.held_out.clone(), &monitor)?;
+    let batch = subject.calibration.slice(0..subject.calibration.len().min(CALIBRATION));
+    let found = Equalized::of(network, &batch, ptq.calibration(), &held_out, &monitor)?;
+    let calibration = Calibration { equalization: found.equalization, ..ptq.calibration().clone() };
+    let request = PrepareRequest { known: found.layers, ..PrepareRequest::everything(network, PtqSettings::default()) };
+    let go = &mut |_, _| ControlFlow::Continue(());
+    Ok(Ptq::prepare(network, &samples(&batch), calibration, request, go)?)
 }
 
 /// How many times as far as those of nine in ten samples the values of the farthest reach, in each tensor: the three largest.

@@ -43,7 +43,7 @@ pub fn walk(opened: Opened, until: Until) -> anyhow::Result<Walked> {
     refuse_other_inputs(&opened, &platform)?;
     opened.keep()?;
 
-    let aim = match Aim::of(&opened, &problem)? {
+    let aim = match Aim::of(&opened, &problem, &platform.core)? {
         Ok(aim) => aim,
         Err(misfit) => {
             report.add_misfit(&misfit, &platform, &problem);

@@ -1,6 +1,6 @@
 //! Five packages: four networks of the shared folder and a small one with random weights, at widths drawn at random.
 
-use bitesize::deliver::delivered::memory_of;
+use bitesize::deliver::delivered::{Taken, taken_on};
 use bitesize::deliver::opened::{Opened, inputs_of};
 use bitesize::deliver::{Chosen, Delivered};
 use bitesize::observe::Monitor;
@@ -35,12 +35,14 @@ pub(crate) struct Package {
     pub(crate) folder: PathBuf,
     pub(crate) cases: Cases,
     delivered: Delivered,
+    /// The core that it was made for.
+    made_for: CoreCosts,
 }
 
 impl Package {
     /// What the memory model says of it on `core`.
     pub(crate) fn prediction(&self, core: &CoreCosts) -> Prediction {
-        let (flash, ram, instructions) = memory_of(&self.delivered.candidate, core);
+        let Taken { flash, ram, instructions } = taken_on(&self.delivered, &self.made_for, core);
         Prediction::new(&flash, &ram, instructions, core)
     }
 }
@@ -130,5 +132,5 @@ fn open(name: &str, path: &Path) -> anyhow::Result<Package> {
     };
     let cases = Cases::new(network, &[sample(1)], 0)?;
     let widths = format!("weights of {}", widths.join(", "));
-    Ok(Package { name: name.into(), widths, folder: path.into(), cases, delivered })
+    Ok(Package { name: name.into(), widths, folder: path.into(), cases, delivered, made_for: platform.core })
 }

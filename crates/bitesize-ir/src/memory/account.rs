@@ -125,10 +125,15 @@ impl<'m> Account<'m> {
         self.model.flash.base_code + self.layers + self.kernels.code_bytes(&self.model.kernels)
     }
 
-    /// Bytes of stack, as [`MemoryModel::stack_bytes`] counts them.
-    pub fn stack_bytes(&self) -> u64 {
-        let kernels = self.kernels.deepest_stack(&self.model.kernels);
-        self.model.base_stack_bytes() + kernels.max(self.model.driver_stack)
+    /// As [`MemoryModel::deepest_stack_bytes`].
+    pub fn deepest_stack_bytes(&self) -> u64 {
+        self.model.base_stack_bytes() + self.kernels.deepest_stack(&self.model.kernels)
+    }
+
+    /// Bytes of stack that a timeline whose layers take turns has more than others, where entry point and kernels have
+    /// `deepest`.
+    pub fn rolling_stack_bytes(&self, deepest: u64) -> u64 {
+        self.model.ram.stacks.of(true, deepest) - deepest
     }
 
     /// The first moment of node `id` in timeline `timeline` at which the most bytes are alive, and how many.
@@ -138,27 +143,34 @@ impl<'m> Account<'m> {
         (Moment { timeline, at: most }, word(self.loads[timeline].at(most)))
     }
 
-    /// The most bytes that are alive at a moment, in the timeline in which these are the fewest: the arena is at least as large, and
-    /// nearly always as large.
-    pub fn arena_lower_bound(&self) -> usize {
-        self.loads.iter().map(|load| word(load.most())).min().unwrap_or(0)
+    /// The most bytes that are alive at a moment, and the stack where entry point and kernels have `deepest`, in the
+    /// timeline in which these are the fewest: RAM is at least as large, and nearly always as large.
+    pub fn ram_lower_bound(&self, deepest: u64) -> u64 {
+        (0..self.loads.len()).map(|timeline| self.least_ram(timeline, deepest)).min().unwrap_or(0)
+    }
+
+    fn least_ram(&self, timeline: usize, deepest: u64) -> u64 {
+        word(self.loads[timeline].most()) as u64 + self.model.stack_bytes(timeline, deepest)
     }
 
     /// As [`MemoryModel::peak`] has it; `None` where there is no node.
     pub fn peak(&self) -> Option<Moment> {
-        let (timeline, load) = self.loads.iter().enumerate().min_by_key(|(_, load)| word(load.most()))?;
-        if self.model.network.nodes.is_empty() { None } else { load.peak().map(|at| Moment { timeline, at }) }
+        let deepest = self.deepest_stack_bytes();
+        let timeline = (0..self.loads.len()).min_by_key(|timeline| self.least_ram(*timeline, deepest))?;
+        let at = self.loads[timeline].peak().filter(|_| !self.model.network.nodes.is_empty())?;
+        Some(Moment { timeline, at })
     }
 
-    /// The arena, as the planner places it at these widths.
-    pub fn plan(&self) -> Plan {
-        self.model.ram.plan(&self.widths.tensors)
+    /// RAM at these widths, where entry point and kernels have `deepest` bytes of stack, and the plan, with the visits
+    /// of all.
+    pub fn plan(&self, deepest: u64) -> (u64, Plan) {
+        self.model.ram.plan(&self.widths.tensors, deepest)
     }
 
     /// Whether arena and stack take at most `limit` bytes (`None` for any number), and the visits that planning took
     /// ([`Plan::visits`]); plans only where the bound leaves it open.
     pub fn ram_fits(&self, limit: Option<u64>) -> (bool, usize) {
         let most: Vec<usize> = self.loads.iter().map(|load| word(load.most())).collect();
-        self.model.ram.fits(&self.widths.tensors, self.stack_bytes(), limit, &most)
+        self.model.ram.fits(&self.widths.tensors, self.deepest_stack_bytes(), limit, &most)
     }
 }

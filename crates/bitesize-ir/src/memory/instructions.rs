@@ -2,7 +2,7 @@
 
 use super::layer_shape::{CallWidths, LayerShape};
 use super::ram::RamModel;
-use super::rows::{Band, Chain, Member, RowNetwork, RowNode};
+use super::rows::{Band, Chain, InputRows, Member, RowNetwork, RowNode};
 use super::timeline::Timeline;
 use super::widths::Widths;
 use super::work::work;
@@ -140,6 +140,16 @@ impl InstructionModel {
         at(BitWidth::B8).into_iter().zip(at(BitWidth::B4)).map(|(eight, four)| eight.max(four)).collect()
     }
 
+    /// Which part of the network's instructions a byte of a row that moves takes: the larger of what uniform 8 and 4
+    /// bits give.
+    pub(super) fn rise_of_moved_byte(&self, network: &Network) -> f64 {
+        let total = |bits: BitWidth| {
+            let widths = uniform(network, bits);
+            (0..self.nodes.len()).map(|node| self.of_way(network, node, &widths, false)).sum::<u64>()
+        };
+        self.rolling.moved_byte / total(BitWidth::B8).min(total(BitWidth::B4)).max(1) as f64
+    }
+
     /// What `chain` takes beside its layers where rows have `row_bytes`.
     pub(super) fn of_chain(&self, chain: &Chain, row_bytes: impl Fn(TensorId) -> usize) -> u64 {
         let moved = |(band, rows): (&Band, &usize)| rows * row_bytes(band.tensor);
@@ -186,7 +196,10 @@ impl InstructionModel {
                 (0..self.nodes.len()).map(|node| self.of_way(network, node, &widths, in_turns(node))).sum::<u64>()
             };
             let rolling = sum(&|node| timeline.takes_turns(node)) + self.rolling_of(network, timeline);
-            rolling as f64 / sum(&|_| false).max(1) as f64
+            // Who pushes rows does so in every schedule.
+            let pushes = if timeline.schedule.input == InputRows::Pushed { network.shape(network.input).h } else { 0 };
+            let at_once = sum(&|_| false) as f64 + pushes as f64 * self.rolling.step;
+            rolling as f64 / at_once.max(1.0)
         };
         rise(BitWidth::B8).max(rise(BitWidth::B4))
     }

@@ -16,6 +16,7 @@ mod model;
 mod picture;
 mod planner;
 mod ram;
+mod rolling;
 mod rows;
 mod scratch;
 mod tensor_bytes;

@@ -3,8 +3,10 @@
 use super::flash::{FlashModel, FlashUse};
 use super::instructions::InstructionModel;
 use super::kernel_costs::{KernelTable, node_code};
-use super::ram::{MemoryPlan, Moment, PlannedSegment, RamModel, RamUse, peak};
+use super::ram::{MemoryPlan, Moment, PlannedSegment, RamModel, RamUse, Stacks, peak};
+use super::rolling::Rises;
 use super::rows::{Chain, RowNetwork, Schedule, Scheduling};
+use super::timeline::Timeline;
 use super::widths::Widths;
 use super::word::word;
 use crate::code::{Code, Implementation};
@@ -25,10 +27,6 @@ pub struct MemoryModel<'a> {
     pub(super) implementations: Vec<Implementation>,
     /// For each tensor the nodes that write or read it, in order.
     pub(super) touching: Vec<Vec<Touch>>,
-    /// Bytes of stack between the entry point and a kernel, where some timeline rolls.
-    pub(super) rolling_stack: u64,
-    /// Bytes of stack of what chooses the next step of a chain, where some timeline rolls.
-    pub(super) driver_stack: u64,
     /// `None` where the core's file says nothing of instructions.
     instructions: Option<InstructionModel>,
 }
@@ -40,27 +38,39 @@ impl<'a> MemoryModel<'a> {
         let implementations: Vec<Implementation> = network.nodes.iter().map(of_node).collect();
         let rows = RowNetwork::of(network, &implementations);
         let every = core.instructions.as_ref().map(|costs| InstructionModel::of(network, &rows, costs));
-        let rise = every.as_ref().map_or_else(|| vec![0.0; rows.nodes.len()], |model| model.rises(network, &rows));
-        let rise = core.rolling.map(|_| rise);
-        let mut ram = RamModel::of(rows, rise.as_deref(), core.scheduling, core.input, core.base_stack_bytes);
-        if let Some(model) = &every {
-            ram.keep_quick(|timeline| model.rise_of(network, timeline));
-        }
-        let instructions = every.map(|model| model.taking_turns(network, &ram));
-        let rolling = ram.rolling_bytes(core);
-        let rolls = ram.timelines.iter().any(|timeline| timeline.schedule.rolls());
-        let of_rolling = core.rolling.filter(|_| rolls);
-        let [rolling_stack, driver_stack] =
-            of_rolling.map_or([0, 0], |costs| [costs.stack_bytes, costs.driver_stack_bytes]);
+        let rise_of = |timeline: &Timeline| every.as_ref().map_or(1.0, |model| model.rise_of(network, timeline));
+        let rises = core.rolling.map(|_| Rises {
+            of_nodes: every.as_ref().map_or_else(|| vec![0.0; rows.nodes.len()], |model| model.rises(network, &rows)),
+            moved_byte: every.as_ref().map_or(0.0, |model| model.rise_of_moved_byte(network)),
+            of_timeline: &rise_of,
+        });
+        let ram = RamModel::of(rows, rises.as_ref(), core.scheduling, core.input, stacks_of(core));
+        Self::with(network, core, implementations, every, ram)
+    }
+
+    /// The same network in the same orders, and with the same kernels, on another `core`, whose costs are another's: of
+    /// what was made for the one, what it takes on the other.
+    pub fn on(&self, core: &CoreCosts) -> Self {
+        let every =
+            core.instructions.as_ref().map(|costs| InstructionModel::of(self.network, &self.ram.network, costs));
+        let ram = self.ram.with_stacks(stacks_of(core));
+        Self::with(self.network, core, self.implementations.clone(), every, ram)
+    }
+
+    fn with(
+        network: &'a Network,
+        core: &CoreCosts,
+        implementations: Vec<Implementation>,
+        every: Option<InstructionModel>,
+        ram: RamModel,
+    ) -> Self {
         Self {
             network,
-            flash: FlashModel::of(network, core, &implementations, rolling),
+            flash: FlashModel::of(network, core, &implementations, ram.rolling_bytes(core)),
+            instructions: every.map(|model| model.taking_turns(network, &ram)),
             ram,
             kernels: KernelTable::of(core),
-            rolling_stack,
-            driver_stack,
             touching: touching(network),
-            instructions,
             implementations,
         }
     }
@@ -96,7 +106,7 @@ impl<'a> MemoryModel<'a> {
 
     /// RAM at `widths`, how it splits, and where everything lies.
     pub fn ram(&self, widths: &Widths) -> RamUse {
-        self.ram.count(&widths.tensors, self.stack_bytes(widths))
+        self.ram.count(&widths.tensors, self.deepest_stack_bytes(widths))
     }
 
     /// `flash(widths).total`, faster.
@@ -106,7 +116,7 @@ impl<'a> MemoryModel<'a> {
 
     /// `ram(widths).total`, faster.
     pub fn ram_bytes(&self, widths: &Widths) -> u64 {
-        self.ram.plan(&widths.tensors).arena_bytes as u64 + self.stack_bytes(widths)
+        self.ram.plan(&widths.tensors, self.deepest_stack_bytes(widths)).0
     }
 
     /// How many orders there are in which the network may be computed: RAM is that of the one that takes the least.
@@ -145,8 +155,8 @@ impl<'a> MemoryModel<'a> {
         self.ram.loads(timeline, &widths.tensors)
     }
 
-    /// Of the timeline whose peak is the lowest at `widths`, of equals the simplest, the first moment at which the most bytes are
-    /// alive, and how many; `None` where there is no node.
+    /// Of the timeline whose peak and stack are the lowest at `widths`, of equals the simplest, the first moment at
+    /// which the most bytes are alive, and how many; `None` where there is no node.
     pub fn peak(&self, widths: &Widths) -> Option<(Moment, usize)> {
         let of_timeline = |timeline: usize| {
             let (at, bytes) = peak(&self.alive_bytes(timeline, widths))?;
@@ -155,13 +165,15 @@ impl<'a> MemoryModel<'a> {
         if self.network.nodes.is_empty() {
             return None;
         }
-        (0..self.timelines()).filter_map(of_timeline).min_by_key(|(_, bytes)| word(*bytes))
+        let deepest = self.deepest_stack_bytes(widths);
+        let ram = |(moment, bytes): &(Moment, usize)| word(*bytes) as u64 + self.stack_bytes(moment.timeline, deepest);
+        (0..self.timelines()).filter_map(of_timeline).min_by_key(ram)
     }
 
     /// Whether arena and stack take at most `limit` bytes at `widths` (`None` for any number): as [`Self::ram_bytes`] says,
     /// but nothing is planned where the bytes alive already pass it, and planning ends where a plan keeps it.
     pub fn ram_fits(&self, widths: &Widths, limit: Option<u64>) -> bool {
-        self.ram.fits_anew(&widths.tensors, self.stack_bytes(widths), limit)
+        self.ram.fits_anew(&widths.tensors, self.deepest_stack_bytes(widths), limit)
     }
 
     /// Tensors that are alive at `moment`, or at another of the same layer or chain, by id.
@@ -169,9 +181,22 @@ impl<'a> MemoryModel<'a> {
         self.ram.alive_at(moment)
     }
 
-    /// The least arena at the widths that `allowed` gives each tensor: the planner's may be larger, none is smaller.
-    pub fn least_arena_bytes<W: Iterator<Item = BitWidth>>(&self, allowed: impl Fn(TensorId) -> W) -> usize {
-        self.ram.least_arena(allowed)
+    /// The least RAM at the widths that `allowed` gives each tensor, where entry point and kernels have `deepest` bytes
+    /// of stack: the planner's may be larger, none is smaller.
+    pub fn least_ram_bytes<W: Iterator<Item = BitWidth>>(&self, allowed: impl Fn(TensorId) -> W, deepest: u64) -> u64 {
+        self.ram.least(allowed, deepest)
+    }
+
+    /// The most bytes of stack that entry point and kernels may have where arena and stack are to take at most `limit`
+    /// bytes at `widths`; `None` where no arena leaves any.
+    pub fn deepest_stack_within(&self, widths: &Widths, limit: u64) -> Option<u64> {
+        self.ram.deepest_within(&widths.tensors, limit)
+    }
+
+    /// The most bytes alive at a moment, with every tensor at 8 bits, that rolling chains would come down to if they
+    /// were to take any number of instructions; `None` where those that there are come within a tenth of it.
+    pub fn unlimited_peak_bytes(&self) -> Option<usize> {
+        self.ram.unlimited_peak
     }
 
     /// What `tensor`, alive at `moment`, adds to the bytes alive there if it has `bits`: its rows that are alive, and where the
@@ -229,10 +254,21 @@ impl<'a> MemoryModel<'a> {
         self.ram.timelines[timeline].spans[tensor.0]
     }
 
-    /// Bytes of stack at `widths`.
-    pub fn stack_bytes(&self, widths: &Widths) -> u64 {
-        self.ram.stack(self.called(widths), &self.kernels).max(self.ram.base_stack + self.driver_stack)
-            + self.rolling_stack
+    /// Bytes of stack of the entry point and the deepest kernel at `widths`; what stands between both where layers take
+    /// turns is not among them ([`Self::stack_bytes`]).
+    pub fn deepest_stack_bytes(&self, widths: &Widths) -> u64 {
+        self.ram.deepest(self.called(widths), &self.kernels)
+    }
+
+    /// Bytes of stack in timeline `timeline`, where entry point and kernels have `deepest`.
+    pub fn stack_bytes(&self, timeline: usize, deepest: u64) -> u64 {
+        self.ram.stack_of(timeline, deepest)
+    }
+
+    /// Bytes of stack of `plan`, one of this network on some core, at `widths`.
+    pub fn stack_of_plan(&self, plan: &MemoryPlan, widths: &Widths) -> u64 {
+        let rolls = plan.segments.iter().any(|segment| matches!(segment, PlannedSegment::Chain { .. }));
+        self.ram.stacks.of(rolls, self.deepest_stack_bytes(widths))
     }
 
     /// Instructions of an inference at `widths`, at most: the sum of [`Self::instructions_of`], what the entry takes and what chains
@@ -298,15 +334,21 @@ impl<'a> MemoryModel<'a> {
         self.flash.base_code
     }
 
-    /// Bytes of stack that every package has whatever its layers; with chains, what stands between the entry and a kernel.
+    /// Bytes of stack that every package has whatever its layers.
     pub fn base_stack_bytes(&self) -> u64 {
-        self.ram.base_stack + self.rolling_stack
+        self.ram.stacks.base
     }
 
     /// What a piece of code that the network may call costs on the core.
     pub fn code(&self, code: Code) -> KernelCost {
         self.kernels.cost(code)
     }
+}
+
+/// The stack of packages on `core`, beside that of kernels.
+fn stacks_of(core: &CoreCosts) -> Stacks {
+    let [between, driver] = core.rolling.map_or([0, 0], |costs| [costs.stack_bytes, costs.driver_stack_bytes]);
+    Stacks { base: core.base_stack_bytes, between, driver }
 }
 
 /// A node that writes a tensor or reads it.

@@ -2,7 +2,7 @@
 
 use super::model::MemoryModel;
 use super::ram::{MemoryPlan, PlannedSegment};
-use super::rows::{Band, Member};
+use super::rows::{Band, InputRows, Member};
 use super::tensor_bytes::tensor_bytes;
 use super::widths::Widths;
 use crate::grid::BitWidth;
@@ -40,14 +40,17 @@ impl MemoryModel<'_> {
                 }
             };
             if members.is_empty() {
-                let _ =
-                    writeln!(text, "    {:<longest$} {line} {:>10}   {}", "(rows come)", "", letter(network.input.0));
+                let _ = writeln!(
+                    text,
+                    "    {:<longest$} {line} {:>10}   {}",
+                    "(rows come)", "", places.letters[network.input.0]
+                );
             }
             for (i, (step, kept)) in members.into_iter().enumerate() {
                 let node = &network.nodes[step];
-                let name: String = node.name.chars().take(longest).collect();
+                let name = shortened(&node.name, longest);
                 let mark = if step == plan.peak.0 { '<' } else { ' ' };
-                let written = format!("{} {}{kept}", letter(node.output.0), network.tensor(node.output).name);
+                let written = format!("{} {}{kept}", places.letters[node.output.0], network.tensor(node.output).name);
                 let (line, bytes) = match i {
                     0 => (line.clone(), format!("{:>8} B", plan.alive[step])),
                     _ => (" ".repeat(COLUMNS), " ".repeat(10)),
@@ -65,6 +68,7 @@ struct Places {
     bytes: Vec<usize>,
     /// First and last segment of each.
     lives: Vec<(usize, usize)>,
+    letters: Vec<char>,
 }
 
 impl Places {
@@ -90,7 +94,8 @@ impl Places {
             let at = |node: usize| segment_of.get(node).copied().unwrap_or(0);
             (if TensorId(tensor) == network.input { 0 } else { at(first) }, at(last))
         };
-        Self { bytes, lives: (0..network.tensors.len()).map(life).collect() }
+        let lives: Vec<(usize, usize)> = (0..network.tensors.len()).map(life).collect();
+        Self { bytes, letters: letters(&lives), lives }
     }
 
     /// Letter, offset and bytes of each buffer alive in segment `number`.
@@ -102,13 +107,19 @@ impl Places {
         number: usize,
     ) -> Vec<(char, usize, usize)> {
         let is_alive = |(tensor, (first, last)): (usize, &(usize, usize))| {
-            (*first..=*last).contains(&number).then(|| (letter(tensor), plan.tensors[tensor], self.bytes[tensor]))
+            (*first..=*last).contains(&number).then(|| (self.letters[tensor], plan.tensors[tensor], self.bytes[tensor]))
         };
         let scratch = |node: usize| {
             let first = widths.tensors[model.network.nodes[node].inputs[0].0];
             plan.scratch[node].map(|offset| ('#', offset, model.scratch_bytes(NodeId(node), first)))
         };
-        let tensors = self.lives.iter().enumerate().filter_map(is_alive);
+        // The state of the chain that rows are pushed into says how many came, until the end.
+        let pushed = plan.segments.first().filter(|_| plan.input == InputRows::Pushed && number > 0);
+        let pushed = pushed.and_then(|segment| match segment {
+            PlannedSegment::Chain { chain, state } => Some((':', *state, chain.state_bytes())),
+            PlannedSegment::Layer(_) => None,
+        });
+        let tensors = self.lives.iter().enumerate().filter_map(is_alive).chain(pushed);
         match &plan.segments[number] {
             PlannedSegment::Layer(node) => tensors.chain(scratch(node.0)).collect(),
             PlannedSegment::Chain { chain, state } => {
@@ -119,10 +130,30 @@ impl Places {
     }
 }
 
-/// Letters in turn: two tensors share one only where they are 52 tensors apart.
-fn letter(tensor: usize) -> char {
+/// `name` in at most `most` characters, more of its end kept than of its beginning: ends tell names apart.
+fn shortened(name: &str, most: usize) -> String {
+    let characters: Vec<char> = name.chars().collect();
+    if characters.len() <= most || most < 4 {
+        return characters.into_iter().take(most).collect();
+    }
+    let (head, tail) = (most / 3, most - most / 3 - 2);
+    let [head, tail] =
+        [&characters[..head], &characters[characters.len() - tail..]].map(|part| part.iter().collect::<String>());
+    format!("{head}..{tail}")
+}
+
+/// A letter for each tensor, in turn; one that a tensor has that is alive in the same segment is passed over while
+/// others are free.
+fn letters(lives: &[(usize, usize)]) -> Vec<char> {
     const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    char::from(LETTERS[tensor % LETTERS.len()])
+    let mut taken: Vec<usize> = Vec::with_capacity(lives.len());
+    for (tensor, (first, last)) in lives.iter().enumerate() {
+        let meets = |other: usize| lives[other].0 <= *last && *first <= lives[other].1;
+        let is_free = |letter: &usize| !(0..tensor).any(|other| taken[other] == *letter && meets(other));
+        let in_turn = (0..LETTERS.len()).map(|i| (tensor + i) % LETTERS.len());
+        taken.push(in_turn.clone().find(is_free).unwrap_or(tensor % LETTERS.len()));
+    }
+    taken.into_iter().map(|letter| char::from(LETTERS[letter])).collect()
 }
 
 fn draw(plan: &MemoryPlan, alive: &[(char, usize, usize)]) -> String {
@@ -141,7 +172,7 @@ mod tests {
     use super::*;
     use crate::code::KernelKey;
     use crate::grid::BitWidth;
-    use crate::memory::{InputRows, Scheduling};
+    use crate::memory::Scheduling;
     use crate::op::{Clamp, Conv2d, KernelKind, Op};
     use crate::policy::{Policy, PolicySpace};
     use crate::shape::{Pads, Shape, Window};
@@ -156,6 +187,24 @@ mod tests {
             bias: vec![0.0; channels[1]],
             clamp: Clamp::RELU,
         })
+    }
+
+    #[test]
+    fn tensors_that_meet_have_letters_of_their_own() {
+        // One alive all the time, 60 one after the other, each with the next.
+        let lives: Vec<(usize, usize)> = std::iter::once((0, 100)).chain((0..60).map(|i| (i, i + 1))).collect();
+        let letters = letters(&lives);
+        assert_eq!((letters[0], letters[1], letters[51], letters[52], letters[53]), ('A', 'B', 'z', 'B', 'C'));
+        assert!(letters[1..].iter().all(|letter| *letter != 'A'));
+        assert!(letters.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+
+    #[test]
+    fn names_keep_their_ends() {
+        let name = "features.conv_block_17.depthwise.activation";
+        assert_eq!(shortened(name, 32), "features.c..depthwise.activation");
+        assert_eq!(shortened(name, 32).len(), 32);
+        assert_eq!((shortened("conv_ä", 6), shortened("conv", 2)), ("conv_ä".into(), "co".into()));
     }
 
     /// A convolution, a second one, and the sum of both; all costs 0.

@@ -3,6 +3,7 @@
 use super::kernel_costs::KernelTable;
 use super::load::Load;
 use super::planner::{Plan, fits_within, plan_apart};
+use super::rolling::{Rises, rolling};
 use super::rows::{Chain, InputRows, Rolled, RowNetwork, RowNode, Schedule, Scheduling};
 use super::scratch::scratch_of_layer;
 use super::tensor_bytes::tensor_bytes;
@@ -11,6 +12,7 @@ use super::word::word;
 use crate::code::{Code, Implementation};
 use crate::grid::BitWidth;
 use crate::network::{NodeId, TensorId};
+use crate::op::KernelKind;
 use crate::shape::Shape;
 use crate::target::CoreCosts;
 use std::collections::HashMap;
@@ -75,13 +77,6 @@ pub enum PlannedSegment {
     },
 }
 
-/// In the timelines that roll, layers alone where they see less than one part in so many of the least peak at 8 bits: the less, the
-/// fewer instructions; the more, the less RAM where a policy has cut what is at that peak.
-const SHARES: [usize; 3] = [1, 2, 4];
-
-/// Rolling chains may take so many times the instructions of layers computed at once.
-const MOST_RISE: f64 = 1.03;
-
 /// A moment of a timeline at which bytes are counted. The tensors alive at a node are all alive at the moments of its layer or
 /// chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,7 +98,28 @@ pub(super) struct RamModel {
     bytes: Vec<[usize; 3]>,
     /// Scratch of each node by the width of its first input.
     scratch: Vec<[usize; 3]>,
-    pub(super) base_stack: u64,
+    pub(super) stacks: Stacks,
+    /// The least bytes alive at the peak at 8 bits that chains would reach if they were to take any number of
+    /// instructions; `None` where those that there are come within a tenth of it.
+    pub(super) unlimited_peak: Option<usize>,
+}
+
+/// Bytes of stack beside those of kernels.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Stacks {
+    /// The entry point's.
+    pub(super) base: u64,
+    /// Where layers take turns, what stands between the entry point and a kernel.
+    pub(super) between: u64,
+    /// Where layers take turns, what chooses the next step, in the place of a kernel.
+    pub(super) driver: u64,
+}
+
+impl Stacks {
+    /// Where entry point and kernels have `deepest`; `rolls` says whether layers take turns or rows are pushed.
+    pub(super) fn of(self, rolls: bool, deepest: u64) -> u64 {
+        if rolls { deepest.max(self.base + self.driver) + self.between } else { deepest }
+    }
 }
 
 /// A plan of a timeline.
@@ -114,14 +130,13 @@ struct TimelinePlan {
 }
 
 impl RamModel {
-    /// Of `network`; `rise` says which part of its instructions each node takes more in turns than at once, where layers may take
-    /// turns.
+    /// Of `network`; `rises` says which part of its instructions it takes that layers take turns, where they may.
     pub(super) fn of(
         network: RowNetwork,
-        rise: Option<&[f64]>,
+        rises: Option<&Rises>,
         scheduling: Scheduling,
         input: InputRows,
-        base_stack: u64,
+        stacks: Stacks,
     ) -> Self {
         let scratch = network.nodes.iter().map(|node| {
             let of = |node: &RowNode, bits| scratch_of_layer(&node.layer, node.implementation, bits);
@@ -133,52 +148,53 @@ impl RamModel {
             scratch: scratch.collect(),
             bytes: network.shapes.iter().map(sizes).collect(),
             network,
-            base_stack,
+            stacks,
+            unlimited_peak: None,
         };
-        model.timelines = model.timelines_of(rise, scheduling, input);
+        let ways: &[bool] = if scheduling == Scheduling::Layers { &[false] } else { &[false, true] };
+        for in_place in ways {
+            let mut schedule = Schedule::layers(model.network.nodes.len(), *in_place);
+            schedule.take_input(input);
+            model.timelines.push(Timeline::of(&model.network, schedule, &model.scratch));
+        }
+        if let (Scheduling::Auto, Some(rises)) = (scheduling, rises) {
+            model.roll(rises, input);
+        }
         model
     }
 
-    fn timelines_of(&self, rise: Option<&[f64]>, scheduling: Scheduling, input: InputRows) -> Vec<Timeline> {
-        let network = &self.network;
-        let timeline = |schedule| Timeline::of(network, schedule, &self.scratch);
-        let layers = |in_place| {
-            let mut schedule = Schedule::layers(network.nodes.len(), in_place);
-            schedule.take_input(input);
-            schedule
+    /// The same with other stacks.
+    pub(super) fn with_stacks(&self, stacks: Stacks) -> Self {
+        Self { stacks, ..self.clone() }
+    }
+
+    /// Adds the timelines that roll.
+    fn roll(&mut self, rises: &Rises, input: InputRows) {
+        let (network, bits) = (&self.network, BitWidth::B8);
+        let widths = vec![bits; network.shapes.len()];
+        let in_place = self.timelines.last().expect("a model has a timeline");
+        let loads = self.loads_of(in_place, &widths);
+        let alone = |node: usize| in_place.moments_of(NodeId(node)).map(|moment| loads[moment]).max().unwrap_or(0);
+        let rolled = Rolled {
+            network,
+            bytes: self.bytes.iter().map(|bytes| bytes[bits.index()]).collect(),
+            row_bytes: network.shapes.iter().map(|shape| shape.w * bits.row_bytes(shape.c)).collect(),
+            scratch: self.scratch.iter().map(|bytes| bytes.iter().copied().max().unwrap_or(0)).collect(),
+            alone: (0..network.nodes.len()).map(alone).collect(),
+            rise: &rises.of_nodes,
+            moved_byte: rises.moved_byte,
         };
-        let mut schedules = vec![layers(false)];
-        if scheduling != Scheduling::Layers {
-            schedules.push(layers(true));
-        }
-        let mut timelines: Vec<Timeline> = schedules.into_iter().map(timeline).collect();
-        if let (Scheduling::Auto, Some(rise), Some(in_place)) = (scheduling, rise, timelines.last()) {
-            let loads = self.loads_of(in_place, &vec![BitWidth::B8; network.shapes.len()]);
-            let alone = |node: usize| in_place.moments_of(NodeId(node)).map(|moment| loads[moment]).max().unwrap_or(0);
-            let bits = BitWidth::B8;
-            let rolled = Rolled {
-                network,
-                bytes: self.bytes.iter().map(|bytes| bytes[bits.index()]).collect(),
-                row_bytes: network.shapes.iter().map(|shape| shape.w * bits.row_bytes(shape.c)).collect(),
-                scratch: self.scratch.iter().map(|bytes| bytes.iter().copied().max().unwrap_or(0)).collect(),
-                alone: (0..network.nodes.len()).map(alone).collect(),
-                rise,
-            };
-            let mut schedules = rolled.schedules(input, &SHARES);
-            if input == InputRows::Pushed {
-                // All of a pushed input may as well be kept, and roll as an image does.
-                let mut as_image = rolled.schedules(InputRows::Image, &SHARES);
-                as_image.iter_mut().for_each(|schedule| schedule.take_input(input));
-                // The less a schedule looks further, the simpler it is.
-                schedules = as_image.into_iter().zip(schedules).flat_map(|(image, pushed)| [image, pushed]).collect();
-            }
-            for schedule in schedules {
-                if timelines.iter().all(|timeline| timeline.schedule != schedule) {
-                    timelines.push(timeline(schedule));
-                }
+        let found = rolling(&rolled, input, rises, |schedule| Timeline::of(network, schedule, &self.scratch));
+        let peak = |timeline: &Timeline| self.loads_of(timeline, &widths).into_iter().max().unwrap_or(0);
+        let least = self.timelines.iter().chain(&found.timelines).map(peak).min();
+        let unlimited_peak =
+            found.unlimited.iter().map(peak).min().filter(|peak| least.is_some_and(|least| *peak <= least / 10 * 9));
+        for timeline in found.timelines {
+            if self.timelines.iter().all(|other| other.schedule != timeline.schedule) {
+                self.timelines.push(timeline);
             }
         }
-        timelines
+        self.unlimited_peak = unlimited_peak;
     }
 
     /// Whether some timeline computes `node` in turns with others. A depthwise convolution by rows that writes over its own input some
@@ -187,19 +203,14 @@ impl RamModel {
         self.timelines.iter().any(|timeline| timeline.takes_turns(node))
     }
 
-    /// Leaves out the timelines that roll and take more than [`MOST_RISE`] times the instructions by `rise`. Where rows are pushed the
-    /// others have to keep the whole input.
-    pub(super) fn keep_quick(&mut self, rise: impl Fn(&Timeline) -> f64) {
-        self.timelines
-            .retain(|timeline| timeline.schedule.scheduling() != Scheduling::Auto || rise(timeline) <= MOST_RISE);
-    }
-
     /// Bytes of FLASH that rolling takes, in the timeline that takes the most.
     pub(super) fn rolling_bytes(&self, core: &CoreCosts) -> u64 {
         let Some(costs) = core.rolling else { return 0 };
         let of_chain = |chain: &Chain| {
-            let [bands, members] = [chain.bands.len(), chain.members.len()].map(|count| count as u64);
-            costs.chain_bytes + costs.band_bytes * bands + costs.member_bytes * members
+            let parts = chain.members.iter().filter(|member| member.rows.layer.kind == KernelKind::Concat);
+            let parts: usize = parts.map(|member| member.inputs.len().saturating_sub(1)).sum();
+            let [bands, members, parts] = [chain.bands.len(), chain.members.len(), parts].map(|count| count as u64);
+            costs.chain_bytes + costs.band_bytes * bands + costs.member_bytes * members + costs.part_bytes * parts
         };
         let of_timeline = |timeline: &Timeline| {
             let push = if timeline.schedule.input == InputRows::Pushed { costs.push_bytes } else { 0 };
@@ -250,10 +261,12 @@ impl RamModel {
         self.timelines.iter().map(most).collect()
     }
 
-    /// Timelines in the order in which they are planned: that of the least bound first, of equals the simplest.
-    fn order(bounds: &[usize]) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..bounds.len()).collect();
-        order.sort_by_key(|timeline| bounds[*timeline]);
+    /// Timelines with what their RAM comes to at least, in the order in which they are planned: the least first, of
+    /// equals the simplest.
+    fn order(&self, bounds: &[usize], deepest: u64) -> Vec<(u64, usize)> {
+        let with_stack = |(number, bound): (usize, &usize)| (*bound as u64 + self.stack_of(number, deepest), number);
+        let mut order: Vec<(u64, usize)> = bounds.iter().enumerate().map(with_stack).collect();
+        order.sort_unstable();
         order
     }
 
@@ -262,33 +275,52 @@ impl RamModel {
         self.scratch[index][bits.index()]
     }
 
-    /// Bytes of stack where `called` is called.
-    pub(super) fn stack(&self, called: impl Iterator<Item = Code>, kernels: &KernelTable) -> u64 {
-        self.base_stack + called.map(|code| kernels.cost(code).stack_bytes).max().unwrap_or(0)
+    /// Bytes of stack of the entry point and the deepest kernel where `called` is called.
+    pub(super) fn deepest(&self, called: impl Iterator<Item = Code>, kernels: &KernelTable) -> u64 {
+        self.stacks.base + called.map(|code| kernels.cost(code).stack_bytes).max().unwrap_or(0)
     }
 
-    /// The smallest plan of any timeline; of equals that of the simplest that is looked at first.
-    fn best(&self, widths: &[BitWidth]) -> (TimelinePlan, usize) {
+    /// Bytes of stack of timeline `timeline` where entry point and kernels have `deepest`.
+    pub(super) fn stack_of(&self, timeline: usize, deepest: u64) -> u64 {
+        self.stacks.of(self.timelines[timeline].schedule.rolls(), deepest)
+    }
+
+    /// The smallest plan found of a timeline, at least `bound` bytes of which are alive at a moment.
+    fn plan_of(&self, timeline: usize, widths: &[BitWidth], bound: usize) -> TimelinePlan {
+        let buffers = self.buffers(&self.timelines[timeline], widths);
+        let mut plan = plan_apart(&buffers.buffers, &buffers.apart, bound - buffers.behind);
+        plan.arena_bytes += buffers.behind;
+        plan.lower_bound += buffers.behind;
+        TimelinePlan { timeline, plan, buffers }
+    }
+
+    /// The plan with the least RAM of any timeline, of equals that of the simplest, where entry point and kernels have
+    /// `deepest` bytes of stack; its RAM, and the visits that planning took.
+    fn best(&self, widths: &[BitWidth], deepest: u64) -> (TimelinePlan, u64, usize) {
         let bounds = self.most(widths);
-        let mut best: Option<TimelinePlan> = None;
+        let mut best: Option<(u64, TimelinePlan)> = None;
         let mut visits = 0;
-        for timeline in Self::order(&bounds) {
-            if best.as_ref().is_some_and(|best| best.plan.arena_bytes <= bounds[timeline]) {
+        for (least, timeline) in self.order(&bounds, deepest) {
+            let is_better =
+                |ram: u64| best.as_ref().is_none_or(|(other, best)| (ram, timeline) < (*other, best.timeline));
+            if !is_better(least) {
                 continue;
             }
-            let buffers = self.buffers(&self.timelines[timeline], widths);
-            let plan = plan_apart(&buffers.buffers, &buffers.apart, bounds[timeline]);
-            visits += plan.visits;
-            if best.as_ref().is_none_or(|best| plan.arena_bytes < best.plan.arena_bytes) {
-                best = Some(TimelinePlan { timeline, plan, buffers });
+            let own = self.plan_of(timeline, widths, bounds[timeline]);
+            visits += own.plan.visits;
+            let ram = own.plan.arena_bytes as u64 + self.stack_of(timeline, deepest);
+            if is_better(ram) {
+                best = Some((ram, own));
             }
         }
-        (best.expect("a model has a timeline"), visits)
+        let (ram, best) = best.expect("a model has a timeline");
+        (best, ram, visits)
     }
 
-    /// RAM where tensors have `widths`, with `stack` bytes of stack.
-    pub(super) fn count(&self, widths: &[BitWidth], stack: u64) -> RamUse {
-        let (TimelinePlan { timeline: number, plan, buffers }, _) = self.best(widths);
+    /// RAM where tensors have `widths`, and entry point and kernels `deepest` bytes of stack.
+    pub(super) fn count(&self, widths: &[BitWidth], deepest: u64) -> RamUse {
+        let (TimelinePlan { timeline: number, plan, buffers }, total, _) = self.best(widths, deepest);
+        let stack = self.stack_of(number, deepest);
         let nodes = self.network.nodes.len();
         let timeline = &self.timelines[number];
         let offsets: Vec<usize> = plan.placements.iter().map(|p| p.offset).collect();
@@ -299,8 +331,9 @@ impl RamModel {
         for (node, scratch) in scratch.iter_mut().enumerate() {
             *scratch = scratch.filter(|_| self.scratch_of(NodeId(node), widths) > 0);
         }
-        let states: HashMap<usize, usize> =
-            buffers.of_state.iter().map(|(at, buffer)| (*at, offsets[*buffer])).collect();
+        let behind = plan.arena_bytes - buffers.behind;
+        let of_state = |(at, buffer): &(usize, Option<usize>)| (*at, buffer.map_or(behind, |buffer| offsets[buffer]));
+        let states: HashMap<usize, usize> = buffers.of_state.iter().map(of_state).collect();
         let place = |tensor: TensorId| {
             let bytes = timeline.place_bytes(tensor, widths[tensor.0]);
             offsets[tensor.0]..offsets[tensor.0] + bytes
@@ -323,7 +356,7 @@ impl RamModel {
             .collect();
         let peak = peak(&alive).map_or(NodeId(0), |(step, _)| NodeId(step));
         RamUse {
-            total: plan.arena_bytes as u64 + stack,
+            total,
             arena: plan.arena_bytes as u64,
             scratch: buffers.of_scratch.iter().map(|(_, buffer)| buffers.buffers[*buffer].bytes).max().unwrap_or(0)
                 as u64,
@@ -345,23 +378,23 @@ impl RamModel {
         }
     }
 
-    /// The arena at `widths`, and what planning took.
-    pub(super) fn plan(&self, widths: &[BitWidth]) -> Plan {
-        let (TimelinePlan { plan, .. }, visits) = self.best(widths);
-        Plan { visits, ..plan }
+    /// The least RAM at `widths`, where entry point and kernels have `deepest` bytes of stack; and its plan, with the
+    /// visits of all.
+    pub(super) fn plan(&self, widths: &[BitWidth], deepest: u64) -> (u64, Plan) {
+        let (TimelinePlan { plan, .. }, ram, visits) = self.best(widths, deepest);
+        (ram, Plan { visits, ..plan })
     }
 
-    /// Whether arena and `stack` take at most `limit`, and the visits that planning took; `most` bytes are alive at a moment of each
-    /// timeline.
-    pub(super) fn fits(&self, widths: &[BitWidth], stack: u64, limit: Option<u64>, most: &[usize]) -> (bool, usize) {
+    /// Whether arena and stack take at most `limit`, and the visits that planning took; entry point and kernels have
+    /// `deepest` bytes of stack, and `most` bytes are alive at a moment of each timeline.
+    pub(super) fn fits(&self, widths: &[BitWidth], deepest: u64, limit: Option<u64>, most: &[usize]) -> (bool, usize) {
         let Some(limit) = limit else { return (true, 0) };
-        let Some(arena) = limit.checked_sub(stack).map(|arena| usize::try_from(arena).unwrap_or(usize::MAX)) else {
-            return (false, 0);
-        };
         let mut visits = 0;
-        for timeline in Self::order(most).into_iter().filter(|timeline| most[*timeline] <= arena) {
+        for (_, timeline) in self.order(most, deepest).into_iter().take_while(|(least, _)| *least <= limit) {
             let buffers = self.buffers(&self.timelines[timeline], widths);
-            let (fits, more) = fits_within(&buffers.buffers, &buffers.apart, most[timeline], arena);
+            let arena = usize::try_from(limit - self.stack_of(timeline, deepest)).unwrap_or(usize::MAX);
+            let bound = most[timeline] - buffers.behind;
+            let (fits, more) = fits_within(&buffers.buffers, &buffers.apart, bound, arena - buffers.behind);
             visits += more;
             if fits {
                 return (true, visits);
@@ -371,13 +404,32 @@ impl RamModel {
     }
 
     /// As [`Self::fits`], the bytes alive counted first.
-    pub(super) fn fits_anew(&self, widths: &[BitWidth], stack: u64, limit: Option<u64>) -> bool {
-        limit.is_none() || self.fits(widths, stack, limit, &self.most(widths)).0
+    pub(super) fn fits_anew(&self, widths: &[BitWidth], deepest: u64, limit: Option<u64>) -> bool {
+        limit.is_none() || self.fits(widths, deepest, limit, &self.most(widths)).0
     }
 
-    /// The least arena with every tensor at the width of least bytes among those `allowed` for it, in any timeline: no smaller one
-    /// is possible at such widths.
-    pub(super) fn least_arena<W: Iterator<Item = BitWidth>>(&self, allowed: impl Fn(TensorId) -> W) -> usize {
+    /// The most bytes of stack that entry point and kernels may have where arena and stack are to take at most `limit`
+    /// at `widths`; `None` where no arena leaves any.
+    pub(super) fn deepest_within(&self, widths: &[BitWidth], limit: u64) -> Option<u64> {
+        let Stacks { base, between, driver } = self.stacks;
+        let left = |timeline: usize, arena: usize| {
+            let left = limit.checked_sub(arena as u64)?;
+            let rolls = self.timelines[timeline].schedule.rolls();
+            if rolls { left.checked_sub(between).filter(|left| *left >= base + driver) } else { Some(left) }
+        };
+        let bounds = self.most(widths);
+        let mut most = None;
+        for (_, timeline) in self.order(&bounds, 0) {
+            if left(timeline, bounds[timeline]) > most {
+                most = most.max(left(timeline, self.plan_of(timeline, widths, bounds[timeline]).plan.arena_bytes));
+            }
+        }
+        most
+    }
+
+    /// The least RAM with every tensor at the width of least bytes among those `allowed` for it, and entry point and
+    /// kernels at `deepest` bytes of stack, in any timeline: no less is possible at such widths.
+    pub(super) fn least<W: Iterator<Item = BitWidth>>(&self, allowed: impl Fn(TensorId) -> W, deepest: u64) -> u64 {
         let of_timeline = |timeline: &Timeline| {
             let mut load = Load::new(timeline.moments());
             let least = |tensor, bytes: &[usize; 3]| allowed(tensor).map(|bits| bytes[bits.index()]).min().unwrap_or(0);
@@ -400,7 +452,9 @@ impl RamModel {
             };
             (0..timeline.moments()).map(at).max().unwrap_or(0)
         };
-        self.timelines.iter().map(of_timeline).min().unwrap_or(0)
+        let with_stack =
+            |(number, timeline): (usize, &Timeline)| of_timeline(timeline) as u64 + self.stack_of(number, deepest);
+        self.timelines.iter().enumerate().map(with_stack).min().unwrap_or(0)
     }
 
     /// Tensors that are alive at `moment`, by id.
@@ -418,8 +472,8 @@ pub(super) fn peak(alive: &[usize]) -> Option<(usize, usize)> {
 /// The smallest plan found of `network`, whose tensors have `widths`, in any of the orders that `scheduling` leaves, its input coming as
 /// `input` says: for networks that no [`MemoryModel`](super::MemoryModel) stands behind.
 pub fn plan_rows(network: RowNetwork, widths: &[BitWidth], scheduling: Scheduling, input: InputRows) -> MemoryPlan {
-    let rise = vec![0.0; network.nodes.len()];
-    RamModel::of(network, Some(&rise), scheduling, input, 0).count(widths, 0).plan
+    let rises = Rises { of_nodes: vec![0.0; network.nodes.len()], moved_byte: 0.0, of_timeline: &|_| 1.0 };
+    RamModel::of(network, Some(&rises), scheduling, input, Stacks::default()).count(widths, 0).plan
 }
 
 #[cfg(test)]

@@ -258,7 +258,7 @@ impl Timeline {
         for ((bytes, (first, last)), bits) in self.places.iter().zip(widths) {
             buffers.push(Buffer { bytes: bytes[bits.index()], first: *first, last: *last });
         }
-        let (mut of_scratch, mut of_state) = (Vec::new(), Vec::new());
+        let (mut of_scratch, mut of_state, mut behind) = (Vec::new(), Vec::new(), 0);
         for (segment, step) in self.steps.iter().enumerate() {
             let bytes = match step {
                 Step::Layer(node) => scratch(*node),
@@ -269,10 +269,14 @@ impl Timeline {
                 buffers.push(Buffer { bytes, first: segment, last: segment });
             }
             if let Step::Chain(chain) = step {
-                of_state.push((segment, buffers.len()));
-                let is_pushed = self.schedule.input == InputRows::Pushed && segment == 0;
-                let last = if is_pushed { self.steps.len() - 1 } else { segment };
-                buffers.push(Buffer { bytes: chain.state_bytes(), first: segment, last });
+                if self.schedule.input == InputRows::Pushed && segment == 0 {
+                    // Alive all the time: nowhere does it part what is free less than behind all else.
+                    behind = chain.state_bytes();
+                    of_state.push((segment, None));
+                } else {
+                    of_state.push((segment, Some(buffers.len())));
+                    buffers.push(Buffer { bytes: chain.state_bytes(), first: segment, last: segment });
+                }
             }
         }
         let apart = |gap: &Gap| {
@@ -284,7 +288,7 @@ impl Timeline {
             }
         };
         let apart = self.gaps.iter().map(apart).collect();
-        Buffers { buffers, apart, of_scratch, of_state }
+        Buffers { buffers, apart, of_scratch, of_state, behind }
     }
 }
 
@@ -294,5 +298,8 @@ pub(super) struct Buffers {
     pub(super) apart: Vec<Apart>,
     /// Segment and buffer.
     pub(super) of_scratch: Vec<(usize, usize)>,
-    pub(super) of_state: Vec<(usize, usize)>,
+    /// Of a chain's state, `None` for that which lies behind all else.
+    pub(super) of_state: Vec<(usize, Option<usize>)>,
+    /// Bytes of that.
+    pub(super) behind: usize,
 }

@@ -11,7 +11,7 @@
 
 use super::prices::{Prices, QUESTIONS};
 use crate::births::{BirthInstructions, Life, frontier, lives};
-use crate::bounds::least_stack_bytes;
+use crate::bounds::least_deepest_stack_bytes;
 use crate::costs::Costs;
 use crate::problem::Problem;
 use crate::widths::Side;
@@ -194,7 +194,7 @@ impl<'p> Enumeration<'p> {
         let tensors = tensors(problem, costs);
         let loads = loads(problem, costs, &tensors);
         let (complete, open) = order(&loads, tensors.len());
-        let limit = problem.budget().ram_bytes.map(|limit| limit.saturating_sub(least_stack_bytes(problem)));
+        let limit = problem.budget().ram_bytes;
         let counted = problem.limits().instructions.map(|limit| {
             let lives = tensors.iter().map(|tensor| tensor.life).collect();
             let mut births = BirthInstructions::of(problem, lives, &costs.widest(problem));
@@ -387,10 +387,13 @@ fn loads(problem: &Problem, costs: &Costs, tensors: &[FreeTensor]) -> Vec<Load> 
     let mut life_of_row = vec![None; problem.space().rows.len()];
     tensors.iter().enumerate().for_each(|(i, tensor)| life_of_row[tensor.life.row] = Some(i));
     let mut loads = Vec::new();
+    let deepest = least_deepest_stack_bytes(problem);
     for timeline in 0..model.timelines() {
+        let stack = model.stack_bytes(timeline, deepest) as usize;
         for at in 0..model.moments(timeline) {
             let moment = Moment { timeline, at };
-            let mut load = Load { timeline: timeline as u32, fixed: model.fixed_bytes_at(moment), chosen: Vec::new() };
+            let fixed = model.fixed_bytes_at(moment) + stack;
+            let mut load = Load { timeline: timeline as u32, fixed, chosen: Vec::new() };
             for id in model.alive_at(moment) {
                 let bytes = |bits| model.bytes_at(moment, id, bits);
                 match problem.row_of(id).and_then(|row| life_of_row[row]) {

@@ -10,6 +10,7 @@ use crate::problem::Problem;
 use crate::widths::{Side, set_width};
 use bitesize_ir::code::Code;
 use bitesize_ir::memory::Widths;
+use bitesize_ir::target::holds;
 use bitesize_ir::{BitWidth, NodeId, Policy};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -148,8 +149,12 @@ fn code_of(problem: &Problem, row: usize, widths: &Widths) -> Option<Code> {
 
 /// `None` where the arena at these widths leaves too little for the stack of a layer's every kernel.
 fn groups(problem: &Problem, costs: &Costs, widths: &Widths) -> Option<Vec<KernelGroup>> {
-    let beside_kernels = problem.model().ram(widths).arena + problem.model().base_stack_bytes();
-    let stack_fits = |code| problem.budget().holds_ram(beside_kernels + problem.model().code(code).stack_bytes);
+    let model = problem.model();
+    let deepest = match problem.budget().ram_bytes {
+        Some(limit) => Some(model.deepest_stack_within(widths, limit)?),
+        None => None,
+    };
+    let stack_fits = |code| holds(deepest, model.base_stack_bytes() + model.code(code).stack_bytes);
     let weights_left_open = Widths { tensors: widths.tensors.clone(), weights: vec![None; widths.weights.len()] };
     let nodes = (0..widths.weights.len()).map(NodeId);
     if !nodes.flat_map(|id| problem.model().code_of(id, &weights_left_open)).all(stack_fits) {

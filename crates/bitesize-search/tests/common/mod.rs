@@ -184,6 +184,7 @@ pub fn costs() -> CoreCosts {
             code_bytes: 500,
             stack_bytes: 48,
             driver_stack_bytes: 100,
+            part_bytes: 30,
             chain_bytes: 40,
             band_bytes: 12,
             member_bytes: 28,

@@ -4,6 +4,7 @@ use super::readers::{Reader, Weights};
 use super::seen::Seen;
 use super::spread::{Part, Points, Spread};
 use super::ties::Ties;
+use crate::equalization::{PER_OCTAVE, of_place};
 use bitesize_ir::op::Clamp;
 use bitesize_ir::{ActivationQuant, BitWidth, Network, TensorId};
 
@@ -61,9 +62,6 @@ const SHARES: usize = 24;
 
 /// Factors tried for each class, as shares of the one with which nothing is cut off.
 const FACTORS: usize = 32;
-
-/// Factors lie on a grid of so many to an octave.
-pub(super) const PER_OCTAVE: i32 = 1 << 16;
 
 impl<'a> Group<'a> {
     /// Of `tensors`, which are tied, `read` says which have an encoding that counts.
@@ -274,27 +272,6 @@ fn on_grid(factor: f64, least: f64) -> f64 {
     let place = factor.log2() * f64::from(PER_OCTAVE);
     let nearest = of_place(place.round() as i32);
     if nearest < least { of_place(place.ceil() as i32) } else { nearest }
-}
-
-/// The factor at a place of the grid: `2^(place / PER_OCTAVE)`. By square roots and products, so that no library's rounding
-/// decides it.
-pub(super) fn of_place(place: i32) -> f64 {
-    let (octave, rest) = (place.div_euclid(PER_OCTAVE), place.rem_euclid(PER_OCTAVE));
-    let (mut root, mut factor) = (2f64, 1f64);
-    let mut half = PER_OCTAVE / 2;
-    while half > 0 {
-        root = root.sqrt();
-        if rest & half != 0 {
-            factor *= root;
-        }
-        half /= 2;
-    }
-    factor * 2f64.powi(octave)
-}
-
-/// The place of a factor of the grid.
-pub(super) fn place_of(factor: f64) -> i32 {
-    (factor.log2() * f64::from(PER_OCTAVE)).round() as i32
 }
 
 /// The least factor with which channel `c` of a clamped tensor stays within the bounds; 1 where it does not even as it is.

@@ -84,6 +84,7 @@ fn tie(network: &Network, node: &Node, mut join: impl FnMut(TensorId, usize, usi
                 join(node.inputs[0], from % shape.c, to);
             }
         }
+        // An affine map is gone from a rewritten network.
         Op::Add(_) | Op::MaxPool(_) | Op::AveragePool(_) | Op::Clamp(_) | Op::Pad(_) | Op::ChannelAffine(_) => {
             for input in &node.inputs {
                 (0..network.shape(*input).c).for_each(|c| join(*input, c, c));

@@ -21,7 +21,7 @@ pub(super) fn check_calibration(network: &Network, calibration: &Calibration) ->
     calibration.equalization.check(network)
 }
 
-pub(super) fn check(network: &Network, samples: &Samples<'_>, calibration: &Calibration) -> Result<(), TrainError> {
+pub(crate) fn check(network: &Network, samples: &Samples<'_>, calibration: &Calibration) -> Result<(), TrainError> {
     if let Some(node) = network.nodes.iter().find(|n| matches!(n.op, Op::ChannelAffine(_))) {
         return Err(TrainError::NotRewritten { node: node.name.clone(), op: node.op.name() });
     }

@@ -12,6 +12,7 @@ mod settings;
 mod statistics;
 mod tiles;
 
+pub(crate) use checks::check;
 pub use nearest::quantize_nearest;
 pub use prepare::{PrepareRequest, PreparedLayer, Ptq, Variant};
 pub use settings::{PtqSettings, Rounding};

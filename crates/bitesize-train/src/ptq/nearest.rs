@@ -4,7 +4,7 @@ use super::checks::check_calibration;
 use super::layer::LayerQuantizer;
 use super::moments::{Blocks, Moments};
 use super::settings::{PtqSettings, Rounding};
-use crate::equalize::Equalization;
+use crate::equalization::Equalization;
 use crate::{Calibration, TrainError};
 use bitesize_ir::{Network, Policy, PolicySpace, QuantizedModel};
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use super::checks::check;
 use super::layer::LayerQuantizer;
 use super::settings::PtqSettings;
 use super::statistics::{LayerStatistics, Wanted, float_statistics, runs};
-use crate::equalize::Equalization;
+use crate::equalization::Equalization;
 use crate::{Calibration, Progress, Samples, TrainError};
 use bitesize_ir::{BitWidth, Network, NodeId, Op, Policy, PolicySpace, QuantizedModel, WeightQuant};
 use std::collections::BTreeMap;

@@ -6,7 +6,7 @@ use super::layer::LayerQuantizer;
 use super::moments::{Blocks, Moments};
 use super::prepare::Ptq;
 use super::statistics::add_layer;
-use crate::equalize::Equalization;
+use crate::equalization::Equalization;
 use crate::fake_quant::{CodeImage, NodeRunner, centre, centred, input_codes};
 use crate::float::for_each_in_order;
 use crate::forward;

@@ -18,8 +18,8 @@ mod stream;
 
 pub use settings::{Objective, Rates, ReconstructSettings};
 
+use crate::Equalization;
 use crate::engine::Parameters;
-use crate::equalize::Equalization;
 use crate::{FakeQuantModel, Progress, Samples, TrainError};
 use bitesize_ir::{Network, QuantizedModel};
 use fit::{Course, HELD_OUT, Task};

@@ -32,9 +32,9 @@ pub(crate) struct TargetArgs {
     kernels: KernelChoice,
     /// What may be done with rows: auto (chains of layers that take turns row by row, where they take less RAM and their FLASH is
     /// there, else in-place), in-place (layer by layer, outputs over inputs that are not read any more), or layers (layer by
-    /// layer, apart)
-    #[arg(long, value_name = "WHICH", default_value = "auto")]
-    schedule: ScheduleChoice,
+    /// layer, apart) [default: auto]
+    #[arg(long, value_name = "WHICH")]
+    schedule: Option<ScheduleChoice>,
     /// How the network's input comes to the package: image (whole, in the arena) or rows (pushed one by one, as a camera gives
     /// them) [default: image]
     #[arg(long, value_name = "HOW", value_parser = parse_input)]
@@ -115,7 +115,12 @@ impl TargetArgs {
         ) {
             return refuse(format!("the {} kernels", kernels.name()), "--kernels");
         }
-        if self.schedule != ScheduleChoice::Auto && self.schedule.get() != name.schedule {
+        // What `auto` was settled as may be in place.
+        let is_other = |asked: ScheduleChoice| match asked {
+            ScheduleChoice::Auto => name.schedule == Scheduling::Layers,
+            ScheduleChoice::InPlace | ScheduleChoice::Layers => asked.get() != name.schedule,
+        };
+        if self.schedule.is_some_and(is_other) {
             return refuse(format!("the schedule `{}`", name.schedule), "--schedule");
         }
         if self.input.is_some_and(|input| input != name.input) {
@@ -138,7 +143,14 @@ impl TargetArgs {
         let policy = policy.map_err(|error| usage(format!("the policy does not match the network: {error}")))?;
         let policy = policy.as_ref();
         let input = self.input.unwrap_or(platform.name.input);
-        let platform = platform.with_schedule(self.schedule.get(), input);
+        let network = &model.network;
+        if input == InputRows::Pushed && network.shape(network.input).h == 1 {
+            monitor.note(
+                "the input has one row only: to push it takes some bytes more than `--input image`, and saves none",
+            );
+        }
+        let schedule = self.schedule.unwrap_or(ScheduleChoice::Auto);
+        let platform = platform.with_schedule(schedule.get(), input);
         let platform = match self.kernels {
             KernelChoice::Auto => settled_kernels(platform, model, constraints, policy, monitor)?,
             KernelChoice::Fast if !platform.core.has_rows() => {
@@ -150,7 +162,7 @@ impl TargetArgs {
             KernelChoice::Fast => platform.with_kernels(Kernels::Fast)?,
             KernelChoice::Small => platform.with_kernels(Kernels::Small)?,
         };
-        match self.schedule {
+        match schedule {
             ScheduleChoice::Auto => settled_schedule(platform, model, constraints, policy, monitor),
             ScheduleChoice::InPlace | ScheduleChoice::Layers => Ok(platform),
         }

@@ -64,7 +64,8 @@ impl VerifyArgs {
         let earlier = report::files::read(&folder)?;
         let has_report = earlier.is_some();
         let mut report = earlier.unwrap_or_else(|| Report::new(&opened, &platform));
-        report.fits = Misfit::of_given(&opened.problem(&platform)?, delivered.policy(), monitor)?.is_none();
+        report.fits =
+            Misfit::of_given(&opened.problem(&platform)?, &platform.core, delivered.policy(), monitor)?.is_none();
         let proven = Proven::of(&opened, &delivered, &Runner::usual(&platform.core.name), &samples)?;
         report.verification = None;
         report.update_verification(&proven.results);

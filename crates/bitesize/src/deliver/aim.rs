@@ -4,6 +4,7 @@ use super::misfit::Misfit;
 use super::opened::Opened;
 use super::prepared::Asked;
 use crate::ending::usage;
+use bitesize_ir::target::CoreCosts;
 use bitesize_ir::{BitWidth, Policy};
 use bitesize_search::problem::Problem;
 use bitesize_search::{Feasibility, Fitting, RewardKind};
@@ -31,20 +32,20 @@ fn refuse_reward_without_labels(opened: &Opened) -> anyhow::Result<()> {
 }
 
 impl Aim {
-    /// What the run of `opened` is after, under the limits of `problem`; or why there is nothing to deliver.
+    /// What the run of `opened` is after, under the limits of `problem`, which is one on `core`; or why there is nothing to deliver.
     ///
     /// # Errors
     /// Widths of another network were given; a reward that there is not; [`Interrupted`](crate::observe::Interrupted).
-    pub fn of(opened: &Opened, problem: &Problem) -> anyhow::Result<Result<Self, Misfit>> {
+    pub fn of(opened: &Opened, problem: &Problem, core: &CoreCosts) -> anyhow::Result<Result<Self, Misfit>> {
         refuse_reward_without_labels(opened)?;
         Ok(match opened.given_policy()? {
-            Some(policy) => match Misfit::of_given(problem, &policy, opened.monitor)? {
+            Some(policy) => match Misfit::of_given(problem, core, &policy, opened.monitor)? {
                 Some(misfit) => Err(misfit),
                 None => Ok(Self::Given(policy)),
             },
             None => match opened.monitor.ask(|effort| Feasibility::of(problem, effort))? {
                 Feasibility::Fits(fitting) => Ok(Self::Search(fitting)),
-                Feasibility::DoesNotFit(diagnosis) => Err(Misfit::of_all(problem, diagnosis, opened.monitor)?),
+                Feasibility::DoesNotFit(diagnosis) => Err(Misfit::of_all(problem, core, diagnosis, opened.monitor)?),
             },
         })
     }

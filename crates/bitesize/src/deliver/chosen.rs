@@ -86,7 +86,10 @@ impl<'a> Chosen<'a> {
     pub fn made_from_settings(opened: &Opened, platform: &Platform) -> Provenance {
         let name = &platform.core.name;
         let costs = sha256(platform.core.figures().as_bytes());
-        let made_from = opened.made_from(&TABLES).with_contents(&format!("the costs of {name}"), costs);
+        // They are part of the costs, too, but settings are named.
+        let ways = [("schedule", platform.core.scheduling.name()), ("input", platform.core.input.name())];
+        let ways = ways.map(|(key, value)| (format!("target.{key}"), value.to_owned()));
+        let made_from = opened.made_from(&TABLES).with_all(ways).with_contents(&format!("the costs of {name}"), costs);
         let constraints = opened.config.constraints();
         match constraints.and_then(|constraints| constraints.instructions) {
             Some(_) => {

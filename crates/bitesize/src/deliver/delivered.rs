@@ -25,20 +25,41 @@ pub struct Delivered {
     pub ram: RamUse,
 }
 
-/// FLASH, RAM and instructions of a candidate on a core.
-pub fn memory_of(candidate: &Candidate, core: &CoreCosts) -> (FlashUse, RamUse, Option<u64>) {
+/// What a package takes on a core.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// FLASH.
+    pub flash: FlashUse,
+    /// RAM.
+    pub ram: RamUse,
+    /// Instructions of an inference; `None` where the core's file says nothing of them.
+    pub instructions: Option<u64>,
+}
+
+/// What the package of `delivered`, which was made for the core `own`, takes on `core`: orders and places are those that it was made with,
+/// whatever a package that was made for `core` would have.
+pub fn taken_on(delivered: &Delivered, own: &CoreCosts, core: &CoreCosts) -> Taken {
+    let (network, plan) = (&delivered.candidate.model.network, &delivered.ram.plan);
+    let widths = widths_of(&delivered.candidate);
+    let model = MemoryModel::of(network, own).on(core);
+    let stack = model.stack_of_plan(plan, &widths);
+    Taken {
+        flash: model.flash(&widths),
+        ram: RamUse { total: delivered.ram.arena + stack, stack, ..delivered.ram.clone() },
+        instructions: model.instructions_of_plan(plan, &widths).map(|(all, _)| all),
+    }
+}
+
+fn widths_of(candidate: &Candidate) -> Widths {
     let network = &candidate.model.network;
-    let widths = Widths::of(network, &PolicySpace::of(network), &candidate.model.policy);
-    let model = MemoryModel::of(network, core);
-    let ram = model.ram(&widths);
-    let instructions = model.instructions_of_plan(&ram.plan, &widths).map(|(all, _)| all);
-    (model.flash(&widths), ram, instructions)
+    Widths::of(network, &PolicySpace::of(network), &candidate.model.policy)
 }
 
 impl Delivered {
     /// `candidate` on `core`.
     pub fn of(candidate: Candidate, core: &CoreCosts) -> Self {
-        let (flash, ram, _) = memory_of(&candidate, core);
+        let (model, widths) = (MemoryModel::of(&candidate.model.network, core), widths_of(&candidate));
+        let (flash, ram) = (model.flash(&widths), model.ram(&widths));
         Self { candidate, flash, ram }
     }
 

@@ -79,7 +79,7 @@ impl Emission {
         let made_from = Chosen::made_from(opened, platform)?;
         let samples = opened.calibration_samples(KNOWN_ANSWERS)?;
         let emitted = Emitted::of(opened, &delivered, &platform.core, &samples)?;
-        let misfit = Misfit::of_given(&problem, delivered.policy(), opened.monitor)?;
+        let misfit = Misfit::of_given(&problem, &platform.core, delivered.policy(), opened.monitor)?;
 
         let mut commit = folder.begin()?;
         if is_edited || is_renamed {

@@ -18,7 +18,7 @@ pub const JUDGES: usize = 256;
 const LEAST_JUDGES: usize = 16;
 
 /// By what share the loss has to fall.
-const GAIN: f64 = 0.01;
+const GAIN: f64 = 0.02;
 
 /// Parts into which the groups of a pair of widths are divided at most, to keep some of them.
 const PARTS: usize = 8;

@@ -70,12 +70,22 @@ impl<'a> Prepared<'a> {
             known = prepared_layers::from_bytes(bytes, network)
                 .map_err(|e| anyhow::anyhow!("`{}`: {e}; {REMEDY}", opened.folder.join(PREPARED).shown()))?;
         }
-        let request = PrepareRequest {
+        let mut request = PrepareRequest {
             settings: PtqSettings::default(),
             wanted: wanted(problem, asked),
             activations: activations(problem, asked),
             known: known.clone(),
         };
+        if kept.is_none() {
+            // What judged the equalization and is not asked for goes, so that a folder holds the same whoever calibrated it.
+            let equalization = &calibrated.calibration.equalization;
+            for i in 0..network.nodes.len() {
+                let wanted = request.variants(network, equalization, i);
+                if let Some(layer) = &mut request.known[i] {
+                    layer.quants.retain(|variant, _| wanted.contains(variant));
+                }
+            }
+        }
         let calibration = calibrated.calibration.clone();
         let quantizer = Quantizer::prepare(network, &calibrated.samples, calibration, request, monitor)?;
         let prepared = Self { calibrated, quantizer };

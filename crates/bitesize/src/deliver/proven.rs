@@ -3,7 +3,7 @@
 //! Needs a package in the folder, its [`Delivered`] network, and calibration samples. Owns no file: its results are part
 //! of the report.
 
-use super::delivered::{Delivered, memory_of};
+use super::delivered::{Delivered, Taken, taken_on};
 use super::emitted::inputs;
 use super::opened::Opened;
 use crate::input::Batch;
@@ -34,14 +34,13 @@ impl Proven {
         let cases = Cases::new(&candidate.integers, &inputs(candidate, samples, count), config.seed)?;
         let mut jobs = Vec::new();
         let platform = opened.platform()?;
-        let (by_rows, input) = (platform.core.has_rows(), platform.core.input);
         for &runner in runners {
             jobs.push(match runner.core() {
                 None => Job::host(counts.host_samples),
                 Some(name) => {
-                    // On every core the package has the kernels and the schedule that it was emitted with.
-                    let core = core(name)?.with_rows(by_rows).with_schedule(platform.core.scheduling, input);
-                    let (flash, ram, instructions) = memory_of(candidate, &core);
+                    // On every core the package has the kernels, orders and places that it was emitted with.
+                    let core = core(name)?.with_rows(platform.core.has_rows());
+                    let Taken { flash, ram, instructions } = taken_on(delivered, &platform.core, &core);
                     let prediction = Prediction::new(&flash, &ram, instructions, &core);
                     let job = Job::emulated(runner, counts.qemu_samples, &core, Some(prediction));
                     // Of each layer on the core that was asked for.

@@ -95,6 +95,7 @@ impl Report {
             layers_total: Some(layers),
             image_total: Some(image),
             rows_total: Some(rows),
+            unlimited_peak: problem.model().unlimited_peak_bytes(),
             timeline: problem.model().picture(&ram.plan, &widths).lines().map(Into::into).collect(),
         });
         let predicted = problem.model().instructions_of_plan(&ram.plan, &widths);
@@ -224,6 +225,7 @@ impl Report {
             peak_rows: (diagnosis.peak.tensors.iter())
                 .filter_map(|tensor| tensor.rows.map(|[kept, all]| (tensor.name.clone(), kept, all)))
                 .collect(),
+            rows_least_ram_bytes: misfit.rows_least_ram,
             boards: misfit.boards.clone(),
         });
     }

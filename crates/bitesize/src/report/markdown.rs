@@ -277,6 +277,9 @@ impl Report {
         if d.peak_scratch_bytes > 0 {
             writeln!(out, "| (kernel scratch) | {} | |", d.peak_scratch_bytes)?;
         }
+        if let Some(bytes) = d.rows_least_ram_bytes {
+            writeln!(out, "\nWith the input pushed in rows (`--input rows`) the least RAM is {}.", format_size(bytes))?;
+        }
         let boards =
             if d.boards.is_empty() { "none of those known".to_owned() } else { markdown(&d.boards.join(", ")) };
         writeln!(out, "\nBoards that would do: {boards}.\n")

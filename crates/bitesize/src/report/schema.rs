@@ -217,6 +217,10 @@ pub struct RamReport {
     /// With pushed rows.
     #[serde(default)]
     pub rows_total: Option<u64>,
+    /// The peak at uniform 8 bits of rolling chains that are left out because they take too many instructions; null where none that are
+    /// at least a tenth below are.
+    #[serde(default)]
+    pub unlimited_peak: Option<usize>,
     /// What lies where, step by step: lines of text.
     #[serde(default)]
     pub timeline: Vec<String>,
@@ -349,6 +353,9 @@ pub struct DiagnosisReport {
     /// Those of them of which a chain keeps some rows: name, rows kept, all rows.
     #[serde(default)]
     pub peak_rows: Vec<(String, usize, usize)>,
+    /// The least RAM with pushed rows, where the whole image is alive at the peak and it is less.
+    #[serde(default)]
+    pub rows_least_ram_bytes: Option<u64>,
     /// The boards on which some policy fits.
     pub boards: Vec<String>,
 }

@@ -54,6 +54,10 @@ pub struct Inspection {
     pub fits: Option<bool>,
     /// One for each board.
     pub boards: Vec<Board>,
+    /// The most bytes alive at uniform 8 bits in rolling chains that are left out because they take too many instructions; absent where
+    /// none that are at least a tenth below are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unlimited_peak_bytes: Option<usize>,
     /// What lies where at uniform 8 bits, step by step; absent where it is not asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeline: Option<String>,
@@ -233,6 +237,7 @@ pub fn inspect(
         },
         fits: budget_given.then(|| diagnosis.fitting().is_some()),
         boards: boards.into_iter().flatten().collect(),
+        unlimited_peak_bytes: problem.model().unlimited_peak_bytes(),
         timeline: None,
         diagnosis,
         budget_given,

@@ -1,6 +1,7 @@
 //! The ways in which a network may be computed on a core: by which kernels, in which schedule.
 
 use bitesize_ir::memory::{InputRows, MemoryModel, Scheduling, Widths};
+use bitesize_ir::size::format_size;
 use bitesize_ir::target::{Budget, CoreCosts, Target};
 use bitesize_ir::{Network, Policy};
 use bitesize_search::problem::Problem;
@@ -114,6 +115,24 @@ impl<'n> RamWays<'n> {
     }
 }
 
+/// A line on rolling chains that are left out, in which at most `bytes` would be alive at uniform 8 bits.
+pub fn left_out(bytes: usize) -> String {
+    format!(
+        "rolling chains with a peak of {} at 8 bits are left out: they take more than 3 % more instructions than layers computed at once",
+        format_size(bytes as u64)
+    )
+}
+
+/// What a plan makes use of, as people read it: `schedule` is the name of a [`Scheduling`], or something else, which stays.
+pub fn taken(schedule: &str) -> &str {
+    match schedule.parse() {
+        Ok(Scheduling::Auto) => "rolling chains",
+        Ok(Scheduling::InPlace) => "in place",
+        Ok(Scheduling::Layers) => "layer by layer",
+        Err(_) => schedule,
+    }
+}
+
 /// What lies where at the widths of `policy`, step by step, as text.
 pub fn timeline(problem: &Problem, policy: &Policy) -> String {
     let widths = problem.widths(policy);
@@ -125,6 +144,7 @@ mod tests {
     use super::*;
     use crate::input::Model;
     use crate::observe::Monitor;
+    use bitesize_ir::BitWidth;
     use std::path::Path;
 
     /// Kernels by row or not, and schedule, of each way in which `name` can be computed on `core`.
@@ -152,6 +172,102 @@ mod tests {
         // Where nothing rolls, in place is the same.
         let without = CoreCosts { rolling: None, ..core };
         assert_eq!(ways_of(name, &without), [(true, Auto), (false, Auto)]);
+    }
+
+    fn zoo(name: &str) -> Model {
+        Model::load(Path::new(name), &Monitor::unobserved()).unwrap()
+    }
+
+    /// `core` on which it takes `times` as many instructions that layers take turns.
+    fn slower(core: &CoreCosts, times: f64) -> CoreCosts {
+        let mut core = core.clone();
+        let rolling = core.instructions.as_mut().and_then(|costs| costs.rolling.as_mut()).unwrap();
+        rolling.step *= times;
+        core
+    }
+
+    /// On another core a package has the orders and places that it was made with, whatever would have been chosen for that core.
+    #[test]
+    fn what_was_made_for_a_core_stays_on_another() {
+        let model = zoo("zoo:mobilenet-v1?width=0.25&resolution=96");
+        let core = boards::core("cortex-m4").unwrap();
+        let other = slower(&boards::core("cortex-m7").unwrap(), 100.0);
+        let problem = Problem::new(&model.network, &model.space, &core, Budget::UNLIMITED);
+        let widths = problem.widths(&problem.uniform(BitWidth::B8));
+        let plan = problem.model().ram(&widths).plan;
+        assert_eq!(plan.scheduling, Scheduling::Auto);
+        assert!(!MemoryModel::of(&model.network, &other).has_chains());
+        let on = problem.model().on(&other);
+        assert_eq!(on.ram(&widths).plan, plan);
+        assert_eq!(on.stack_of_plan(&plan, &widths), on.ram(&widths).stack);
+        // Its costs are the other's.
+        let rolling = other.rolling.unwrap();
+        let least = other.base_stack_bytes + rolling.stack_bytes + rolling.driver_stack_bytes;
+        assert!(on.stack_of_plan(&plan, &widths) >= least);
+        let without = MemoryModel::of(&model.network, &other.with_schedule(Scheduling::InPlace, InputRows::Image));
+        assert!(on.flash_bytes(&widths) > without.flash_bytes(&widths) + rolling.code_bytes);
+        let taken = |model: &MemoryModel| model.instructions_of_plan(&plan, &widths).unwrap().0;
+        assert!(taken(&on) > taken(problem.model()));
+    }
+
+    /// Who pushes rows never needs more than with the whole image, but for the state that says how many came, and the stack of pushing.
+    #[test]
+    fn pushed_rows_take_no_more_than_the_image() {
+        let names = [
+            "zoo:mobilenet-v2?width=0.25&resolution=96&classes=10",
+            "zoo:mobilenet-v2?width=0.25&resolution=32&classes=10",
+            "zoo:mnasnet?width=0.35&resolution=64&classes=10",
+            "zoo:mobilenet-v1?width=0.25&resolution=96&classes=2",
+        ];
+        for (name, core) in names.iter().flat_map(|name| ["cortex-m4", "cortex-m7"].map(|core| (zoo(name), core))) {
+            let core = boards::core(core).unwrap();
+            let rolling = core.rolling.unwrap();
+            for (way, core) in Scheduling::ALL.iter().flat_map(|way| [(way, core.clone()), (way, slower(&core, 4.0))]) {
+                let [image, rows] = InputRows::ALL.map(|input| {
+                    Problem::new(&name.network, &name.space, &core.with_schedule(*way, input), Budget::UNLIMITED)
+                });
+                for bits in BitWidth::ALL {
+                    let widths = image.widths(&image.uniform(bits));
+                    let [image, rows] = [&image, &rows].map(|problem| problem.model().ram(&widths));
+                    let of_pushing = rows.stack - image.stack.min(rows.stack);
+                    assert!(rows.total <= image.total + 4 + of_pushing, "{way} {bits}: {} {}", rows.total, image.total);
+                    assert!(of_pushing <= rolling.stack_bytes + rolling.driver_stack_bytes);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_timeline_has_the_state_of_pushed_rows_to_its_end() {
+        let model = zoo("zoo:mobilenet-v1?width=0.25&resolution=96");
+        for scheduling in Scheduling::ALL {
+            let core = boards::core("cortex-m4").unwrap().with_schedule(scheduling, InputRows::Pushed);
+            let problem = Problem::new(&model.network, &model.space, &core, Budget::UNLIMITED);
+            let text = timeline(&problem, &problem.uniform(BitWidth::B8));
+            let drawn: Vec<&str> = text.lines().skip(1).filter(|line| line.contains(" B ")).collect();
+            assert!(drawn.len() > 5 && drawn.iter().all(|line| line.contains(':')), "{scheduling}: {text}");
+        }
+    }
+
+    /// Where the best chains take too many instructions there are others, and where these need more RAM that is told.
+    #[test]
+    fn chains_keep_the_limit_of_instructions() {
+        let model = zoo("zoo:mobilenet-v2?width=0.25&resolution=96&classes=10");
+        let core = boards::core("cortex-m4").unwrap();
+        let mut before = 0;
+        for times in [0.0, 1.0, 3.0, 10.0, 1000.0] {
+            let core = slower(&core, times);
+            let problem = Problem::new(&model.network, &model.space, &core, Budget::UNLIMITED);
+            let widths = problem.widths(&problem.uniform(BitWidth::B8));
+            let layers = MemoryModel::of(&model.network, &core.with_schedule(Scheduling::Layers, InputRows::Image));
+            let [taken, at_once] = [problem.model(), &layers]
+                .map(|model| model.instructions_of_plan(&model.ram(&widths).plan, &widths).unwrap().0);
+            assert!(taken as f64 <= 1.03 * at_once as f64, "{times}: {taken} and {at_once}");
+            let bytes = problem.model().ram_bytes(&widths);
+            assert!(bytes >= before, "{times}: {bytes} and {before}");
+            assert!(times < 10.0 || problem.model().unlimited_peak_bytes().is_some_and(|peak| (peak as u64) < bytes));
+            before = bytes;
+        }
     }
 
     #[test]

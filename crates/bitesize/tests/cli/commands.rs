@@ -104,11 +104,11 @@ fn policies_in_one_folder_share_layers_by_width() {
     };
     let out = calibrated(&one);
     // Tensors are compared with float at 8 bits: that is what other policies ask for besides their own.
-    search(&out, "8/8").expect(0, &["quantize layers: 0 pairs"]);
-    search(&out, "4/4").expect(0, &["quantize layers: 18 pairs"]);
-    search(&out, "4/2").expect(0, &["quantize layers: 0 pairs", "18 more were there"]);
+    search(&out, "8/8").expect(0, &["quantize layers: 0 layers"]);
+    search(&out, "4/4").expect(0, &["quantize layers: 18 layers"]);
+    search(&out, "4/2").expect(0, &["quantize layers: 0 layers", "18 more were there"]);
     let fresh = calibrated(&two);
-    search(&fresh, "4/2").expect(0, &["quantize layers: 18 pairs"]);
+    search(&fresh, "4/2").expect(0, &["quantize layers: 18 layers"]);
     for name in ["policy.toml", "weights.safetensors", "prepared.safetensors"] {
         let read = |out: &str| fs::read(Path::new(out).join(name)).unwrap();
         assert!(read(&out) == read(&fresh), "{name}");

@@ -206,7 +206,7 @@ fn a_failure_after_a_long_search_keeps_the_search() {
             fit_args(out, &example, &[&BUDGET, search].concat()).into_iter().map(str::to_owned).collect::<Vec<_>>();
         let mut shell = std::process::Command::new("sh");
         shell
-            .args(["-c", "trap '' XFSZ; ulimit -f 256; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_bitesize")])
+            .args(["-c", "trap '' XFSZ; ulimit -f 436; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_bitesize")])
             .args(&args);
         shell.output().unwrap().into()
     };

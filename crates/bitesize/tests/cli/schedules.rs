@@ -71,7 +71,9 @@ fn an_inspection_says_them_in_words_and_draws_the_timeline_where_asked() {
     let example = Example::new();
     let args = ["inspect", &example.model, "--preprocess", &example.preprocess];
     let plain = run(&args).expect(0, &[]).out;
-    for words in ["(auto; arena ", "RAM layer by layer (--schedule layers) ", "with pushed rows (--input rows) "] {
+    for words in
+        ["(rolling chains; arena ", "RAM layer by layer (--schedule layers) ", "with pushed rows (--input rows) "]
+    {
         assert!(plain.contains(words), "`{words}` is not in:\n{plain}");
     }
     assert!(!plain.contains("lower bound"), "{plain}");
@@ -151,7 +153,7 @@ fn a_run_keeps_its_schedule_and_reports_it() {
     assert_eq!((&auto["schedule"], &auto["input"]), (&"auto".into(), &"image".into()));
     assert_eq!(auto["image_total"], auto["total"]);
     assert!(
-        text.contains("(schedule `auto`), the input a whole image in the arena. The same widths would take RAM "),
+        text.contains("(`schedule`: `auto`), the input a whole image in the arena. The same widths would take RAM "),
         "{text}"
     );
     assert!(text.contains("## Memory, step by step\n") && text.contains(" of 28 rows\n"), "{text}");
@@ -185,6 +187,8 @@ fn another_schedule_is_another_run() {
     search(&limits).expect(0, &["nothing to do"]);
     search(&["--schedule", "in-place", "--input", "image"]).expect(0, &["nothing to do"]);
     search(&["--schedule", "layers"]).expect(2, &["begun with the schedule `in-place`", "leave out --schedule"]);
+    // That none was asked for is what it was settled from.
+    search(&["--schedule", "auto"]).expect(0, &["nothing to do"]);
     search(&["--input", "rows"]).expect(2, &["begun with the input as `image`", "leave out --input"]);
     let again = |more: &[&str]| unproven(&given(&out, &example, &[&limits[..], more, &["--resume"]].concat()));
     again(&["--schedule", "in-place"]).expect(0, &["finished"]);
@@ -194,9 +198,12 @@ fn another_schedule_is_another_run() {
     // Nor is a plan taken that is of another one, where settings were changed by hand.
     let path = Path::new(&out).join("config.toml");
     let config = fs::read_to_string(&path).unwrap();
-    for other in ["schedule = \"layers\"", "schedule = \"in-place\"\ninput = \"rows\""] {
+    for (other, named) in [
+        ("schedule = \"layers\"", "`target.schedule` was in-place then and is layers now"),
+        ("schedule = \"in-place\"\ninput = \"rows\"", "`target.input` was image then and is rows now"),
+    ] {
         fs::write(&path, config.replace("schedule = \"in-place\"", other)).unwrap();
-        unproven(&["emit", &out]).expect(1, &["the costs of cortex-m4"]);
+        unproven(&["emit", &out]).expect(1, &[named]);
         unproven(&["fit", "--resume", "-o", &out]).expect(1, &["cannot be gone on with"]);
     }
     fs::write(&path, config.replace("schedule = \"in-place\"", "schedule = \"rolling\"")).unwrap();
@@ -208,6 +215,26 @@ fn another_schedule_is_another_run() {
     let copy = folder.path().join("copy").display().to_string();
     unproven(&["fit", "--config", &path.display().to_string(), "-o", &copy]).expect(0, &[]);
     assert_eq!(report(&copy)["ram"], report(&out)["ram"]);
+}
+
+#[test]
+fn an_input_of_one_row_is_not_worth_pushing() {
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../conformance/onnx/features_to_chunks.onnx");
+    for (input, is_told) in [("rows", true), ("image", false)] {
+        let ran = run(&["inspect", model, "--input", input]).expect(0, &[]);
+        assert_eq!(ran.err.contains("the input has one row only"), is_told, "{}", ran.err);
+    }
+}
+
+/// What is asked for holds, `auto` too.
+#[test]
+fn a_run_layer_by_layer_is_not_gone_on_with_as_auto() {
+    let example = Example::new();
+    let (_folder, out) = scratch();
+    unproven(&given(&out, &example, &["--flash", "1MiB", "--ram", "1MiB", "--schedule", "layers"])).expect(0, &[]);
+    unproven(&["search", &out, "--resume"]).expect(0, &["nothing to do"]);
+    let asked = unproven(&["search", &out, "--resume", "--schedule", "auto"]);
+    asked.expect(2, &["begun with the schedule `layers`", "leave out --schedule"]);
 }
 
 /// A search in a folder that had one keeps its budget, and with it how the input comes; the schedule is settled anew.

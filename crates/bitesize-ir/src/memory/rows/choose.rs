@@ -17,9 +17,6 @@ use std::ops::Range;
 /// Layers of a chain at most.
 const LONGEST: usize = 48;
 
-/// The part of the network's instructions that chains may take more: the moves of rows, which are not counted here, make it 3 %.
-const MOST_RISE: f64 = 0.028;
-
 /// Inputs of a chain's layers at most: its table has a byte for the number of each.
 const MOST_INPUTS: usize = 250;
 
@@ -39,6 +36,24 @@ pub(in crate::memory) struct Rolled<'a> {
     pub(in crate::memory) alone: Vec<usize>,
     /// Which part of the network's instructions each node takes more in turns than at once.
     pub(in crate::memory) rise: &'a [f64],
+    /// Which part of them a byte of a moved row takes.
+    pub(in crate::memory) moved_byte: f64,
+}
+
+/// What a chain is estimated to need.
+#[derive(Clone, Copy)]
+struct Need {
+    /// The most bytes alive while it runs.
+    load: usize,
+    /// The part of the network's instructions that moves of its rows take.
+    moves: f64,
+}
+
+/// What every chain is estimated to need.
+pub(in crate::memory) struct Needs {
+    input: InputRows,
+    /// For each number of nodes, of chains that end there, by their length less one.
+    chains: Vec<Vec<Need>>,
 }
 
 /// What one partition of the first nodes comes to.
@@ -50,27 +65,44 @@ struct Best {
 }
 
 impl Rolled<'_> {
-    /// For each of `shares`, the schedule that takes the least, its input coming as `input` says, in which layers stay alone that see less
-    /// than one part in that many of the peak.
-    pub(in crate::memory) fn schedules(&self, input: InputRows, shares: &[usize]) -> Vec<Schedule> {
-        let chains = self.chains(input);
-        let (limit, quickest) = self.least_peak(&chains);
-        let of_share = |share: usize| {
-            let cost = |load: usize, nodes: Range<usize>, _| {
-                if load > limit {
-                    return f64::INFINITY;
-                }
-                let share = load.max(limit / share) as f64 / limit.max(1) as f64;
-                let cubed = share * share * share;
-                cubed * cubed * nodes.len() as f64
-            };
-            if share == 1 {
-                self.of_best(&quickest, input)
-            } else {
-                self.of_best(&self.partition(&chains, cost), input)
-            }
+    /// The least peak of a partition whose chains take at most `allowance` (finite) of the network's instructions more,
+    /// and of those that keep it the one that takes the fewest.
+    pub(in crate::memory) fn least_peak(&self, needs: &Needs, allowance: f64) -> (usize, Schedule) {
+        let mut loads: Vec<usize> =
+            self.alone.iter().copied().chain(needs.chains.iter().flatten().map(|need| need.load)).collect();
+        loads.sort_unstable();
+        loads.dedup();
+        let within = |limit: usize| {
+            self.partition(needs, |need, nodes, is_alone| match (need.load > limit, is_alone) {
+                (true, _) => f64::INFINITY,
+                (false, true) => 0.0,
+                (false, false) => self.rise_of(need, nodes),
+            })
         };
-        shares.iter().map(|share| of_share(*share)).collect()
+        let is_quick = |best: &[Best]| best.last().is_none_or(|best| best.cost <= allowance);
+        let at = loads.partition_point(|limit| !is_quick(&within(*limit)));
+        let limit = loads.get(at).copied().unwrap_or(0);
+        (limit, self.of_best(&within(limit), needs.input))
+    }
+
+    /// Of partitions that keep the peak `limit` the one whose layers see the least, where those that see less than one
+    /// part in `share` of it stay alone; the larger the `price` of instructions, the fewer it takes.
+    pub(in crate::memory) fn looking_further(&self, needs: &Needs, limit: usize, share: usize, price: f64) -> Schedule {
+        let cost = |need: Need, nodes: Range<usize>, is_alone: bool| {
+            if need.load > limit {
+                return f64::INFINITY;
+            }
+            let share = need.load.max(limit / share) as f64 / limit.max(1) as f64;
+            let cubed = share * share * share;
+            let rise = if is_alone { 0.0 } else { self.rise_of(need, nodes.clone()) };
+            cubed * cubed * nodes.len() as f64 + price * rise
+        };
+        self.of_best(&self.partition(needs, cost), needs.input)
+    }
+
+    /// The part of the network's instructions that a chain of `nodes` takes more.
+    fn rise_of(&self, need: Need, nodes: Range<usize>) -> f64 {
+        nodes.map(|node| self.rise[node]).sum::<f64>() + need.moves
     }
 
     /// The schedule of the partition that `best` ends with.
@@ -91,36 +123,17 @@ impl Rolled<'_> {
         schedule
     }
 
-    /// The least peak of a partition whose chains take at most [`MOST_RISE`] more instructions, and of those that keep it the one that
-    /// takes the fewest.
-    fn least_peak(&self, chains: &[Vec<usize>]) -> (usize, Vec<Best>) {
-        let mut loads: Vec<usize> = self.alone.iter().chain(chains.iter().flatten()).copied().collect();
-        loads.sort_unstable();
-        loads.dedup();
-        let within = |limit: usize| {
-            let rise = |nodes: Range<usize>| nodes.map(|node| self.rise[node]).sum::<f64>();
-            self.partition(chains, |load, nodes, is_alone| match (load > limit, is_alone) {
-                (true, _) => f64::INFINITY,
-                (false, true) => 0.0,
-                (false, false) => rise(nodes),
-            })
-        };
-        let is_quick = |best: &[Best]| best.last().is_none_or(|best| best.cost <= MOST_RISE);
-        let at = loads.partition_point(|limit| !is_quick(&within(*limit)));
-        let limit = loads.get(at).copied().unwrap_or(0);
-        (limit, within(limit))
-    }
-
-    /// For each number of first nodes, the best partition of them, by the sum of `cost` over its segments: of the bytes alive in each,
-    /// its nodes, and whether it is one alone; of equals the one with nodes alone.
-    fn partition(&self, chains: &[Vec<usize>], cost: impl Fn(usize, Range<usize>, bool) -> f64) -> Vec<Best> {
+    /// For each number of first nodes, the best partition of them, by the sum of `cost` over its segments: of what each
+    /// needs, its nodes, and whether it is one alone; of equals the one with nodes alone.
+    fn partition(&self, needs: &Needs, cost: impl Fn(Need, Range<usize>, bool) -> f64) -> Vec<Best> {
         let mut best = vec![Best { cost: 0.0, chain_from: None }];
         for end in 1..=self.network.nodes.len() {
-            let alone = best[end - 1].cost + cost(self.alone[end - 1], end - 1..end, true);
+            let need = Need { load: self.alone[end - 1], moves: 0.0 };
+            let alone = best[end - 1].cost + cost(need, end - 1..end, true);
             let mut found = Best { cost: alone, chain_from: None };
-            for (length, load) in chains[end].iter().enumerate().map(|(i, load)| (i + 1, *load)) {
+            for (length, need) in needs.chains[end].iter().enumerate().map(|(i, need)| (i + 1, *need)) {
                 let first = end - length;
-                let cost = best[first].cost + cost(load, first..end, false);
+                let cost = best[first].cost + cost(need, first..end, false);
                 if cost < found.cost {
                     found = Best { cost, chain_from: Some(first) };
                 }
@@ -130,9 +143,9 @@ impl Rolled<'_> {
         best
     }
 
-    /// For each number of nodes, what chains that end there need, by their length less one; a chain of one node is one only where
+    /// What every chain is estimated to need, the input coming as `input` says; a chain of one node is one only where
     /// rows are pushed into it.
-    fn chains(&self, input: InputRows) -> Vec<Vec<usize>> {
+    pub(in crate::memory) fn needs(&self, input: InputRows) -> Needs {
         let waiting = self.waiting();
         let mut chains = vec![Vec::new(); self.network.nodes.len() + 1];
         let mut rows: Vec<[Option<(usize, usize)>; SAMPLES.len()]> = vec![[None; SAMPLES.len()]; self.bytes.len()];
@@ -158,11 +171,36 @@ impl Rolled<'_> {
                     let waits = waiting[first] - if is_pushed { self.bytes[self.network.input.0] } else { 0 };
                     waits.saturating_add_signed(more) + scratch + state
                 };
-                chains.push(load);
+                let moves = self.moves(first..end, is_pushed, &rows, &touched);
+                chains.push(Need { load, moves });
             }
             touched.into_iter().for_each(|tensor| rows[tensor.0] = [None; SAMPLES.len()]);
         }
-        chains
+        Needs { input, chains }
+    }
+
+    /// The part of the network's instructions that it takes to move rows of the tensors of which a chain of `nodes`
+    /// keeps some: where a row comes in, all that stay move.
+    fn moves(
+        &self,
+        nodes: Range<usize>,
+        is_pushed: bool,
+        rows: &[[Option<(usize, usize)>; SAMPLES.len()]],
+        touched: &[TensorId],
+    ) -> f64 {
+        let of = |tensor: &TensorId| {
+            let (first, last) = self.network.lifetimes[tensor.0];
+            let is_pushed = *tensor == self.network.input && is_pushed;
+            let is_inside = *tensor != self.network.input && nodes.contains(&first) && first + 1 < nodes.end;
+            if last >= nodes.end || *tensor == self.network.output || !(is_pushed || is_inside) {
+                return 0;
+            }
+            let writer = self.network.nodes[first].as_ref().filter(|_| !is_pushed);
+            let (height, at_once) = (self.network.shapes[tensor.0].h, writer.map_or(1, RowNode::at_once));
+            let kept = self.kept(tensor, rows);
+            (height - kept.min(height)) / at_once * kept.saturating_sub(at_once) * self.row_bytes[tensor.0]
+        };
+        touched.iter().map(of).sum::<usize>() as f64 * self.moved_byte
     }
 
     /// Before each node, bytes of the tensors that are there and that it or one after it reads.

@@ -69,10 +69,21 @@ impl RowNode {
     }
 
     /// Whether it computes rows one after the other, from rows: all but what makes a vector of its whole input. A chain's table has a
-    /// byte for strides.
+    /// byte for strides, 16 bits for rows, and as many with a sign for the reach of a window.
     pub fn has_rows(&self) -> bool {
         let makes_a_vector = matches!(self.layer.kind, KernelKind::FullyConnected | KernelKind::Flatten);
-        !makes_a_vector && self.layer.window.stride[0] <= usize::from(u8::MAX)
+        let mut heights = self.layer.inputs.iter().chain([&self.layer.output]).map(|shape| shape.h);
+        let (reach, window) = (self.reach(), &self.layer.window);
+        !makes_a_vector
+            && window.stride[0] <= usize::from(u8::MAX)
+            && heights.all(|height| height <= usize::from(u16::MAX))
+            && reach.max(window.pads.top + window.stride[0]) <= i16::MAX as usize
+    }
+
+    /// Input rows from the first to the last that an output row reads.
+    pub fn reach(&self) -> usize {
+        let window = &self.layer.window;
+        (window.kernel[0] - 1) * window.dilation[0] + 1
     }
 
     /// Rows of its output.
@@ -119,12 +130,39 @@ impl RowNode {
     /// How many input rows have to be there, from the first, before output row `y` can be computed.
     pub fn needed(&self, y: usize) -> usize {
         let window = &self.layer.window;
-        let end = y * window.stride[0] + (window.kernel[0] - 1) * window.dilation[0] + 1;
+        let end = y * window.stride[0] + self.reach();
         end.saturating_sub(window.pads.top).min(self.layer.inputs[0].h)
     }
 
     /// The rows computed at a time from output row `y` on end before this one.
     pub fn end_of(&self, y: usize) -> usize {
         (y + self.at_once()).min(self.height())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shape::{Pads, Window};
+
+    /// A convolution with `window` from an input of `height` rows.
+    fn has_rows(window: Window, height: usize) -> bool {
+        let input = Shape::new(height, 1, 1);
+        let [h, w] = window.output(input).expect("the window fits");
+        let (inputs, output) = (vec![input], Shape::new(h, w, 1));
+        let layer = LayerShape { kind: KernelKind::Conv2d, window, groups: 1, inputs, output };
+        let (inputs, output) = (vec![TensorId(0)], TensorId(1));
+        RowNode { layer, implementation: Implementation::Whole, inputs, output }.has_rows()
+    }
+
+    #[test]
+    fn what_a_table_of_chains_has_no_room_for_is_computed_at_once() {
+        let dilated = |dilation| Window { dilation: [dilation, 1], ..Window::of([3, 1]) };
+        assert!(has_rows(dilated(16_383), 40_000) && !has_rows(dilated(16_384), 40_000));
+        let stride = |stride| Window { stride: [stride, 1], ..Window::of([1, 1]) };
+        assert!(has_rows(stride(255), 40_000) && !has_rows(stride(256), 40_000));
+        assert!(has_rows(stride(2), 65_535) && !has_rows(stride(2), 65_536));
+        let padded = |top| Window { pads: Pads { top, ..Pads::default() }, ..Window::of([1, 1]) };
+        assert!(has_rows(padded(32_766), 8) && !has_rows(padded(32_767), 8));
     }
 }

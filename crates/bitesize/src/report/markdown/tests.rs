@@ -131,6 +131,7 @@ fn the_peak_names_the_scratch_and_names_with_bars_stay_in_their_cells() {
         peak_scratch_bytes: 77,
         peak_tensors: vec![("a|b".into(), 10, 8)],
         peak_rows: Vec::new(),
+        rows_least_ram_bytes: Some(1),
         boards: Vec::new(),
     };
     let told = |diagnosis: &DiagnosisReport| {
@@ -140,6 +141,10 @@ fn the_peak_names_the_scratch_and_names_with_bars_stay_in_their_cells() {
     };
     let text = told(&diagnosis);
     assert!(text.contains("RAM peaks during `conv` with:"), "{text}");
+    assert!(
+        text.contains("\nWith the input pushed in rows (`--input rows`) the least RAM is 1 B (0.0 KiB).\n"),
+        "{text}"
+    );
     assert!(text.contains("| a\\|b | 10 | 8 |\n| (kernel scratch) | 77 | |\n"), "{text}");
     // Of a chain its ends, and how many rows it keeps.
     let peak_rows = vec![("a|b".into(), 3, 28)];

@@ -1,5 +1,6 @@
 //! What a network needs, as text.
 
+use super::super::ways::{left_out, taken};
 use super::{Inspection, Layer};
 use bitesize_ir::size::format_size;
 use bitesize_search::diagnosis::during;
@@ -51,7 +52,7 @@ impl fmt::Display for Inspection {
                 u.flash_weights_bytes,
                 u.flash_code_bytes,
                 format_size(u.ram_bytes),
-                u.schedule,
+                taken(u.schedule),
                 u.arena_bytes,
                 u.arena_lower_bound_bytes,
                 if u.arena_cut_short { "; not proved: the planner met its limit" } else { "" },
@@ -59,6 +60,9 @@ impl fmt::Display for Inspection {
                 format_size(u.layers_ram_bytes),
                 format_size(u.rows_ram_bytes)
             )?;
+        }
+        if let Some(bytes) = self.unlimited_peak_bytes {
+            writeln!(f, "{}", left_out(bytes))?;
         }
         let least = |[bytes, bound]: [u64; 2], limit: Option<u64>| {
             let proof = match limit {
