@@ -25,7 +25,9 @@ mod random_layers;
 mod random_networks;
 pub mod real;
 pub mod reference;
+mod shared;
 
 pub use cases::{Case, cases};
 pub use random_layers::random_layer;
 pub use random_networks::random_network;
+pub use shared::shared;

@@ -8,9 +8,9 @@ use bitesize::observe::Monitor;
 use bitesize_ir::{BitWidth, Network, Policy, PolicySpace, QuantizedModel, TensorId};
 use bitesize_train::engine::{Batch, Boundary, Engine, Parameters};
 use bitesize_train::{CalibrationSettings, Samples, calibrate, fake_quant_forward, quantize_nearest};
-use conformance::cases::cases;
+use conformance::{cases::cases, shared};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Codes that were compared and those that differ.
 #[derive(Default)]
@@ -47,17 +47,6 @@ fn every_operator_at_every_width_gives_the_same_codes() {
     }
     println!("{} of {} codes differ, by one", count.different, count.all);
     assert!(count.all > 100_000 && count.different * 10_000 < count.all, "{} of {}", count.different, count.all);
-}
-
-/// The folder of networks and data, `None` (told loudly) where it is absent.
-fn shared(test: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("BITESIZE_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);
-    if path.join("models").is_dir() {
-        return Some(path);
-    }
-    eprintln!("SKIPPED: {test}: there is no {}; set BITESIZE_SHARED to the shared folder", path.display());
-    None
 }
 
 /// A trained network that takes raw pixels, and some of its training images.

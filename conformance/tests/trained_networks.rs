@@ -18,23 +18,13 @@ use bitesize_integer::{Interpreter, top1};
 use bitesize_ir::requantize::WeightLayout;
 use bitesize_ir::{BitWidth, Network, Policy, PolicySpace};
 use bitesize_train::{CalibrationSettings, FloatModel};
+use conformance::shared;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const CALIBRATION_IMAGES: usize = 512;
-
-/// The folder of networks and data, `None` (told loudly) where it is absent.
-fn shared(test: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("BITESIZE_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);
-    if path.join("models").is_dir() {
-        return Some(path);
-    }
-    eprintln!("SKIPPED: {test}: there is no {}; set BITESIZE_SHARED to the shared folder", path.display());
-    None
-}
 
 fn preprocess_of(shared: &Path, name: &str) -> PreprocessFile {
     let text = std::fs::read_to_string(shared.join(format!("models/{name}.toml"))).unwrap();

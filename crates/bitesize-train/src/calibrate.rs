@@ -12,7 +12,7 @@ mod outliers;
 
 pub use outliers::LeftOut;
 
-use crate::equalization::Equalization;
+use crate::equalization::{Equalization, Picks};
 use crate::{Progress, Samples, TrainError};
 use bitesize_ir::policy::{Policy, PolicySpace};
 use bitesize_ir::{ActivationQuant, BitWidth, InputEncoding, Network, TensorId};
@@ -91,12 +91,23 @@ impl Calibration {
 
     /// The encodings that `policy` gives to the tensors of `network`.
     pub fn activations(&self, network: &Network, space: &PolicySpace, policy: &Policy) -> Vec<ActivationQuant> {
+        self.activations_with(network, space, policy, &self.equalization.picks(network, space, policy))
+    }
+
+    /// The same, where `picks` are what the policy asks for of the equalization.
+    pub(crate) fn activations_with(
+        &self,
+        network: &Network,
+        space: &PolicySpace,
+        policy: &Policy,
+        picks: &Picks,
+    ) -> Vec<ActivationQuant> {
         let bits = policy.tensor_bits(network, space);
         let mut all: Vec<_> = bits.into_iter().enumerate().map(|(i, bits)| self.encoding(TensorId(i), bits)).collect();
         if let Some(channels) = &self.output_channels {
             all[network.output.0] = ActivationQuant::shared_by(channels);
         }
-        self.equalization.encode(&self.equalization.picks(network, space, policy), &mut all);
+        self.equalization.encode(picks, &mut all);
         all
     }
 }

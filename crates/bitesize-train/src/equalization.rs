@@ -6,7 +6,7 @@ use crate::TrainError;
 use bitesize_ir::requantize::WeightLayout;
 use bitesize_ir::{ActivationQuant, BitWidth, Network, NodeId, Op, Policy, PolicySpace, TensorId};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// The factors that channels are divided by, for each group of tied tensors and each pair of widths.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -62,8 +62,10 @@ impl Equalization {
     /// The same, with factors at these widths for `groups` alone.
     pub fn with_groups_at(&self, weights: BitWidth, activations: BitWidth, groups: &[usize]) -> Self {
         let mut some = self.clone();
-        for (_, group) in some.groups.iter_mut().enumerate().filter(|(i, _)| !groups.contains(i)) {
-            group.cells[activations.index()][weights.index()] = None;
+        for (i, group) in some.groups.iter_mut().enumerate() {
+            if !groups.contains(&i) {
+                group.cells[activations.index()][weights.index()] = None;
+            }
         }
         some
     }
@@ -221,10 +223,15 @@ impl Equalization {
 /// Factors lie on a grid of so many to an octave.
 pub(crate) const PER_OCTAVE: i32 = 1 << 12;
 
-/// The factor at a place of the grid: `2^(place / PER_OCTAVE)`. By square roots and products, so that no library's rounding
-/// decides it.
+/// The factor at a place of the grid: `2^(place / PER_OCTAVE)`.
 pub(crate) fn of_place(place: i32) -> f64 {
-    let (octave, rest) = (place.div_euclid(PER_OCTAVE), place.rem_euclid(PER_OCTAVE));
+    /// The factors of one octave: a search asks for those of all channels with every policy.
+    static OCTAVE: LazyLock<Vec<f64>> = LazyLock::new(|| (0..PER_OCTAVE).map(of_rest).collect());
+    OCTAVE[place.rem_euclid(PER_OCTAVE) as usize] * 2f64.powi(place.div_euclid(PER_OCTAVE))
+}
+
+/// The factor at a place of the first octave, by square roots and products, so that no library's rounding decides it.
+fn of_rest(rest: i32) -> f64 {
     let (mut root, mut factor) = (2f64, 1f64);
     let mut half = PER_OCTAVE / 2;
     while half > 0 {
@@ -234,7 +241,7 @@ pub(crate) fn of_place(place: i32) -> f64 {
         }
         half /= 2;
     }
-    factor * 2f64.powi(octave)
+    factor
 }
 
 /// The place of a factor of the grid.

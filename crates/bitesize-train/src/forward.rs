@@ -106,6 +106,16 @@ pub(crate) fn fold_chunks<A: Send>(
     Ok(accumulators)
 }
 
+/// What the lanes of [`fold_chunks`] found, in one: each has a list, and what stands at one place is merged in the order of lanes.
+pub(crate) fn merged<A>(lanes: Vec<Vec<A>>, merge: impl Fn(&mut A, &A)) -> Vec<A> {
+    let mut lanes = lanes.into_iter();
+    let mut all = lanes.next().unwrap_or_default();
+    for lane in lanes {
+        all.iter_mut().zip(&lane).for_each(|(all, part)| merge(all, part));
+    }
+    all
+}
+
 /// What a layer with weights meets and makes on some of the samples.
 pub(crate) struct Met<'a> {
     pub(crate) node: NodeId,
@@ -135,14 +145,14 @@ pub(crate) fn sum_layers<A: Clone + Send>(
             }
         });
     })?;
-    let mut parts = parts.into_iter();
-    let mut all = parts.next().unwrap_or_default();
-    for part in parts {
-        for (total, part) in all.iter_mut().zip(&part) {
-            if let (Some(total), Some(part)) = (total, part) {
-                merge(total, part);
-            }
+    Ok(merged_where_asked(parts, merge))
+}
+
+/// As [`merged`], where some places have nothing.
+pub(crate) fn merged_where_asked<A>(lanes: Vec<Vec<Option<A>>>, merge: impl Fn(&mut A, &A)) -> Vec<Option<A>> {
+    merged(lanes, |total, part| {
+        if let (Some(total), Some(part)) = (total, part) {
+            merge(total, part);
         }
-    }
-    Ok(all)
+    })
 }

@@ -115,12 +115,7 @@ pub(super) fn find(
             }
         });
     })?;
-    let mut lanes = lanes.into_iter();
-    let mut all = lanes.next().unwrap_or_default();
-    for lane in lanes {
-        all.iter_mut().zip(&lane).for_each(|(histogram, part)| histogram.merge(part));
-    }
-    Ok(all)
+    Ok(forward::merged(lanes, Histogram::merge))
 }
 
 #[cfg(test)]

@@ -128,9 +128,14 @@ impl<'a> Group<'a> {
         self.known.ties.class[tensor.0].iter().map(of).collect()
     }
 
+    /// Factors that change nothing.
+    pub(super) fn unscaled(&self) -> Vec<f64> {
+        vec![1.0; self.classes.len()]
+    }
+
     /// Whether some channel may be scaled at all.
     pub(super) fn is_free(&self) -> bool {
-        self.classes.iter().filter(|class| !class.stays()).count() > 0
+        self.classes.iter().any(|class| !class.stays())
             && self.tensors.iter().any(|t| self.known.network.shape(*t).c > 1)
     }
 

@@ -89,9 +89,10 @@ fn choose(known: &Known<'_>, tensors: &[TensorId], read: &[bool], calibration: &
     let count = group.tensors().len();
     let mut choices: Vec<(Vec<f64>, Choice)> = Vec::new();
     let mut cells = [[None; 3]; 3];
+    let unscaled = group.unscaled();
+    let rounding_unscaled = BitWidth::ALL.map(|weights| group.rounding_noise(&unscaled, weights));
     for activations in BitWidth::ALL {
         let fitted = group.fitted(activations, &teaching);
-        let unscaled = vec![1.0; fitted.len()];
         let noise_without: f64 = (0..count)
             .map(|at| {
                 let quant = calibration.encoding(group.tensors()[at], activations);
@@ -107,8 +108,7 @@ fn choose(known: &Known<'_>, tensors: &[TensorId], read: &[bool], calibration: &
             ((0..count).map(noise_of).sum::<f64>(), factors)
         });
         for weights in BitWidth::ALL {
-            let rounding_without = group.rounding_noise(&unscaled, weights);
-            let without = noise_without + rounding_without;
+            let without = noise_without + rounding_unscaled[weights.index()];
             let mut best = (without * (1.0 - margin(activations)), None);
             for (noise, factors) in &tried {
                 let total = noise + group.rounding_noise(factors, weights);
@@ -148,12 +148,15 @@ fn choice_of(
     calibration: &Calibration,
     points: &[Vec<spread::Points>],
 ) -> Choice {
+    let own: Vec<_> = (0..group.tensors().len())
+        .map(|at| BitWidth::ALL.map(|bits| group.encoding(at, factors, bits, points)))
+        .collect();
     let encoding = |t: &TensorId| {
         // What a tensor passes on it has from the one that the encoding is made for.
         let root = known.network.encoding_root(*t);
         let is_made_for = |other: &TensorId| known.network.encoding_root(*other) == root;
         match group.tensors().iter().position(is_made_for) {
-            Some(at) => BitWidth::ALL.map(|bits| group.encoding(at, factors, bits, points)),
+            Some(at) => own[at],
             None => calibration.tensors[t.0].encodings,
         }
     };

@@ -80,11 +80,7 @@ impl Seen {
                 }
             });
         })?;
-        let mut lanes = lanes.into_iter();
-        let mut all = lanes.next().unwrap_or_default();
-        for lane in lanes {
-            all.iter_mut().zip(&lane).for_each(|(all, part)| all.merge(part));
-        }
+        let mut all = forward::merged(lanes, Self::merge);
         for seen in &mut all {
             let count = seen.count.max(1) as f64;
             seen.square.iter_mut().for_each(|sum| *sum /= count);

@@ -188,15 +188,6 @@ impl Spread {
                 }
             });
         })?;
-        let mut lanes = lanes.into_iter();
-        let mut all = lanes.next().unwrap_or_default();
-        for lane in lanes {
-            for (all, part) in all.iter_mut().zip(&lane) {
-                if let (Some(all), Some(part)) = (all, part) {
-                    all.merge(part);
-                }
-            }
-        }
-        Ok(all)
+        Ok(forward::merged_where_asked(lanes, Self::merge))
     }
 }

@@ -255,7 +255,7 @@ impl<'a> Ptq<'a> {
         Ok(QuantizedModel {
             network: Arc::clone(&self.shared),
             policy: policy.clone(),
-            activations: self.calibration.activations(self.network, &self.space, policy),
+            activations: self.calibration.activations_with(self.network, &self.space, policy, &picks),
             output_channels: self.calibration.output_channels.clone(),
             weights: self.layers.iter().enumerate().map(pick).collect::<Result<_, _>>()?,
             equalized,
