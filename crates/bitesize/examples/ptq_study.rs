@@ -6,9 +6,9 @@
 //! whole test set, by the fake-quantized model.
 //!
 //! `IMAGES` (512) is the number of training images; the first 512 calibrate, `RECONSTRUCT=MINUTES` learns from all of them and
-//! tells what blocks and the whole network bring (`reconstructed` names its settings, `VERBOSE=1` shows each unit), `EQUALIZE=1`
-//! scales channels as is proposed, without judging it. `POLICIES` is a comma-separated choice of rows, `ONLY` a choice of
-//! one method (`nearest`, `compensated`, or `equalized`: compensated rounding of channels whose equalization was judged), `RANGES` a
+//! tells what blocks and the whole network bring to compensated rounding, with or without equalization (`reconstructed` names its
+//! settings, `VERBOSE=1` shows each unit). `POLICIES` is a comma-separated choice of rows, `ONLY` a choice of
+//! methods (`nearest`, `compensated`, `equalized`: compensated rounding of channels whose equalization was judged), `RANGES` a
 //! method as `--ranges` takes it; `REACH=1` only tells how far the farthest sample reaches;
 //! `STRETCHES=N` has the covariance of the layer of most inputs in N stretches, and those of others as large at most; `FAST=1` also
 //! measures the models that a search sees; the other settings are named in `settings`.
@@ -24,7 +24,7 @@ use bitesize_ir::{BitWidth, Network, Op, Policy, PolicySpace, QuantizedModel};
 use bitesize_train::{
     Calibration, CalibrationSettings, FakeQuantModel, FloatModel, Objective as LearnedBy, PrepareRequest, Ptq,
     PtqSettings, RangeMethod, Rates, ReconstructSettings, Reconstruction, Rounding, Samples, UnitOutcome, accuracy,
-    calibrate, equalize,
+    calibrate,
 };
 use std::error::Error;
 use std::ops::ControlFlow;
@@ -139,10 +139,7 @@ fn study(name: &str, subject: &Subject) -> Result<(), Box<dyn Error>> {
     let few = images.range(0..images.len().min(CALIBRATION));
     let learn_from = images;
     let images = &few;
-    let mut calibration = calibrate(network, images, &CalibrationSettings { method, ..Default::default() }, go)?;
-    if setting("EQUALIZE").is_some() {
-        calibration.equalization = equalize(network, images, &calibration, go)?;
-    }
+    let calibration = calibrate(network, images, &CalibrationSettings { method, ..Default::default() }, go)?;
     let calibrated = start.elapsed().as_secs_f64();
     let settings = settings(network)?;
     let nearest = PtqSettings { rounding: Rounding::Nearest, ..settings.clone() };
@@ -150,19 +147,21 @@ fn study(name: &str, subject: &Subject) -> Result<(), Box<dyn Error>> {
         Ptq::prepare(network, images, calibration.clone(), PrepareRequest::everything(network, settings), go)?;
     println!("  calibrated in {calibrated:.1} s, prepared in {:.1} s", start.elapsed().as_secs_f64() - calibrated);
     let nearest = Ptq::prepare(network, images, calibration, PrepareRequest::everything(network, nearest), go)?;
-    let start = Instant::now();
-    let equalized = equalized(subject, &compensated)?;
-    println!("  equalized in {:.1} s", start.elapsed().as_secs_f64());
     let (chosen, only) = (setting("POLICIES"), setting("ONLY"));
+    let is_wanted = |method: &str| only.as_ref().is_none_or(|only| only.split(',').any(|one| one == method));
+    let mut methods = vec![("nearest", nearest), ("compensated", compensated)];
+    if is_wanted("equalized") {
+        let start = Instant::now();
+        methods.push(("equalized", equalized(subject, &methods[1].1)?));
+        println!("  equalized in {:.1} s", start.elapsed().as_secs_f64());
+    }
+    methods.retain(|(method, _)| is_wanted(method));
     for (label, policy) in policies(network) {
         if chosen.as_ref().is_some_and(|chosen| !chosen.split(',').any(|c| c == label)) {
             continue;
         }
         print!("  {label:<6}");
-        for (method, ptq) in [("nearest", &nearest), ("compensated", &compensated), ("equalized", &equalized)] {
-            if only.as_ref().is_some_and(|only| only != method) {
-                continue;
-            }
+        for (method, ptq) in &methods {
             if setting("FAST").is_some() {
                 let top1 =
                     evaluate(&ptq.quantize_fast(&policy)?, &test_images, test.labels.classes().unwrap_or_default())?;
@@ -175,7 +174,7 @@ fn study(name: &str, subject: &Subject) -> Result<(), Box<dyn Error>> {
                 "  {method} {:.2} ({seconds:.1} s)",
                 evaluate(&model, &test_images, test.labels.classes().unwrap_or_default())?
             );
-            if let (Some(minutes), "compensated") = (setting("RECONSTRUCT"), method) {
+            if let (Some(minutes), true) = (setting("RECONSTRUCT"), *method != "nearest") {
                 reconstructed(&model, learn_from, minutes.parse()?, test)?;
             }
         }
