@@ -14,6 +14,7 @@ use super::held_out::HeldOut;
 use super::opened::Opened;
 use super::prepared::Prepared;
 use super::sweep::{Sweep, Swept, sweep};
+use super::tuned::Tuned;
 use crate::ending::usage;
 use crate::hash::sha256;
 use crate::run::names::{DIARY, PARETO_POINTS, PROBES};
@@ -132,19 +133,28 @@ impl<'a> Chosen<'a> {
             Aim::Given(policy) => Self::given(prepared, held_out, problem, policy)?,
             Aim::Search(fitting) => Self::by_search((prepared, held_out), platform, problem, fitting)?,
         };
-        let candidate = choice.winner.candidate()?;
-        let found = held_out.measure(candidate, opened.monitor)?;
-        guessing::warn_of_delivered(&found, held_out.float.as_ref(), &opened, || {
+        let found = held_out.measure(choice.winner.candidate()?, opened.monitor)?;
+        let Choice { winner, shared, settings, strategy } = choice;
+        Ok(Self { prepared, held_out, winner, shared, found, settings, strategy })
+    }
+
+    /// Warns where `tuned`, which is delivered for the widths chosen, is hardly better than guessing or tells its outputs apart too
+    /// coarsely.
+    ///
+    /// # Errors
+    /// [`Interrupted`](crate::observe::Interrupted).
+    pub fn warn_of(&self, tuned: &Tuned, problem: &Problem) -> anyhow::Result<()> {
+        let Self { prepared, held_out, .. } = self;
+        let opened = prepared.calibrated.opened;
+        guessing::warn_of_delivered(&tuned.found, held_out.float.as_ref(), &opened, || {
             let widest = problem.uniform(BitWidth::B8);
-            if candidate.model.policy == widest {
-                return Ok(Some(found.clone()));
+            if tuned.candidate.model.policy == widest {
+                return Ok(Some(tuned.found.clone()));
             }
             let Ok(candidate) = prepared.quantizer.fast(&widest) else { return Ok(None) };
             Ok(Some(held_out.measure(&candidate, opened.monitor)?))
         })?;
-        coarse::warn_of_few_codes(candidate, &prepared.calibrated.samples, &opened)?;
-        let Choice { winner, shared, settings, strategy } = choice;
-        Ok(Self { prepared, held_out, winner, shared, found, settings, strategy })
+        coarse::warn_of_few_codes(&tuned.candidate, &prepared.calibrated.samples, &opened)
     }
 
     /// The policy that was given, quantized; it must fit.

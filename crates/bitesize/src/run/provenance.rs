@@ -64,6 +64,15 @@ impl Provenance {
         Some(Difference { name: name.clone(), then: self.0.get(name).cloned(), now: now.0.get(name).cloned() })
     }
 
+    /// As [`Self::first_difference`], among the settings of the table `table`.
+    pub fn first_difference_of(&self, table: &str, now: &Self) -> Option<Difference> {
+        let of_table = |inputs: &Self| {
+            let is_in = |name: &str| name.strip_prefix(table).is_some_and(|rest| rest.starts_with('.'));
+            Self(inputs.0.iter().filter(|(name, _)| is_in(name)).map(|(n, v)| (n.clone(), v.clone())).collect())
+        };
+        of_table(self).first_difference(&of_table(now))
+    }
+
     /// As [`Self::first_difference`], among the inputs that `now` has.
     pub fn first_difference_within(&self, now: &Self) -> Option<Difference> {
         let known = self.0.iter().filter(|(name, _)| now.0.contains_key(*name));
