@@ -252,30 +252,36 @@ impl ConstraintArgs {
 pub(crate) struct ReconstructArgs {
     /// Learn rounding, scales and ranges of the network that is delivered from training images without their labels, for as much work
     /// as two idle cores do in so many minutes; kept only where held-out samples say that it helps [MINUTES where left out: 10]
-    #[arg(long = "reconstruct", value_name = "MINUTES", num_args = 0..=1, default_missing_value = "10", allow_hyphen_values = true, value_parser = minutes)]
-    minutes: Option<f64>,
+    #[arg(
+        long,
+        value_name = "MINUTES",
+        num_args = 0..=1,
+        default_missing_value = "10",
+        allow_negative_numbers = true,
+        value_parser = minutes
+    )]
+    reconstruct: Option<f64>,
     /// Training samples to learn from, at most [default: 4096]
-    #[arg(long = "reconstruct-samples", value_name = "N", value_parser = learned_samples)]
-    samples: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = learned_samples)]
+    reconstruct_samples: Option<usize>,
 }
 
 impl ReconstructArgs {
-    /// The settings, those that are not given as in `earlier`.
+    /// The settings; what is not given is as in `earlier`.
     ///
     /// # Errors
     /// Samples for a reconstruction that nobody asked for.
     pub(crate) fn config(self, earlier: Option<ReconstructConfig>) -> anyhow::Result<Option<ReconstructConfig>> {
-        let Self { minutes, samples } = self;
-        if minutes.is_none() && earlier.is_none() {
-            return match samples {
+        if self.reconstruct.is_none() && earlier.is_none() {
+            return match self.reconstruct_samples {
                 Some(_) => Err(usage("--reconstruct-samples says what --reconstruct learns from: give that too")),
                 None => Ok(None),
             };
         }
-        let known = earlier.unwrap_or_default();
+        let ReconstructConfig { minutes, samples } = earlier.unwrap_or_default();
         Ok(Some(ReconstructConfig {
-            minutes: minutes.unwrap_or(known.minutes),
-            samples: samples.unwrap_or(known.samples),
+            minutes: self.reconstruct.unwrap_or(minutes),
+            samples: self.reconstruct_samples.unwrap_or(samples),
         }))
     }
 }

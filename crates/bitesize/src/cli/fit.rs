@@ -41,7 +41,7 @@ pub(crate) struct FitArgs {
     /// Go on with the interrupted run in the output folder
     #[arg(long)]
     resume: bool,
-    /// Take every setting from the config.toml of an earlier run
+    /// Take every setting from the config.toml of an earlier run; --reconstruct may go beside it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "train", "resume"])]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -131,7 +131,7 @@ impl FitArgs {
                 // A new run, of this version, with the data as they are now.
                 let (version, results_version) = (env!("CARGO_PKG_VERSION").to_owned(), RESULTS_VERSION);
                 let mut config = RunConfig { version, results_version, ..read_config(path)? };
-                // The one setting that an earlier run, or edited widths, gladly get on top.
+                // What edited widths lost, and an earlier run may be given on top.
                 config.reconstruct = self.reconstruct.config(config.reconstruct)?;
                 config.data.train_samples = 0;
                 let (mut config, inputs) = open(config)?;
@@ -139,10 +139,7 @@ impl FitArgs {
                 config.task = Some(inputs.objective.task);
                 Ok((config, inputs))
             }
-            (None, None, Some(kept)) => {
-                let reconstruct = self.reconstruct.config(kept.reconstruct)?;
-                open(RunConfig { reconstruct, ..kept.clone() })
-            }
+            (None, None, Some(kept)) => open(kept.clone()),
             (None, None, None) => {
                 bail!("there is no run to resume in `{}`: it has no {CONFIG}", self.output.shown())
             }
@@ -152,6 +149,7 @@ impl FitArgs {
     /// The settings that the flags say, checked against the network and the data.
     fn new_config(&self, model: &Path, monitor: &Monitor) -> anyhow::Result<(RunConfig, Inputs)> {
         let platform = self.target.required(self.search.needs_no_budget())?;
+        let reconstruct = self.reconstruct.config(None)?;
         let preprocess = self.preprocess.read()?;
         let train = self.train.as_deref().ok_or_else(|| usage("say which data to calibrate with: --train DATA"))?;
         let input_shape = self.model_input.input_shape();
@@ -192,7 +190,7 @@ impl FitArgs {
             calibration: self.calibration.config(&inputs.objective),
             target: Some(platform.name),
             search: Some(search),
-            reconstruct: self.reconstruct.config(None)?,
+            reconstruct,
             package: PackageConfig { name: self.name.clone() },
             verify: VerifyConfig { host_samples: self.host_samples, qemu_samples: self.qemu_samples },
         };

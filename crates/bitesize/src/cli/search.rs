@@ -109,7 +109,7 @@ impl SearchCommandArgs {
                 self.target.settled(platform, &inputs.model, &search.constraints, policy, monitor)?
             }
         };
-        let reconstruct = self.reconstruct.config(earlier.reconstruct.filter(|_| self.resume))?;
+        let reconstruct = if self.resume { earlier.reconstruct } else { self.reconstruct.config(None)? };
         Ok(RunConfig { target: Some(platform.name), search: Some(search), reconstruct, ..earlier.clone() })
     }
 }

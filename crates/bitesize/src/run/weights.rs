@@ -252,6 +252,13 @@ mod tests {
         assert_eq!(read.activations, model.activations, "{layers:?} {tensors:?}");
         assert_eq!(read.output_channels, model.output_channels, "{layers:?} {tensors:?}");
         assert_eq!(read.equalized, model.equalized, "{layers:?} {tensors:?}");
+        let outcome =
+            |name: &&str| UnitOutcome { name: (*name).to_owned(), before: f64::INFINITY, after: 0.1 + 0.2, kept: true };
+        let state = ReconstructState { outcomes: layers.iter().map(outcome).collect(), model };
+        let bytes = state_to_bytes(&state, "00").expect("the state is written");
+        let read = state_from_bytes(&bytes, &state.model.network, &space, "00").expect("the state is read");
+        assert_eq!(read, state, "{layers:?} {tensors:?}");
+        let model = state.model;
         let prepared = |quant: &Option<WeightQuant>| {
             let quant = quant.clone()?;
             let variants = [Variant::plain(quant.bits), Variant { bits: quant.bits, factors: Some(1) }];
