@@ -101,7 +101,8 @@ impl Stream {
         let output = output_of(network, &nodes);
         let mut engine = Engine::new(network, nodes, &[output], false)?;
         let real = Parameters::real(network);
-        let mut values = Vec::new();
+        // As large as it gets: what grows takes up to twice that.
+        let mut values = Vec::with_capacity(self.images() * network.shape(output).elements());
         for start in (0..self.images()).step_by(TOGETHER) {
             stopped(go_on())?;
             let part = self.float_part(start..(start + TOGETHER).min(self.images()));
@@ -125,7 +126,7 @@ impl Stream {
     ) -> Result<(), TrainError> {
         let output = output_of(network, &nodes);
         let mut engine = Engine::new(network, nodes, &[output], false)?;
-        to.codes.clear();
+        to.codes = Vec::with_capacity(self.images() * to.elements);
         for start in (0..self.images()).step_by(TOGETHER) {
             stopped(go_on())?;
             let part = self.quantized_part(start..(start + TOGETHER).min(self.images()));

@@ -18,12 +18,12 @@ use crate::target::Platform;
 use crate::task::loss::Fidelity;
 use crate::task::{Form, Measured, Objective};
 use bitesize_ir::shown::ShownPath as _;
-use bitesize_ir::{QuantizedModel, Tail};
+use bitesize_ir::{Network, QuantizedModel, Tail};
 use bitesize_train::{Objective as LearnedBy, ReconstructSettings, ReconstructState, Reconstruction, UnitOutcome};
 use std::time::Instant;
 
-/// What the images may take in memory between two blocks, in bytes, as codes and in float: 4,096 of MobileNetV1 at 96 x 96, 170 of
-/// it at 224 x 224.
+/// What the images may take in memory between two blocks, in bytes, as codes and in float: 2,647 of MobileNetV1 0.25 at 96 x 96, 648
+/// at 224 x 224.
 const STREAM_BYTES: usize = 1 << 30;
 
 const REMEDY: &str = "remove it, and the reconstruction begins anew";
@@ -94,17 +94,17 @@ impl Tuned {
         };
         let (start, before) = (Instant::now(), chosen.found.1.loss);
         let images = images(chosen, &asked)?;
+        let count = images.len();
         let reconstructed = |units, after, failed| {
             let seconds = start.elapsed().as_secs_f64();
-            Reconstructed { asked, images: images.len(), units, before, after, failed, seconds }
+            Reconstructed { asked, images: count, units, before, after, failed, seconds }
         };
         let fail = |units, problem: String| {
             opened.monitor.warn(format_args!("the network is delivered as it was rounded: {problem}"));
             (candidate.clone(), chosen.found.clone(), reconstructed(units, None, Some(problem)))
         };
-        let (candidate, found, reconstructed) = if images.len() < Reconstruction::LEAST_SAMPLES {
+        let (candidate, found, reconstructed) = if count < Reconstruction::LEAST_SAMPLES {
             let least = Reconstruction::LEAST_SAMPLES;
-            let count = images.len();
             fail(
                 Vec::new(),
                 format!(
@@ -113,7 +113,7 @@ impl Tuned {
             )
         } else {
             let made_from = Self::made_from(&opened, platform)?;
-            let ReconstructState { model, outcomes } = learn(&opened, &candidate.model, &images, made_from)?;
+            let ReconstructState { model, outcomes } = learn(&opened, &candidate.model, images, made_from)?;
             match Candidate::new(model) {
                 Ok(learned) => {
                     let found = chosen.held_out.measure(&learned, opened.monitor)?;
@@ -142,15 +142,21 @@ fn tell(reconstructed: &Reconstructed, held_out: usize, monitor: &Monitor) {
 }
 
 /// How many images are learned from at most: as many as memory holds, and no more than `asked` says.
-fn most_images(opened: &Opened, asked: &ReconstructConfig) -> usize {
-    let each = Reconstruction::bytes_per_sample(&opened.inputs.model.network).max(1);
+fn most_images(network: &Network, asked: &ReconstructConfig) -> usize {
+    let each = Reconstruction::bytes_per_sample(network).max(1);
     asked.samples.min((STREAM_BYTES / each).max(Reconstruction::LEAST_SAMPLES))
 }
 
 /// The training samples that are learned from: those that calibrate, then those that serve nothing else.
 fn images_of(opened: &Opened, asked: &ReconstructConfig) -> anyhow::Result<Vec<usize>> {
     let split = opened.split()?;
-    Ok(split.calibration.iter().chain(&split.rest).take(most_images(opened, asked)).copied().collect())
+    Ok(split
+        .calibration
+        .iter()
+        .chain(&split.rest)
+        .take(most_images(&opened.inputs.model.network, asked))
+        .copied()
+        .collect())
 }
 
 /// The images that are learned from, less those that calibration left out.
@@ -158,7 +164,7 @@ fn images(chosen: &Chosen, asked: &ReconstructConfig) -> anyhow::Result<Batch> {
     let calibrated = chosen.prepared.calibrated;
     let opened = calibrated.opened;
     let (train, indices) = (opened.train()?, images_of(&opened, asked)?);
-    let most = most_images(&opened, asked);
+    let most = most_images(&opened.inputs.model.network, asked);
     if indices.len() == most && most < asked.samples {
         opened.monitor.note(format_args!(
             "reconstruct: {most} images and not {}, whose activations would take more than {} MiB of memory",
@@ -197,7 +203,7 @@ fn learned_by(objective: &Objective) -> LearnedBy {
 fn learn(
     opened: &Opened,
     model: &QuantizedModel,
-    images: &Batch,
+    images: Batch,
     made_from: Provenance,
 ) -> anyhow::Result<ReconstructState> {
     let Opened { config, inputs, folder, monitor } = *opened;
@@ -211,7 +217,10 @@ fn learn(
     let begun = ReconstructState { model: model.clone(), outcomes: Vec::new() };
     let state = kept(opened, model, &made_from)?.unwrap_or(begun);
     let step = monitor.step("reconstruct", 1);
-    let mut run = Reconstruction::resume(model, &samples(images), settings, state).map_err(train_error)?;
+    let mut run = Reconstruction::resume(model, &samples(&images), settings, state).map_err(train_error)?;
+    let count = images.len();
+    // It has a copy, and there may be a hundred megabytes of them.
+    drop(images);
     while !run.is_done() {
         step.message(format_args!("part {} of {}", run.state().outcomes.len() + 1, run.units()));
         run.learn_next(&mut step.callback()).map_err(train_error)?;
@@ -223,7 +232,7 @@ fn learn(
     }
     let state = run.state().clone();
     let kept = state.outcomes.iter().filter(|unit| unit.kept).count();
-    step.finish(format_args!("{kept} of {} parts learned from {} images", run.units(), images.len()));
+    step.finish(format_args!("{kept} of {} parts learned from {count} images", run.units()));
     Ok(state)
 }
 
@@ -240,4 +249,47 @@ fn kept(opened: &Opened, model: &QuantizedModel, made_from: &Provenance) -> anyh
         return Ok(None);
     }
     Ok(Some(state))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::zoo;
+    use crate::task::Task;
+    use bitesize_ir::Shape;
+
+    #[test]
+    fn large_networks_learn_from_fewer_images() {
+        let check = |name: &str, samples: usize, is_less: bool| {
+            let network = zoo::network(&name.parse().unwrap());
+            let found = most_images(&network, &ReconstructConfig { samples, ..Default::default() });
+            let taken = |images: usize| images * Reconstruction::bytes_per_sample(&network);
+            assert!(taken(found) <= STREAM_BYTES, "{name}");
+            assert_eq!(found < samples, is_less, "{name}: {found}");
+            assert!(!is_less || taken(found + 1) > STREAM_BYTES, "{name}: {found}");
+        };
+        check("zoo:mobilenet-v1?width=0.25&resolution=96", 4096, true);
+        check("zoo:mobilenet-v1?width=0.25&resolution=96", 2647, false);
+        check("zoo:mobilenet-v1?width=1&resolution=224", 4096, true);
+    }
+
+    #[test]
+    fn the_network_is_learned_by_what_it_is_judged_by() {
+        let check = |task, shape, tail, expected: LearnedBy| {
+            assert_eq!(learned_by(&Objective { task, shape, tail }), expected, "{task}");
+        };
+        let temperature = ReconstructSettings::TEMPERATURE;
+        let (classes, map) = (Shape::vector(10), Shape::new(4, 4, 3));
+        check(Task::Classify, classes, Some(Tail::Softmax), LearnedBy::Distillation { temperature });
+        // A map that is one class of all its outputs.
+        check(Task::Classify, map, None, LearnedBy::Distillation { temperature });
+        check(Task::Map, map, Some(Tail::Softmax), LearnedBy::PixelDistillation { temperature });
+        check(Task::Map, Shape::new(4, 4, 1), Some(Tail::Sigmoid), LearnedBy::Outcomes { factor: 1.0 });
+        check(Task::Binary, Shape::vector(1), Some(Tail::Tanh), LearnedBy::Outcomes { factor: 2.0 });
+        check(Task::Multilabel, classes, None, LearnedBy::Outcomes { factor: 1.0 });
+        check(Task::Regress, classes, None, LearnedBy::VarianceError);
+        check(Task::Fidelity, classes, None, LearnedBy::VarianceError);
+        check(Task::Fidelity, map, Some(Tail::Sigmoid), LearnedBy::Outcomes { factor: 1.0 });
+        check(Task::Fidelity, classes, Some(Tail::Softmax), LearnedBy::Distillation { temperature });
+    }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Widths at which there is something to gain, and so little work that it takes seconds.
 const FAST: [&str; 10] =
-    ["--flash", "48KiB", "--ram", "12KiB", "--policy", "2/4", "--reconstruct", "0.03", "--reconstruct-samples", "128"];
+    ["--flash", "48KiB", "--ram", "12KiB", "--policy", "2/4", "--reconstruct", "0.02", "--reconstruct-samples", "64"];
 
 /// As [`FAST`], with nothing learned.
 const ROUNDED: &[&str] = FAST.split_at(6).0;
@@ -48,22 +48,24 @@ fn told(report: &Value) -> Value {
 fn what_is_learned_is_delivered_where_it_helps() {
     let (folder, out) = scratch();
     let example = Example::new();
-    let val = ["--val", &example.val];
-    let ran = unproven(&fit_args(&out, &example, &[&FAST[..], &val].concat()));
+    // There is so much to gain that it does not depend on details.
+    let val = ["--val", &example.val, "--flash", "48KiB", "--ram", "12KiB", "--policy", "2/2"];
+    let learn = ["--reconstruct", "0.05", "--reconstruct-samples", "256"];
+    let ran = unproven(&fit_args(&out, &example, &[&val[..], &learn].concat()));
     let ran = ran.expect(0, &["reconstruct: ", "which is delivered"]);
     let report = report(&out);
     let told = told(&report);
-    assert_eq!((&told["samples"], &told["samples_asked"], &told["minutes"]), (&128.into(), &128.into(), &0.03.into()));
+    assert_eq!((&told["samples"], &told["samples_asked"], &told["minutes"]), (&256.into(), &256.into(), &0.05.into()));
     assert_eq!((&told["kept"], &told["held_out_samples"]), (&true.into(), &64.into()), "{told}");
     let markdown = text(&out, "report.md");
-    for part in ["## Reconstruction", "Reconstructed from 128 training images", "| the whole network |"] {
+    for part in ["## Reconstruction", "Reconstructed from 256 training images", "| the whole network |"] {
         assert!(markdown.contains(part), "{part}: {markdown}");
     }
-    assert!(ran.out.contains("Reconstructed from 128 training images"), "{}", ran.out);
+    assert!(ran.out.contains("Reconstructed from 256 training images"), "{}", ran.out);
 
     // The same without: what is told of the network as it was rounded is that run's.
     let plain = folder.path().join("plain").display().to_string();
-    unproven(&fit_args(&plain, &example, &[ROUNDED, &val].concat())).expect(0, &[]);
+    unproven(&fit_args(&plain, &example, &val)).expect(0, &[]);
     let rounded = super::report(&plain);
     assert_eq!(told["metric_before"], rounded["metric"]["integer"]);
     assert!(rounded["reconstruction"].is_null() && !Path::new(&plain).join("reconstruction.safetensors").exists());
@@ -82,7 +84,7 @@ fn what_is_learned_is_delivered_where_it_helps() {
     let before = tree(Path::new(&out));
     unproven(&["fit", "--resume", "-o", &out]).expect(0, &[]);
     let again = fs::read_to_string(Path::new(&out).join("config.toml")).unwrap();
-    assert!(again.contains("[reconstruct]\nminutes = 0.03\nsamples = 128\n"), "{again}");
+    assert!(again.contains("[reconstruct]\nminutes = 0.05\nsamples = 256\n"), "{again}");
     assert_eq!(before.len(), tree(Path::new(&out)).len());
 }
 
@@ -94,7 +96,7 @@ fn a_reconstruction_cut_off_anywhere_goes_on_to_the_same_result() {
     let (folder, whole) = scratch();
     let example = Example::new();
     unproven(&fit_args(&whole, &example, &[&FAST[..], &["--threads", "1"]].concat())).expect(0, &[]);
-    for (parts, signal) in [(1, "-KILL"), (2, "-INT"), (4, "-KILL")] {
+    for (parts, signal) in [(1, "-KILL"), (3, "-INT")] {
         let out = folder.path().join(format!("after{parts}")).display().to_string();
         let mut child = command(&fit_args(&out, &example, &FAST)).stderr(std::process::Stdio::null()).spawn().unwrap();
         let (state, start) = (Path::new(&out).join("reconstruction.safetensors"), Instant::now());
@@ -128,27 +130,27 @@ fn what_was_learned_of_other_inputs_or_altered_is_refused() {
     let example = Example::new();
     unproven(&fit_args(&out, &example, &FAST)).expect(0, &[]);
     let resume = |more: &[&str]| unproven(&fit_args(&out, &example, &[ROUNDED, &["--resume"], more].concat()));
-    let minutes = ["`reconstruct.minutes` was 0.03 then and is 0.02 now"];
-    resume(&["--reconstruct", "0.02", "--reconstruct-samples", "128"]).expect(1, &minutes);
-    resume(&["--reconstruct=0.03"]).expect(1, &["`reconstruct.samples` was 128 then and is 4096 now"]);
-    resume(&[]).expect(1, &["`reconstruct.minutes` was 0.03 then and is nothing now"]);
+    let minutes = ["`reconstruct.minutes` was 0.02 then and is 0.03 now"];
+    resume(&["--reconstruct", "0.03", "--reconstruct-samples", "64"]).expect(1, &minutes);
+    resume(&["--reconstruct=0.02"]).expect(1, &["`reconstruct.samples` was 64 then and is 4096 now"]);
+    resume(&[]).expect(1, &["`reconstruct.minutes` was 0.02 then and is nothing now"]);
     unproven(&["fit", "--resume", "-o", &out, "--reconstruct", "1"]).expect(2, &["leave out --reconstruct"]);
 
     let place = |name: &str| Path::new(&out).join(name);
     let (config, state) = (text(&out, "config.toml"), read(&out, "reconstruction.safetensors"));
-    fs::write(place("config.toml"), config.replace("minutes = 0.03", "minutes = 0.02")).unwrap();
+    fs::write(place("config.toml"), config.replace("minutes = 0.02", "minutes = 0.03")).unwrap();
     unproven(&["fit", "--resume", "-o", &out]).expect(1, &minutes);
     run(&["eval", &out, "--val", &example.val]).expect(1, &minutes);
-    let without = config.replace("[reconstruct]\nminutes = 0.03\nsamples = 128\n", "");
+    let without = config.replace("[reconstruct]\nminutes = 0.02\nsamples = 64\n", "");
     fs::write(place("config.toml"), without).unwrap();
-    let nothing = ["`reconstruct.minutes` was 0.03 then and is nothing now"];
+    let nothing = ["`reconstruct.minutes` was 0.02 then and is nothing now"];
     for command in [&["eval", &out, "--val", &example.val][..], &["verify", &out], &["emit", &out]] {
         run(command).expect(1, &nothing);
     }
     for (from, to, word) in [
-        ("minutes = 0.03", "minutes = 0.0", "`reconstruct.minutes` is 0: 0.001 to 1440 are possible"),
-        ("minutes = 0.03", "minutes = nan", "`reconstruct.minutes` is NaN"),
-        ("samples = 128\n\n[package]", "samples = 7\n\n[package]", "`reconstruct.samples` is 7: at least 8"),
+        ("minutes = 0.02", "minutes = 0.0", "`reconstruct.minutes` is 0: 0.001 to 1440 are possible"),
+        ("minutes = 0.02", "minutes = nan", "`reconstruct.minutes` is NaN"),
+        ("samples = 64\n\n[package]", "samples = 7\n\n[package]", "`reconstruct.samples` is 7: at least 8"),
     ] {
         let edited = config.replace(from, to);
         assert!(edited != config, "{from}");
@@ -189,6 +191,8 @@ fn what_was_learned_of_other_inputs_or_altered_is_refused() {
         let held = args.iter().position(|arg| *arg == "--eval-samples").unwrap() + 1;
         args[held] = "8";
         args.extend(["--seed", seed, "--no-equalize"]);
+        let minutes = args.iter().position(|arg| *arg == "--reconstruct").unwrap() + 1;
+        args[minutes] = "0.001";
         unproven(&args).expect(0, &[]);
         npz(&train, &x(true), (0..60).map(|n| i64::from(n >= 59)).collect());
         let ran = unproven(&["fit", "--resume", "-o", &out]).expect(1, &["the contents of"]);
