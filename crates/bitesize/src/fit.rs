@@ -65,7 +65,7 @@ pub fn walk(opened: Opened, until: Until) -> anyhow::Result<Walked> {
     }
 
     let tuned = Tuned::of(&chosen, &platform)?;
-    chosen.warn_of(&tuned, &problem)?;
+    chosen.warn_of(&tuned.candidate, &tuned.found, &problem)?;
     report.add_held_out(&held_out.objective, tuned.found.1.clone());
     report.add_reconstruction(&tuned, held_out.batch.len());
 

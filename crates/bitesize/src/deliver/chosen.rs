@@ -5,6 +5,7 @@
 //! costs, the settings of the search and the contents of the held-out samples.
 
 use super::aim::Aim;
+use super::candidate::Candidate;
 use super::coarse;
 use super::contest::{Contest, Shared, Winner};
 use super::diary::Diary;
@@ -14,7 +15,6 @@ use super::held_out::HeldOut;
 use super::opened::Opened;
 use super::prepared::Prepared;
 use super::sweep::{Sweep, Swept, sweep};
-use super::tuned::Tuned;
 use crate::ending::usage;
 use crate::hash::sha256;
 use crate::run::names::{DIARY, PARETO_POINTS, PROBES};
@@ -138,23 +138,28 @@ impl<'a> Chosen<'a> {
         Ok(Self { prepared, held_out, winner, shared, found, settings, strategy })
     }
 
-    /// Warns where `tuned`, which is delivered for the widths chosen, is hardly better than guessing or tells its outputs apart too
+    /// Warns where `delivered`, which has the widths chosen and of which `found` is known, is hardly better than guessing or tells its outputs apart too
     /// coarsely.
     ///
     /// # Errors
     /// [`Interrupted`](crate::observe::Interrupted).
-    pub fn warn_of(&self, tuned: &Tuned, problem: &Problem) -> anyhow::Result<()> {
+    pub fn warn_of(
+        &self,
+        delivered: &Candidate,
+        found: &(Option<Measured>, Fidelity),
+        problem: &Problem,
+    ) -> anyhow::Result<()> {
         let Self { prepared, held_out, .. } = self;
         let opened = prepared.calibrated.opened;
-        guessing::warn_of_delivered(&tuned.found, held_out.float.as_ref(), &opened, || {
+        guessing::warn_of_delivered(found, held_out.float.as_ref(), &opened, || {
             let widest = problem.uniform(BitWidth::B8);
-            if tuned.candidate.model.policy == widest {
-                return Ok(Some(tuned.found.clone()));
+            if delivered.model.policy == widest {
+                return Ok(Some(found.clone()));
             }
             let Ok(candidate) = prepared.quantizer.fast(&widest) else { return Ok(None) };
             Ok(Some(held_out.measure(&candidate, opened.monitor)?))
         })?;
-        coarse::warn_of_few_codes(&tuned.candidate, &prepared.calibrated.samples, &opened)
+        coarse::warn_of_few_codes(delivered, &prepared.calibrated.samples, &opened)
     }
 
     /// The policy that was given, quantized; it must fit.
