@@ -61,8 +61,8 @@ pub fn square_error(values: &[f32], wanted: &[f32], weight: f64, gradient: &mut 
     weight * loss
 }
 
-/// The divergence of the outcomes yes and no of each of `values`, which are logits once multiplied by `factor`, from those of
-/// `teacher`, a sum over all. Its gradient is added to `gradient`.
+/// The divergence of the outcomes yes and no of each of `values`, which are logits once multiplied by `factor`, from
+/// those of `teacher`, a sum over all. Its gradient is added to `gradient`.
 ///
 /// # Panics
 /// Where the lists differ in length.

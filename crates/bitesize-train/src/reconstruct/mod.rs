@@ -129,7 +129,8 @@ impl<'a> Reconstruction<'a> {
         Ok(Self { start: model, settings, network, blocks, stream: input.clone(), passed: 0, input, state })
     }
 
-    /// How many bytes a reconstruction of `network` keeps of each sample at most, beside what the engine needs for a few images.
+    /// How many bytes a reconstruction of `network` keeps of each sample at most, beside what the engine needs for a
+    /// few images.
     pub fn bytes_per_sample(network: &Network) -> usize {
         stream::bytes_per_sample(network, &blocks::blocks(network))
     }

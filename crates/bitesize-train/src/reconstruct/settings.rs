@@ -44,8 +44,8 @@ pub enum Objective {
     },
     /// The float network's values.
     SquareError,
-    /// The same over the variance of each channel of the float network's output on the samples, mean over channels and pixels:
-    /// for values, which may be of different sizes.
+    /// The same over the variance of each channel of the float network's output on the samples, mean over channels and
+    /// pixels: for values, which may be of different sizes.
     VarianceError,
 }
 

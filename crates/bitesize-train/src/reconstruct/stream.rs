@@ -146,8 +146,8 @@ fn stopped(answer: ControlFlow<()>) -> Result<(), TrainError> {
     if answer.is_break() { Err(TrainError::Stopped) } else { Ok(()) }
 }
 
-/// Bytes that are kept of one sample at most, while `blocks` of `network` are learned: of the input (twice, and as it was given,
-/// at first), and before and after a block a code and a real value of each element.
+/// Bytes that are kept of one sample at most, while `blocks` of `network` are learned: of the input (twice, and as it
+/// was given, at first), and before and after a block a code and a real value of each element.
 pub(super) fn bytes_per_sample(network: &Network, blocks: &[Range<usize>]) -> usize {
     let elements = |tensor: TensorId| network.shape(tensor).elements();
     let is_pixels = matches!(network.input_encoding, InputEncoding::Pixels { .. });

@@ -250,8 +250,9 @@ impl ConstraintArgs {
 #[derive(Args, Clone, Copy, Debug)]
 #[command(next_help_heading = "Reconstruction")]
 pub(crate) struct ReconstructArgs {
-    /// Learn rounding, scales and ranges of the network that is delivered from training images without their labels, for as much work
-    /// as two idle cores do in so many minutes; kept only where held-out samples say that it helps [MINUTES where left out: 10]
+    /// Learn rounding, scales and ranges of the network that is delivered from training images without their labels,
+    /// for as much work as two idle cores do in so many minutes; kept only where held-out samples say that it helps
+    /// [MINUTES where left out: 10]
     #[arg(
         long,
         value_name = "MINUTES",

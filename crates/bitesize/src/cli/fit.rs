@@ -198,8 +198,9 @@ impl FitArgs {
     }
 }
 
-/// A failure after a search of more than one episode, or of several budgets, after probes, or after something was learned, keeps
-/// what resuming needs: it may have taken hours. One episode takes no time, and a failure then leaves nothing, as an earlier one does.
+/// A failure after a search of more than one episode, or of several budgets, after probes, or after something was
+/// learned, keeps what resuming needs: it may have taken hours. One episode takes no time, and a failure then leaves
+/// nothing, as an earlier one does.
 fn keep_search(error: anyhow::Error, folder: &mut RunFolder) -> anyhow::Error {
     let lines = |name: &str| {
         files::read(&folder.join(name)).map_or(0, |text| text.iter().filter(|byte| **byte == b'\n').count())

@@ -138,8 +138,8 @@ impl<'a> Chosen<'a> {
         Ok(Self { prepared, held_out, winner, shared, found, settings, strategy })
     }
 
-    /// Warns where `delivered`, which has the widths chosen and of which `found` is known, is hardly better than guessing or tells its outputs apart too
-    /// coarsely.
+    /// Warns where `delivered`, which has the widths chosen and of which `found` is known, is hardly better than
+    /// guessing or tells its outputs apart too coarsely.
     ///
     /// # Errors
     /// [`Interrupted`](crate::observe::Interrupted).

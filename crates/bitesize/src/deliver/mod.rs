@@ -4,9 +4,9 @@
 //! Opened -> Calibrated -> Prepared -> Chosen -> Tuned -> Delivered -> Emitted -> Proven
 //! ```
 //!
-//! A stage's module says what it needs, which files of the run folder it owns and what these depend on. It takes them from
-//! the folder where they were made from the same, and makes them where they are not there. [`tuned`] hands on what was chosen where
-//! nothing is to be learned.
+//! A stage's module says what it needs, which files of the run folder it owns and what these depend on. It takes them
+//! from the folder where they were made from the same, and makes them where they are not there. [`tuned`] hands on what
+//! was chosen where nothing is to be learned.
 //!
 //! Beside the stages, in reading order: [`aim`] (whether there is anything to deliver), [`misfit`] (why not),
 //! [`candidate`] (a quantized network with its integers), [`quantizer`], [`held_out`] and [`judge`] (how good policies

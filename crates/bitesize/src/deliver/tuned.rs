@@ -1,10 +1,10 @@
 //! The stage between the choice and what is delivered: rounding, scales and ranges learned from training images without
 //! their labels, where the run asks for that.
 //!
-//! Needs the network that was [chosen](super::chosen). Owns `reconstruction.safetensors`, which is put there anew after each
-//! block that is learned, so that a run goes on behind the last one. Depends on all that the choice does, on the settings of
-//! reconstruction and on the contents of the images. What is learned is delivered only where the held-out samples, which it never
-//! saw, say that it comes nearer to the float network.
+//! Needs the network that was [chosen](super::chosen). Owns `reconstruction.safetensors`, which is put there anew after
+//! each block that is learned, so that a run goes on behind the last one. Depends on all that the choice does, on the
+//! settings of reconstruction and on the contents of the images. What is learned is delivered only where the held-out
+//! samples, which it never saw, say that it comes nearer to the float network.
 
 use super::candidate::{Candidate, samples, train_error};
 use super::chosen::Chosen;
@@ -22,8 +22,8 @@ use bitesize_ir::{Network, QuantizedModel, Tail};
 use bitesize_train::{Objective as LearnedBy, ReconstructSettings, ReconstructState, Reconstruction, UnitOutcome};
 use std::time::Instant;
 
-/// What the images may take in memory between two blocks, in bytes, as codes and in float: 2,647 of MobileNetV1 0.25 at 96 x 96, 648
-/// at 224 x 224.
+/// What the images may take in memory between two blocks, in bytes, as codes and in float: 2,647 of MobileNetV1 0.25 at
+/// 96 x 96, 648 at 224 x 224.
 const STREAM_BYTES: usize = 1 << 30;
 
 const REMEDY: &str = "remove it, and the reconstruction begins anew";

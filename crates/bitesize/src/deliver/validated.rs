@@ -33,8 +33,8 @@ impl Validated {
     }
 }
 
-/// Figures on `val` of the float network, of what is delivered, of the finalists as they were rounded and of what `swept`
-/// found, which takes its own.
+/// Figures on `val` of the float network, of what is delivered, of the finalists as they were rounded and of what
+/// `swept` found, which takes its own.
 ///
 /// # Errors
 /// Data that cannot be read; [`Interrupted`](crate::observe::Interrupted).

@@ -1,13 +1,13 @@
 //! `weights.safetensors`: the integer weights, their scales and biases, and the encodings of all activations.
 //!
-//! For each row with weights `NAME.levels` (i8, in the float weights' layout), `NAME.scales` and `NAME.bias` (f64, one for
-//! each output channel), `NAME` with `@` before it where it begins with `activation.` or `@`, so that no layer's key is a
-//! tensor's; for each tensor `activation.NAME` (f64: scale, zero point, bits); where the channels of the output have encodings
-//! of their own, `@output_channels` (f64: scale and zero point of each); where the channels of a tensor are divided by factors
-//! before they are encoded, `@equalized.NAME` (f64: the factor of each). `reconstruction.safetensors`, the same while a network is
-//! being reconstructed, has `@reconstruction` too (f64: of each unit that is done its error before and after and 1 where it was kept).
-//! The metadata has one entry
-//! `bitesize`, a JSON text with the form's name, the version, the model's SHA-256, the policy and the names of those units.
+//! For each row with weights `NAME.levels` (i8, in the float weights' layout), `NAME.scales` and `NAME.bias` (f64, one
+//! for each output channel), `NAME` with `@` before it where it begins with `activation.` or `@`, so that no layer's
+//! key is a tensor's; for each tensor `activation.NAME` (f64: scale, zero point, bits); where the channels of the
+//! output have encodings of their own, `@output_channels` (f64: scale and zero point of each); where the channels of a
+//! tensor are divided by factors before they are encoded, `@equalized.NAME` (f64: the factor of each).
+//! `reconstruction.safetensors`, the same while a network is being reconstructed, has `@reconstruction` too (f64: of
+//! each unit that is done its error before and after and 1 where it was kept). The metadata has one entry `bitesize`, a
+//! JSON text with the form's name, the version, the model's SHA-256, the policy and the names of those units.
 
 use super::tensors::{Tensors, Writer};
 use bitesize_ir::network::Tensor;
@@ -49,7 +49,8 @@ pub fn to_bytes(model: &QuantizedModel, model_sha256: &str) -> anyhow::Result<Ve
     written(model, model_sha256, None)
 }
 
-/// The bytes of `reconstruction.safetensors` for a reconstruction of the file with `model_sha256` that has come to `state`.
+/// The bytes of `reconstruction.safetensors` for a reconstruction of the file with `model_sha256` that has come to
+/// `state`.
 ///
 /// # Errors
 /// As [`to_bytes`].
