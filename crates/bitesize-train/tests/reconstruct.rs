@@ -140,6 +140,28 @@ fn threads_and_interruptions_change_nothing() {
     assert!(other != expected, "the seed decides nothing");
 }
 
+/// Real values of 4 bytes, codes of one.
+#[test]
+fn memory_is_the_input_and_what_is_before_and_after_a_block() {
+    let (network, values) = subject();
+    let samples = Samples::real(network.shape(network.input), &values);
+    let model = quantized(&network, &samples, [BitWidth::B2, BitWidth::B8]);
+    let idle = ReconstructSettings { minutes: 0.0, ..ReconstructSettings::default() };
+    let mut run = Reconstruction::new(&model, &samples, idle).unwrap();
+    while !run.is_done() {
+        run.learn_next(&mut go()).unwrap();
+    }
+    let names: Vec<&str> = run.state().outcomes.iter().map(|outcome| outcome.name.as_str()).collect();
+    let elements = |name: &&str| {
+        let node = network.nodes.iter().find(|node| node.name == *name).unwrap();
+        network.shape(node.output).elements()
+    };
+    let input = 4 * samples.shape.elements();
+    let [first, second, third] = [0, 1, 2].map(|block| 5 * elements(&names[block]));
+    let expected = [3 * input, 2 * input + first, input + first + second, input + second + third];
+    assert_eq!(Reconstruction::bytes_per_sample(&network), *expected.iter().max().unwrap());
+}
+
 #[test]
 fn without_work_the_model_stays_and_what_does_not_fit_is_refused() {
     let (network, values) = subject();

@@ -2,7 +2,7 @@
 
 use crate::deliver::delivered::refuse_edited_policy;
 use crate::deliver::opened::Opened;
-use crate::deliver::{Chosen, Emitted, Proven};
+use crate::deliver::{Chosen, Emitted, Proven, Tuned};
 use crate::fit::{Until, refuse_other_inputs};
 use crate::report::{Report, files};
 use crate::run::names::{DIARY, PARETO_POINTS, PROBES};
@@ -12,8 +12,8 @@ use bitesize_ir::shown::ShownPath as _;
 use bitesize_verify::Runner;
 
 /// The stages whose files a run leaves, the settings left out.
-const STAGES: [Stage; 6] =
-    [Stage::Calibrated, Stage::Prepared, Stage::Delivered, Stage::Emitted, Stage::Swept, Stage::Reported];
+const STAGES: [Stage; 7] =
+    [Stage::Calibrated, Stage::Prepared, Stage::Tuned, Stage::Delivered, Stage::Emitted, Stage::Swept, Stage::Reported];
 
 /// The report of the run of `opened`, where it came to its end; `None` where there is something left to do.
 ///
@@ -58,7 +58,7 @@ pub fn finished(opened: &Opened, until: Until) -> anyhow::Result<Option<Report>>
 pub fn prove_rest(opened: &Opened, mut report: Report) -> anyhow::Result<Report> {
     let Opened { config, folder, .. } = *opened;
     let platform = opened.platform()?;
-    let made_from = Chosen::made_from(opened, &platform)?;
+    let made_from = Tuned::made_from(opened, &platform)?;
     let (delivered, _) = Emitted::kept(opened, made_from, &platform.core)?;
     let samples = opened.calibration_samples(config.verify.host_samples.max(config.verify.qemu_samples))?;
     let mut runners = Runner::usual(&platform.core.name);

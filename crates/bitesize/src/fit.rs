@@ -3,7 +3,7 @@
 use crate::deliver::held_out::HeldOut;
 use crate::deliver::opened::Opened;
 use crate::deliver::validated::validate;
-use crate::deliver::{Aim, Calibrated, Chosen, Delivered, Emitted, Misfit, Prepared, Proven, quality};
+use crate::deliver::{Aim, Calibrated, Chosen, Delivered, Emitted, Misfit, Prepared, Proven, Tuned, quality};
 use crate::report::{self, Report};
 use crate::run::Stage;
 use crate::target::Platform;
@@ -60,13 +60,17 @@ pub fn walk(opened: Opened, until: Until) -> anyhow::Result<Walked> {
     let held_out = HeldOut::of_run(&opened)?;
     let mut chosen = Chosen::of(&prepared, &held_out, &platform, &problem, &aim)?;
     report.add_choice(&chosen.winner);
-    report.add_held_out(&held_out.objective, chosen.found.1.clone());
     if let Some(qualities) = quality::at_widest(&chosen, &problem)? {
         report.add_qualities(&qualities);
     }
 
-    let made_from = Chosen::made_from(&opened, &platform)?;
-    let delivered = Delivered::of(chosen.winner.candidate()?.clone(), &platform.core);
+    let tuned = Tuned::of(&chosen, &platform)?;
+    chosen.warn_of(&tuned.candidate, &tuned.found, &problem)?;
+    report.add_held_out(&held_out.objective, tuned.found.1.clone());
+    report.add_reconstruction(&tuned, held_out.batch.len());
+
+    let made_from = Tuned::made_from(&opened, &platform)?;
+    let delivered = Delivered::of(tuned.candidate.clone(), &platform.core);
     report.add_memory(&platform, &problem, delivered.policy());
     let mut commit = folder.begin()?;
     delivered.put(&opened, made_from.clone(), None, &mut commit)?;
@@ -80,7 +84,7 @@ pub fn walk(opened: Opened, until: Until) -> anyhow::Result<Walked> {
 
     let mut swept = chosen.sweep(&platform, &problem, &aim)?;
     if let Some(val) = inputs.val.as_ref().filter(|_| until == Until::Proven) {
-        let validated = validate(val, &opened, &chosen.winner, swept.as_mut())?;
+        let validated = validate(val, &opened, &chosen.winner, &tuned, swept.as_mut())?;
         report.add_validation(&validated, &chosen.winner);
     }
     if until == Until::Proven {
@@ -91,6 +95,7 @@ pub fn walk(opened: Opened, until: Until) -> anyhow::Result<Walked> {
     inputs.tell_skipped(opened.monitor);
     let mut commit = folder.begin()?;
     if let Some(swept) = swept {
+        let made_from = Chosen::made_from(&opened, &platform)?;
         report::pareto::put(&swept, &inputs.model.space, report.metric.as_ref(), made_from, &mut commit)?;
         report.pareto = Some(swept.rows);
     }
@@ -109,6 +114,8 @@ pub(crate) fn refuse_other_inputs(opened: &Opened, platform: &Platform) -> anyho
     let chosen = Chosen::made_from(opened, platform)?;
     opened.refuse_other_inputs(Stage::Calibrated, &Calibrated::made_from(opened)?)?;
     opened.refuse_other_inputs(Stage::Chosen, &chosen)?;
-    opened.refuse_other_inputs(Stage::Emitted, &Emitted::made_from(opened, chosen.clone()))?;
-    opened.refuse_other_inputs(Stage::Delivered, &chosen)
+    let tuned = Tuned::made_from(opened, platform)?;
+    opened.refuse_other_inputs(Stage::Tuned, &tuned)?;
+    opened.refuse_other_inputs(Stage::Emitted, &Emitted::made_from(opened, tuned.clone()))?;
+    opened.refuse_other_inputs(Stage::Delivered, &tuned)
 }

@@ -2,7 +2,7 @@
 
 use bitesize::deliver::delivered::{Taken, taken_on};
 use bitesize::deliver::opened::{Opened, inputs_of};
-use bitesize::deliver::{Chosen, Delivered};
+use bitesize::deliver::{Delivered, Tuned};
 use bitesize::observe::Monitor;
 use bitesize::run::{RunConfig, RunFolder};
 use bitesize_ir::target::CoreCosts;
@@ -119,7 +119,7 @@ fn open(name: &str, path: &Path) -> anyhow::Result<Package> {
     let inputs = inputs_of(&config, Some(&config.data.train), None, &monitor)?;
     let opened = Opened { config: &config, inputs: &inputs, folder: &folder, monitor: &monitor };
     let platform = opened.platform()?;
-    let delivered = Delivered::kept(&opened, &Chosen::made_from_settings(&opened, &platform), &platform.core)?;
+    let delivered = Delivered::kept(&opened, &Tuned::made_from_settings(&opened, &platform), &platform.core)?;
     let mut counts = BTreeMap::<u8, usize>::new();
     for weights in delivered.candidate.integers.nodes.iter().filter_map(|node| node.op.weights()) {
         *counts.entry(weights.bits.bits()).or_default() += 1;

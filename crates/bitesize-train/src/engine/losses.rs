@@ -61,6 +61,25 @@ pub fn square_error(values: &[f32], wanted: &[f32], weight: f64, gradient: &mut 
     weight * loss
 }
 
+/// The divergence of the outcomes yes and no of each of `values`, which are logits once multiplied by `factor`, from
+/// those of `teacher`, a sum over all. Its gradient is added to `gradient`.
+///
+/// # Panics
+/// Where the lists differ in length.
+pub fn binary_divergence(values: &[f32], teacher: &[f32], (factor, weight): (f64, f64), gradient: &mut [f32]) -> f64 {
+    assert!(values.len() == teacher.len() && values.len() == gradient.len(), "the lists are equally long");
+    // The logarithm of the probability of yes: none of it overflows far out.
+    let log_sigmoid = |x: f64| x.min(0.0) - (-x.abs()).exp().ln_1p();
+    let mut loss = 0.0;
+    for ((value, teacher), gradient) in values.iter().zip(teacher).zip(gradient) {
+        let [own, wanted] = [value, teacher].map(|x| factor * f64::from(*x));
+        let [yes, no] = [wanted, -wanted].map(|x| log_sigmoid(x).exp());
+        loss += yes * (log_sigmoid(wanted) - log_sigmoid(own)) + no * (log_sigmoid(-wanted) - log_sigmoid(-own));
+        *gradient += (weight * factor * (log_sigmoid(own).exp() - yes)) as f32;
+    }
+    weight * loss
+}
+
 fn classes(values: &[f32], images: usize) -> usize {
     let classes = values.len() / images.max(1);
     assert_eq!(classes * images, values.len(), "each image has as many values");
@@ -111,6 +130,7 @@ mod tests {
         check(&values, |v, g| cross_entropy(v, &[2, 0], 0.5, g));
         check(&values, |v, g| distillation(v, &other, 2, (3.0, 0.5), g));
         check(&values, |v, g| square_error(v, &other, 0.25, g));
+        check(&values, |v, g| binary_divergence(v, &other, (2.0, 0.5), g));
     }
 
     #[test]
@@ -118,6 +138,10 @@ mod tests {
         let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-6, "{a} instead of {b}");
         near(cross_entropy(&[0.0, 0.0], &[1], 1.0, &mut [0.0; 2]), 2f64.ln());
         near(distillation(&[1.0, 2.0], &[1.0, 2.0], 1, (4.0, 1.0), &mut [0.0; 2]), 0.0);
+        // Of a probability of 1/2 from 3/4; and so sure of the wrong outcome that it costs what it is sure of.
+        let expected = 0.75 * (0.75f64 / 0.5).ln() + 0.25 * (0.25f64 / 0.5).ln();
+        near(binary_divergence(&[0.0], &[3f32.ln() / 2.0], (2.0, 2.0), &mut [0.0]), 2.0 * expected);
+        near(binary_divergence(&[-900.0], &[800.0], (1.0, 1.0), &mut [0.0]), 900.0);
         near(square_error(&[1.0, 2.0], &[0.0, 4.0], 0.5, &mut [0.0; 2]), 2.5);
     }
 }

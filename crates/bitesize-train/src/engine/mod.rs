@@ -37,7 +37,7 @@ pub use boundary::Boundary;
 pub use drop::Drop;
 pub use gradients::{Gradients, LayerGradients};
 pub use learned_scales::LearnedScales;
-pub use losses::{cross_entropy, distillation, square_error};
+pub use losses::{binary_divergence, cross_entropy, distillation, square_error};
 pub use optimizers::{Adam, Sgd, cosine_rate};
 pub use parameters::{Encoding, LayerParameters, Parameters};
 pub use run::{Batch, Engine, Loss, Step};

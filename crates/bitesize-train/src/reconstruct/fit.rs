@@ -1,9 +1,10 @@
 //! Learns some nodes: a block, or the whole network.
 
 use super::learner::Learner;
-use super::settings::{Objective, Rates};
+use super::loss::Loss;
+use super::settings::Rates;
 use super::stream::{Rows, Stream, output_of};
-use crate::engine::{Batch, Drop, Engine, Parameters, cosine_rate, distillation, square_error};
+use crate::engine::{Batch, Drop, Engine, Parameters, cosine_rate};
 use crate::{FakeQuantModel, Progress, TrainError};
 use bitesize_ir::{Network, QuantizedModel};
 use rand::SeedableRng as _;
@@ -24,7 +25,7 @@ pub(super) struct Task<'a> {
     pub(super) input: &'a Stream,
     /// The float network's values of what the nodes hand on.
     pub(super) wanted: &'a Stream,
-    pub(super) objective: Objective,
+    pub(super) loss: Loss,
 }
 
 /// How it is learned.
@@ -50,7 +51,7 @@ impl Task<'_> {
             let input = self.input.gather(images, false, &mut rows);
             let found = engine.forward(parameters, &Batch { inputs: &[input], dropped: None })?;
             let mut gradient = vec![0.0; found[0].len()];
-            sum += self.loss(&found[0], &self.wanted_of(images), images.len(), 1.0, &mut gradient);
+            sum += self.loss.add(&found[0], &self.wanted_of(images), (images.len(), 1.0), &mut gradient);
         }
         Ok(sum / held_out.len().max(1) as f64)
     }
@@ -82,7 +83,7 @@ impl Task<'_> {
             let size = wanted.len() / batch;
             let loss = |range: Range<usize>, values: &[Vec<f32>], gradients: &mut [Vec<f32>]| {
                 let wanted = &wanted[range.start * size..range.end * size];
-                self.loss(&values[0], wanted, range.len(), 1.0 / batch as f64, &mut gradients[0])
+                self.loss.add(&values[0], wanted, (range.len(), 1.0 / batch as f64), &mut gradients[0])
             };
             let found = engine.step(learner.parameters(), &Batch { inputs: &[input], dropped }, &loss)?;
             learner.step(found.gradients, &course.rates, course.factor * cosine_rate(1.0, step, steps));
@@ -100,15 +101,6 @@ impl Task<'_> {
     fn wanted_of(&self, images: &[usize]) -> Vec<f32> {
         let size = self.network.shape(output_of(self.network, &self.nodes)).elements();
         images.iter().flat_map(|image| &self.wanted.float()[image * size..(image + 1) * size]).copied().collect()
-    }
-
-    fn loss(&self, values: &[f32], wanted: &[f32], images: usize, weight: f64, gradient: &mut [f32]) -> f64 {
-        match self.objective {
-            Objective::Distillation { temperature } => {
-                distillation(values, wanted, images, (temperature, weight), gradient)
-            }
-            Objective::SquareError => square_error(values, wanted, weight, gradient),
-        }
     }
 }
 

@@ -13,6 +13,7 @@
 mod blocks;
 mod fit;
 mod learner;
+mod loss;
 mod settings;
 mod stream;
 
@@ -23,9 +24,10 @@ use crate::engine::Parameters;
 use crate::{FakeQuantModel, Progress, Samples, TrainError};
 use bitesize_ir::{Network, QuantizedModel};
 use fit::{Course, HELD_OUT, Task};
+use loss::Loss;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
-use stream::Stream;
+use stream::{GoOn, Stream};
 
 /// A block and the network are learned twice, at first with this share of their work. One long round brings more than many short
 /// ones; the second is for what the first made worse, at [`LOWER`] rates.
@@ -77,6 +79,9 @@ pub struct Reconstruction<'a> {
 }
 
 impl<'a> Reconstruction<'a> {
+    /// Samples without which there is none that judges.
+    pub const LEAST_SAMPLES: usize = HELD_OUT;
+
     /// Begins with `model`. `samples` are learned from and judge; at least eight are needed for that.
     ///
     /// # Errors
@@ -101,8 +106,9 @@ impl<'a> Reconstruction<'a> {
         state: ReconstructState,
     ) -> Result<Self, TrainError> {
         samples.check(&model.network)?;
-        if samples.len() < HELD_OUT {
-            return Err(TrainError::Mismatch { what: "list of samples", found: samples.len(), expected: HELD_OUT });
+        if samples.len() < Self::LEAST_SAMPLES {
+            let (found, expected) = (samples.len(), Self::LEAST_SAMPLES);
+            return Err(TrainError::Mismatch { what: "list of samples", found, expected });
         }
         for model in [model, &state.model] {
             FakeQuantModel::new(model)?;
@@ -121,6 +127,12 @@ impl<'a> Reconstruction<'a> {
         }
         let input = Stream::of_samples(&network, samples);
         Ok(Self { start: model, settings, network, blocks, stream: input.clone(), passed: 0, input, state })
+    }
+
+    /// How many bytes a reconstruction of `network` keeps of each sample at most, beside what the engine needs for a
+    /// few images.
+    pub fn bytes_per_sample(network: &Network) -> usize {
+        stream::bytes_per_sample(network, &blocks::blocks(network))
     }
 
     /// How many units are blocks; they come first.
@@ -169,20 +181,22 @@ impl<'a> Reconstruction<'a> {
         [images, of_network]: [usize; 2],
         progress: Progress<'_>,
     ) -> Result<(), TrainError> {
+        let share = |nodes: Range<usize>| work(&self.network, nodes) / work(&self.network, 0..self.network.nodes.len());
+        let (before, own) = (share(0..self.blocks[unit].start), share(self.blocks[unit].clone()));
+        let begun = (before * images as f64) as usize;
+        let go_on = &mut || progress(begun, images + of_network);
         while self.passed < unit {
-            let (nodes, float) = self.float_output()?;
-            self.pass(nodes, float)?;
+            let (nodes, float) = self.float_output(go_on)?;
+            self.pass(nodes, float, &Parameters::of_model(&self.state.model), go_on)?;
         }
-        let (nodes, float) = self.float_output()?;
+        let (nodes, float) = self.float_output(go_on)?;
         let task = Task {
             network: &self.network,
             nodes: nodes.clone(),
             input: &self.stream,
             wanted: &float,
-            objective: Objective::SquareError,
+            loss: Loss::square_error(self.network.shape(stream::output_of(&self.network, &nodes))),
         };
-        let share = |nodes: Range<usize>| work(&self.network, nodes) / work(&self.network, 0..self.network.nodes.len());
-        let (before, own) = (share(0..nodes.start), share(nodes.clone()));
         let first = task.error(&Parameters::of_model(&self.state.model))?;
         let mut best = None;
         for round in 0..2 {
@@ -205,26 +219,32 @@ impl<'a> Reconstruction<'a> {
             }
         }
         let kept = best.is_some();
-        let after = best.as_ref().map_or(first, |(_, error)| *error);
-        if let Some((model, _)) = best {
-            self.state.model = model;
-        }
+        let (model, after) = best.unwrap_or_else(|| (self.state.model.clone(), first));
         let name = self.network.nodes[nodes.end - 1].name.clone();
+        let ended = ((before + own) * images as f64) as usize;
+        let go_on = &mut || progress(ended, images + of_network);
+        self.pass(nodes, float, &Parameters::of_model(&model), go_on)?;
+        self.state.model = model;
         self.state.outcomes.push(UnitOutcome { name, before: first, after, kept });
-        self.pass(nodes, float)
+        Ok(())
     }
 
     /// The next block and what the float network hands on after it.
-    fn float_output(&self) -> Result<(Range<usize>, Stream), TrainError> {
+    fn float_output(&self, go_on: GoOn<'_>) -> Result<(Range<usize>, Stream), TrainError> {
         let nodes = self.blocks[self.passed].clone();
-        let float = self.stream.through_float(&self.network, nodes.clone())?;
+        let float = self.stream.through_float(&self.network, nodes.clone(), go_on)?;
         Ok((nodes, float))
     }
 
     /// Goes behind the next block.
-    fn pass(&mut self, nodes: Range<usize>, mut float: Stream) -> Result<(), TrainError> {
-        let parameters = Parameters::of_model(&self.state.model);
-        self.stream.through_quantized(&self.network, nodes, &parameters, &mut float)?;
+    fn pass(
+        &mut self,
+        nodes: Range<usize>,
+        mut float: Stream,
+        parameters: &Parameters,
+        go_on: GoOn<'_>,
+    ) -> Result<(), TrainError> {
+        self.stream.through_quantized(&self.network, nodes, parameters, &mut float, go_on)?;
         (self.stream, self.passed) = (float, self.passed + 1);
         Ok(())
     }
@@ -237,9 +257,12 @@ impl<'a> Reconstruction<'a> {
         progress: Progress<'_>,
     ) -> Result<(), TrainError> {
         let nodes = 0..self.network.nodes.len();
-        let wanted = self.input.through_float(&self.network, nodes.clone())?;
-        let objective = self.settings.objective;
-        let task = Task { network: &self.network, nodes, input: &self.input, wanted: &wanted, objective };
+        let (part, done_before, factor) = of_round(round);
+        let begun = of_blocks + (done_before * images as f64) as usize;
+        let go_on = &mut || progress(begun, of_blocks + images);
+        let wanted = self.input.through_float(&self.network, nodes.clone(), go_on)?;
+        let loss = Loss::of(self.settings.objective, self.network.shape(self.network.output), wanted.float());
+        let task = Task { network: &self.network, nodes, input: &self.input, wanted: &wanted, loss };
         let mut model = &self.state.model;
         let mut before = task.error(&Parameters::of_model(model))?;
         if round == 0 {
@@ -249,7 +272,6 @@ impl<'a> Reconstruction<'a> {
                 (model, before) = (self.start, at_start);
             }
         }
-        let (part, done_before, factor) = of_round(round);
         let course = Course {
             images: (images as f64 * part) as usize,
             batch: self.settings.batch,

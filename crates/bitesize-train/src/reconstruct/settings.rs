@@ -32,8 +32,21 @@ pub enum Objective {
         /// Positive; the higher, the more the lesser classes count.
         temperature: f64,
     },
+    /// The same at each pixel of the output, mean over pixels: for maps of classes.
+    PixelDistillation {
+        /// As that of [`Self::Distillation`].
+        temperature: f64,
+    },
+    /// The float network's probabilities of yes, for each output by itself, mean over pixels: for logits.
+    Outcomes {
+        /// What an output is multiplied by to be a logit.
+        factor: f64,
+    },
     /// The float network's values.
     SquareError,
+    /// The same over the variance of each channel of the float network's output on the samples, mean over channels and
+    /// pixels: for values, which may be of different sizes.
+    VarianceError,
 }
 
 /// How far one step moves what is learned, at first; rates fall to 0 along half a cosine.
@@ -57,7 +70,7 @@ impl Default for ReconstructSettings {
             batch: 64,
             network_share: 0.7,
             drop: 0.5,
-            objective: Objective::Distillation { temperature: 2.0 },
+            objective: Objective::Distillation { temperature: Self::TEMPERATURE },
             block_rates: Rates { weights: 1e-3, scales: 3e-4, biases: 1e-4, ranges: 1e-3 },
             network_rates: Rates { weights: 5e-4, scales: 1e-4, biases: 3e-5, ranges: 3e-4 },
         }
@@ -65,6 +78,9 @@ impl Default for ReconstructSettings {
 }
 
 impl ReconstructSettings {
+    /// At which classes are told apart, unless something else is asked for.
+    pub const TEMPERATURE: f64 = 2.0;
+
     /// How often an image goes through all blocks forwards and backwards, and how often through the whole network.
     pub fn images(&self, network: &Network) -> [usize; 2] {
         /// Products and values that pass through in a second.

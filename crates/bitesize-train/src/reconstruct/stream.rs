@@ -3,7 +3,10 @@
 use crate::engine::{Batch, Boundary, Engine, Parameters};
 use crate::{SampleValues, Samples, TrainError};
 use bitesize_ir::{InputEncoding, Network, TensorId};
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
+
+/// Asked before each few images whether to go on.
+pub(super) type GoOn<'a> = &'a mut dyn FnMut() -> ControlFlow<()>;
 
 /// Images that are computed together: a constant, so that results do not depend on where a run was taken up again.
 const TOGETHER: usize = 64;
@@ -88,13 +91,20 @@ impl Stream {
     /// What the float network makes of it in `nodes`, at their last output, without codes.
     ///
     /// # Errors
-    /// As [`Engine::forward`].
-    pub(super) fn through_float(&self, network: &Network, nodes: Range<usize>) -> Result<Self, TrainError> {
+    /// As [`Engine::forward`]; [`TrainError::Stopped`].
+    pub(super) fn through_float(
+        &self,
+        network: &Network,
+        nodes: Range<usize>,
+        go_on: GoOn<'_>,
+    ) -> Result<Self, TrainError> {
         let output = output_of(network, &nodes);
         let mut engine = Engine::new(network, nodes, &[output], false)?;
         let real = Parameters::real(network);
-        let mut values = Vec::new();
+        // As large as it gets: what grows takes up to twice that.
+        let mut values = Vec::with_capacity(self.images() * network.shape(output).elements());
         for start in (0..self.images()).step_by(TOGETHER) {
+            stopped(go_on())?;
             let part = self.float_part(start..(start + TOGETHER).min(self.images()));
             let found = engine.forward(&real, &Batch { inputs: &[part], dropped: None })?;
             values.extend_from_slice(&found[0]);
@@ -105,18 +115,20 @@ impl Stream {
     /// The codes that the quantized network makes of it in `nodes`, at their last output, put beside the float values of `to`.
     ///
     /// # Errors
-    /// As [`Engine::codes`].
+    /// As [`Engine::codes`]; [`TrainError::Stopped`].
     pub(super) fn through_quantized(
         &self,
         network: &Network,
         nodes: Range<usize>,
         parameters: &Parameters,
         to: &mut Self,
+        go_on: GoOn<'_>,
     ) -> Result<(), TrainError> {
         let output = output_of(network, &nodes);
         let mut engine = Engine::new(network, nodes, &[output], false)?;
-        to.codes.clear();
+        to.codes = Vec::with_capacity(self.images() * to.elements);
         for start in (0..self.images()).step_by(TOGETHER) {
+            stopped(go_on())?;
             let part = self.quantized_part(start..(start + TOGETHER).min(self.images()));
             let found = engine.codes(parameters, &Batch { inputs: &[part], dropped: None })?;
             to.codes.extend_from_slice(&found[output.0]);
@@ -128,4 +140,25 @@ impl Stream {
 /// What the last of `nodes` writes.
 pub(super) fn output_of(network: &Network, nodes: &Range<usize>) -> TensorId {
     network.nodes[nodes.end - 1].output
+}
+
+fn stopped(answer: ControlFlow<()>) -> Result<(), TrainError> {
+    if answer.is_break() { Err(TrainError::Stopped) } else { Ok(()) }
+}
+
+/// Bytes that are kept of one sample at most, while `blocks` of `network` are learned: of the input (twice, and as it
+/// was given, at first), and before and after a block a code and a real value of each element.
+pub(super) fn bytes_per_sample(network: &Network, blocks: &[Range<usize>]) -> usize {
+    let elements = |tensor: TensorId| network.shape(tensor).elements();
+    let is_pixels = matches!(network.input_encoding, InputEncoding::Pixels { .. });
+    let input = elements(network.input) * if is_pixels { size_of::<u8>() } else { size_of::<f32>() };
+    let between = size_of::<u8>() + size_of::<f32>();
+    let (mut most, mut before) = (3 * input, input);
+    for nodes in blocks {
+        let after = between * elements(output_of(network, nodes));
+        most = most.max(input + before + after);
+        before = after;
+    }
+    // The whole network: its output, while the last block's is there.
+    most.max(input + before + size_of::<f32>() * elements(network.output))
 }

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use bitesize::input::zoo::{UNTRAINED, is_zoo};
 use bitesize::input::{Channels, DataLayout, Model, PerChannel, PreprocessFile};
-use bitesize::run::config::{CalibrationConfig, PERCENTILES, STEPS};
+use bitesize::run::config::{CalibrationConfig, MINUTES, PERCENTILES, ReconstructConfig, STEPS};
 use bitesize::task::{Objective, Task};
 use bitesize::usage;
 use bitesize_import::InputShape;
@@ -14,7 +14,7 @@ use bitesize_ir::policy::SpaceRow;
 use bitesize_ir::shown::ShownPath as _;
 use bitesize_ir::size::{parse_millions, parse_size};
 use bitesize_search::{Constraints, Pin, WidthSet};
-use bitesize_train::{CalibrationSettings, RangeMethod};
+use bitesize_train::{CalibrationSettings, RangeMethod, Reconstruction};
 use clap::Args;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use std::path::{Path, PathBuf};
@@ -244,6 +244,61 @@ impl ConstraintArgs {
         constraints.allowed(&model.space).map_err(|error| usage(error.to_string()))?;
         Ok(constraints)
     }
+}
+
+/// What is learned once widths are chosen.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Reconstruction")]
+pub(crate) struct ReconstructArgs {
+    /// Learn rounding, scales and ranges of the network that is delivered from training images without their labels,
+    /// for as much work as two idle cores do in so many minutes; kept only where held-out samples say that it helps
+    /// [MINUTES where left out: 10]
+    #[arg(
+        long,
+        value_name = "MINUTES",
+        num_args = 0..=1,
+        default_missing_value = "10",
+        allow_negative_numbers = true,
+        value_parser = minutes
+    )]
+    reconstruct: Option<f64>,
+    /// Training samples to learn from, at most [default: 4096]
+    #[arg(long, value_name = "N", value_parser = learned_samples)]
+    reconstruct_samples: Option<usize>,
+}
+
+impl ReconstructArgs {
+    /// The settings; what is not given is as in `earlier`.
+    ///
+    /// # Errors
+    /// Samples for a reconstruction that nobody asked for.
+    pub(crate) fn config(self, earlier: Option<ReconstructConfig>) -> anyhow::Result<Option<ReconstructConfig>> {
+        if self.reconstruct.is_none() && earlier.is_none() {
+            return match self.reconstruct_samples {
+                Some(_) => Err(usage("--reconstruct-samples says what --reconstruct learns from: give that too")),
+                None => Ok(None),
+            };
+        }
+        let ReconstructConfig { minutes, samples } = earlier.unwrap_or_default();
+        Ok(Some(ReconstructConfig {
+            minutes: self.reconstruct.unwrap_or(minutes),
+            samples: self.reconstruct_samples.unwrap_or(samples),
+        }))
+    }
+}
+
+fn minutes(text: &str) -> Result<f64, String> {
+    let (least, most) = (MINUTES.start(), MINUTES.end());
+    text.trim().parse().ok().filter(|minutes| MINUTES.contains(minutes)).ok_or_else(|| {
+        format!(
+            "`{text}` is not a number of minutes from {least} to {most}; what follows --reconstruct is taken for one"
+        )
+    })
+}
+
+fn learned_samples(text: &str) -> Result<usize, String> {
+    let least = Reconstruction::LEAST_SAMPLES;
+    at_least_one(text).and_then(|n| if n >= least { Ok(n) } else { Err(format!("at least {least} are needed")) })
 }
 
 /// How ranges are found.

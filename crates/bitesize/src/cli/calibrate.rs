@@ -76,6 +76,7 @@ impl CalibrateArgs {
             calibration: self.calibration.config(&inputs.objective),
             target: None,
             search: None,
+            reconstruct: None,
             package: PackageConfig::default(),
             verify: VerifyConfig::default(),
         };

@@ -1,11 +1,12 @@
 //! Which subcommand is asked for, and flags that would have no effect.
 
+use crate::args::ReconstructArgs;
 use crate::search_args::SearchArgs;
 use crate::{boards, calibrate, emit, eval, fit, inspect, search, verify};
 use bitesize::observe::Monitor;
 use bitesize::{Ending, usage};
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args as _, Subcommand};
+use clap::{ArgMatches, Subcommand};
 
 /// What to do.
 #[derive(Subcommand)]
@@ -67,9 +68,9 @@ pub(crate) fn refuse_ignored(command: &clap::Command, matches: &ArgMatches) -> a
         .collect();
     let has = |id: &str| given.iter().any(|a| a.get_id() == id);
     let (source, ignored): (&str, fn(&str) -> bool) = match name {
-        "fit" if has("config") => ("--config", |id| id != "config"),
+        "fit" if has("config") => ("--config", |id| id != "config" && !is_of::<ReconstructArgs>(id)),
         "fit" if has("resume") && !has("model") => ("--resume without a model", |id| id != "resume"),
-        "search" if has("resume") => ("--resume", is_of_search),
+        "search" if has("resume") => ("--resume", |id| is_of::<SearchArgs>(id) || is_of::<ReconstructArgs>(id)),
         _ => return Ok(()),
     };
     let harmless = ["output", "verbose", "quiet", "threads"];
@@ -85,7 +86,7 @@ pub(crate) fn refuse_ignored(command: &clap::Command, matches: &ArgMatches) -> a
     }
 }
 
-/// Whether the flag `id` says how widths are searched: config.toml keeps all of those.
-fn is_of_search(id: &str) -> bool {
-    SearchArgs::augment_args(clap::Command::new("search")).get_arguments().any(|argument| argument.get_id() == id)
+/// Whether the flag `id` is one of `T`.
+fn is_of<T: clap::Args>(id: &str) -> bool {
+    T::augment_args(clap::Command::new("flags")).get_arguments().any(|argument| argument.get_id() == id)
 }

@@ -6,7 +6,7 @@ use crate::open::config_of;
 use anyhow::Context as _;
 use bitesize::deliver::measured::{Figures, figures};
 use bitesize::deliver::opened::{Opened, inputs_of};
-use bitesize::deliver::{Chosen, Delivered};
+use bitesize::deliver::{Delivered, Tuned};
 use bitesize::input::{Inputs, PreprocessFile, Sources, class_order};
 use bitesize::observe::Monitor;
 use bitesize::report;
@@ -138,7 +138,7 @@ impl EvalArgs {
         let inputs = inputs_of(&config, train, Some(val), monitor)?;
         let opened = Opened { config: &config, inputs: &inputs, folder: &folder, monitor };
         let platform = opened.platform()?;
-        let delivered = Delivered::kept(&opened, &Chosen::made_from_settings(&opened, &platform), &platform.core)?;
+        let delivered = Delivered::kept(&opened, &Tuned::made_from_settings(&opened, &platform), &platform.core)?;
         delivered.refuse_other_widths(&opened)?;
         let data = inputs.val.as_ref().context("the validation data were not opened")?;
         let judged = (&inputs.model.network, inputs.objective);

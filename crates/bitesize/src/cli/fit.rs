@@ -1,7 +1,8 @@
 //! `bitesize fit`.
 
 use crate::args::{
-    CalibrationArgs, DataArgs, ModelArgs, PreprocessArgs, TaskArgs, absolute, at_least_one, package_name, trained,
+    CalibrationArgs, DataArgs, ModelArgs, PreprocessArgs, ReconstructArgs, TaskArgs, absolute, at_least_one,
+    package_name, trained,
 };
 use crate::console::{err_line, print, tell_shortcoming};
 use crate::open::{config_of, keep_if_resumable, read_config};
@@ -13,7 +14,7 @@ use bitesize::files;
 use bitesize::input::{Inputs, Sources};
 use bitesize::observe::{Interrupted, Monitor};
 use bitesize::run::config::{DataConfig, ModelConfig, PackageConfig, VerifyConfig};
-use bitesize::run::names::{CONFIG, DIARY, PARETO_POINTS, PROBES};
+use bitesize::run::names::{CONFIG, DIARY, PARETO_POINTS, PROBES, RECONSTRUCTION};
 use bitesize::run::{RESULTS_VERSION, RunConfig, RunFolder};
 use bitesize::{Ending, Until, Walked, usage};
 use bitesize_ir::shown::ShownPath as _;
@@ -40,13 +41,15 @@ pub(crate) struct FitArgs {
     /// Go on with the interrupted run in the output folder
     #[arg(long)]
     resume: bool,
-    /// Take every setting from the config.toml of an earlier run
+    /// Take every setting from the config.toml of an earlier run; --reconstruct may go beside it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "train", "resume"])]
     config: Option<PathBuf>,
     #[command(flatten)]
     target: TargetArgs,
     #[command(flatten)]
     search: SearchArgs,
+    #[command(flatten)]
+    reconstruct: ReconstructArgs,
     #[command(flatten)]
     calibration: CalibrationArgs,
     /// What the C package is called: every name and file of it begins so
@@ -128,6 +131,8 @@ impl FitArgs {
                 // A new run, of this version, with the data as they are now.
                 let (version, results_version) = (env!("CARGO_PKG_VERSION").to_owned(), RESULTS_VERSION);
                 let mut config = RunConfig { version, results_version, ..read_config(path)? };
+                // What edited widths lost, and an earlier run may be given on top.
+                config.reconstruct = self.reconstruct.config(config.reconstruct)?;
                 config.data.train_samples = 0;
                 let (mut config, inputs) = open(config)?;
                 config.data.train_samples = inputs.train_samples();
@@ -144,6 +149,7 @@ impl FitArgs {
     /// The settings that the flags say, checked against the network and the data.
     fn new_config(&self, model: &Path, monitor: &Monitor) -> anyhow::Result<(RunConfig, Inputs)> {
         let platform = self.target.required(self.search.needs_no_budget())?;
+        let reconstruct = self.reconstruct.config(None)?;
         let preprocess = self.preprocess.read()?;
         let train = self.train.as_deref().ok_or_else(|| usage("say which data to calibrate with: --train DATA"))?;
         let input_shape = self.model_input.input_shape();
@@ -184,6 +190,7 @@ impl FitArgs {
             calibration: self.calibration.config(&inputs.objective),
             target: Some(platform.name),
             search: Some(search),
+            reconstruct,
             package: PackageConfig { name: self.name.clone() },
             verify: VerifyConfig { host_samples: self.host_samples, qemu_samples: self.qemu_samples },
         };
@@ -191,13 +198,15 @@ impl FitArgs {
     }
 }
 
-/// A failure after a search of more than one episode, or of several budgets, or after probes, keeps what resuming needs: it
-/// may have taken hours. One episode takes no time, and a failure then leaves nothing, as an earlier one does.
+/// A failure after a search of more than one episode, or of several budgets, after probes, or after something was
+/// learned, keeps what resuming needs: it may have taken hours. One episode takes no time, and a failure then leaves
+/// nothing, as an earlier one does.
 fn keep_search(error: anyhow::Error, folder: &mut RunFolder) -> anyhow::Error {
     let lines = |name: &str| {
         files::read(&folder.join(name)).map_or(0, |text| text.iter().filter(|byte| **byte == b'\n').count())
     };
-    let searched = lines(DIARY) >= 2 || lines(PARETO_POINTS) >= 1 || lines(PROBES) >= 1;
+    let learned = folder.join(RECONSTRUCTION).is_file();
+    let searched = lines(DIARY) >= 2 || lines(PARETO_POINTS) >= 1 || lines(PROBES) >= 1 || learned;
     if error.is::<Interrupted>() || folder.is_kept() || !searched {
         return error;
     }

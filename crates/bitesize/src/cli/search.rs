@@ -1,6 +1,6 @@
 //! `bitesize search`.
 
-use crate::args::trained;
+use crate::args::{ReconstructArgs, trained};
 use crate::console::{err_line, out_line};
 use crate::open::config_of;
 use crate::search_args::SearchArgs;
@@ -28,6 +28,8 @@ pub(crate) struct SearchCommandArgs {
     target: TargetArgs,
     #[command(flatten)]
     search: SearchArgs,
+    #[command(flatten)]
+    reconstruct: ReconstructArgs,
     /// Go on with the interrupted search in the folder
     #[arg(long)]
     resume: bool,
@@ -107,6 +109,7 @@ impl SearchCommandArgs {
                 self.target.settled(platform, &inputs.model, &search.constraints, policy, monitor)?
             }
         };
-        Ok(RunConfig { target: Some(platform.name), search: Some(search), ..earlier.clone() })
+        let reconstruct = if self.resume { earlier.reconstruct } else { self.reconstruct.config(None)? };
+        Ok(RunConfig { target: Some(platform.name), search: Some(search), reconstruct, ..earlier.clone() })
     }
 }

@@ -6,7 +6,7 @@ use crate::open::config_of;
 use anyhow::bail;
 use bitesize::Ending;
 use bitesize::deliver::opened::{Opened, inputs_of};
-use bitesize::deliver::{Calibrated, Chosen, Emitted, Misfit, Proven};
+use bitesize::deliver::{Calibrated, Emitted, Misfit, Proven, Tuned};
 use bitesize::observe::Monitor;
 use bitesize::report::{self, Report};
 use bitesize::run::{RunFolder, Stage};
@@ -44,13 +44,13 @@ impl VerifyArgs {
             .map_err(|error| if train.exists() { error } else { error.context(hint) })?;
         let opened = Opened { config: &config, inputs: &inputs, folder: &folder, monitor };
         let platform = opened.platform()?;
-        let made_from = Chosen::made_from_settings(&opened, &platform);
+        let made_from = Tuned::made_from_settings(&opened, &platform);
         let (delivered, is_own) = Emitted::kept(&opened, made_from, &platform.core)?;
         if self.train.is_none() {
             opened.refuse_other_inputs(Stage::Calibrated, &Calibrated::made_from(&opened)?)?;
         }
         // Before the work. Neither ranges nor layers by width are read here, but whoever verifies a run relies on all of it.
-        folder.refuse_altered(&[Stage::Calibrated, Stage::Prepared, Stage::Swept, Stage::Reported])?;
+        folder.refuse_altered(&[Stage::Calibrated, Stage::Prepared, Stage::Tuned, Stage::Swept, Stage::Reported])?;
         let count = config.verify.host_samples.max(config.verify.qemu_samples);
         let samples = opened.calibration_samples(count)?;
         let asked = self.host_samples.max(self.qemu_samples).unwrap_or(0);

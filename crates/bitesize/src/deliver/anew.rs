@@ -25,6 +25,7 @@ pub fn begin(opened: &Opened) -> anyhow::Result<()> {
         journal::parse(&String::from_utf8_lossy(&probes), &Chosen::probes_made_from(opened)?.hash()).is_ok();
     let mut commit = opened.folder.begin()?;
     commit.forget(Stage::Chosen);
+    commit.forget(Stage::Tuned);
     commit.outdate(&RESULTS);
     commit.discard_journal(PARETO_POINTS);
     if !probes_hold {

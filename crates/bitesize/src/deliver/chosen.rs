@@ -5,6 +5,7 @@
 //! costs, the settings of the search and the contents of the held-out samples.
 
 use super::aim::Aim;
+use super::candidate::Candidate;
 use super::coarse;
 use super::contest::{Contest, Shared, Winner};
 use super::diary::Diary;
@@ -132,19 +133,33 @@ impl<'a> Chosen<'a> {
             Aim::Given(policy) => Self::given(prepared, held_out, problem, policy)?,
             Aim::Search(fitting) => Self::by_search((prepared, held_out), platform, problem, fitting)?,
         };
-        let candidate = choice.winner.candidate()?;
-        let found = held_out.measure(candidate, opened.monitor)?;
-        guessing::warn_of_delivered(&found, held_out.float.as_ref(), &opened, || {
+        let found = held_out.measure(choice.winner.candidate()?, opened.monitor)?;
+        let Choice { winner, shared, settings, strategy } = choice;
+        Ok(Self { prepared, held_out, winner, shared, found, settings, strategy })
+    }
+
+    /// Warns where `delivered`, which has the widths chosen and of which `found` is known, is hardly better than
+    /// guessing or tells its outputs apart too coarsely.
+    ///
+    /// # Errors
+    /// [`Interrupted`](crate::observe::Interrupted).
+    pub fn warn_of(
+        &self,
+        delivered: &Candidate,
+        found: &(Option<Measured>, Fidelity),
+        problem: &Problem,
+    ) -> anyhow::Result<()> {
+        let Self { prepared, held_out, .. } = self;
+        let opened = prepared.calibrated.opened;
+        guessing::warn_of_delivered(found, held_out.float.as_ref(), &opened, || {
             let widest = problem.uniform(BitWidth::B8);
-            if candidate.model.policy == widest {
+            if delivered.model.policy == widest {
                 return Ok(Some(found.clone()));
             }
             let Ok(candidate) = prepared.quantizer.fast(&widest) else { return Ok(None) };
             Ok(Some(held_out.measure(&candidate, opened.monitor)?))
         })?;
-        coarse::warn_of_few_codes(candidate, &prepared.calibrated.samples, &opened)?;
-        let Choice { winner, shared, settings, strategy } = choice;
-        Ok(Self { prepared, held_out, winner, shared, found, settings, strategy })
+        coarse::warn_of_few_codes(delivered, &prepared.calibrated.samples, &opened)
     }
 
     /// The policy that was given, quantized; it must fit.

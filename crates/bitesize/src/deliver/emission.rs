@@ -8,10 +8,10 @@ use super::emitted::{Emitted, KNOWN_ANSWERS};
 use super::misfit::Misfit;
 use super::opened::Opened;
 use super::prepared::{Asked, Prepared};
-use super::{Calibrated, Chosen};
+use super::{Calibrated, Tuned};
 use crate::report::{self, Report};
 use crate::run::config::GIVEN;
-use crate::run::names::{PARETO_POINTS, POLICY};
+use crate::run::names::{CONFIG, PARETO_POINTS, POLICY};
 use crate::run::{RunConfig, Stage};
 use crate::target::Platform;
 use bitesize_ir::Policy;
@@ -27,14 +27,22 @@ use bitesize_search::to_compact;
 /// user has edited and that would be lost; [`Interrupted`](crate::observe::Interrupted).
 pub fn emit(opened: Opened, is_renamed: bool) -> anyhow::Result<Option<Misfit>> {
     let platform = opened.platform()?;
-    let delivered = Delivered::kept(&opened, &Chosen::made_from_settings(&opened, &platform), &platform.core)?;
+    let delivered = Delivered::kept(&opened, &Tuned::made_from_settings(&opened, &platform), &platform.core)?;
     opened.refuse_other_inputs(Stage::Calibrated, &Calibrated::made_from(&opened)?)?;
     let written = written_policy(&opened)?;
     if written.policy == *delivered.policy() {
         return Emission { delivered, written, is_edited: false, is_renamed }.put(&opened, &platform);
     }
+    let before = opened.config.reconstruct;
     let config = take_policy(opened.config, &written.policy);
     let opened = Opened { config: &config, ..opened };
+    if before.is_some() {
+        opened.monitor.warn(format_args!(
+            "the network with the edited widths is delivered as it was rounded, and the run is no longer one that is reconstructed: \
+             `bitesize fit --config {} --reconstruct -o ANOTHER_FOLDER` reconstructs it",
+            opened.folder.join(CONFIG).shown()
+        ));
+    }
     let delivered = quantize(&opened, &platform, &written.policy)?;
     Emission { delivered, written, is_edited: true, is_renamed }.put(&opened, &platform)
 }
@@ -49,6 +57,7 @@ fn take_policy(config: &RunConfig, policy: &Policy) -> RunConfig {
         // Which widths a search may choose does not bind who chooses by hand; limits do.
         search.constraints = search.constraints.limits();
     }
+    config.reconstruct = None;
     config
 }
 
@@ -76,7 +85,7 @@ impl Emission {
         let Self { delivered, written, is_edited, is_renamed } = self;
         let folder = opened.folder;
         let problem = opened.problem(platform)?;
-        let made_from = Chosen::made_from(opened, platform)?;
+        let made_from = Tuned::made_from(opened, platform)?;
         let samples = opened.calibration_samples(KNOWN_ANSWERS)?;
         let emitted = Emitted::of(opened, &delivered, &platform.core, &samples)?;
         let misfit = Misfit::of_given(&problem, &platform.core, delivered.policy(), opened.monitor)?;
@@ -87,6 +96,7 @@ impl Emission {
         }
         if is_edited {
             commit.forget(Stage::Chosen);
+            commit.forget(Stage::Tuned);
             delivered.put(opened, made_from.clone(), Some(&written.text), &mut commit)?;
             if folder.ledger().entry(Stage::Swept).is_some() {
                 opened.monitor.note("the sweep of budgets is of the earlier search, and goes with it");

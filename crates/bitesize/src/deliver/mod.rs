@@ -1,12 +1,12 @@
 //! The road from a network and data to verified C, one stage a module, each a type that the next one needs:
 //!
 //! ```text
-//! Opened -> Calibrated -> Prepared -> Chosen -> Delivered -> Emitted -> Proven
+//! Opened -> Calibrated -> Prepared -> Chosen -> Tuned -> Delivered -> Emitted -> Proven
 //! ```
 //!
-//! A stage's module says what it needs, which files of the run folder it owns and what these depend on. It takes them from
-//! the folder where they were made from the same, and makes them where they are not there. Fine-tuning will be a stage
-//! between [`chosen`] and [`delivered`].
+//! A stage's module says what it needs, which files of the run folder it owns and what these depend on. It takes them
+//! from the folder where they were made from the same, and makes them where they are not there. [`tuned`] hands on what
+//! was chosen where nothing is to be learned.
 //!
 //! Beside the stages, in reading order: [`aim`] (whether there is anything to deliver), [`misfit`] (why not),
 //! [`candidate`] (a quantized network with its integers), [`quantizer`], [`held_out`] and [`judge`] (how good policies
@@ -39,6 +39,7 @@ pub mod proven;
 pub mod quality;
 pub mod quantizer;
 pub mod sweep;
+pub mod tuned;
 pub mod validated;
 
 pub use aim::Aim;
@@ -51,3 +52,4 @@ pub use misfit::Misfit;
 pub use opened::Opened;
 pub use prepared::Prepared;
 pub use proven::Proven;
+pub use tuned::Tuned;

@@ -179,12 +179,16 @@ impl<'a> Opened<'a> {
         self.refuse(entry.and_then(|entry| entry.made_from.first_difference(now)))
     }
 
-    /// As [`Self::refuse_other_inputs`], as far as `now` knows inputs.
+    /// As [`Self::refuse_other_inputs`], as far as `now` knows inputs; it knows whether anything is reconstructed.
     ///
     /// # Errors
     /// The input that differs.
     pub fn refuse_other_known_inputs(&self, stage: Stage, now: &Provenance) -> anyhow::Result<()> {
-        self.refuse(self.folder.ledger().entry(stage).and_then(|entry| entry.made_from.first_difference_within(now)))
+        let then = self.folder.ledger().entry(stage).map(|entry| entry.made_from.clone());
+        let difference = |then: Provenance| {
+            then.first_difference_within(now).or_else(|| then.first_difference_of("reconstruct", now))
+        };
+        self.refuse(then.and_then(difference))
     }
 
     fn refuse(&self, difference: Option<crate::run::provenance::Difference>) -> anyhow::Result<()> {

@@ -6,6 +6,7 @@ use super::contest::Winner;
 use super::measured::{CandidateFigures, Figures, figures};
 use super::opened::Opened;
 use super::sweep::Swept;
+use super::tuned::{Reconstructed, Tuned};
 use crate::input::Dataset;
 use bitesize_search::to_compact;
 
@@ -15,9 +16,16 @@ pub struct Validated {
     pub figures: Figures,
     /// Indices of the finalists that were measured.
     pub measured: Vec<usize>,
+    /// Of what is delivered, where it is none of the finalists any more.
+    pub reconstructed: Option<CandidateFigures>,
 }
 
 impl Validated {
+    /// The figures of what is delivered for `winner`.
+    pub fn of_delivered(&self, winner: &Winner) -> Option<&CandidateFigures> {
+        self.reconstructed.as_ref().or_else(|| self.of_finalist(winner, winner.best))
+    }
+
     /// The figures of the finalist `index` of `winner`, where it or one of the same widths was measured.
     pub fn of_finalist(&self, winner: &Winner, index: usize) -> Option<&CandidateFigures> {
         let same = |i: &usize| winner.finalists[*i].policy == winner.finalists[index].policy;
@@ -25,8 +33,8 @@ impl Validated {
     }
 }
 
-/// Figures on `val` of the float network, of what is delivered, of the baselines and of what `swept` found, which takes
-/// its own.
+/// Figures on `val` of the float network, of what is delivered, of the finalists as they were rounded and of what
+/// `swept` found, which takes its own.
 ///
 /// # Errors
 /// Data that cannot be read; [`Interrupted`](crate::observe::Interrupted).
@@ -34,6 +42,7 @@ pub fn validate(
     val: &Dataset,
     opened: &Opened,
     winner: &Winner,
+    tuned: &Tuned,
     swept: Option<&mut Swept>,
 ) -> anyhow::Result<Validated> {
     opened.monitor.checkpoint()?;
@@ -51,13 +60,16 @@ pub fn validate(
     let is_new = |other: &&Candidate| candidates.iter().all(|known| known.model.policy != other.model.policy);
     let new: Vec<&Candidate> = networks.iter().filter(is_new).collect();
     candidates.extend(new);
+    let is_reconstructed = tuned.reconstructed.as_ref().is_some_and(Reconstructed::is_kept);
+    candidates.extend(is_reconstructed.then_some(&tuned.candidate));
     let inputs = opened.inputs;
-    let figures = figures(val, (&inputs.model.network, inputs.objective), &candidates, opened.monitor)?;
+    let mut figures = figures(val, (&inputs.model.network, inputs.objective), &candidates, opened.monitor)?;
+    let reconstructed = if is_reconstructed { figures.integer.pop() } else { None };
     let policies = candidates.iter().map(|candidate| to_compact(&candidate.model.policy));
     let measured_of = figures.integer.iter().map(|found| found.measured.clone());
     let by_policy = policies.zip(measured_of).filter_map(|(policy, found)| Some((policy, found?))).collect();
     if let Some(swept) = swept {
         swept.set_measured(&by_policy);
     }
-    Ok(Validated { figures, measured })
+    Ok(Validated { figures, measured, reconstructed })
 }

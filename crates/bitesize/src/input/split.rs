@@ -23,6 +23,8 @@ pub struct Split {
     pub reward: Vec<usize>,
     /// Ranges, rounding and bias correction; verification takes its samples from here too.
     pub calibration: Vec<usize>,
+    /// All others, in the same order.
+    pub rest: Vec<usize>,
 }
 
 impl Split {
@@ -46,7 +48,8 @@ impl Split {
         };
         let calibration = shares.calibration.min(order.len() / 2);
         let end = order.len().min(calibration + shares.reward);
-        Ok(Self { calibration: order[..calibration].to_vec(), reward: order[calibration..end].to_vec() })
+        let rest = order[end..].to_vec();
+        Ok(Self { calibration: order[..calibration].to_vec(), reward: order[calibration..end].to_vec(), rest })
     }
 }
 

@@ -63,6 +63,7 @@ impl Report {
             search: None,
             baselines: None,
             pareto: None,
+            reconstruction: None,
             tune: (),
             verification: None,
             chosen: None,
@@ -126,6 +127,7 @@ impl Report {
         self.search = None;
         self.baselines = None;
         self.pareto = None;
+        self.reconstruction = None;
         self.chosen = Some("policy".into());
     }
 
@@ -168,7 +170,11 @@ impl Report {
 
     /// Adds what the validation data say.
     pub fn add_validation(&mut self, validated: &Validated, winner: &Winner) {
-        self.set_figures(&validated.figures, validated.of_finalist(winner, winner.best));
+        self.set_figures(&validated.figures, validated.of_delivered(winner));
+        if let (Some(reconstruction), Some(_)) = (&mut self.reconstruction, &validated.reconstructed) {
+            let before = validated.of_finalist(winner, winner.best).and_then(|found| found.measured.as_ref());
+            reconstruction.metric_before = before.and_then(Measured::first).map(|(_, value)| value);
+        }
         for (i, row) in self.baselines.iter_mut().flatten().enumerate() {
             let found = validated.of_finalist(winner, i + 1).filter(|_| row.fits);
             let measured = found.and_then(|found| found.measured.as_ref());

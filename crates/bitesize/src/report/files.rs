@@ -10,8 +10,8 @@ const REMEDY: &str =
     "put back the file as it was, or remove it to have the run's report made again by `bitesize fit --resume`";
 
 /// The tables of settings, all of which a report tells of.
-const TABLES: [&str; 9] =
-    ["seed", "model", "data", "preprocess", "calibration", "target", "search", "package", "verify"];
+const TABLES: [&str; 10] =
+    ["seed", "model", "data", "preprocess", "calibration", "target", "search", "reconstruct", "package", "verify"];
 
 /// What the report depends on: settings, network, and the validation data where its accuracy `is_measured` on them.
 ///

@@ -1,6 +1,6 @@
 //! `report.md`.
 
-use super::schema::{InstructionsReport, LayerReport, MetricReport, ON_VALIDATION, Report};
+use super::schema::{InstructionsReport, LayerReport, MetricReport, ON_VALIDATION, ReconstructionReport, Report};
 use super::{by_output, rows};
 use crate::task::Metric;
 use crate::task::metric::{capitalized, shown_number};
@@ -125,6 +125,9 @@ impl Report {
         self.write_figures(out)?;
         if let Some(chosen) = &self.chosen {
             writeln!(out, "Delivered: the policy of `{chosen}`, as package `{}`.\n", self.package.name)?;
+        }
+        if let Some(reconstruction) = &self.reconstruction {
+            writeln!(out, "{}.\n", reconstruction.outcome())?;
         }
         self.write_verification(out)?;
         self.write_diagnosis(out)
@@ -292,8 +295,13 @@ impl Report {
         writeln!(
             out,
             "## Other budgets\n\nOf the {} budgets under which something can be delivered those that no other surpasses in FLASH, RAM and reward; all of them are \
-             in pareto.csv and pareto.svg, and the policies by the row's number in pareto/.\n",
-            rows.len()
+             in pareto.csv and pareto.svg, and the policies by the row's number in pareto/.{}\n",
+            rows.len(),
+            if self.reconstruction.is_some() {
+                " None of them is reconstructed, that of the run's own budget as little."
+            } else {
+                ""
+            }
         )?;
         let (title, metric) = self.metric_column();
         writeln!(out, "| row | FLASH | RAM | reward | {title} | of |\n|---|---|---|---|---|---|")?;
@@ -347,6 +355,8 @@ impl Report {
             writeln!(out)?;
         }
         self.write_front(out)?;
+        let section = |reconstruction: &ReconstructionReport| reconstruction.section(self.metric_column().1);
+        out.push_str(&self.reconstruction.as_ref().map_or(String::new(), section));
         if let Some(rows) = &self.layers {
             writeln!(
                 out,

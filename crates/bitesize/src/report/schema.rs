@@ -59,6 +59,9 @@ pub struct Report {
     /// What other budgets would deliver.
     #[serde(default)]
     pub pareto: Option<Vec<PointReport>>,
+    /// What was learned of the policy delivered; null where nothing was to be.
+    #[serde(default)]
+    pub reconstruction: Option<ReconstructionReport>,
     /// Null: there is no fine-tuning.
     #[serde(default)]
     pub tune: (),
@@ -298,6 +301,41 @@ pub struct BaselineReport {
     /// Why it fits and could not be quantized all the same.
     #[serde(default)]
     pub failed: Option<String>,
+}
+
+/// What was learned from images without labels, of the network of the policy delivered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the schema's, which docs/formats.md explains")]
+pub struct ReconstructionReport {
+    /// Asked for.
+    pub minutes: f64,
+    pub samples_asked: usize,
+    /// Learned from.
+    pub samples: usize,
+    /// Judged by.
+    pub held_out_samples: usize,
+    pub loss_before: Option<f64>,
+    /// Null where nothing could be learned.
+    pub loss_after: Option<f64>,
+    /// Whether what was learned is delivered.
+    pub kept: bool,
+    /// The task's metric on the validation data of the network as it was rounded, where what was learned is delivered.
+    pub metric_before: Option<f64>,
+    pub seconds: f64,
+    /// Why nothing could be learned.
+    pub failed: Option<String>,
+    pub units: Vec<UnitReport>,
+}
+
+/// A block, or the network, that was learned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the schema's, which docs/formats.md explains")]
+pub struct UnitReport {
+    /// The last node of the block; null for the whole network.
+    pub name: Option<String>,
+    pub before: Option<f64>,
+    pub after: Option<f64>,
+    pub kept: bool,
 }
 
 /// What one runner found.

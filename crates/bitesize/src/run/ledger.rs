@@ -5,8 +5,7 @@ use crate::hash::sha256;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A stage that owns files of the run folder, in the order in which they are reached. Fine-tuning will stand between
-/// [`Stage::Chosen`] and [`Stage::Delivered`], and its inputs among those of the latter.
+/// A stage that owns files of the run folder, in the order in which they are reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
@@ -18,6 +17,8 @@ pub enum Stage {
     Prepared,
     /// The search and its journals, which grow and so carry checks of their own.
     Chosen,
+    /// What was learned of the chosen network: `reconstruction.safetensors`.
+    Tuned,
     /// Widths and integer weights: `policy.toml`, `weights.safetensors`.
     Delivered,
     /// C: `package/`, `example/`.

@@ -12,6 +12,8 @@ pub const PREPARED: &str = "prepared.safetensors";
 pub const POLICY: &str = "policy.toml";
 /// Weight levels, scales, biases and activation encodings.
 pub const WEIGHTS: &str = "weights.safetensors";
+/// How far a reconstruction is: weights as above, and what came of each unit.
+pub const RECONSTRUCTION: &str = "reconstruction.safetensors";
 /// One record an episode.
 pub const DIARY: &str = "search.jsonl";
 /// What single widths cost, as the search measured it.

@@ -64,6 +64,15 @@ impl Provenance {
         Some(Difference { name: name.clone(), then: self.0.get(name).cloned(), now: now.0.get(name).cloned() })
     }
 
+    /// As [`Self::first_difference`], among the settings of the table `table`.
+    pub fn first_difference_of(&self, table: &str, now: &Self) -> Option<Difference> {
+        let of_table = |inputs: &Self| {
+            let is_in = |name: &str| name.strip_prefix(table).is_some_and(|rest| rest.starts_with('.'));
+            Self(inputs.0.iter().filter(|(name, _)| is_in(name)).map(|(n, v)| (n.clone(), v.clone())).collect())
+        };
+        of_table(self).first_difference(&of_table(now))
+    }
+
     /// As [`Self::first_difference`], among the inputs that `now` has.
     pub fn first_difference_within(&self, now: &Self) -> Option<Difference> {
         let known = self.0.iter().filter(|(name, _)| now.0.contains_key(*name));
@@ -124,6 +133,14 @@ mod tests {
             then.clone().with(RESULTS, "0").with("a", "2"),
             &format!("it was made by results version {RESULTS_VERSION} of bitesize, and this is version 0"),
         );
+        let learned = then.clone().with("reconstruct.minutes", "1.0");
+        let of_table = |then: &Provenance, now: &Provenance| {
+            then.first_difference_of("reconstruct", now).map(|difference| difference.to_string())
+        };
+        assert_eq!(of_table(&learned, &learned.clone().with("seed", "7").with("reconstructed", "x")), None);
+        let gone = "`reconstruct.minutes` was 1.0 then and is nothing now";
+        assert_eq!(of_table(&learned, &then).as_deref(), Some(gone));
+        assert!(of_table(&then, &learned).is_some() && learned.first_difference_within(&then).is_none());
         let part = Provenance::new().with("seed", "0");
         assert_eq!(then.first_difference_within(&part), None);
         assert!(then.first_difference_within(&part.with("seed", "1")).is_some());

@@ -1,16 +1,19 @@
 //! `weights.safetensors`: the integer weights, their scales and biases, and the encodings of all activations.
 //!
-//! For each row with weights `NAME.levels` (i8, in the float weights' layout), `NAME.scales` and `NAME.bias` (f64, one for
-//! each output channel), `NAME` with `@` before it where it begins with `activation.` or `@`, so that no layer's key is a
-//! tensor's; for each tensor `activation.NAME` (f64: scale, zero point, bits); where the channels of the output have encodings
-//! of their own, `@output_channels` (f64: scale and zero point of each); where the channels of a tensor are divided by factors
-//! before they are encoded, `@equalized.NAME` (f64: the factor of each). The metadata has one entry
-//! `bitesize`, a JSON text with the form's name, the version, the model's SHA-256 and the policy.
+//! For each row with weights `NAME.levels` (i8, in the float weights' layout), `NAME.scales` and `NAME.bias` (f64, one
+//! for each output channel), `NAME` with `@` before it where it begins with `activation.` or `@`, so that no layer's
+//! key is a tensor's; for each tensor `activation.NAME` (f64: scale, zero point, bits); where the channels of the
+//! output have encodings of their own, `@output_channels` (f64: scale and zero point of each); where the channels of a
+//! tensor are divided by factors before they are encoded, `@equalized.NAME` (f64: the factor of each).
+//! `reconstruction.safetensors`, the same while a network is being reconstructed, has `@reconstruction` too (f64: of
+//! each unit that is done its error before and after and 1 where it was kept). The metadata has one entry `bitesize`, a
+//! JSON text with the form's name, the version, the model's SHA-256, the policy and the names of those units.
 
 use super::tensors::{Tensors, Writer};
 use bitesize_ir::network::Tensor;
 use bitesize_ir::{ActivationQuant, BitWidth, Network, Node, NodeId, PolicySpace, QuantizedModel};
 use bitesize_search::{from_compact, to_compact};
+use bitesize_train::{ReconstructState, UnitOutcome};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -21,6 +24,9 @@ const OUTPUT_CHANNELS: &str = "@output_channels";
 /// Before the name of a tensor; not the beginning of any layer's key.
 const EQUALIZED: &str = "@equalized.";
 
+/// Of the units of a reconstruction; not the beginning of any layer's key.
+const OUTCOMES: &str = "@reconstruction";
+
 const FORMAT: &str = "bitesize-weights-1";
 
 #[derive(Serialize, Deserialize)]
@@ -30,6 +36,9 @@ struct About {
     version: String,
     model_sha256: String,
     policy: String,
+    /// The units of a reconstruction that are done, by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    units: Option<Vec<String>>,
 }
 
 /// The file's bytes for `model`, which comes from the file with `model_sha256`.
@@ -37,6 +46,19 @@ struct About {
 /// # Errors
 /// A tensor name that the format cannot hold.
 pub fn to_bytes(model: &QuantizedModel, model_sha256: &str) -> anyhow::Result<Vec<u8>> {
+    written(model, model_sha256, None)
+}
+
+/// The bytes of `reconstruction.safetensors` for a reconstruction of the file with `model_sha256` that has come to
+/// `state`.
+///
+/// # Errors
+/// As [`to_bytes`].
+pub fn state_to_bytes(state: &ReconstructState, model_sha256: &str) -> anyhow::Result<Vec<u8>> {
+    written(&state.model, model_sha256, Some(&state.outcomes))
+}
+
+fn written(model: &QuantizedModel, model_sha256: &str, outcomes: Option<&Vec<UnitOutcome>>) -> anyhow::Result<Vec<u8>> {
     let mut writer = Writer::default();
     for (node, weights) in model.network.nodes.iter().zip(&model.weights) {
         if let Some(weights) = weights {
@@ -56,11 +78,16 @@ pub fn to_bytes(model: &QuantizedModel, model_sha256: &str) -> anyhow::Result<Ve
         let values: Vec<f64> = channels.iter().flat_map(|quant| [quant.scale, f64::from(quant.zero)]).collect();
         writer.doubles(OUTPUT_CHANNELS.into(), &values);
     }
+    if let Some(outcomes) = outcomes {
+        let values = outcomes.iter().flat_map(|unit| [unit.before, unit.after, f64::from(u8::from(unit.kept))]);
+        writer.doubles(OUTCOMES.into(), &values.collect::<Vec<f64>>());
+    }
     let about = About {
         format: FORMAT.into(),
         version: env!("CARGO_PKG_VERSION").into(),
         model_sha256: model_sha256.into(),
         policy: to_compact(&model.policy),
+        units: outcomes.map(|outcomes| outcomes.iter().map(|unit| unit.name.clone()).collect()),
     };
     writer.finish(Some(&serde_json::to_string(&about)?))
 }
@@ -75,7 +102,40 @@ pub fn from_bytes(
     space: &PolicySpace,
     model_sha256: &str,
 ) -> Result<QuantizedModel, String> {
+    read(&Tensors::read(bytes)?, network, space, model_sha256).map(|(model, _)| model)
+}
+
+/// The state in `bytes` of `reconstruction.safetensors`, for the rewritten `network` of the file with `model_sha256`.
+///
+/// # Errors
+/// As [`from_bytes`].
+pub fn state_from_bytes(
+    bytes: &[u8],
+    network: &Network,
+    space: &PolicySpace,
+    model_sha256: &str,
+) -> Result<ReconstructState, String> {
     let file = Tensors::read(bytes)?;
+    let (model, about) = read(&file, network, space, model_sha256)?;
+    let (names, values) = (about.units.unwrap_or_default(), file.doubles(OUTCOMES)?);
+    if values.len() != 3 * names.len() {
+        return Err(format!("`{OUTCOMES}` is not error before, error after and whether it was kept of each unit"));
+    }
+    let outcome = |(name, values): (String, &[f64])| UnitOutcome {
+        name,
+        before: values[0],
+        after: values[1],
+        kept: values[2] != 0.0,
+    };
+    Ok(ReconstructState { model, outcomes: names.into_iter().zip(values.chunks_exact(3)).map(outcome).collect() })
+}
+
+fn read(
+    file: &Tensors<'_>,
+    network: &Network,
+    space: &PolicySpace,
+    model_sha256: &str,
+) -> Result<(QuantizedModel, About), String> {
     let about: About = serde_json::from_str(file.about().unwrap_or_default())
         .map_err(|_| format!("it is not of the form `{FORMAT}`"))?;
     if about.format != FORMAT {
@@ -92,9 +152,10 @@ pub fn from_bytes(
         file.weights(&key(&node.name), bits, parameters).map(Some)
     };
     let weights = network.nodes.iter().enumerate().map(weights).collect::<Result<_, String>>()?;
-    let output_channels = output_channels(&file, network)?;
-    let equalized = equalized(&file, network)?;
-    Ok(QuantizedModel { network: Arc::new(network.clone()), policy, activations, output_channels, weights, equalized })
+    let output_channels = output_channels(file, network)?;
+    let equalized = equalized(file, network)?;
+    let network = Arc::new(network.clone());
+    Ok((QuantizedModel { network, policy, activations, output_channels, weights, equalized }, about))
 }
 
 /// What channels are divided by, tensor by tensor; empty where the file has nothing of it.
@@ -192,6 +253,13 @@ mod tests {
         assert_eq!(read.activations, model.activations, "{layers:?} {tensors:?}");
         assert_eq!(read.output_channels, model.output_channels, "{layers:?} {tensors:?}");
         assert_eq!(read.equalized, model.equalized, "{layers:?} {tensors:?}");
+        let outcome =
+            |name: &&str| UnitOutcome { name: (*name).to_owned(), before: f64::INFINITY, after: 0.1 + 0.2, kept: true };
+        let state = ReconstructState { outcomes: layers.iter().map(outcome).collect(), model };
+        let bytes = state_to_bytes(&state, "00").expect("the state is written");
+        let read = state_from_bytes(&bytes, &state.model.network, &space, "00").expect("the state is read");
+        assert_eq!(read, state, "{layers:?} {tensors:?}");
+        let model = state.model;
         let prepared = |quant: &Option<WeightQuant>| {
             let quant = quant.clone()?;
             let variants = [Variant::plain(quant.bits), Variant { bits: quant.bits, factors: Some(1) }];

@@ -27,6 +27,7 @@ mod schedules;
 mod sizes;
 mod surroundings;
 mod tasks;
+mod tuned;
 mod zoo;
 
 use std::path::{Path, PathBuf};

@@ -38,6 +38,7 @@ fn report() -> Report {
         search: None,
         baselines: None,
         pareto: None,
+        reconstruction: None,
         tune: (),
         verification: None,
         chosen: None,

@@ -1,0 +1,295 @@
+//! The stage between the choice and what is delivered: rounding, scales and ranges learned from training images without
+//! their labels, where the run asks for that.
+//!
+//! Needs the network that was [chosen](super::chosen). Owns `reconstruction.safetensors`, which is put there anew after
+//! each block that is learned, so that a run goes on behind the last one. Depends on all that the choice does, on the
+//! settings of reconstruction and on the contents of the images. What is learned is delivered only where the held-out
+//! samples, which it never saw, say that it comes nearer to the float network.
+
+use super::candidate::{Candidate, samples, train_error};
+use super::chosen::Chosen;
+use super::opened::Opened;
+use crate::input::Batch;
+use crate::observe::Monitor;
+use crate::run::config::ReconstructConfig;
+use crate::run::names::RECONSTRUCTION;
+use crate::run::{Provenance, Stage, weights};
+use crate::target::Platform;
+use crate::task::loss::Fidelity;
+use crate::task::{Form, Measured, Objective};
+use bitesize_ir::shown::ShownPath as _;
+use bitesize_ir::{Network, QuantizedModel, Tail};
+use bitesize_train::{Objective as LearnedBy, ReconstructSettings, ReconstructState, Reconstruction, UnitOutcome};
+use std::time::Instant;
+
+/// What the images may take in memory between two blocks, in bytes, as codes and in float: 2,647 of MobileNetV1 0.25 at
+/// 96 x 96, 648 at 224 x 224.
+const STREAM_BYTES: usize = 1 << 30;
+
+const REMEDY: &str = "remove it, and the reconstruction begins anew";
+
+/// What is delivered, and how it came to be.
+pub struct Tuned {
+    /// The network.
+    pub candidate: Candidate,
+    /// What was found of it on the held-out samples.
+    pub found: (Option<Measured>, Fidelity),
+    /// `None` where nothing is to be reconstructed.
+    pub reconstructed: Option<Reconstructed>,
+}
+
+/// What came of a reconstruction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reconstructed {
+    /// What was asked for.
+    pub asked: ReconstructConfig,
+    /// Images that were learned from, those that judged blocks included.
+    pub images: usize,
+    /// What came of each block, and of the network.
+    pub units: Vec<UnitOutcome>,
+    /// The loss on the held-out samples as the network was rounded.
+    pub before: f64,
+    /// The same with what was learned; `None` where nothing could be.
+    pub after: Option<f64>,
+    /// Why nothing could be learned.
+    pub failed: Option<String>,
+    /// Wall-clock time of this run's part.
+    pub seconds: f64,
+}
+
+impl Reconstructed {
+    /// Whether what was learned is delivered.
+    pub fn is_kept(&self) -> bool {
+        self.after.is_some_and(|after| after < self.before)
+    }
+}
+
+impl Tuned {
+    /// What is delivered depends on this, as far as settings say it.
+    pub fn made_from_settings(opened: &Opened, platform: &Platform) -> Provenance {
+        Chosen::made_from_settings(opened, platform).with_all(opened.config.settings(&["reconstruct"]))
+    }
+
+    /// What is delivered depends on this.
+    ///
+    /// # Errors
+    /// No training data, or some that cannot be read.
+    pub fn made_from(opened: &Opened, platform: &Platform) -> anyhow::Result<Provenance> {
+        let made_from = Chosen::made_from(opened, platform)?.with_all(opened.config.settings(&["reconstruct"]));
+        let Some(asked) = &opened.config.reconstruct else { return Ok(made_from) };
+        let images = opened.train()?.content_hash(&images_of(opened, asked)?)?;
+        Ok(made_from.with_contents("the images that reconstruction learns from", images))
+    }
+
+    /// What `chosen` is delivered as: reconstructed, where the run asks for that and it helps.
+    ///
+    /// # Errors
+    /// A file of the folder that is of other inputs or was altered; images that cannot be read;
+    /// [`Interrupted`](crate::observe::Interrupted).
+    pub fn of(chosen: &Chosen, platform: &Platform) -> anyhow::Result<Self> {
+        let opened = chosen.prepared.calibrated.opened;
+        let candidate = chosen.winner.candidate()?.clone();
+        let Some(asked) = opened.config.reconstruct else {
+            return Ok(Self { candidate, found: chosen.found.clone(), reconstructed: None });
+        };
+        let (start, before) = (Instant::now(), chosen.found.1.loss);
+        let images = images(chosen, &asked)?;
+        let count = images.len();
+        let reconstructed = |units, after, failed| {
+            let seconds = start.elapsed().as_secs_f64();
+            Reconstructed { asked, images: count, units, before, after, failed, seconds }
+        };
+        let fail = |units, problem: String| {
+            opened.monitor.warn(format_args!("the network is delivered as it was rounded: {problem}"));
+            (candidate.clone(), chosen.found.clone(), reconstructed(units, None, Some(problem)))
+        };
+        let (candidate, found, reconstructed) = if count < Reconstruction::LEAST_SAMPLES {
+            let least = Reconstruction::LEAST_SAMPLES;
+            fail(
+                Vec::new(),
+                format!(
+                    "reconstruction needs at least {least} training samples beside those held out, and there are {count}"
+                ),
+            )
+        } else {
+            let made_from = Self::made_from(&opened, platform)?;
+            let ReconstructState { model, outcomes } = learn(&opened, &candidate.model, images, made_from)?;
+            match Candidate::new(model) {
+                Ok(learned) => {
+                    let found = chosen.held_out.measure(&learned, opened.monitor)?;
+                    let reconstructed = reconstructed(outcomes, Some(found.1.loss), None);
+                    tell(&reconstructed, chosen.held_out.batch.len(), opened.monitor);
+                    if reconstructed.is_kept() {
+                        (learned, found, reconstructed)
+                    } else {
+                        (candidate, chosen.found.clone(), reconstructed)
+                    }
+                }
+                Err(error) => fail(outcomes, format!("{error:#}")),
+            }
+        };
+        Ok(Self { candidate, found, reconstructed: Some(reconstructed) })
+    }
+}
+
+fn tell(reconstructed: &Reconstructed, held_out: usize, monitor: &Monitor) {
+    let Reconstructed { before, after, .. } = reconstructed;
+    let kept = if reconstructed.is_kept() { "is delivered" } else { "is not delivered" };
+    monitor.note(format_args!(
+        "reconstruct: loss on {held_out} held-out samples {before:.5} as it was rounded, {:.5} as it was learned, which {kept}",
+        after.unwrap_or(*before)
+    ));
+}
+
+/// How many images are learned from at most: as many as memory holds, and no more than `asked` says.
+fn most_images(network: &Network, asked: &ReconstructConfig) -> usize {
+    let each = Reconstruction::bytes_per_sample(network).max(1);
+    asked.samples.min((STREAM_BYTES / each).max(Reconstruction::LEAST_SAMPLES))
+}
+
+/// The training samples that are learned from: those that calibrate, then those that serve nothing else.
+fn images_of(opened: &Opened, asked: &ReconstructConfig) -> anyhow::Result<Vec<usize>> {
+    let split = opened.split()?;
+    Ok(split
+        .calibration
+        .iter()
+        .chain(&split.rest)
+        .take(most_images(&opened.inputs.model.network, asked))
+        .copied()
+        .collect())
+}
+
+/// The images that are learned from, less those that calibration left out.
+fn images(chosen: &Chosen, asked: &ReconstructConfig) -> anyhow::Result<Batch> {
+    let calibrated = chosen.prepared.calibrated;
+    let opened = calibrated.opened;
+    let (train, indices) = (opened.train()?, images_of(&opened, asked)?);
+    let most = most_images(&opened.inputs.model.network, asked);
+    if indices.len() == most && most < asked.samples {
+        opened.monitor.note(format_args!(
+            "reconstruct: {most} images and not {}, whose activations would take more than {} MiB of memory",
+            asked.samples,
+            STREAM_BYTES >> 20
+        ));
+    } else if indices.len() < most {
+        opened.monitor.note(format_args!(
+            "reconstruct: {} images and not {}, all that are there beside those held out",
+            indices.len(),
+            asked.samples
+        ));
+    }
+    let batch = train.load_kept(&indices)?;
+    let calibration = &opened.split()?.calibration;
+    let calibrating = train.loaded(&calibration[..calibration.len().min(indices.len())]).len();
+    let left_out = &calibrated.calibration.left_out;
+    let is_left_out = |sample: usize| {
+        sample < calibrating && left_out.binary_search_by_key(&sample, |left_out| left_out.sample).is_ok()
+    };
+    Ok(if left_out.is_empty() { batch } else { batch.without(is_left_out) })
+}
+
+/// What the output of the whole network is held against, where `objective` judges it.
+fn learned_by(objective: &Objective) -> LearnedBy {
+    let temperature = ReconstructSettings::TEMPERATURE;
+    match objective.form() {
+        Form::Softmax if objective.row() == objective.shape.elements() => LearnedBy::Distillation { temperature },
+        Form::Softmax => LearnedBy::PixelDistillation { temperature },
+        Form::Sigmoid => LearnedBy::Outcomes { factor: if objective.tail == Some(Tail::Tanh) { 2.0 } else { 1.0 } },
+        Form::Real => LearnedBy::VarianceError,
+    }
+}
+
+/// Reconstructs `model` on `images`, from where an earlier run was cut off, and keeps what was learned after each unit.
+fn learn(
+    opened: &Opened,
+    model: &QuantizedModel,
+    images: Batch,
+    made_from: Provenance,
+) -> anyhow::Result<ReconstructState> {
+    let Opened { config, inputs, folder, monitor } = *opened;
+    let asked = config.reconstruct.unwrap_or_default();
+    let settings = ReconstructSettings {
+        minutes: asked.minutes,
+        seed: config.seed,
+        objective: learned_by(&inputs.objective),
+        ..ReconstructSettings::default()
+    };
+    let begun = ReconstructState { model: model.clone(), outcomes: Vec::new() };
+    let state = kept(opened, model, &made_from)?.unwrap_or(begun);
+    let step = monitor.step("reconstruct", 1);
+    let mut run = Reconstruction::resume(model, &samples(&images), settings, state).map_err(train_error)?;
+    let count = images.len();
+    // It has a copy, and there may be a hundred megabytes of them.
+    drop(images);
+    while !run.is_done() {
+        step.message(format_args!("part {} of {}", run.state().outcomes.len() + 1, run.units()));
+        run.learn_next(&mut step.callback()).map_err(train_error)?;
+        let bytes = weights::state_to_bytes(run.state(), &inputs.model.sha256)?;
+        let mut commit = folder.begin()?;
+        commit.stage(Stage::Tuned, made_from.clone());
+        commit.put(Stage::Tuned, RECONSTRUCTION, &bytes)?;
+        commit.finish()?;
+    }
+    let state = run.state().clone();
+    let kept = state.outcomes.iter().filter(|unit| unit.kept).count();
+    step.finish(format_args!("{kept} of {} parts learned from {count} images", run.units()));
+    Ok(state)
+}
+
+/// How far the reconstruction of `model` in the folder is.
+fn kept(opened: &Opened, model: &QuantizedModel, made_from: &Provenance) -> anyhow::Result<Option<ReconstructState>> {
+    let Some(bytes) = opened.folder.read(Stage::Tuned, RECONSTRUCTION, REMEDY)? else { return Ok(None) };
+    opened.refuse_other_inputs(Stage::Tuned, made_from)?;
+    let own = &opened.inputs.model;
+    let state = weights::state_from_bytes(&bytes, &own.network, &own.space, &own.sha256)
+        .map_err(|problem| anyhow::anyhow!("`{}`: {problem}; {REMEDY}", opened.folder.join(RECONSTRUCTION).shown()))?;
+    // A search that time ends may find other widths when it goes on.
+    if state.model.policy != model.policy || state.model.equalized != model.equalized {
+        opened.monitor.note("reconstruct: the search chose other widths than before, so it begins anew");
+        return Ok(None);
+    }
+    Ok(Some(state))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::zoo;
+    use crate::task::Task;
+    use bitesize_ir::Shape;
+
+    #[test]
+    fn large_networks_learn_from_fewer_images() {
+        let check = |name: &str, samples: usize, is_less: bool| {
+            let network = zoo::network(&name.parse().unwrap());
+            let found = most_images(&network, &ReconstructConfig { samples, ..Default::default() });
+            let taken = |images: usize| images * Reconstruction::bytes_per_sample(&network);
+            assert!(taken(found) <= STREAM_BYTES, "{name}");
+            assert_eq!(found < samples, is_less, "{name}: {found}");
+            assert!(!is_less || taken(found + 1) > STREAM_BYTES, "{name}: {found}");
+        };
+        check("zoo:mobilenet-v1?width=0.25&resolution=96", 4096, true);
+        check("zoo:mobilenet-v1?width=0.25&resolution=96", 2647, false);
+        check("zoo:mobilenet-v1?width=1&resolution=224", 4096, true);
+    }
+
+    #[test]
+    fn the_network_is_learned_by_what_it_is_judged_by() {
+        let check = |task, shape, tail, expected: LearnedBy| {
+            assert_eq!(learned_by(&Objective { task, shape, tail }), expected, "{task}");
+        };
+        let temperature = ReconstructSettings::TEMPERATURE;
+        let (classes, map) = (Shape::vector(10), Shape::new(4, 4, 3));
+        check(Task::Classify, classes, Some(Tail::Softmax), LearnedBy::Distillation { temperature });
+        // A map that is one class of all its outputs.
+        check(Task::Classify, map, None, LearnedBy::Distillation { temperature });
+        check(Task::Map, map, Some(Tail::Softmax), LearnedBy::PixelDistillation { temperature });
+        check(Task::Map, Shape::new(4, 4, 1), Some(Tail::Sigmoid), LearnedBy::Outcomes { factor: 1.0 });
+        check(Task::Binary, Shape::vector(1), Some(Tail::Tanh), LearnedBy::Outcomes { factor: 2.0 });
+        check(Task::Multilabel, classes, None, LearnedBy::Outcomes { factor: 1.0 });
+        check(Task::Regress, classes, None, LearnedBy::VarianceError);
+        check(Task::Fidelity, classes, None, LearnedBy::VarianceError);
+        check(Task::Fidelity, map, Some(Tail::Sigmoid), LearnedBy::Outcomes { factor: 1.0 });
+        check(Task::Fidelity, classes, Some(Tail::Softmax), LearnedBy::Distillation { temperature });
+    }
+}
