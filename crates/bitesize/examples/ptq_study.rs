@@ -184,7 +184,7 @@ fn study(name: &str, subject: &Subject) -> Result<(), Box<dyn Error>> {
 }
 
 /// Reconstructs `model` and tells what each stage brings. `SEED`, `SHARE` (of the network), `DROP`, `BATCH`, `TEMPERATURE`, and
-/// `BLOCK_RATES` and `NETWORK_RATES` (weights, scales, biases, ranges) set what [`ReconstructSettings`] has.
+/// `BLOCK_RATES` and `NETWORK_RATES` (in the order of [`Rates`]) set what [`ReconstructSettings`] has.
 fn reconstructed(
     model: &QuantizedModel,
     samples: &Samples<'_>,
@@ -214,8 +214,10 @@ fn reconstructed(
     for (name, rates) in [("BLOCK_RATES", &mut settings.block_rates), ("NETWORK_RATES", &mut settings.network_rates)] {
         if let Some(text) = setting(name) {
             let list = text.split(',').map(str::parse).collect::<Result<Vec<f32>, _>>()?;
-            let [weights, scales, biases, ranges] = list[..] else { return Err(format!("{name} is `{text}`").into()) };
-            *rates = Rates { weights, scales, biases, ranges };
+            let [weights, at_4_bits, scales, biases, ranges, margin] = list[..] else {
+                return Err(format!("{name} is `{text}`").into());
+            };
+            *rates = Rates { weights, at_4_bits, scales, biases, ranges, margin };
         }
     }
     let test_images = bitesize::deliver::candidate::samples(test);

@@ -63,7 +63,7 @@ impl Task<'_> {
         course: &Course,
         progress: Progress<'_>,
     ) -> Result<(QuantizedModel, f64), TrainError> {
-        let mut learner = Learner::new(self.network, self.nodes.clone(), model);
+        let mut learner = Learner::new(self.network, self.nodes.clone(), model, &course.rates);
         let mut engine = Engine::new(self.network, self.nodes.clone(), &[output_of(self.network, &self.nodes)], false)?;
         let (mut order, _) = split(self.input.images());
         let batch = course.batch.clamp(1, order.len().max(1));

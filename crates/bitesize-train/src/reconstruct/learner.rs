@@ -8,12 +8,6 @@ use bitesize_ir::requantize::WeightLayout;
 use bitesize_ir::{InputEncoding, Network, QuantizedModel};
 use std::ops::Range;
 
-/// How far from its level a weight starts at most, in levels.
-const MARGIN: f32 = 0.45;
-
-/// What the rate of weights is multiplied by at 4 bits.
-const AT_4_BITS: f32 = 0.25;
-
 /// Scales stay within this factor of what they were.
 const MOST_CHANGE: f32 = 4.0;
 
@@ -58,8 +52,8 @@ struct Ranges {
 
 impl Learner {
     /// Begins with `model` in `nodes` of the float network `network`: with the float weights, moved as near to the model's
-    /// levels as rounding to those asks for.
-    pub(super) fn new(network: &Network, nodes: Range<usize>, model: &QuantizedModel) -> Self {
+    /// levels as `rates.margin` asks for.
+    pub(super) fn new(network: &Network, nodes: Range<usize>, model: &QuantizedModel, rates: &Rates) -> Self {
         let mut layers = Vec::new();
         for (index, node) in network.nodes.iter().enumerate().filter(|(index, _)| nodes.contains(index)) {
             if let (Some(quant), Some(float), Some(layout)) =
@@ -70,7 +64,7 @@ impl Learner {
                 let start = |(i, level): (usize, &i8)| {
                     let level = f32::from(*level);
                     let value = (f64::from(float.weights[i]) / quant.scales[layout.out_channel(i)]) as f32;
-                    (level + (value - level).clamp(-MARGIN, MARGIN)).clamp(bounds[0], bounds[1])
+                    (level + (value - level).clamp(-rates.margin, rates.margin)).clamp(bounds[0], bounds[1])
                 };
                 let weights: Vec<f32> = quant.levels.iter().enumerate().map(start).collect();
                 let (count, channels) = (weights.len(), quant.scales.len());
@@ -79,7 +73,7 @@ impl Learner {
                     node: index,
                     layout,
                     bounds,
-                    reach: bounds[0].abs() * if quant.bits == BitWidth::B4 { AT_4_BITS } else { 1.0 },
+                    reach: bounds[0].abs() * if quant.bits == BitWidth::B4 { rates.at_4_bits } else { 1.0 },
                     units: quant.scales.clone(),
                     learned: LearnedScales::new(weights, vec![1.0; channels], layout, quant.bits),
                     bias: quant.bias.clone(),

@@ -52,14 +52,19 @@ pub enum Objective {
 /// How far one step moves what is learned, at first; rates fall to 0 along half a cosine.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
-    /// Weights, as a share of the greatest level; at 4 bits, whose compensated rounding leaves least to gain, a quarter of that.
+    /// Weights, as a share of the greatest level.
     pub weights: f32,
+    /// What that is multiplied by at 4 bits.
+    pub at_4_bits: f32,
     /// Scales of weights, as a share of each.
     pub scales: f32,
     /// Biases, as a share of the range of the layer's output.
     pub biases: f32,
     /// Scales of activations, as a share of each.
     pub ranges: f32,
+    /// How far from its level a weight starts at most, in levels, below 0.5: the nearer to it, the more steps have to agree before
+    /// a weight changes its level.
+    pub margin: f32,
 }
 
 impl Default for ReconstructSettings {
@@ -71,8 +76,22 @@ impl Default for ReconstructSettings {
             network_share: 0.7,
             drop: 0.5,
             objective: Objective::Distillation { temperature: Self::TEMPERATURE },
-            block_rates: Rates { weights: 1e-3, scales: 3e-4, biases: 1e-4, ranges: 1e-3 },
-            network_rates: Rates { weights: 5e-4, scales: 1e-4, biases: 3e-5, ranges: 3e-4 },
+            block_rates: Rates {
+                weights: 1e-3,
+                at_4_bits: 0.25,
+                scales: 3e-4,
+                biases: 1e-4,
+                ranges: 1e-3,
+                margin: 0.45,
+            },
+            network_rates: Rates {
+                weights: 5e-4,
+                at_4_bits: 2.0,
+                scales: 3e-4,
+                biases: 1e-4,
+                ranges: 1e-3,
+                margin: 0.25,
+            },
         }
     }
 }
