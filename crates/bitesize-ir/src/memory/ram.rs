@@ -231,7 +231,7 @@ impl RamModel {
         self.timelines.iter().any(|timeline| timeline.takes_turns(node))
     }
 
-    /// Bytes of FLASH that rolling takes, in the timeline that takes the most.
+    /// Bytes of FLASH that it takes that layers take turns and rows are pushed, in the timeline that takes the most.
     pub(super) fn rolling_bytes(&self, core: &CoreCosts) -> u64 {
         let Some(costs) = core.rolling else { return 0 };
         let of_chain = |chain: &Chain| {
@@ -241,9 +241,15 @@ impl RamModel {
             costs.chain_bytes + costs.band_bytes * bands + costs.member_bytes * members + costs.part_bytes * parts
         };
         let of_timeline = |timeline: &Timeline| {
-            let push = if timeline.schedule.input == InputRows::Pushed { costs.push_bytes } else { 0 };
-            let code = if timeline.schedule.rolls() { costs.code_bytes } else { 0 };
-            push + code + timeline.chains().map(of_chain).sum::<u64>()
+            let is_pushed = timeline.schedule.input == InputRows::Pushed;
+            match (timeline.schedule.scheduling(), is_pushed) {
+                (Scheduling::Auto, _) => {
+                    let push = if is_pushed { costs.push_bytes } else { 0 };
+                    push + costs.code_bytes + timeline.chains().map(of_chain).sum::<u64>()
+                }
+                (_, true) => costs.push_alone_bytes,
+                (_, false) => 0,
+            }
         };
         self.timelines.iter().map(of_timeline).max().unwrap_or(0)
     }
