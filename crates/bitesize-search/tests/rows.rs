@@ -1,12 +1,16 @@
-//! Orders of rows on random networks: what pushed rows take beside the image.
+//! Orders of rows on random networks: what pushed rows take beside the image, and instructions that depend on the order.
 
 mod common;
 
 use bitesize_ir::memory::{InputRows, Scheduling};
 use bitesize_ir::target::{Budget, CoreCosts};
 use bitesize_ir::{BitWidth, Network, Policy, Shape, TensorId};
+use bitesize_search::additive::solve;
+use bitesize_search::costs::Costs;
 use bitesize_search::widths::{set_width, width};
-use bitesize_search::Problem;
+use bitesize_search::{
+    Constraints, Effort, Existence, Feasibility, LeastInstructions, Problem, Verdict, some_policy_fits,
+};
 use common::{Builder, space};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -92,6 +96,87 @@ fn pushed_rows_take_the_arena_of_the_image_at_most() {
                 let arena = |problem: &Problem| problem.model().ram(&problem.widths(&policy)).arena;
                 let (of_image, of_rows) = (arena(&image), arena(&rows));
                 assert!(of_rows <= of_image + 4, "network {number}, {way}: {of_rows} and {of_image}");
+            }
+        }
+    });
+}
+
+fn limited<'p>(free: &Problem<'p>, instructions: u64) -> Problem<'p> {
+    let constraints = Constraints { instructions: Some(instructions), ..Constraints::default() };
+    free.constrained(&constraints).expect("the core counts instructions")
+}
+
+/// What a policy takes is what its plan does; it keeps that as a limit, and nothing is proved that it contradicts.
+#[test]
+fn a_limit_of_instructions_is_that_of_the_plan() {
+    let mut in_between = 0;
+    each_network(40, |number, network, rng| {
+        let space = space(network);
+        for (core, input) in both_kernels().iter().flat_map(|core| InputRows::ALL.map(|input| (core, input))) {
+            let core = core.with_schedule(Scheduling::Auto, input);
+            let free = Problem::new(network, &space, &core, Budget::UNLIMITED);
+            let (model, least) = (free.model(), LeastInstructions::of(&free).expect("the core counts them"));
+            assert_eq!(free.footprint(&least.policy).instructions, least.instructions);
+            for policy in policies(&free, 6, rng) {
+                let widths = free.widths(&policy);
+                let plan = model.ram(&widths).plan;
+                let count = model.instructions_of_plan(&plan, &widths).map(|(count, _)| count);
+                let [fewest, most] = [model.fewest_instructions(&widths), model.instructions(&widths)];
+                assert!(fewest <= count && count <= most, "network {number}: {fewest:?} {count:?} {most:?}");
+                in_between += usize::from(count < most);
+                let count = count.expect("the core counts them");
+                assert_eq!(free.footprint(&policy).instructions, count, "network {number}");
+                assert!(least.lower_bound <= count, "network {number}");
+                assert!(limited(&free, count).fits(&policy) && !limited(&free, count - 1).fits(&policy));
+                let exists = some_policy_fits(&limited(&free, count), &Effort::unwatched());
+                assert_ne!(exists, Ok(Existence::Impossible), "network {number}");
+            }
+        }
+    });
+    assert!(in_between > 100, "{in_between}");
+}
+
+/// Costs that fall with the bits.
+fn costs_of(problem: &Problem) -> Costs {
+    let mut costs = Costs::new(problem.space().rows.len());
+    for (number, (row, side)) in problem.slots().enumerate() {
+        let unit = 1.0 + (number * 7 % 5) as f64;
+        for (bits, cost) in [(BitWidth::B8, 0.0), (BitWidth::B4, unit), (BitWidth::B2, 3.0 * unit)] {
+            costs.set(row, side, bits, cost);
+        }
+    }
+    costs
+}
+
+/// Beside random policies that keep a limit: what the optimum is said to cost at least is no more than these cost, whether they are
+/// refused, and whether it is said that there is none.
+#[test]
+fn what_is_proved_under_a_limit_holds_for_every_plan() {
+    each_network(12, |number, network, rng| {
+        let space = space(network);
+        for core in both_kernels() {
+            let free = Problem::new(network, &space, &core, Budget::UNLIMITED);
+            let all = policies(&free, 30, rng);
+            let mut counts: Vec<u64> = all.iter().map(|policy| free.footprint(policy).instructions).collect();
+            counts.sort_unstable();
+            for limit in [counts[0], counts[counts.len() / 4]] {
+                let problem = limited(&free, limit);
+                let costs = costs_of(&problem);
+                let solution = solve(&problem, &costs, 1);
+                for (_, policy) in &solution.policies {
+                    assert!(problem.fits(policy));
+                }
+                for policy in all.iter().filter(|policy| problem.fits(policy)) {
+                    let cost = costs.total(&problem, policy);
+                    assert!(solution.bound <= cost + 1e-9, "network {number}: {} and {cost}", solution.bound);
+                    let kept =
+                        Feasibility::of_policy(&problem, policy, &Effort::unwatched()).expect("it is not stopped");
+                    assert!(matches!(kept, Feasibility::Fits(_)), "network {number}");
+                }
+                let exists = Feasibility::of(&problem, &Effort::unwatched()).expect("it is not stopped");
+                if let Feasibility::DoesNotFit(diagnosis) = exists {
+                    assert_ne!(diagnosis.verdict, Verdict::Impossible, "network {number}");
+                }
             }
         }
     });
