@@ -53,13 +53,15 @@ fn an_inspection_tells_what_every_schedule_needs() {
     }
     assert_eq!(auto["uniform"][0]["schedule"], "auto");
     assert!(layers["uniform"][0]["peak_last"].is_null());
-    // Whatever schedule is taken, none needs more FLASH at least than one without chains, nor more RAM than one with them.
-    for told in [&in_place, &auto] {
-        assert_eq!(told["least_flash_bytes"], auto["least_flash_bytes"]);
-        assert_eq!(told["least_ram_bytes"], auto["least_ram_bytes"]);
+    // Whatever schedule is taken, none needs more FLASH at least than one without chains, nor more RAM than one with them; the least is
+    // that of what was asked for.
+    for told in [&in_place, &layers] {
+        assert_eq!(auto["least_flash_bytes"][0], told["least_flash_bytes"][0]);
     }
-    assert_eq!(auto["least_flash_bytes"][0], layers["least_flash_bytes"][0]);
-    assert!(number(&auto["least_ram_bytes"][0]) < number(&layers["least_ram_bytes"][0]));
+    let least_ram = |told: &Value| number(&told["least_ram_bytes"][0]);
+    assert!(least_ram(&auto) < least_ram(&in_place) && least_ram(&in_place) <= least_ram(&layers));
+    let below = (least_ram(&in_place) - 1).to_string();
+    assert_eq!(inspected(&["--schedule", "in-place", "--flash", "1MiB", "--ram", &below])["fits"], false);
     assert!(number(&auto["least_ram_bytes"][1]) <= number(&layers["least_ram_bytes"][1]));
 }
 
@@ -77,6 +79,9 @@ fn an_inspection_says_them_in_words_and_draws_the_timeline_where_asked() {
         assert!(plain.contains(words), "`{words}` is not in:\n{plain}");
     }
     assert!(!plain.contains("lower bound"), "{plain}");
+    assert!(plain.contains("least of any policy: "), "{plain}");
+    let asked = run(&[&args[..], &["--kernels", "small", "--schedule", "in-place"]].concat()).expect(0, &[]).out;
+    assert!(asked.contains("least of any policy (small kernels, schedule in-place): "), "{asked}");
     let drawn = run(&[&args[..], &["--timeline"]].concat()).expect(0, &[]).out;
     assert!(drawn.contains("at uniform 8 bits: arena ") && drawn.contains(" of 28 rows"), "{drawn}");
     let layers = run(&[&args[..], &["--timeline", "--schedule", "layers"]].concat()).expect(0, &[]).out;
