@@ -23,7 +23,7 @@ pub(crate) struct Calls {
 /// Measures entry points with 0, 1, 2, ... calls: `each` is the largest average from some length on, `base` what is
 /// left at the worst length.
 pub(crate) fn calls(core: &Core) -> Result<Calls, String> {
-    let lengths: Vec<usize> = (0..=12).chain((20..=MOST_CALLS).step_by(20)).collect();
+    let lengths: Vec<usize> = call_lengths().collect();
     let measured: Result<Vec<(u64, Measured)>, String> = lengths
         .into_par_iter()
         .map(|layers| Ok((layers as u64, measured(core, layers, &clamp_plan(layers), &format!("calls_{layers}.c"))?)))
@@ -33,6 +33,11 @@ pub(crate) fn calls(core: &Core) -> Result<Calls, String> {
     let base = measured.iter().map(|(layers, object)| object.bytes.saturating_sub(layers * each)).max().unwrap_or(0);
     let stack = measured.iter().map(|(_, object)| object.entry_stack).max().unwrap_or(0);
     Ok(Calls { base, each, stack })
+}
+
+/// Numbers of layers of the packages on which calls and entry points are measured.
+fn call_lengths() -> impl Iterator<Item = usize> {
+    (0..=12).chain((20..=MOST_CALLS).step_by(20))
 }
 
 /// The largest average growth of what `sizes` gives by length, among lengths of 20 or more.
@@ -98,7 +103,21 @@ pub(crate) fn rolling(core: &Core, calls: &Calls) -> Result<RollingCosts, String
         band_bytes,
         member_bytes,
         push_bytes,
+        push_alone_bytes: push_alone_bytes(core, calls)?,
     })
+}
+
+/// Entry points for pushed rows where all layers are computed alone, the table of the input included: as `base` of [`calls`], less that.
+fn push_alone_bytes(core: &Core, calls: &Calls) -> Result<u64, String> {
+    let lengths: Vec<usize> = call_lengths().collect();
+    let measured: Result<Vec<u64>, String> = lengths
+        .into_par_iter()
+        .map(|layers| {
+            let object = measured(core, layers, &chain_plan(&[0], layers, true), &format!("pushed_{layers}.c"))?;
+            Ok(object.bytes.saturating_sub(layers as u64 * calls.each))
+        })
+        .collect();
+    Ok(measured?.into_iter().max().unwrap_or(0).saturating_sub(calls.base))
 }
 
 /// Concatenations of each package on which their parts are measured.
@@ -210,7 +229,7 @@ fn clamps(layers: usize) -> IntNetwork {
     repeated(&IntOp::Clamp { lo: 0, hi: 255 }, Shape::vector(4), layers)
 }
 
-/// [`clamps`] in chains of so many layers each, and so many `alone` behind them; rows pushed into the first of them or not; offsets as in
+/// [`clamps`] in chains of so many layers each, and so many `alone` behind them; rows pushed into the first of them (which may be one of none) or not; offsets as in
 /// [`clamp_plan`].
 fn chain_plan(chains: &[usize], alone: usize, is_pushed: bool) -> MemoryPlan {
     let layers = chains.iter().sum::<usize>() + alone;

@@ -270,11 +270,13 @@ pub(crate) fn to_toml(costs: &CoreCosts) -> String {
             member_bytes,
             part_bytes,
             push_bytes,
+            push_alone_bytes,
         } = costs;
         let _ = writeln!(
             text,
             "\n[rolling]\ncode_bytes = {code_bytes}\nstack_bytes = {stack_bytes}\ndriver_stack_bytes = {driver_stack_bytes}\n\
-             chain_bytes = {chain_bytes}\nband_bytes = {band_bytes}\nmember_bytes = {member_bytes}\npart_bytes = {part_bytes}\npush_bytes = {push_bytes}"
+             chain_bytes = {chain_bytes}\nband_bytes = {band_bytes}\nmember_bytes = {member_bytes}\npart_bytes = {part_bytes}\n\
+             push_bytes = {push_bytes}\npush_alone_bytes = {push_alone_bytes}"
         );
     }
     if let Some(instructions) = &costs.instructions {

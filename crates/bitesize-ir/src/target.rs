@@ -191,8 +191,10 @@ pub struct RollingCosts {
     pub member_bytes: u64,
     /// Of each part of a concatenation in a chain but its first, beside what it costs alone.
     pub part_bytes: u64,
-    /// Entry points for pushed rows, beside those for an image.
+    /// Entry points for pushed rows, beside those for an image, where layers take turns.
     pub push_bytes: u64,
+    /// The same, with what they share with chains and the table of the input, where no layers take turns.
+    pub push_alone_bytes: u64,
 }
 
 /// Instructions on the core.
@@ -378,9 +380,10 @@ impl CoreCosts {
                 member_bytes,
                 part_bytes,
                 push_bytes,
+                push_alone_bytes,
             } = costs;
             text += &format!("rolling {code_bytes} {stack_bytes} {driver_stack_bytes} {chain_bytes} {band_bytes} ");
-            text += &format!("{member_bytes} {part_bytes} {push_bytes}\n");
+            text += &format!("{member_bytes} {part_bytes} {push_bytes} {push_alone_bytes}\n");
         }
         text += &format!("schedule {scheduling} {}\n", input.name());
         text

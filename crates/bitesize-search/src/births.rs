@@ -1,7 +1,8 @@
 //! Activations in the order in which their tensors are born, and what each adds to an inference once it is chosen.
 //!
 //! A node's instructions depend on the widths of what it reads and writes, so they are known with the last of these that
-//! is chosen, and all others are still alive then: they reach until the node at least.
+//! is chosen, and all others are still alive then: they reach until the node at least. What is told here is a bound: in the
+//! order of rows in which each takes the fewest.
 
 use crate::problem::Problem;
 use crate::widths::Side;
@@ -121,17 +122,17 @@ pub(crate) fn frontier(lives: impl Fn(usize) -> Life, chosen: &[BitWidth], next:
 }
 
 impl Problem<'_> {
-    /// Instructions that every inference takes, whatever its layers, counted at any `widths`.
+    /// Instructions that every inference takes at least, whatever its layers, counted at any `widths`.
     pub(crate) fn base_instructions(&self, widths: &Widths) -> u64 {
         let of_nodes =
-            (0..self.network().nodes.len()).filter_map(|id| self.model().instructions_of(NodeId(id), widths));
-        self.model().instructions(widths).unwrap_or(0) - of_nodes.sum::<u64>()
+            (0..self.network().nodes.len()).filter_map(|id| self.model().fewest_instructions_of(NodeId(id), widths));
+        self.model().fewest_instructions(widths).unwrap_or(0) - of_nodes.sum::<u64>()
     }
 
     /// The least instructions of node `id` at the tensors of `widths`, over the widths that its weights may have; which
     /// `widths` has then, of equals the narrowest.
     pub(crate) fn least_instructions_of(&self, id: NodeId, widths: &mut Widths) -> u64 {
-        let count = |widths: &Widths| self.model().instructions_of(id, widths).unwrap_or(0);
+        let count = |widths: &Widths| self.model().fewest_instructions_of(id, widths).unwrap_or(0);
         let Some(row) = self.row_of_weights(id) else { return count(widths) };
         let mut least: Option<(u64, BitWidth)> = None;
         for bits in self.allowed(row, Side::Weights).iter() {

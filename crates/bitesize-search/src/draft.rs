@@ -17,7 +17,7 @@ pub(crate) struct Draft<'p> {
     policy: Policy,
     account: Account<'p>,
     weight_bytes: u64,
-    /// Where they are limited, else 0.
+    /// In the order of rows in which each layer takes the most, where they are limited, else 0.
     instructions: u64,
     /// Widths that are not allowed.
     strays: usize,
@@ -87,14 +87,15 @@ impl<'p> Draft<'p> {
         }
     }
 
-    /// Instructions of an inference where they are limited, else 0.
+    /// Instructions of an inference where they are limited, else 0: at most so many, whichever order of rows is taken.
     pub(crate) fn instructions(&self) -> u64 {
         self.instructions
     }
 
     /// As [`Problem::instructions_fit`].
     pub(crate) fn instructions_fit(&self) -> bool {
-        holds(self.problem.limits().instructions, self.instructions)
+        let limit = self.problem.limits().instructions;
+        holds(limit, self.instructions) || self.problem.model().instructions_fit(self.account.widths(), limit)
     }
 
     /// As [`Problem::cut`].
@@ -108,7 +109,7 @@ impl<'p> Draft<'p> {
 
     /// As [`Problem::fits`].
     pub(crate) fn fits(&self) -> bool {
-        self.strays == 0 && self.instructions_fit() && self.flash_fits() && self.ram_fits()
+        self.strays == 0 && self.flash_fits() && self.instructions_fit() && self.ram_fits()
     }
 
     /// As [`Problem::flash_fits`].
@@ -139,7 +140,8 @@ impl<'p> Draft<'p> {
         self.account.deepest_stack_bytes()
     }
 
-    /// What it takes, the arena as small as any plan might be; instructions only where they are limited.
+    /// What it takes, the arena as small as any plan might be; instructions only where they are limited, and then as many as
+    /// they are at most.
     pub(crate) fn least_footprint(&self) -> Footprint {
         Footprint {
             flash_bytes: self.account.flash_bytes(),

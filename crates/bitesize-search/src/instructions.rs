@@ -5,12 +5,15 @@
 //! cheapest for its layer. Activations are chosen in the order of their births ([`crate::births`]); what the rest takes
 //! depends on those still alive alone, so the least over all is found by tabulating it, and is exact. Where so many tensors are
 //! alive together that the table meets its limit, what it leaves out counts as nothing: still a bound.
+//!
+//! *Orders of rows.* In which order a policy's plan computes the network, and whether a layer takes turns in it, is known of whole
+//! policies only. So each layer counts in the way in which it takes the fewest, which bounds all plans; what a policy takes is
+//! that of its plan, and proved to be the least where it is the bound.
 
 use crate::births::{BirthInstructions, Life, frontier, lives};
 use crate::draft::Draft;
 use crate::problem::Problem;
 use crate::widths::{Side, set_width, width};
-use bitesize_ir::target::holds;
 use bitesize_ir::{BitWidth, Policy};
 use std::collections::HashMap;
 
@@ -171,7 +174,7 @@ impl Problem<'_> {
     /// Whether `policy` keeps the limit of instructions.
     pub fn instructions_fit(&self, policy: &Policy) -> bool {
         let limit = self.limits().instructions;
-        limit.is_none() || holds(limit, self.model().instructions(&self.widths(policy)).unwrap_or(0))
+        limit.is_none() || self.model().instructions_fit(&self.widths(policy), limit)
     }
 
     /// `policy` with the weights that take the fewest instructions for its activations, of equals the narrowest.

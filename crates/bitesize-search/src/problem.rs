@@ -16,7 +16,7 @@ pub struct Footprint {
     pub ram_bytes: u64,
     /// Bytes of packed weights, part of `flash_bytes`.
     pub weight_bytes: u64,
-    /// Instructions of an inference; 0 where the core's file says nothing of them.
+    /// Instructions of an inference in the order of rows that takes these bytes of RAM; 0 where the core's file says nothing of them.
     pub instructions: u64,
 }
 
@@ -217,17 +217,18 @@ impl<'a> Problem<'a> {
     /// What `policy` takes.
     pub fn footprint(&self, policy: &Policy) -> Footprint {
         let widths = self.widths(policy);
+        let (ram_bytes, instructions) = self.model.ram_and_instructions(&widths);
         Footprint {
             flash_bytes: self.model.flash_bytes(&widths),
-            ram_bytes: self.model.ram_bytes(&widths),
+            ram_bytes,
             weight_bytes: self.weight_bytes(policy),
-            instructions: self.model.instructions(&widths).unwrap_or(0),
+            instructions: instructions.unwrap_or(0),
         }
     }
 
     /// Whether `policy` keeps all limits and has allowed widths only.
     pub fn fits(&self, policy: &Policy) -> bool {
-        self.allows(policy) && self.instructions_fit(policy) && self.flash_fits(policy) && self.ram_fits(policy)
+        self.allows(policy) && self.flash_fits(policy) && self.instructions_fit(policy) && self.ram_fits(policy)
     }
 
     /// Whether `policy` keeps the FLASH budget and the limit of packed weights.

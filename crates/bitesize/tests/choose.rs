@@ -8,7 +8,7 @@ use bitesize::deliver::held_out::HeldOut;
 use bitesize::deliver::quantizer::Quantizer;
 use bitesize::input::{Batch, Values};
 use bitesize::observe::{Interrupted, Monitor, Observer};
-use bitesize::target::{Platform, inspect};
+use bitesize::target::{Asked, Platform, inspect};
 use bitesize::task::{Labels, Objective, Task};
 use bitesize_ir::network::Tensor;
 use bitesize_ir::op::{Clamp, FullyConnected};
@@ -66,9 +66,9 @@ fn an_inspection_stops_when_it_is_asked_to() {
     let space = PolicySpace::of(&network);
     let platform = Platform::of_sizes(Budget::of(1, 1), None).unwrap();
     let problem = &Problem::new(&network, &space, &platform.core, platform.budget());
-    let stopped = inspect(problem, &platform, true, &Monitor::new(&Impatient));
+    let stopped = inspect(problem, &platform, true, Asked::default(), &Monitor::new(&Impatient));
     assert_eq!(stopped.err(), Some(Interrupted));
-    let inspection = inspect(problem, &platform, true, &Monitor::unobserved()).unwrap();
+    let inspection = inspect(problem, &platform, true, Asked::default(), &Monitor::unobserved()).unwrap();
     assert_eq!(inspection.fits, Some(false));
 }
 

@@ -93,6 +93,10 @@ pub(super) struct InstructionModel {
     in_turns: Vec<Option<NodeInstructions>>,
     /// What chains take beside their layers in the order in which they take the most, all tensors at 8 bits.
     most_rolling: u64,
+    /// In the order in which they take the fewest, without the moves of rows.
+    fewest_rolling: u64,
+    /// Whether it depends on the order what a node takes, or what chains do.
+    depends_on_order: bool,
 }
 
 impl InstructionModel {
@@ -114,6 +118,8 @@ impl InstructionModel {
             nodes: (0..network.nodes.len()).map(|index| of_node(index, 1)).collect(),
             in_turns: (0..network.nodes.len()).map(|index| Some(of_node(index, turns(index)?))).collect(),
             most_rolling: 0,
+            fewest_rolling: 0,
+            depends_on_order: false,
         }
     }
 
@@ -123,6 +129,10 @@ impl InstructionModel {
             in_turns.take_if(|_| !ram.takes_turns(node));
         }
         self.most_rolling = ram.timelines.iter().map(|timeline| self.rolling_of(network, timeline)).max().unwrap_or(0);
+        let steps = |timeline: &Timeline| timeline.chains().map(|chain| self.of_chain(chain, |_| 0)).sum();
+        self.fewest_rolling = ram.timelines.iter().map(steps).min().unwrap_or(0);
+        self.depends_on_order =
+            self.most_rolling > self.fewest_rolling || self.in_turns.iter().any(|in_turns| in_turns.is_some());
         self
     }
 
@@ -174,6 +184,23 @@ impl InstructionModel {
     pub(super) fn of_node(&self, network: &Network, index: usize, widths: &Widths) -> u64 {
         let at_once = self.of_way(network, index, widths, false);
         if self.in_turns[index].is_some() { at_once.max(self.of_way(network, index, widths, true)) } else { at_once }
+    }
+
+    /// Of node `index`, in the way in which it takes the fewest of those that there are.
+    pub(super) fn fewest_of_node(&self, network: &Network, index: usize, widths: &Widths) -> u64 {
+        let at_once = self.of_way(network, index, widths, false);
+        if self.in_turns[index].is_some() { at_once.min(self.of_way(network, index, widths, true)) } else { at_once }
+    }
+
+    /// Of an inference, every node and all chains taking the fewest.
+    pub(super) fn fewest(&self, network: &Network, widths: &Widths) -> u64 {
+        let nodes = (0..self.nodes.len()).map(|index| self.fewest_of_node(network, index, widths)).sum::<u64>();
+        self.base + self.fewest_rolling + nodes
+    }
+
+    /// Whether the order in which a policy's plan computes the network has to be known to say what it takes.
+    pub(super) fn depends_on_order(&self) -> bool {
+        self.depends_on_order
     }
 
     /// Of an inference, every node and all chains taking the most.

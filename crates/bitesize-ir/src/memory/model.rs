@@ -272,14 +272,46 @@ impl<'a> MemoryModel<'a> {
     }
 
     /// Instructions of an inference at `widths`, at most: the sum of [`Self::instructions_of`], what the entry takes and what chains
-    /// take. `None` where the core's file says nothing of them. In the order that a policy's plan has, which may be another for each
-    /// policy, it may take up to 3 % fewer: [`Self::instructions_of_plan`].
+    /// take, each in the order in which it takes the most. `None` where the core's file says nothing of them. In the order that a policy's
+    /// plan has, which may be another for each policy, it may take fewer: [`Self::instructions_of_plan`].
     pub fn instructions(&self, widths: &Widths) -> Option<u64> {
         self.instructions.as_ref().map(|model| model.total(self.network, widths))
     }
 
-    /// Instructions of an inference at `widths` as `plan`, which is that of these widths, computes the network: of all, and of each node.
-    /// Within 3 % of what is counted on whole networks (docs/kernels.md). `None` where the core's file says nothing of them.
+    /// Instructions of an inference at `widths`, at least: the sum of [`Self::fewest_instructions_of`], what the entry takes and what
+    /// steps of chains take. In the order that a policy's plan has it takes as many or more, and at most [`Self::instructions`];
+    /// where no layers take turns in any order, all are the same.
+    pub fn fewest_instructions(&self, widths: &Widths) -> Option<u64> {
+        self.instructions.as_ref().map(|model| model.fewest(self.network, widths))
+    }
+
+    /// RAM at `widths`, and the instructions of an inference in the order that takes it ([`Self::instructions_of_plan`]).
+    pub fn ram_and_instructions(&self, widths: &Widths) -> (u64, Option<u64>) {
+        match &self.instructions {
+            Some(model) if model.depends_on_order() => {
+                let ram = self.ram(widths);
+                (ram.total, self.instructions_of_plan(&ram.plan, widths).map(|(count, _)| count))
+            }
+            _ => (self.ram_bytes(widths), self.instructions(widths)),
+        }
+    }
+
+    /// Whether an inference at `widths` takes at most `limit` instructions (`None` for any number) in the order of its plan. Nothing is
+    /// planned where the order makes no difference.
+    pub fn instructions_fit(&self, widths: &Widths, limit: Option<u64>) -> bool {
+        let (Some(limit), Some(most), Some(fewest)) =
+            (limit, self.instructions(widths), self.fewest_instructions(widths))
+        else {
+            return true;
+        };
+        if most <= limit || fewest > limit {
+            return most <= limit;
+        }
+        self.ram_and_instructions(widths).1.is_some_and(|count| count <= limit)
+    }
+
+    /// Instructions of an inference at `widths` as `plan`, which is that of these widths, computes the network: of all, and of each
+    /// node (steps for rows that nothing needs count for a node only). Within 3 % of what is counted on whole networks (docs/kernels.md). `None` where the core's file says nothing of them.
     pub fn instructions_of_plan(&self, plan: &MemoryPlan, widths: &Widths) -> Option<(u64, Vec<u64>)> {
         let model = self.instructions.as_ref()?;
         let mut in_turns: Vec<bool> = (0..plan.at_once.len())
@@ -298,13 +330,13 @@ impl<'a> MemoryModel<'a> {
                 for member in &chain.members {
                     in_turns[member.node] = true;
                     of_steps[member.node] = model.of_member(chain, member, row_bytes);
-                    total -= of_steps[member.node].min(total);
                 }
             }
         }
-        let of_node = |node: usize| model.of_way(self.network, node, widths, in_turns[node]) + of_steps[node];
+        let of_node = |node: usize| model.of_way(self.network, node, widths, in_turns[node]);
         let nodes: Vec<u64> = (0..in_turns.len()).map(of_node).collect();
-        Some((total + nodes.iter().sum::<u64>(), nodes))
+        total += nodes.iter().sum::<u64>();
+        Some((total, nodes.into_iter().zip(of_steps).map(|(node, steps)| node + steps).collect()))
     }
 
     /// Whether the core's file says how many instructions code takes.
@@ -316,6 +348,11 @@ impl<'a> MemoryModel<'a> {
     /// the least over it counts.
     pub fn instructions_of(&self, id: NodeId, widths: &Widths) -> Option<u64> {
         self.instructions.as_ref().map(|model| model.of_node(self.network, id.0, widths))
+    }
+
+    /// As [`Self::instructions_of`], in the order in which the node takes the fewest.
+    pub fn fewest_instructions_of(&self, id: NodeId, widths: &Widths) -> Option<u64> {
+        self.instructions.as_ref().map(|model| model.fewest_of_node(self.network, id.0, widths))
     }
 
     /// First and last node during which `tensor` is alive, inclusive: from the node that writes it to the last that

@@ -153,14 +153,22 @@ impl RamModel {
         };
         let ways: &[bool] = if scheduling == Scheduling::Layers { &[false] } else { &[false, true] };
         for in_place in ways {
-            let mut schedule = Schedule::layers(model.network.nodes.len(), *in_place);
-            schedule.take_input(input);
+            let schedule = Schedule::layers(model.network.nodes.len(), *in_place);
             model.timelines.push(Timeline::of(&model.network, schedule, &model.scratch));
         }
         if let (Scheduling::Auto, Some(rises)) = (scheduling, rises) {
             model.roll(rises, input);
+        } else if input == InputRows::Pushed {
+            let pushed = model.timelines.iter().map(|timeline| model.pushed(timeline.schedule.clone()));
+            model.timelines = pushed.collect();
         }
         model
+    }
+
+    /// The timeline of a schedule of whole images, or of one into whose first chain rows are pushed, where rows are pushed.
+    fn pushed(&self, mut schedule: Schedule) -> Timeline {
+        schedule.take_input(InputRows::Pushed);
+        Timeline::of(&self.network, schedule, &self.scratch)
     }
 
     /// The same with other stacks.
@@ -184,17 +192,37 @@ impl RamModel {
             rise: &rises.of_nodes,
             moved_byte: rises.moved_byte,
         };
-        let found = rolling(&rolled, input, rises, |schedule| Timeline::of(network, schedule, &self.scratch));
-        let peak = |timeline: &Timeline| self.loads_of(timeline, &widths).into_iter().max().unwrap_or(0);
-        let least = self.timelines.iter().chain(&found.timelines).map(peak).min();
-        let unlimited_peak =
-            found.unlimited.iter().map(peak).min().filter(|peak| least.is_some_and(|least| *peak <= least / 10 * 9));
-        for timeline in found.timelines {
-            if self.timelines.iter().all(|other| other.schedule != timeline.schedule) {
-                self.timelines.push(timeline);
+        let timeline = |schedule: Schedule| Timeline::of(network, schedule, &self.scratch);
+        let mut found = rolling(&rolled, InputRows::Image, rises, timeline);
+        let mut unlimited = vec![found.unlimited];
+        if input == InputRows::Pushed {
+            // All of a pushed input may as well be kept: every order of whole images is one of pushed rows, too, so these take no more.
+            let more = rolling(&rolled, InputRows::Pushed, rises, |schedule| self.pushed(schedule));
+            found.schedules.extend(more.schedules);
+            unlimited.push(more.unlimited);
+        }
+        // The less a schedule looks further, the simpler it is.
+        found.schedules.sort_by_key(|(number, _)| *number);
+        let mut schedules: Vec<Schedule> = self.timelines.iter().map(|timeline| timeline.schedule.clone()).collect();
+        schedules.extend(found.schedules.into_iter().map(|(_, schedule)| schedule));
+        let of_input = |schedule: Schedule| match input {
+            InputRows::Image => timeline(schedule),
+            InputRows::Pushed => self.pushed(schedule),
+        };
+        let mut timelines: Vec<Timeline> = Vec::new();
+        for timeline in schedules.into_iter().map(of_input) {
+            if timelines.iter().all(|other| other.schedule != timeline.schedule) {
+                timelines.push(timeline);
             }
         }
-        self.unlimited_peak = unlimited_peak;
+        let peak = |timeline: &Timeline| self.loads_of(timeline, &widths).into_iter().max().unwrap_or(0);
+        let least = timelines.iter().map(peak).min();
+        self.unlimited_peak = unlimited
+            .into_iter()
+            .map(|schedule| peak(&of_input(schedule)))
+            .min()
+            .filter(|peak| least.is_some_and(|least| *peak <= least / 10 * 9));
+        self.timelines = timelines;
     }
 
     /// Whether some timeline computes `node` in turns with others. A depthwise convolution by rows that writes over its own input some
@@ -203,7 +231,7 @@ impl RamModel {
         self.timelines.iter().any(|timeline| timeline.takes_turns(node))
     }
 
-    /// Bytes of FLASH that rolling takes, in the timeline that takes the most.
+    /// Bytes of FLASH that it takes that layers take turns and rows are pushed, in the timeline that takes the most.
     pub(super) fn rolling_bytes(&self, core: &CoreCosts) -> u64 {
         let Some(costs) = core.rolling else { return 0 };
         let of_chain = |chain: &Chain| {
@@ -213,9 +241,15 @@ impl RamModel {
             costs.chain_bytes + costs.band_bytes * bands + costs.member_bytes * members + costs.part_bytes * parts
         };
         let of_timeline = |timeline: &Timeline| {
-            let push = if timeline.schedule.input == InputRows::Pushed { costs.push_bytes } else { 0 };
-            let code = if timeline.schedule.rolls() { costs.code_bytes } else { 0 };
-            push + code + timeline.chains().map(of_chain).sum::<u64>()
+            let is_pushed = timeline.schedule.input == InputRows::Pushed;
+            match (timeline.schedule.scheduling(), is_pushed) {
+                (Scheduling::Auto, _) => {
+                    let push = if is_pushed { costs.push_bytes } else { 0 };
+                    push + costs.code_bytes + timeline.chains().map(of_chain).sum::<u64>()
+                }
+                (_, true) => costs.push_alone_bytes,
+                (_, false) => 0,
+            }
         };
         self.timelines.iter().map(of_timeline).max().unwrap_or(0)
     }

@@ -29,12 +29,12 @@ pub(super) struct Rises<'a> {
     pub(super) of_timeline: &'a dyn Fn(&Timeline) -> f64,
 }
 
-/// Timelines that roll.
+/// Schedules that roll, with the input as an image or, from the first chain on, pushed.
 pub(super) struct Rolling {
-    /// Those that keep the instructions, the less they look further the earlier.
-    pub(super) timelines: Vec<Timeline>,
-    /// Those that would take the least if instructions were not limited.
-    pub(super) unlimited: Vec<Timeline>,
+    /// Those that keep the instructions; with each how far it looks, the less the simpler.
+    pub(super) schedules: Vec<(usize, Schedule)>,
+    /// The one that would take the least if instructions were not limited.
+    pub(super) unlimited: Schedule,
 }
 
 /// Of the network that `rolled` partitions, its input coming as `input` says; `timeline` is that of a schedule.
@@ -44,43 +44,26 @@ pub(super) fn rolling(
     rises: &Rises,
     timeline: impl Fn(Schedule) -> Timeline,
 ) -> Rolling {
-    // All of a pushed input may as well be kept, and roll as an image does.
-    let ways: &[InputRows] = match input {
-        InputRows::Image => &[InputRows::Image],
-        InputRows::Pushed => &[InputRows::Image, InputRows::Pushed],
-    };
-    let timeline = |mut schedule: Schedule| {
-        schedule.take_input(input);
-        timeline(schedule)
-    };
-    let is_quick = |timeline: &Timeline| (rises.of_timeline)(timeline) <= MOST_RISE;
-    let mut found: Vec<(usize, Timeline)> = Vec::new();
-    let mut unlimited = Vec::new();
-    for way in ways {
-        let needs = rolled.needs(*way);
-        unlimited.push(timeline(rolled.least_peak(&needs, f64::MAX).1));
-        let mut allowance = FIRST_ALLOWANCE;
-        let least = loop {
-            let (peak, schedule) = rolled.least_peak(&needs, allowance);
-            let own = timeline(schedule);
-            let excess = (rises.of_timeline)(&own) - MOST_RISE;
-            if excess <= 0.0 {
-                break Some((peak, own));
-            }
-            allowance -= excess.max(LESS);
-            if allowance < 0.0 {
-                break None;
-            }
-        };
-        let Some((peak, least)) = least else { continue };
-        found.push((0, least));
-        for (number, share) in SHARES.into_iter().enumerate().skip(1) {
-            let of_price =
-                |price: f64| timeline(rolled.looking_further(&needs, peak, share, price * rises.of_nodes.len() as f64));
-            found.extend(PRICES.into_iter().map(of_price).find(is_quick).map(|own| (number, own)));
+    let rise = |schedule: &Schedule| (rises.of_timeline)(&timeline(schedule.clone()));
+    let needs = rolled.needs(input);
+    let mut found = Rolling { schedules: Vec::new(), unlimited: rolled.least_peak(&needs, f64::MAX).1 };
+    let mut allowance = FIRST_ALLOWANCE;
+    let peak = loop {
+        let (peak, schedule) = rolled.least_peak(&needs, allowance);
+        let excess = rise(&schedule) - MOST_RISE;
+        if excess <= 0.0 {
+            found.schedules.push((0, schedule));
+            break peak;
         }
+        allowance -= excess.max(LESS);
+        if allowance < 0.0 {
+            return found;
+        }
+    };
+    for (number, share) in SHARES.into_iter().enumerate().skip(1) {
+        let of_price = |price: f64| rolled.looking_further(&needs, peak, share, price * rises.of_nodes.len() as f64);
+        let quick = PRICES.into_iter().map(of_price).find(|schedule| rise(schedule) <= MOST_RISE);
+        found.schedules.extend(quick.map(|schedule| (number, schedule)));
     }
-    // The less a schedule looks further, the simpler it is.
-    found.sort_by_key(|(number, _)| *number);
-    Rolling { timelines: found.into_iter().map(|(_, timeline)| timeline).collect(), unlimited }
+    found
 }

@@ -193,6 +193,12 @@ impl Timeline {
         })
     }
 
+    /// Whether all of a pushed input comes before the first layer.
+    fn comes_first(&self) -> bool {
+        let first = self.schedule.segments.first();
+        self.schedule.input == InputRows::Pushed && first.is_some_and(|segment| segment.nodes.is_empty())
+    }
+
     fn state_bytes(&self, segment: usize) -> usize {
         match &self.steps[segment] {
             Step::Layer(_) => 0,
@@ -255,8 +261,11 @@ impl Timeline {
     /// and which of them may overlap.
     pub(super) fn buffers(&self, widths: &[BitWidth], scratch: impl Fn(NodeId) -> usize) -> Buffers {
         let mut buffers = Vec::with_capacity(self.places.len() + self.steps.len());
+        // Where all of a pushed input comes before the first layer, places are those of a whole image, whose time begins there.
+        let before = usize::from(self.comes_first());
+        let from = |segment: usize| segment.saturating_sub(before);
         for ((bytes, (first, last)), bits) in self.places.iter().zip(widths) {
-            buffers.push(Buffer { bytes: bytes[bits.index()], first: *first, last: *last });
+            buffers.push(Buffer { bytes: bytes[bits.index()], first: from(*first), last: from(*last) });
         }
         let (mut of_scratch, mut of_state, mut behind) = (Vec::new(), Vec::new(), 0);
         for (segment, step) in self.steps.iter().enumerate() {
@@ -266,7 +275,7 @@ impl Timeline {
             };
             if bytes > 0 {
                 of_scratch.push((segment, buffers.len()));
-                buffers.push(Buffer { bytes, first: segment, last: segment });
+                buffers.push(Buffer { bytes, first: from(segment), last: from(segment) });
             }
             if let Step::Chain(chain) = step {
                 if self.schedule.input == InputRows::Pushed && segment == 0 {
@@ -275,7 +284,8 @@ impl Timeline {
                     of_state.push((segment, None));
                 } else {
                     of_state.push((segment, Some(buffers.len())));
-                    buffers.push(Buffer { bytes: chain.state_bytes(), first: segment, last: segment });
+                    let bytes = chain.state_bytes();
+                    buffers.push(Buffer { bytes, first: from(segment), last: from(segment) });
                 }
             }
         }

@@ -13,7 +13,8 @@
 //!
 //! Where instructions are limited they are a further dimension of both: of a prefix of activations the least is known that it
 //! and its completion take with any weights, and the knapsack counts those of each layer at its activations. Then assignments
-//! come in the order of a bound of the whole sum (`prices.rs`).
+//! come in the order of a bound of the whole sum (`prices.rs`). What a layer takes may depend on the order of rows, which is known of
+//! whole policies only: bounds are of the order in which each takes the fewest, and what is found is counted in that of its plan.
 
 mod activations;
 mod knapsack;
@@ -26,6 +27,7 @@ use crate::problem::Problem;
 use crate::widths::{Side, set_width};
 use activations::{Assignment, Enumeration};
 use bitesize_ir::Policy;
+use weights::Counting;
 
 /// Assignments of activation widths tried at most.
 const ASSIGNMENTS: usize = 400;
@@ -76,7 +78,14 @@ pub fn solve(problem: &Problem, costs: &Costs, count: usize) -> Solution {
         for (row, bits) in rows {
             set_width(&mut policy, row, Side::Activations, bits);
         }
-        match weights::best(problem, &costs, &policy, enough - cost) {
+        let best = |counting| weights::best(problem, &costs, &policy, enough - cost, counting);
+        let mut best_weights = best(Counting::Fewest);
+        // In the order of their plan these may take more: then those that keep the limit in any order do, and others may be better.
+        if best_weights.as_ref().is_ok_and(|best| !problem.instructions_fit(&best.policy)) {
+            unproved = unproved.min(bound + weights_at_least);
+            best_weights = best(Counting::Most);
+        }
+        match best_weights {
             Ok(best) if problem.fits(&best.policy) => {
                 if !best.proved {
                     unproved = unproved.min(bound + weights_at_least);

@@ -52,7 +52,7 @@ impl<'p> Prices<'p> {
     /// What node `id` costs at least at the tensors of `widths`, with the prices of its instructions and bytes.
     pub(super) fn of_node(&self, id: NodeId, widths: &mut Widths) -> f64 {
         let count = |widths: &Widths| {
-            self.of_instruction * self.problem.model().instructions_of(id, widths).unwrap_or(0) as f64
+            self.of_instruction * self.problem.model().fewest_instructions_of(id, widths).unwrap_or(0) as f64
         };
         let Some(row) = self.problem.row_of_weights(id) else { return count(widths) };
         let mut least = f64::INFINITY;

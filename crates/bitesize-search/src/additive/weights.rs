@@ -14,6 +14,35 @@ use bitesize_ir::target::holds;
 use bitesize_ir::{BitWidth, NodeId, Policy};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// In which order of rows layers count their instructions, where it makes a difference: that of a policy's plan lies between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counting {
+    /// In which each takes the fewest: no policy that keeps the limit is left out.
+    Fewest,
+    /// In which each takes the most: every policy that is found keeps the limit.
+    Most,
+}
+
+impl Counting {
+    fn of_node(self, problem: &Problem, id: NodeId, widths: &Widths) -> u64 {
+        let model = problem.model();
+        let count = match self {
+            Self::Fewest => model.fewest_instructions_of(id, widths),
+            Self::Most => model.instructions_of(id, widths),
+        };
+        count.unwrap_or(0)
+    }
+
+    fn total(self, problem: &Problem, widths: &Widths) -> u64 {
+        let model = problem.model();
+        let count = match self {
+            Self::Fewest => model.fewest_instructions(widths),
+            Self::Most => model.instructions(widths),
+        };
+        count.unwrap_or(0)
+    }
+}
+
 /// The best weights for the activations of a policy.
 pub(super) struct BestWeights {
     pub(super) cost: f64,
@@ -23,9 +52,15 @@ pub(super) struct BestWeights {
 }
 
 /// The best weights for the activations of `policy`, if their cost is below `enough`; and whether that is certain.
-pub(super) fn best(problem: &Problem, costs: &Costs, policy: &Policy, enough: f64) -> Result<BestWeights, bool> {
+pub(super) fn best(
+    problem: &Problem,
+    costs: &Costs,
+    policy: &Policy,
+    enough: f64,
+    counting: Counting,
+) -> Result<BestWeights, bool> {
     let mut widths = problem.widths(policy);
-    let Some(groups) = groups(problem, costs, &widths) else { return Err(true) };
+    let Some(groups) = groups(problem, costs, &widths, counting) else { return Err(true) };
     for row in problem.space().rows.iter().filter(|row| row.weights) {
         widths.weights[row.node.0] = Some(BitWidth::B2);
     }
@@ -39,10 +74,11 @@ pub(super) fn best(problem: &Problem, costs: &Costs, policy: &Policy, enough: f6
         return Err(true);
     }
     let flash = limits.budget.flash_bytes.map(|limit| limit - fixed);
-    let instructions = match limits.instructions.map(|limit| limit.checked_sub(beside_weights(problem, &widths))) {
-        Some(None) => return Err(true),
-        left => left.flatten(),
-    };
+    let instructions =
+        match limits.instructions.map(|limit| limit.checked_sub(beside_weights(problem, &widths, counting))) {
+            Some(None) => return Err(true),
+            left => left.flatten(),
+        };
     let (found, proved) = search(&groups, Room { flash, packed: limits.weight_bytes, instructions }, enough);
     let Some((cost, choice)) = found else { return Err(proved) };
     let mut policy = policy.clone();
@@ -93,10 +129,9 @@ fn item(
 }
 
 /// Instructions at `widths` of what has no weights whose width is chosen.
-fn beside_weights(problem: &Problem, widths: &Widths) -> u64 {
-    let model = problem.model();
-    let nodes = (0..widths.weights.len()).map(NodeId).filter(|id| problem.row_of_weights(*id).is_none());
-    problem.base_instructions(widths) + nodes.filter_map(|id| model.instructions_of(id, widths)).sum::<u64>()
+fn beside_weights(problem: &Problem, widths: &Widths, counting: Counting) -> u64 {
+    let nodes = (0..widths.weights.len()).map(NodeId).filter(|id| problem.row_of_weights(*id).is_some());
+    counting.total(problem, widths) - nodes.map(|id| counting.of_node(problem, id, widths)).sum::<u64>()
 }
 
 /// The fewest instructions of what has no weights whose width is chosen, and for each row those at each width of its weights,
@@ -135,7 +170,7 @@ fn least_over_activations(problem: &Problem, id: NodeId, widths: &mut Widths) ->
                 widths.tensors[first.0] = of_first;
                 second.into_iter().for_each(|second| widths.tensors[second.0] = of_second);
                 widths.tensors[output.0] = of_output;
-                least = least.min(problem.model().instructions_of(id, widths).unwrap_or(0));
+                least = least.min(Counting::Fewest.of_node(problem, id, widths));
             }
         }
     }
@@ -148,7 +183,7 @@ fn code_of(problem: &Problem, row: usize, widths: &Widths) -> Option<Code> {
 }
 
 /// `None` where the arena at these widths leaves too little for the stack of a layer's every kernel.
-fn groups(problem: &Problem, costs: &Costs, widths: &Widths) -> Option<Vec<KernelGroup>> {
+fn groups(problem: &Problem, costs: &Costs, widths: &Widths, counting: Counting) -> Option<Vec<KernelGroup>> {
     let model = problem.model();
     let deepest = match problem.budget().ram_bytes {
         Some(limit) => Some(model.deepest_stack_within(widths, limit)?),
@@ -168,7 +203,7 @@ fn groups(problem: &Problem, costs: &Costs, widths: &Widths) -> Option<Vec<Kerne
         let node = problem.space().rows[row].node;
         let instructions = BitWidth::ALL.map(|bits| {
             counted.weights[node.0] = Some(bits);
-            if is_counted { problem.model().instructions_of(node, &counted).unwrap_or(0) } else { 0 }
+            if is_counted { counting.of_node(problem, node, &counted) } else { 0 }
         });
         let keeps = |bits: BitWidth| stack_fits(key.with_weights(bits));
         let item = item(problem, costs, row, keeps, |bits| instructions[bits as usize]);

@@ -189,6 +189,7 @@ pub fn costs() -> CoreCosts {
             band_bytes: 12,
             member_bytes: 28,
             push_bytes: 120,
+            push_alone_bytes: 180,
         }),
         instructions: None,
         scheduling: Scheduling::Layers,

@@ -82,7 +82,8 @@ impl FitArgs {
         let (config, inputs) = self.settings(kept.as_ref(), monitor)?;
         if let Some(difference) = kept.as_ref().and_then(|kept| kept.difference_from(&config)) {
             bail!(
-                "`{}` holds a run with other settings, so it cannot be resumed with these: {difference}",
+                "`{}` holds a run with other settings, so it cannot be resumed with these: {difference}; go on with \
+                 what it was begun with, or begin another run in a new folder",
                 self.output.shown()
             );
         }

@@ -70,7 +70,7 @@ impl InspectArgs {
         let platform = self.target.settled(platform, &model, &constraints, None, monitor)?;
         let problem = Problem::new(&model.network, &model.space, &platform.core, platform.budget());
         let problem = problem.constrained(&constraints)?;
-        let mut inspection = inspect(&problem, &platform, budget_given, monitor)?;
+        let mut inspection = inspect(&problem, &platform, budget_given, self.target.asked(), monitor)?;
         inspection.timeline = self.timeline.then(|| timeline(&problem, &problem.uniform(BitWidth::B8)));
         if self.json {
             out_line!("{}", serde_json::to_string_pretty(&inspection)?);

@@ -14,6 +14,7 @@ use bitesize::run::names::DIARY;
 use bitesize::run::{RunConfig, RunFolder, Stage};
 use bitesize::target::{Kernels, Platform, PlatformName};
 use bitesize::{Ending, Until, Walked};
+use bitesize_ir::memory::InputRows;
 use bitesize_ir::shown::ShownPath as _;
 use clap::Args;
 use std::path::PathBuf;
@@ -100,10 +101,16 @@ impl SearchCommandArgs {
                 }
             }
             (asked, kept) => {
+                // How the input comes is not a matter of the budget: who calls the package is written for it.
+                let input = earlier.target.as_ref().map_or_else(InputRows::default, |target| target.input);
+                let of_input = |platform: Platform| {
+                    let schedule = platform.name.schedule;
+                    platform.with_schedule(schedule, input)
+                };
                 let platform = match (asked, kept) {
-                    (Some(platform), _) => platform,
+                    (Some(platform), _) => of_input(platform),
                     (None, Some(target)) => Platform::named(PlatformName { kernels: Kernels::Fast, ..target.clone() })?,
-                    (None, None) => self.target.required(search.needs_no_budget())?,
+                    (None, None) => of_input(self.target.required(search.needs_no_budget())?),
                 };
                 let policy = search.policy.as_deref();
                 self.target.settled(platform, &inputs.model, &search.constraints, policy, monitor)?

@@ -2,7 +2,7 @@
 
 use bitesize::input::Model;
 use bitesize::observe::Monitor;
-use bitesize::target::{Kernels, Platform, settled_kernels, settled_schedule};
+use bitesize::target::{Asked, Kernels, Platform, settled_kernels, settled_schedule};
 use bitesize::usage;
 use bitesize_ir::memory::{InputRows, Scheduling};
 use bitesize_ir::size::parse_size;
@@ -165,6 +165,19 @@ impl TargetArgs {
         match schedule {
             ScheduleChoice::Auto => settled_schedule(platform, model, constraints, policy, monitor),
             ScheduleChoice::InPlace | ScheduleChoice::Layers => Ok(platform),
+        }
+    }
+
+    /// The kernels and the schedule asked for.
+    pub(crate) fn asked(&self) -> Asked {
+        let kernels = match self.kernels {
+            KernelChoice::Auto => None,
+            KernelChoice::Fast => Some(Kernels::Fast),
+            KernelChoice::Small => Some(Kernels::Small),
+        };
+        Asked {
+            kernels,
+            schedule: self.schedule.filter(|asked| *asked != ScheduleChoice::Auto).map(ScheduleChoice::get),
         }
     }
 

@@ -1,13 +1,13 @@
 //! "Does not fit" as an answer: why nothing does, or the policy given does not, and what would do.
 
 use crate::observe::{Interrupted, Monitor};
-use crate::target::boards_that_would_do;
+use crate::target::{boards_that_would_do, ways};
 use bitesize_ir::Policy;
 use bitesize_ir::memory::InputRows;
 use bitesize_ir::size::{format_millions, format_size};
 use bitesize_ir::target::CoreCosts;
 use bitesize_search::problem::{Footprint, Problem};
-use bitesize_search::{Diagnosis, Feasibility, least_ram};
+use bitesize_search::{Diagnosis, Feasibility, Fitting, least_ram};
 use std::fmt;
 
 /// Why there is nothing to deliver.
@@ -18,6 +18,8 @@ pub struct Misfit {
     pub given: Option<(Policy, Footprint)>,
     /// The least RAM found with pushed rows, where the whole image is alive at the peak and it is less.
     pub rows_least_ram: Option<u64>,
+    /// Where rows are pushed: what the given policy, or one that was found, takes with the whole image, where that fits.
+    pub image_fits: Option<Footprint>,
     /// The boards on which some policy fits.
     pub boards: Vec<String>,
 }
@@ -34,7 +36,8 @@ impl Misfit {
         monitor: &Monitor,
     ) -> Result<Self, Interrupted> {
         let rows_least_ram = rows_least_ram(problem, core, &diagnosis, monitor)?;
-        Ok(Self { diagnosis, given: None, rows_least_ram, boards: boards_that_would_do(problem, monitor)? })
+        let image_fits = image_fits(problem, core, None, monitor)?;
+        Ok(Self { diagnosis, given: None, rows_least_ram, image_fits, boards: boards_that_would_do(problem, monitor)? })
     }
 
     /// Why `policy` does not fit on `core`, which is the problem's; `None` where it does.
@@ -51,7 +54,10 @@ impl Misfit {
             Feasibility::Fits(_) => None,
             Feasibility::DoesNotFit(diagnosis) => {
                 let given = Some((policy.clone(), problem.footprint(policy)));
-                Some(Self { given, ..Self::of_all(problem, core, diagnosis, monitor)? })
+                let image_fits = image_fits(problem, core, Some(policy), monitor)?;
+                let rows_least_ram = rows_least_ram(problem, core, &diagnosis, monitor)?;
+                let boards = boards_that_would_do(problem, monitor)?;
+                Some(Self { diagnosis, given, rows_least_ram, image_fits, boards })
             }
         })
     }
@@ -76,6 +82,30 @@ fn rows_least_ram(
     Ok(Some(least.bytes).filter(|bytes| *bytes < diagnosis.least_ram.bytes))
 }
 
+/// Where rows are pushed on `core`: what `policy` takes with the input as a whole image, in a schedule in which it fits; where there is
+/// no such policy, what one takes that is found to fit.
+fn image_fits(
+    problem: &Problem,
+    core: &CoreCosts,
+    policy: Option<&Policy>,
+    monitor: &Monitor,
+) -> Result<Option<Footprint>, Interrupted> {
+    if core.input == InputRows::Image {
+        return Ok(None);
+    }
+    let image = core.with_schedule(core.scheduling, InputRows::Image);
+    for (_, on) in ways::problems(problem, ways::schedules(&image), problem.budget()) {
+        let fitting = match policy {
+            Some(policy) => Some(policy.clone()).filter(|policy| on.fits(policy)),
+            None => monitor.ask(|effort| Fitting::of(&on, effort))?.map(|fitting| fitting.policy().clone()),
+        };
+        if let Some(policy) = fitting {
+            return Ok(Some(on.footprint(&policy)));
+        }
+    }
+    Ok(None)
+}
+
 impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = if self.given.is_some() { "the given policy does not fit" } else { "no policy was found that fits" };
@@ -90,6 +120,11 @@ impl fmt::Display for Misfit {
         }
         if let Some(bytes) = self.rows_least_ram {
             writeln!(f, "with the input pushed in rows (--input rows) the least RAM is {}", format_size(bytes))?;
+        }
+        if let Some(Footprint { flash_bytes, ram_bytes, .. }) = self.image_fits {
+            let what = if self.given.is_some() { "it" } else { "a policy" };
+            let [flash, ram] = [flash_bytes, ram_bytes].map(format_size);
+            writeln!(f, "with the input as a whole image (--input image) {what} fits: FLASH {flash}, RAM {ram}")?;
         }
         let boards = if self.boards.is_empty() { "none of those known".to_owned() } else { self.boards.join(", ") };
         write!(f, "boards that would do: {boards}")

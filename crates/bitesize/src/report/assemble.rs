@@ -232,6 +232,7 @@ impl Report {
                 .filter_map(|tensor| tensor.rows.map(|[kept, all]| (tensor.name.clone(), kept, all)))
                 .collect(),
             rows_least_ram_bytes: misfit.rows_least_ram,
+            image_fits_bytes: misfit.image_fits.map(|footprint| [footprint.flash_bytes, footprint.ram_bytes]),
             boards: misfit.boards.clone(),
         });
     }

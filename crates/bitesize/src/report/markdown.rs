@@ -283,6 +283,14 @@ impl Report {
         if let Some(bytes) = d.rows_least_ram_bytes {
             writeln!(out, "\nWith the input pushed in rows (`--input rows`) the least RAM is {}.", format_size(bytes))?;
         }
+        if let Some(bytes) = d.image_fits_bytes {
+            let [flash, ram] = bytes.map(format_size);
+            let what = if self.layers.is_some() { "it" } else { "a policy" };
+            writeln!(
+                out,
+                "\nWith the input as a whole image (`--input image`) {what} fits: FLASH {flash}, RAM {ram}."
+            )?;
+        }
         let boards =
             if d.boards.is_empty() { "none of those known".to_owned() } else { markdown(&d.boards.join(", ")) };
         writeln!(out, "\nBoards that would do: {boards}.\n")

@@ -394,6 +394,9 @@ pub struct DiagnosisReport {
     /// The least RAM with pushed rows, where the whole image is alive at the peak and it is less.
     #[serde(default)]
     pub rows_least_ram_bytes: Option<u64>,
+    /// Where rows are pushed: FLASH and RAM that the given policy, or one that was found, takes with the whole image, where that fits.
+    #[serde(default)]
+    pub image_fits_bytes: Option<[u64; 2]>,
     /// The boards on which some policy fits.
     pub boards: Vec<String>,
 }

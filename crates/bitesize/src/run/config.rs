@@ -2,10 +2,11 @@
 
 use super::provenance::{Difference, Provenance};
 use crate::input::{DataLayout, PreprocessFile};
-use crate::target::PlatformName;
+use crate::target::{Kernels, PlatformName};
 use crate::task::Task;
 use bitesize_codegen::{EmitOptions, check_name};
 use bitesize_import::InputShape;
+use bitesize_ir::memory::{InputRows, Scheduling};
 use bitesize_search::constraints::Constraints;
 use bitesize_search::{RewardKind, Strategy};
 use bitesize_train::{CalibrationSettings, RangeMethod, Reconstruction};
@@ -355,7 +356,22 @@ impl RunConfig {
 
     /// The first setting in which `self` and `other` differ so that results differ, named with both values.
     pub fn difference_from(&self, other: &Self) -> Option<Difference> {
-        let of = |config: &Self| Provenance::default().with_all(config.flat());
+        let of = |config: &Self| {
+            let mut rows = config.flat();
+            if config.target.is_some() {
+                // What is not said is told by its name all the same.
+                let of_target = |key: &str, value: &str| (format!("target.{key}"), value.to_owned());
+                let unsaid = [
+                    of_target("kernels", Kernels::default().name()),
+                    of_target("schedule", Scheduling::default().name()),
+                    of_target("input", InputRows::default().name()),
+                ];
+                let unsaid = unsaid.into_iter().filter(|(key, _)| rows.iter().all(|(other, _)| other != key));
+                let unsaid: Vec<(String, String)> = unsaid.collect();
+                rows.extend(unsaid);
+            }
+            Provenance::default().with_all(rows)
+        };
         of(self).first_difference(&of(other))
     }
 }

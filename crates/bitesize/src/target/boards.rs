@@ -1,6 +1,6 @@
 //! Which of the boards that are known would do.
 
-use super::ways::OnBoards;
+use super::ways::{Asked, OnBoards};
 use crate::observe::{Interrupted, Monitor};
 use bitesize_search::Fitting;
 use bitesize_search::problem::Problem;
@@ -12,7 +12,7 @@ use bitesize_verify::boards;
 /// [`Interrupted`].
 pub fn boards_that_would_do(problem: &Problem, monitor: &Monitor) -> Result<Vec<String>, Interrupted> {
     let mut would_do = Vec::new();
-    let mut on_boards = OnBoards::of(problem);
+    let mut on_boards = OnBoards::of(problem, Asked::default());
     for target in boards::all() {
         for problem in on_boards.on(&target) {
             if monitor.ask(|effort| Fitting::of(&problem, effort))?.is_some() {

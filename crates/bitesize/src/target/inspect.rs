@@ -12,7 +12,7 @@ use serde::Serialize;
 use std::num::NonZeroU32;
 
 use super::platform::Platform;
-use super::ways::{self, OnBoards, RamByWay, RamWays};
+use super::ways::{self, Asked, OnBoards, RamByWay, RamWays};
 use crate::observe::{Interrupted, Monitor};
 
 /// Everything that `inspect` tells.
@@ -42,9 +42,9 @@ pub struct Inspection {
     pub layers: Vec<Layer>,
     /// At uniform 8, 4 and 2 bits.
     pub uniform: Vec<Uniform>,
-    /// The least FLASH that some policy found takes, and a bound that none goes below.
+    /// The least FLASH that some policy found takes in the ways asked for, and a bound that none goes below.
     pub least_flash_bytes: [u64; 2],
-    /// The least RAM that some policy found takes, and a bound that none goes below.
+    /// The least RAM that some policy found takes in the ways asked for, and a bound that none goes below.
     pub least_ram_bytes: [u64; 2],
     /// Where a search met its limit before its end, the number of policies it had tried: what it found is not proved to be
     /// the least.
@@ -61,6 +61,8 @@ pub struct Inspection {
     /// What lies where at uniform 8 bits, step by step; absent where it is not asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeline: Option<String>,
+    #[serde(skip)]
+    asked: Asked,
     #[serde(skip)]
     diagnosis: Diagnosis,
     #[serde(skip)]
@@ -97,7 +99,7 @@ pub struct Layer {
     pub flash_bytes: [u64; 3],
     /// What is alive while it runs, at 8, 4 and 2 bits.
     pub ram_bytes: [u64; 3],
-    /// Instructions at 8, 4 and 2 bits; null where the core's file says nothing of them.
+    /// Instructions at 8, 4 and 2 bits in the order of rows of each plan; null where the core's file says nothing of them.
     pub instructions: Option<[u64; 3]>,
 }
 
@@ -153,7 +155,7 @@ pub struct Board {
 const WIDTHS: [BitWidth; 3] = [BitWidth::B8, BitWidth::B4, BitWidth::B2];
 
 /// Inspects the network of `problem` (rewritten) on a platform, whose core and budget `problem` has; `budget_given` says
-/// whether any of its limits was asked for.
+/// whether any of its limits was asked for, `asked` which of the ways of computing it.
 ///
 /// # Errors
 /// [`Interrupted`].
@@ -161,28 +163,31 @@ pub fn inspect(
     problem: &Problem,
     platform: &Platform,
     budget_given: bool,
+    asked: Asked,
     monitor: &Monitor,
 ) -> Result<Inspection, Interrupted> {
     let network = problem.network();
     let widths = WIDTHS.map(|bits| problem.widths(&problem.uniform(bits)));
     let uses = widths.each_ref().map(|widths| (problem.model().flash(widths), problem.model().ram(widths)));
-    let total_of = widths.each_ref().map(|widths| problem.model().instructions(widths));
+    // As the plans compute the network that RAM is told of.
+    let taken = [0, 1, 2].map(|w| problem.model().instructions_of_plan(&uses[w].1.plan, &widths[w]));
+    let total_of = taken.each_ref().map(|taken| taken.as_ref().map(|(total, _)| *total));
     let instructions_of = |node: NodeId| {
-        let [eight, four, two] = widths.each_ref().map(|widths| problem.model().instructions_of(node, widths));
+        let [eight, four, two] = taken.each_ref().map(|taken| taken.as_ref().map(|(_, nodes)| nodes[node.0]));
         Some([eight?, four?, two?])
     };
     let milliseconds = |count: u64| platform.name.clock_mhz.map(|mhz| count as f64 / (1e3 * f64::from(mhz.get())));
     // All searches share one effort, so that they end together within seconds.
     let (diagnosis, boards) = monitor.ask(|effort| {
         let mut diagnosis = Diagnosis::of(problem, effort)?;
-        // What a network needs at least, it needs with the kernels and in the schedule that take the least.
-        let ways = ways::problems(problem, ways::all_on(&platform.core), platform.budget());
+        // What a network needs at least, it needs with the kernels and in the schedule that take the least of those asked for.
+        let ways = ways::problems(problem, ways::all_on(&platform.core, asked), platform.budget());
         let own = |core: &CoreCosts| (core.has_rows(), core.scheduling);
         for (_, way) in ways.into_iter().filter(|(core, _)| own(core) != own(&platform.core)) {
             diagnosis.least_flash = lesser(diagnosis.least_flash, least_flash(&way, effort)?);
             diagnosis.least_ram = lesser(diagnosis.least_ram, least_ram(&way, effort)?);
         }
-        let mut on_boards = OnBoards::of(problem);
+        let mut on_boards = OnBoards::of(problem, asked);
         let boards = boards::all().into_iter().map(|target| board(on_boards.on(&target), &target, effort));
         Ok((diagnosis, boards.collect::<Result<Vec<Option<Board>>, _>>()?))
     })?;
@@ -239,6 +244,7 @@ pub fn inspect(
         boards: boards.into_iter().flatten().collect(),
         unlimited_peak_bytes: problem.model().unlimited_peak_bytes(),
         timeline: None,
+        asked,
         diagnosis,
         budget_given,
     })

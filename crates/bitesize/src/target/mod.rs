@@ -14,4 +14,4 @@ pub use inspect::inspect;
 pub use kernels::settled_kernels;
 pub use platform::{DEFAULT_CORE, Kernels, Platform, PlatformName, core};
 pub use schedules::settled_schedule;
-pub use ways::{RamByWay, RamWays, left_out, timeline};
+pub use ways::{Asked, RamByWay, RamWays, left_out, timeline};

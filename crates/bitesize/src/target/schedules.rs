@@ -4,6 +4,7 @@ use super::platform::Platform;
 use crate::input::Model;
 use crate::observe::Monitor;
 use bitesize_ir::memory::Scheduling;
+use bitesize_ir::target::holds;
 use bitesize_ir::{BitWidth, Policy};
 use bitesize_search::problem::Problem;
 use bitesize_search::{Constraints, Fitting};
@@ -35,18 +36,35 @@ pub fn settled_schedule(
     let some_fit = |problem: &Problem| monitor.ask(|effort| Fitting::of(problem, effort)).map(|found| found.is_some());
     let why = match policy {
         Some(policy) if rolling.fits(policy) || !in_place.fits(policy) => return Ok(platform),
-        Some(_) => "the widths fit without rolling chains only",
+        Some(_) => "the widths fit without them only",
         None if rolling.fits(&widest) => return Ok(platform),
-        None if in_place.fits(&widest) => "8 bits fit without rolling chains only",
-        None if in_place.ram_fits(&widest) => {
-            "8 bits keep the RAM without rolling chains, whose FLASH wider numbers get"
-        }
+        None if in_place.fits(&widest) => "8 bits fit without them only",
+        None if in_place.ram_fits(&widest) => "8 bits keep the RAM without them, whose FLASH wider numbers get",
         None if some_fit(&rolling)? || !some_fit(&in_place)? => return Ok(platform),
-        None => "no widths were found that fit with rolling chains",
+        None => "no widths were found that fit with them",
     };
-    let more = rolling.footprint(policy.unwrap_or(&widest)).flash_bytes
-        - in_place.footprint(policy.unwrap_or(&widest)).flash_bytes;
-    monitor
-        .note(format_args!("layers are computed one after the other, in place: {why} (chains take {more} B of FLASH)"));
+    let more = what_chains_take(&rolling, &in_place, policy.unwrap_or(&widest));
+    monitor.note(format_args!(
+        "layers are computed one after the other, without rolling chains: {why} (chains take {more} more)"
+    ));
     Ok(platform.with_schedule(Scheduling::InPlace, input))
+}
+
+/// What of the limits `policy` passes by more `rolling` than `in_place`: that is why it is left out; where it passes none, FLASH.
+fn what_chains_take(rolling: &Problem, in_place: &Problem, policy: &Policy) -> String {
+    let limits = rolling.limits();
+    let [with, without] = [rolling, in_place].map(|problem| problem.footprint(policy));
+    let mut more = Vec::new();
+    let mut tell = |taken: u64, other: u64, limit: Option<u64>, is_flash: bool, unit: &str| {
+        if taken > other && (is_flash || !holds(limit, taken)) {
+            more.push((is_flash && holds(limit, taken), format!("{} {unit}", taken - other)));
+        }
+    };
+    tell(with.flash_bytes, without.flash_bytes, limits.budget.flash_bytes, true, "B of FLASH");
+    tell(with.ram_bytes, without.ram_bytes, limits.budget.ram_bytes, false, "B of RAM");
+    tell(with.instructions, without.instructions, limits.instructions, false, "instructions");
+    // FLASH that is there is no reason where something else is.
+    let has_reason = more.iter().any(|(is_there, _)| !is_there);
+    let told = more.into_iter().filter(|(is_there, _)| !(has_reason && *is_there)).map(|(_, text)| text);
+    told.collect::<Vec<String>>().join(" and ")
 }

@@ -1,5 +1,6 @@
 //! The ways in which a network may be computed on a core: by which kernels, in which schedule.
 
+use super::platform::Kernels;
 use bitesize_ir::memory::{InputRows, MemoryModel, Scheduling, Widths};
 use bitesize_ir::size::format_size;
 use bitesize_ir::target::{Budget, CoreCosts, Target};
@@ -7,6 +8,7 @@ use bitesize_ir::{Network, Policy};
 use bitesize_search::problem::Problem;
 use bitesize_verify::boards;
 use std::collections::HashMap;
+use std::fmt;
 
 /// `core` with each choice of kernels that it leaves, the fast ones first.
 fn kernels(core: &CoreCosts) -> impl Iterator<Item = CoreCosts> {
@@ -15,7 +17,7 @@ fn kernels(core: &CoreCosts) -> impl Iterator<Item = CoreCosts> {
 }
 
 /// `core` with each schedule that there is where chains take too much FLASH, the one that asks for the least RAM first.
-pub(super) fn schedules(core: &CoreCosts) -> Vec<CoreCosts> {
+pub(crate) fn schedules(core: &CoreCosts) -> Vec<CoreCosts> {
     let ways = match core.scheduling {
         Scheduling::Auto => &[Scheduling::Auto, Scheduling::InPlace][..],
         Scheduling::InPlace => &[Scheduling::InPlace],
@@ -25,7 +27,7 @@ pub(super) fn schedules(core: &CoreCosts) -> Vec<CoreCosts> {
 }
 
 /// `problem` on each of `cores`; in place is left out where it is the same as with chains, since there are none.
-pub(super) fn problems<'p>(
+pub(crate) fn problems<'p>(
     problem: &Problem<'p>,
     cores: Vec<CoreCosts>,
     budget: Budget,
@@ -43,35 +45,62 @@ pub(super) fn problems<'p>(
     found
 }
 
-/// A core for each choice of kernels and schedule on `core`. A schedule is a choice, whatever was settled, unless `layers` was
-/// asked for, which no other choice is compared with.
-pub(super) fn all_on(core: &CoreCosts) -> Vec<CoreCosts> {
-    let schedule = match core.scheduling {
-        Scheduling::Layers => Scheduling::Layers,
-        Scheduling::Auto | Scheduling::InPlace => Scheduling::Auto,
+/// Of the ways those that were asked for; what was left open (`None`) is a choice, whatever was settled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// The kernels.
+    pub kernels: Option<Kernels>,
+    /// What may be done with rows.
+    pub schedule: Option<Scheduling>,
+}
+
+impl fmt::Display for Asked {
+    /// As ` (small kernels, schedule in-place)`; nothing where nothing was asked for.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kernels = self.kernels.map(|kernels| format!("{} kernels", kernels.name()));
+        let schedule = self.schedule.map(|schedule| format!("schedule {schedule}"));
+        let told: Vec<String> = kernels.into_iter().chain(schedule).collect();
+        if told.is_empty() { Ok(()) } else { write!(f, " ({})", told.join(", ")) }
+    }
+}
+
+/// A core for each choice of kernels and schedule on `core` that `asked` leaves. On a core without fast kernels there are the small
+/// ones, whatever was asked for. Where `core` has `layers`, that was asked for: no other choice is compared with it.
+pub(super) fn all_on(core: &CoreCosts, asked: Asked) -> Vec<CoreCosts> {
+    let schedule = match (asked.schedule, core.scheduling) {
+        (Some(schedule), _) => schedule,
+        (None, Scheduling::Layers) => Scheduling::Layers,
+        (None, Scheduling::Auto | Scheduling::InPlace) => Scheduling::Auto,
     };
-    kernels(&core.with_schedule(schedule, core.input)).flat_map(|core| schedules(&core)).collect()
+    let has_rows = core.has_rows();
+    let is_asked = |of: &CoreCosts| match asked.kernels {
+        Some(kernels) if has_rows => (kernels == Kernels::Fast) == of.has_rows(),
+        Some(_) | None => true,
+    };
+    let core = core.with_schedule(schedule, core.input);
+    kernels(&core).filter(is_asked).flat_map(|core| schedules(&core)).collect()
 }
 
 /// A problem on boards, with each choice that there is; what does not depend on the board is worked out once for each core.
 pub(super) struct OnBoards<'a, 'p> {
     problem: &'a Problem<'p>,
+    asked: Asked,
     of_core: HashMap<String, Vec<Problem<'p>>>,
 }
 
 impl<'a, 'p> OnBoards<'a, 'p> {
-    pub(super) fn of(problem: &'a Problem<'p>) -> Self {
-        Self { problem, of_core: HashMap::new() }
+    pub(super) fn of(problem: &'a Problem<'p>, asked: Asked) -> Self {
+        Self { problem, asked, of_core: HashMap::new() }
     }
 
     /// On `target`: none where the core is not known, or where instructions are limited and none were measured on it.
     pub(super) fn on(&mut self, target: &Target) -> Vec<Problem<'p>> {
-        let problem = self.problem;
+        let (problem, asked) = (self.problem, self.asked);
         let of_core = self.of_core.entry(target.core.clone()).or_insert_with(|| {
             let Some(core) = boards::core(&target.core) else { return Vec::new() };
             let last = problem.model().schedule_of(problem.model().timelines() - 1);
             let core = core.with_schedule(last.scheduling(), last.input);
-            let on = problems(problem, all_on(&core), target.budget()).into_iter().map(|(_, on)| on);
+            let on = problems(problem, all_on(&core, asked), target.budget()).into_iter().map(|(_, on)| on);
             on.filter(|on| problem.limits().instructions.is_none() || on.counts_instructions()).collect()
         });
         of_core.iter().map(|on| on.with_budget(target.budget())).collect()
@@ -148,10 +177,10 @@ mod tests {
     use std::path::Path;
 
     /// Kernels by row or not, and schedule, of each way in which `name` can be computed on `core`.
-    fn ways_of(name: &str, core: &CoreCosts) -> Vec<(bool, Scheduling)> {
+    fn ways_of(name: &str, core: &CoreCosts, asked: Asked) -> Vec<(bool, Scheduling)> {
         let model = Model::load(Path::new(name), &Monitor::unobserved()).unwrap();
         let problem = Problem::new(&model.network, &model.space, core, Budget::UNLIMITED);
-        let on = problems(&problem, all_on(core), Budget::UNLIMITED);
+        let on = problems(&problem, all_on(core, asked), Budget::UNLIMITED);
         for (core, problem) in &on {
             assert_eq!(problem.model().has_chains(), core.scheduling == Scheduling::Auto && core.rolling.is_some());
         }
@@ -164,14 +193,25 @@ mod tests {
         let name = "zoo:mobilenet-v1?width=0.25&resolution=96";
         let core = boards::core("cortex-m4").unwrap();
         let all = [(true, Auto), (true, InPlace), (false, Auto), (false, InPlace)];
-        assert_eq!(ways_of(name, &core), all);
+        let open = Asked::default();
+        assert_eq!(ways_of(name, &core, open), all);
         // Whether it was settled or not.
-        assert_eq!(ways_of(name, &core.with_schedule(InPlace, InputRows::Image)), all);
-        assert_eq!(ways_of(name, &core.with_schedule(Layers, InputRows::Image)), [(true, Layers), (false, Layers)]);
-        assert_eq!(ways_of(name, &boards::core("cortex-m0plus").unwrap()), [(false, Auto), (false, InPlace)]);
+        assert_eq!(ways_of(name, &core.with_schedule(InPlace, InputRows::Image), open), all);
+        let layers = core.with_schedule(Layers, InputRows::Image);
+        assert_eq!(ways_of(name, &layers, open), [(true, Layers), (false, Layers)]);
+        let m0plus = boards::core("cortex-m0plus").unwrap();
+        assert_eq!(ways_of(name, &m0plus, open), [(false, Auto), (false, InPlace)]);
+        // What was asked for is no choice.
+        let in_place = Asked { schedule: Some(InPlace), ..open };
+        assert_eq!(ways_of(name, &core, in_place), [(true, InPlace), (false, InPlace)]);
+        let small = Asked { kernels: Some(Kernels::Small), ..open };
+        assert_eq!(ways_of(name, &core, small), [(false, Auto), (false, InPlace)]);
+        let both = Asked { kernels: Some(Kernels::Fast), ..in_place };
+        assert_eq!(ways_of(name, &core, both), [(true, InPlace)]);
+        assert_eq!(ways_of(name, &m0plus, both), [(false, InPlace)]);
         // Where nothing rolls, in place is the same.
         let without = CoreCosts { rolling: None, ..core };
-        assert_eq!(ways_of(name, &without), [(true, Auto), (false, Auto)]);
+        assert_eq!(ways_of(name, &without, open), [(true, Auto), (false, Auto)]);
     }
 
     fn zoo(name: &str) -> Model {
@@ -280,7 +320,7 @@ mod tests {
             for (scheduling, ways) in [(Scheduling::Auto, 2), (Scheduling::InPlace, 2), (Scheduling::Layers, 1)] {
                 let core = core.with_schedule(scheduling, input);
                 let problem = Problem::new(&model.network, &model.space, &core, Budget::UNLIMITED);
-                let on = OnBoards::of(&problem).on(&target);
+                let on = OnBoards::of(&problem, Asked::default()).on(&target);
                 assert_eq!(on.len(), ways, "{scheduling}");
                 assert!(on.iter().all(|on| on.model().schedule_of(0).input == input && on.budget() == target.budget()));
             }

@@ -53,13 +53,15 @@ fn an_inspection_tells_what_every_schedule_needs() {
     }
     assert_eq!(auto["uniform"][0]["schedule"], "auto");
     assert!(layers["uniform"][0]["peak_last"].is_null());
-    // Whatever schedule is taken, none needs more FLASH at least than one without chains, nor more RAM than one with them.
-    for told in [&in_place, &auto] {
-        assert_eq!(told["least_flash_bytes"], auto["least_flash_bytes"]);
-        assert_eq!(told["least_ram_bytes"], auto["least_ram_bytes"]);
+    // Whatever schedule is taken, none needs more FLASH at least than one without chains, nor more RAM than one with them; the least is
+    // that of what was asked for.
+    for told in [&in_place, &layers] {
+        assert_eq!(auto["least_flash_bytes"][0], told["least_flash_bytes"][0]);
     }
-    assert_eq!(auto["least_flash_bytes"][0], layers["least_flash_bytes"][0]);
-    assert!(number(&auto["least_ram_bytes"][0]) < number(&layers["least_ram_bytes"][0]));
+    let least_ram = |told: &Value| number(&told["least_ram_bytes"][0]);
+    assert!(least_ram(&auto) < least_ram(&in_place) && least_ram(&in_place) <= least_ram(&layers));
+    let below = (least_ram(&in_place) - 1).to_string();
+    assert_eq!(inspected(&["--schedule", "in-place", "--flash", "1MiB", "--ram", &below])["fits"], false);
     assert!(number(&auto["least_ram_bytes"][1]) <= number(&layers["least_ram_bytes"][1]));
 }
 
@@ -77,6 +79,9 @@ fn an_inspection_says_them_in_words_and_draws_the_timeline_where_asked() {
         assert!(plain.contains(words), "`{words}` is not in:\n{plain}");
     }
     assert!(!plain.contains("lower bound"), "{plain}");
+    assert!(plain.contains("least of any policy: "), "{plain}");
+    let asked = run(&[&args[..], &["--kernels", "small", "--schedule", "in-place"]].concat()).expect(0, &[]).out;
+    assert!(asked.contains("least of any policy (small kernels, schedule in-place): "), "{asked}");
     let drawn = run(&[&args[..], &["--timeline"]].concat()).expect(0, &[]).out;
     assert!(drawn.contains("at uniform 8 bits: arena ") && drawn.contains(" of 28 rows"), "{drawn}");
     let layers = run(&[&args[..], &["--timeline", "--schedule", "layers"]].concat()).expect(0, &[]).out;
@@ -172,7 +177,11 @@ fn a_run_keeps_its_schedule_and_reports_it() {
     let [just, ram] = [flash, ram].map(|bytes| bytes.to_string());
     let (_in_place, in_place, config, told) = of(&["--flash", &just, "--ram", &ram]);
     assert!(config.contains("schedule = \"in-place\"\n"), "{config}");
-    assert!(told.contains("in place") && told.contains(&format!("{} B of FLASH", auto_flash - flash)), "{told}");
+    let why = format!(
+        "without rolling chains: the widths fit without them only (chains take {} B of FLASH more)",
+        auto_flash - flash
+    );
+    assert!(told.contains(&why), "{told}");
     assert_eq!((in_place["schedule"].as_str(), in_place["total"].to_string()), (Some("in-place"), ram));
 }
 
@@ -192,8 +201,11 @@ fn another_schedule_is_another_run() {
     search(&["--input", "rows"]).expect(2, &["begun with the input as `image`", "leave out --input"]);
     let again = |more: &[&str]| unproven(&given(&out, &example, &[&limits[..], more, &["--resume"]].concat()));
     again(&["--schedule", "in-place"]).expect(0, &["finished"]);
-    again(&["--schedule", "layers"]).expect(1, &["target.schedule"]);
-    again(&["--schedule", "in-place", "--input", "rows"]).expect(1, &["target.input"]);
+    again(&["--schedule", "layers"])
+        .expect(1, &["`target.schedule` was in-place then and is layers now", "new folder"]);
+    again(&["--schedule", "auto"]).expect(1, &["`target.schedule` was in-place then and is auto now"]);
+    let rows = again(&["--schedule", "in-place", "--input", "rows"]);
+    rows.expect(1, &["`target.input` was image then and is rows now", "go on with what it was begun with"]);
 
     // Nor is a plan taken that is of another one, where settings were changed by hand.
     let path = Path::new(&out).join("config.toml");
@@ -247,6 +259,42 @@ fn a_search_anew_keeps_how_the_input_comes() {
     unproven(&["search", &out, "--policy", "4/8", "--kernels", "small"]).expect(0, &[]);
     let ram = &report(&out)["ram"];
     assert_eq!((&ram["schedule"], &ram["input"]), (&"auto".into(), &"rows".into()));
+    // Another budget is no other input.
+    let budget = ["--flash", "512KiB", "--ram", "512KiB"];
+    unproven(&[&["search", &out, "--policy", "4/8", "--kernels", "small"], &budget[..]].concat()).expect(0, &[]);
+    assert_eq!(report(&out)["ram"]["input"], "rows");
     unproven(&["search", &out, "--policy", "4/8", "--kernels", "small", "--input", "image"]).expect(0, &[]);
     assert_eq!(report(&out)["ram"]["input"], "image");
+}
+
+/// The line says what chains take too much of, be it FLASH or not.
+#[test]
+fn chains_are_left_out_for_what_they_take_too_much_of() {
+    let instructions = |schedule: &str| number(&inspected(&["--schedule", schedule])["uniform"][0]["instructions"]);
+    let [rolling, in_place] = ["auto", "in-place"].map(instructions);
+    assert!(in_place < rolling);
+    let example = Example::new();
+    let (_folder, out) = scratch();
+    let between = format!("{:.6}", (rolling + in_place) as f64 / 2e6);
+    let limits = ["--flash", "1MiB", "--ram", "1MiB", "--max-minstr", &between];
+    let told = unproven(&given(&out, &example, &limits)).expect(0, &[]).err;
+    assert!(told.contains(&format!("(chains take {} instructions more)", rolling - in_place)), "{told}");
+    // What the plan takes is enough.
+    let (_folder, out) = scratch();
+    let just = format!("{:.6}", rolling as f64 / 1e6);
+    unproven(&given(&out, &example, &["--flash", "1MiB", "--ram", "1MiB", "--max-minstr", &just])).expect(0, &[]);
+    assert_eq!(report(&out)["ram"]["schedule"], "auto");
+}
+
+/// Where pushing rows takes too much, the refusal says that the whole image fits.
+#[test]
+fn a_refusal_of_pushed_rows_names_the_image_where_that_fits() {
+    let example = Example::new();
+    let (_folder, out) = scratch();
+    let [flash, ram] = at_8_bits("in-place").map(|bytes| bytes.to_string());
+    let refused = unproven(&given(&out, &example, &["--flash", &flash, "--ram", &ram, "--input", "rows"]));
+    let refused = refused.expect(3, &["with the input as a whole image (--input image) it fits: FLASH "]);
+    assert!(refused.err.contains("the given policy does not fit"), "{}", refused.err);
+    let text = fs::read_to_string(Path::new(&out).join("report.md")).unwrap();
+    assert!(text.contains("With the input as a whole image (`--input image`) it fits: FLASH "), "{text}");
 }

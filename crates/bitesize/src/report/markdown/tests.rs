@@ -133,6 +133,7 @@ fn the_peak_names_the_scratch_and_names_with_bars_stay_in_their_cells() {
         peak_tensors: vec![("a|b".into(), 10, 8)],
         peak_rows: Vec::new(),
         rows_least_ram_bytes: Some(1),
+        image_fits_bytes: Some([1, 2]),
         boards: Vec::new(),
     };
     let told = |diagnosis: &DiagnosisReport| {

@@ -76,7 +76,8 @@ impl fmt::Display for Inspection {
         };
         writeln!(
             f,
-            "least of any policy: FLASH {}, RAM {}",
+            "least of any policy{}: FLASH {}, RAM {}",
+            self.asked,
             least(self.least_flash_bytes, self.limit_reached.least_flash),
             least(self.least_ram_bytes, self.limit_reached.least_ram)
         )?;
