@@ -87,10 +87,10 @@ impl Default for ReconstructSettings {
             network_rates: Rates {
                 weights: 5e-4,
                 at_4_bits: 2.0,
-                scales: 3e-4,
-                biases: 1e-4,
-                ranges: 1e-3,
-                margin: 0.25,
+                scales: 1e-4,
+                biases: 3e-5,
+                ranges: 3e-4,
+                margin: 0.45,
             },
         }
     }
