@@ -310,8 +310,9 @@ impl<'a> MemoryModel<'a> {
         self.ram_and_instructions(widths).1.is_some_and(|count| count <= limit)
     }
 
-    /// Instructions of an inference at `widths` as `plan`, which is that of these widths, computes the network: of all, and of each
-    /// node (steps for rows that nothing needs count for a node only). Within 3 % of what is counted on whole networks (docs/kernels.md). `None` where the core's file says nothing of them.
+    /// Instructions of an inference at `widths` as `plan`, which is that of these widths, computes the network: of all, and
+    /// of each node (steps for rows that nothing needs count for a node only). Within 3 % of what is counted on whole
+    /// networks (docs/kernels.md). `None` where the core's file says nothing of them.
     pub fn instructions_of_plan(&self, plan: &MemoryPlan, widths: &Widths) -> Option<(u64, Vec<u64>)> {
         let model = self.instructions.as_ref()?;
         let mut in_turns: Vec<bool> = (0..plan.at_once.len())

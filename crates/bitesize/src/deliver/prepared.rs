@@ -1,9 +1,9 @@
 //! The third stage: every layer quantized under float inputs, at each width that the run can ask for.
 //!
 //! Needs [`Calibrated`]. Owns `prepared.safetensors`, which holds layers by width. Depends on network, preprocessing,
-//! seed, the contents of the calibration samples and the equalization of channels, and not on ranges, budgets or policies: so
-//! runs of several policies in one folder share layers, each at the widths that an earlier one has asked for. How layers are quantized is no
-//! setting of a run: where that changes, the results version rises.
+//! seed, the contents of the calibration samples and the equalization of channels, and not on ranges, budgets or policies:
+//! so runs of several policies in one folder share layers, each at the widths that an earlier one has asked for. How layers
+//! are quantized is no setting of a run: where that changes, the results version rises.
 
 use super::calibrated::Calibrated;
 use super::quantizer::Quantizer;
