@@ -7,7 +7,7 @@
 //!
 //! `IMAGES` (512) is the number of training images; the first 512 calibrate, `RECONSTRUCT=MINUTES` learns from all of them and
 //! tells what blocks and the whole network bring to compensated rounding, with or without equalization (`reconstructed` names its
-//! settings, `VERBOSE=1` shows each unit). `POLICIES` is a comma-separated choice of rows, `ONLY` a choice of
+//! settings, `VERBOSE=1` shows each unit, and what was judged). `POLICIES` is a comma-separated choice of rows, `ONLY` a choice of
 //! methods (`nearest`, `compensated`, `equalized`: compensated rounding of channels whose equalization was judged), `RANGES` a
 //! method as `--ranges` takes it; `REACH=1` only tells how far the farthest sample reaches;
 //! `STRETCHES=N` has the covariance of the layer of most inputs in N stretches, and those of others as large at most; `FAST=1` also
@@ -18,7 +18,7 @@ use bitesize::deliver::equalized::{Equalized, JUDGES};
 use bitesize::deliver::held_out::HeldOut;
 use bitesize::input::split::stratified_order;
 use bitesize::input::{Batch, Dataset, Model, Preprocess, PreprocessFile, Request, Role};
-use bitesize::observe::Monitor;
+use bitesize::observe::{Monitor, Observer};
 use bitesize::task::{Objective, Task};
 use bitesize_ir::{BitWidth, Network, Op, Policy, PolicySpace, QuantizedModel};
 use bitesize_train::{
@@ -81,7 +81,8 @@ impl Subject {
         if train.is_pixels() {
             model.fold_preprocessing(&preprocess)?;
         }
-        let order = stratified_order(train.labels().classes().unwrap_or_default(), 0);
+        let seed = setting("SEED").map_or(Ok(0), |v| v.parse())?;
+        let order = stratified_order(train.labels().classes().unwrap_or_default(), seed);
         Ok(Self {
             network: model.network,
             calibration: train.load(&order[..images.min(order.len())])?,
@@ -183,7 +184,7 @@ fn study(name: &str, subject: &Subject) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Reconstructs `model` and tells what each stage brings. `SEED`, `SHARE` (of the network), `DROP`, `BATCH`, `TEMPERATURE`, and
+/// Reconstructs `model` and tells what each stage brings. `SEED` (which also draws the images), `SHARE` (of the network), `DROP`, `BATCH`, `TEMPERATURE`, and
 /// `BLOCK_RATES` and `NETWORK_RATES` (in the order of [`Rates`]) set what [`ReconstructSettings`] has.
 fn reconstructed(
     model: &QuantizedModel,
@@ -241,9 +242,28 @@ fn reconstructed(
     Ok(())
 }
 
+/// Tells details where `VERBOSE` is set.
+struct Told;
+
+impl Observer for Told {
+    fn warning(&self, text: &str) {
+        println!("  warning: {text}");
+    }
+
+    fn wants_stop(&self) -> bool {
+        false
+    }
+
+    fn detail(&self, text: &str) {
+        if setting("VERBOSE").is_some() {
+            println!("    {text}");
+        }
+    }
+}
+
 /// `ptq` with channels brought to one size where that helps.
 fn equalized<'a>(subject: &'a Subject, ptq: &Ptq<'a>) -> Result<Ptq<'a>, Box<dyn Error>> {
-    let (network, monitor) = (&subject.network, Monitor::unobserved());
+    let (network, monitor) = (&subject.network, Monitor::new(&Told));
     let objective = Objective { task: Task::Classify, shape: network.shape(network.output), tail: network.tail };
     let held_out = HeldOut::of(network, objective, subject.held_out.clone(), &monitor)?;
     let batch = subject.calibration.slice(0..subject.calibration.len().min(CALIBRATION));
