@@ -215,10 +215,10 @@ fn reconstructed(
     for (name, rates) in [("BLOCK_RATES", &mut settings.block_rates), ("NETWORK_RATES", &mut settings.network_rates)] {
         if let Some(text) = setting(name) {
             let list = text.split(',').map(str::parse).collect::<Result<Vec<f32>, _>>()?;
-            let [weights, at_4_bits, scales, biases, ranges, margin] = list[..] else {
+            let [weights, at_4_bits, others_at_4_bits, scales, biases, ranges, margin] = list[..] else {
                 return Err(format!("{name} is `{text}`").into());
             };
-            *rates = Rates { weights, at_4_bits, scales, biases, ranges, margin };
+            *rates = Rates { weights, at_4_bits, others_at_4_bits, scales, biases, ranges, margin };
         }
     }
     let test_images = bitesize::deliver::candidate::samples(test);

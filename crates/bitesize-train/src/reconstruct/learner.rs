@@ -26,6 +26,8 @@ struct Layer {
     bounds: [f32; 2],
     /// What the rate of weights is a share of, in levels.
     reach: f32,
+    /// What the rates of scales and biases are multiplied by.
+    pace: f32,
     /// The scale that each channel started with.
     units: Vec<f64>,
     /// Weights and scales in these units; scales start at 1.
@@ -43,8 +45,10 @@ struct Ranges {
     /// Tensors that an encoding is made for.
     tensors: Vec<usize>,
     start: Vec<f64>,
-    /// What the scale of each is multiplied by.
-    ratios: Vec<f32>,
+    /// What the scale of each is multiplied by, less 1, over its pace: so that one rate moves each at its own.
+    shifts: Vec<f32>,
+    /// What the rate of each is multiplied by.
+    paces: Vec<f32>,
     adam: Adam,
     /// For each tensor of the network the index in `tensors` of the one whose encoding it has.
     place: Vec<Option<usize>>,
@@ -74,6 +78,7 @@ impl Learner {
                     layout,
                     bounds,
                     reach: bounds[0].abs() * if quant.bits == BitWidth::B4 { rates.at_4_bits } else { 1.0 },
+                    pace: pace(quant.bits, rates),
                     units: quant.scales.clone(),
                     learned: LearnedScales::new(weights, vec![1.0; channels], layout, quant.bits),
                     bias: quant.bias.clone(),
@@ -84,7 +89,7 @@ impl Learner {
                 });
             }
         }
-        let ranges = Ranges::new(network, nodes, model);
+        let ranges = Ranges::new(network, nodes, model, rates);
         Self { layers, ranges, parameters: Parameters::of_model(model) }
     }
 
@@ -148,6 +153,7 @@ impl Layer {
         self.learned.backward(given, [by_weights, by_scales]);
         let [of_weights, of_scales, of_biases] = &mut self.adams;
         of_weights.step(rates.weights * self.reach * fall, &mut self.learned.weights, by_weights);
+        let fall = self.pace * fall;
         of_scales.step(rates.scales * fall, &mut self.learned.scales, by_scales);
         given.clear();
         given.extend(by_bias.iter().map(|gradient| gradient * self.bias_unit as f32));
@@ -164,7 +170,7 @@ impl Layer {
 }
 
 impl Ranges {
-    fn new(network: &Network, nodes: Range<usize>, model: &QuantizedModel) -> Self {
+    fn new(network: &Network, nodes: Range<usize>, model: &QuantizedModel, rates: &Rates) -> Self {
         let of_pixels = matches!(network.input_encoding, InputEncoding::Pixels { .. });
         let roots = network.encoding_roots();
         let is_fixed = |tensor: usize| {
@@ -176,7 +182,8 @@ impl Ranges {
         let place = roots.iter().map(|root| tensors.iter().position(|tensor| *tensor == root.0)).collect();
         Self {
             start: tensors.iter().map(|tensor| model.activations[*tensor].scale).collect(),
-            ratios: vec![1.0; tensors.len()],
+            shifts: vec![0.0; tensors.len()],
+            paces: tensors.iter().map(|tensor| pace(model.activations[*tensor].bits, rates)).collect(),
             adam: Adam::new(tensors.len()),
             tensors,
             place,
@@ -184,17 +191,23 @@ impl Ranges {
     }
 
     fn scale(&self, place: usize) -> f64 {
-        self.start[place] * f64::from(self.ratios[place])
+        self.start[place] * f64::from(1.0 + self.paces[place] * self.shifts[place])
     }
 
     fn step(&mut self, by_scales: &[f64], rate: f32) {
+        // By shifts it is that times the pace, which Adam's steps do not depend on.
         let of = |(tensor, start): (&usize, &f64)| (by_scales[*tensor] * start) as f32;
         let gradients: Vec<f32> = self.tensors.iter().zip(&self.start).map(of).collect();
-        self.adam.step(rate, &mut self.ratios, &gradients);
-        for ratio in &mut self.ratios {
-            *ratio = ratio.clamp(1.0 / MOST_CHANGE, MOST_CHANGE);
+        self.adam.step(rate, &mut self.shifts, &gradients);
+        for (shift, pace) in self.shifts.iter_mut().zip(&self.paces) {
+            *shift = shift.clamp((1.0 / MOST_CHANGE - 1.0) / pace, (MOST_CHANGE - 1.0) / pace);
         }
     }
+}
+
+/// What rates other than that of weights are multiplied by at `bits`.
+fn pace(bits: BitWidth, rates: &Rates) -> f32 {
+    if bits == BitWidth::B4 { rates.others_at_4_bits } else { 1.0 }
 }
 
 /// Calls `change` with the output channel of each weight and the weight.

@@ -120,7 +120,7 @@ impl<'a> Reconstruction<'a> {
             return Err(TrainError::OtherModel);
         }
         let network = Equalization::scaled(&model.network, &model.equalized);
-        let blocks = blocks::blocks(&network);
+        let blocks = if settings.network_share < 1.0 { blocks::blocks(&network) } else { Vec::new() };
         if state.outcomes.len() > blocks.len() + NETWORK_ROUNDS {
             let (found, expected) = (state.outcomes.len(), blocks.len() + NETWORK_ROUNDS);
             return Err(TrainError::Mismatch { what: "reconstruction's list of blocks", found, expected });

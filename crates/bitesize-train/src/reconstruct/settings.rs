@@ -54,8 +54,10 @@ pub enum Objective {
 pub struct Rates {
     /// Weights, as a share of the greatest level.
     pub weights: f32,
-    /// What that is multiplied by at 4 bits.
+    /// What that is multiplied by for weights of 4 bits.
     pub at_4_bits: f32,
+    /// What the other rates are multiplied by in layers whose weights have 4 bits, and for scales of activations of 4 bits.
+    pub others_at_4_bits: f32,
     /// Scales of weights, as a share of each.
     pub scales: f32,
     /// Biases, as a share of the range of the layer's output.
@@ -79,6 +81,7 @@ impl Default for ReconstructSettings {
             block_rates: Rates {
                 weights: 1e-3,
                 at_4_bits: 0.25,
+                others_at_4_bits: 1.0,
                 scales: 3e-4,
                 biases: 1e-4,
                 ranges: 1e-3,
@@ -86,7 +89,8 @@ impl Default for ReconstructSettings {
             },
             network_rates: Rates {
                 weights: 5e-4,
-                at_4_bits: 2.0,
+                at_4_bits: 5.0,
+                others_at_4_bits: 5.0,
                 scales: 1e-4,
                 biases: 3e-5,
                 ranges: 3e-4,

@@ -155,7 +155,7 @@ impl Trial<'_> {
             }
         }
         self.monitor.detail(format_args!(
-            "W{weights}A{activations}: factors of {} of {} groups kept, loss {loss:.5}; {without:.5} without, {:.5} with all",
+            "W{weights}A{activations}: factors of {} of {} groups kept, loss {loss:.3e}; {without:.3e} without, {:.3e} with all",
             kept.len(),
             groups.len(),
             all.unwrap_or(without)
