@@ -14,6 +14,7 @@ mod table;
 
 use bitesize::deliver::calibrated::calibrate;
 use bitesize::deliver::candidate::float_outputs;
+use bitesize::deliver::equalized::Equalized;
 use bitesize::deliver::finalists::FinalJudge;
 use bitesize::deliver::held_out::HeldOut;
 use bitesize::deliver::quantizer::Quantizer;
@@ -83,9 +84,15 @@ struct Prepared<'a> {
 }
 
 impl<'a> Prepared<'a> {
-    fn of(subject: &'a Subject) -> Result<Self, Failure> {
+    /// With channels brought to one size where that helps and `equalize` asks for it.
+    fn of(subject: &'a Subject, equalize: bool) -> Result<Self, Failure> {
         let (network, monitor) = (&subject.model.network, Monitor::unobserved());
-        let calibration = calibrate(network, &subject.calibration, &CalibrationSettings::default(), &monitor)?;
+        let mut calibration = calibrate(network, &subject.calibration, &CalibrationSettings::default(), &monitor)?;
+        if equalize {
+            let judges = HeldOut::of(network, subject.objective(), subject.judges.clone(), &monitor)?;
+            let found = Equalized::of(network, &subject.calibration, &calibration, &judges, &monitor)?;
+            calibration.equalization = found.equalization;
+        }
         let held_out = HeldOut::of(network, subject.objective(), subject.reward.clone(), &monitor)?;
         Ok(Self { subject, held_out, monitor, calibration })
     }
@@ -106,7 +113,7 @@ impl<'a> Prepared<'a> {
 /// Runs the searches `missing` of `network`.
 fn compare(shared: &Path, network: &str, missing: Vec<Job>, mut results: Results) -> Result<Results, Failure> {
     let subject = Subject::read(shared, network, SHARES)?;
-    Prepared::of(&subject)?.with(|judge, free| {
+    Prepared::of(&subject, false)?.with(|judge, free| {
         if results.reference(network).is_none() {
             results.add(&Line::Reference(reference(network, &subject, judge, free)?))?;
         }

@@ -12,7 +12,8 @@ use std::path::Path;
 ///
 /// - `CASES` (`w70,w50,w35,w30`), as [`problem_of`] reads them;
 /// - `STRATEGIES` (`auto,exact,greedy,rules`), `EVALUATIONS` (200; where it is a list, one search is read at each of them),
-///   `SEEDS` (0), `IMAGES` (512, for calibration), `EVAL_IMAGES` (512), `REWARD` (`loss`).
+///   `SEEDS` (0), `IMAGES` (512, for calibration), `EVAL_IMAGES` (512), `REWARD` (`loss`),
+///   `EQUALIZE` (1; 0 leaves channels as they are).
 ///
 /// A line for each search and number of evaluations: rewards, accuracy on the whole test set, shares of the bytes of
 /// uniform 8 bits, seconds.
@@ -35,7 +36,7 @@ fn study(shared: &Path, network: &str) -> Result<(), Failure> {
     let count = |name| setting(name, "512").parse();
     let shares = Shares { calibration: count("IMAGES")?, reward: count("EVAL_IMAGES")? };
     let subject = Subject::read(shared, network, shares)?;
-    Prepared::of(&subject)?.with(|judge, free| {
+    Prepared::of(&subject, setting("EQUALIZE", "1") == "1")?.with(|judge, free| {
         let finals = Finals::default();
         let reward = setting("REWARD", "loss").parse()?;
         let bench = Bench { subject: &subject, judge: FinalJudge { reward, ..judge }, finals: &finals };

@@ -1,5 +1,6 @@
 //! The networks, with their data, that strategies are compared on.
 
+use bitesize::deliver::equalized::JUDGES;
 use bitesize::input::{Batch, Dataset, Model, Preprocess, PreprocessFile, Request, Role, Shares, Split};
 use bitesize::observe::Monitor;
 use bitesize::task::{Measured, Meter, Objective, Task};
@@ -16,6 +17,8 @@ pub(super) struct Subject {
     pub(super) model: Model,
     pub(super) calibration: Batch,
     pub(super) reward: Batch,
+    /// For equalization: as in a run the first after those of calibration, so that some serve the reward too.
+    pub(super) judges: Batch,
     pub(super) test: Batch,
 }
 
@@ -47,10 +50,12 @@ impl Subject {
         let test = Dataset::open(&data.join("test"), Role::Val, &request)?.with_classes(outputs)?;
         model.fold_preprocessing(&preprocess)?;
         let split = Split::of(&train, shares, 0)?;
+        let judges = Split::of(&train, Shares { reward: JUDGES, ..shares }, 0)?.reward;
         Ok(Self {
             model,
             calibration: train.load(&split.calibration)?,
             reward: train.load(&split.reward)?,
+            judges: train.load(&judges)?,
             test: test.load(&(0..test.len()).collect::<Vec<_>>())?,
         })
     }

@@ -8,6 +8,7 @@ mod common;
 mod constraints;
 mod data;
 mod edited;
+mod equalization;
 mod fit;
 mod hostile;
 mod images;
