@@ -89,8 +89,8 @@ impl Default for ReconstructSettings {
             },
             network_rates: Rates {
                 weights: 5e-4,
-                at_4_bits: 5.0,
-                others_at_4_bits: 5.0,
+                at_4_bits: 2.0,
+                others_at_4_bits: 3.0,
                 scales: 1e-4,
                 biases: 3e-5,
                 ranges: 3e-4,
