@@ -39,10 +39,13 @@ mod equalize;
 mod fake_quant;
 mod float;
 mod forward;
+mod learner;
+mod objective;
 mod operators;
 mod ptq;
 mod reconstruct;
 mod samples;
+mod tune;
 
 pub use calibrate::{Calibration, CalibrationSettings, LeftOut, RangeMethod, TensorRange, calibrate};
 pub use equalization::{Equalization, EqualizedGroup};
@@ -50,8 +53,13 @@ pub use equalize::equalize;
 pub use fake_quant::{FakeQuantModel, fake_quant_forward};
 pub use float::FloatModel;
 pub use ptq::{PrepareRequest, PreparedLayer, Ptq, PtqSettings, Rounding, Variant, quantize_nearest};
-pub use reconstruct::{Objective, Rates, ReconstructSettings, ReconstructState, Reconstruction, UnitOutcome};
+pub use learner::{Freezing, Rates};
+pub use objective::Objective;
+pub use reconstruct::{ReconstructSettings, ReconstructState, Reconstruction, UnitOutcome};
 pub use samples::{SampleValues, Samples, accuracy, top1};
+pub use tune::{
+    Augmentation, Distillation, Epoch, LabelLoss, Loaded, LoadedValues, Source, Targets, TuneSettings, TuneState, Tuner,
+};
 
 use bitesize_ir::BitWidth;
 use bitesize_ir::requantize::Unrepresentable;
@@ -128,6 +136,20 @@ pub enum TrainError {
     /// What a reconstruction shall go on from is not of its model.
     #[error("the state of the reconstruction belongs to another model: begin it anew")]
     OtherModel,
+    /// Samples to learn from cannot be had.
+    #[error("samples cannot be loaded: {problem}")]
+    Source {
+        /// Why.
+        problem: String,
+    },
+    /// What is learned has come to infinite or undefined values, or to weights that no integers express.
+    #[error("training diverged in step {step}, in epoch {epoch}")]
+    Diverged {
+        /// Counted from 1.
+        epoch: usize,
+        /// Counted from 1.
+        step: usize,
+    },
     /// The progress callback asked to stop.
     #[error("stopped")]
     Stopped,

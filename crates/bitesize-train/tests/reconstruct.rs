@@ -39,7 +39,7 @@ fn quantized(network: &Network, samples: &Samples<'_>, [weights, activations]: [
     ptq.quantize_sequential(&policy, samples, &mut go()).unwrap()
 }
 
-/// Settings under which an image goes through all blocks `passes` times, and as often through the network.
+/// Settings under which an image goes through the network `passes` times, and half as often through all blocks.
 fn settings(network: &Network, passes: usize) -> ReconstructSettings {
     let settings = ReconstructSettings {
         seed: 5,
@@ -48,7 +48,7 @@ fn settings(network: &Network, passes: usize) -> ReconstructSettings {
         objective: Objective::SquareError,
         ..ReconstructSettings::default()
     };
-    let minutes = settings.minutes * (passes * IMAGES) as f64 / settings.images(network)[0] as f64;
+    let minutes = settings.minutes * (passes * IMAGES) as f64 / settings.images(network)[1] as f64;
     ReconstructSettings { minutes, ..settings }
 }
 
@@ -158,8 +158,10 @@ fn memory_is_the_input_and_what_is_before_and_after_a_block() {
     };
     let input = 4 * samples.shape.elements();
     let [first, second, third] = [0, 1, 2].map(|block| 5 * elements(&names[block]));
-    let expected = [3 * input, 2 * input + first, input + first + second, input + second + third];
-    assert_eq!(Reconstruction::bytes_per_sample(&network), *expected.iter().max().unwrap());
+    let expected = [input + first, first + second, second + third];
+    assert_eq!(Reconstruction::bytes_per_block_sample(&network), *expected.iter().max().unwrap());
+    let output = 4 * network.shape(network.output).elements();
+    assert_eq!(Reconstruction::bytes_per_sample(&network), 2 * input + output);
 }
 
 #[test]

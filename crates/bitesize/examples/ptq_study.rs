@@ -201,6 +201,7 @@ fn reconstructed(
     };
     number("SHARE", &mut settings.network_share)?;
     number("DROP", &mut settings.drop)?;
+    number("MIX", &mut settings.mix)?;
     let mut seed = 0.0;
     number("SEED", &mut seed)?;
     settings.seed = seed as u64;

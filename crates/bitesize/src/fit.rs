@@ -68,6 +68,7 @@ pub fn walk(opened: Opened, until: Until) -> anyhow::Result<Walked> {
     chosen.warn_of(&tuned.candidate, &tuned.found, &problem)?;
     report.add_held_out(&held_out.objective, tuned.found.1.clone());
     report.add_reconstruction(&tuned, held_out.batch.len());
+    report.add_training(&tuned, held_out.batch.len());
 
     let made_from = Tuned::made_from(&opened, &platform)?;
     let delivered = Delivered::of(tuned.candidate.clone(), &platform.core);
@@ -115,7 +116,8 @@ pub(crate) fn refuse_other_inputs(opened: &Opened, platform: &Platform) -> anyho
     opened.refuse_other_inputs(Stage::Calibrated, &Calibrated::made_from(opened)?)?;
     opened.refuse_other_inputs(Stage::Chosen, &chosen)?;
     let tuned = Tuned::made_from(opened, platform)?;
-    opened.refuse_other_inputs(Stage::Tuned, &tuned)?;
+    opened.refuse_other_inputs(Stage::Tuned, &Tuned::reconstruction_made_from(opened, platform)?)?;
+    opened.refuse_other_inputs(Stage::Finetuned, &tuned)?;
     opened.refuse_other_inputs(Stage::Emitted, &Emitted::made_from(opened, tuned.clone()))?;
     opened.refuse_other_inputs(Stage::Delivered, &tuned)
 }

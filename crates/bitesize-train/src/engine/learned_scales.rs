@@ -26,6 +26,7 @@ pub struct LearnedScales {
     pub scales: Vec<f32>,
     layout: WeightLayout,
     bounds: [f32; 2],
+    round: bool,
 }
 
 impl LearnedScales {
@@ -36,7 +37,28 @@ impl LearnedScales {
     pub fn new(weights: Vec<f32>, scales: Vec<f32>, layout: WeightLayout, bits: BitWidth) -> Self {
         assert_eq!(scales.len(), layout.out_channels(), "each output channel has a scale");
         let grid = WeightGrid::of(bits);
-        Self { weights, scales, layout, bounds: [grid.lowest(), grid.highest()].map(f32::from) }
+        Self { weights, scales, layout, bounds: [grid.lowest(), grid.highest()].map(f32::from), round: true }
+    }
+
+    /// Weights in `layout` that stay as they are, with scales of 1 that get no gradients: those of a float network.
+    pub fn unrounded(weights: Vec<f32>, layout: WeightLayout) -> Self {
+        let scales = vec![1.0; layout.out_channels()];
+        Self { weights, scales, layout, bounds: [f32::NEG_INFINITY, f32::INFINITY], round: false }
+    }
+
+    /// The level that each weight rounds to.
+    pub(crate) fn levels(&self) -> Vec<f32> {
+        let mut layer = LayerParameters { levels: Vec::new(), scales: Vec::new(), bias: Vec::new() };
+        self.write(&mut layer);
+        layer.levels
+    }
+
+    /// Moves each weight by `share` of the way to the level that it rounds to.
+    pub(crate) fn draw_to_levels(&mut self, share: f32) {
+        let levels = self.levels();
+        for (i, (weight, level)) in self.weights.iter_mut().zip(levels).enumerate() {
+            *weight += share * (level * self.scales[self.layout.out_channel(i)] - *weight);
+        }
     }
 
     /// Writes the levels and scales that the engine computes with.
@@ -44,6 +66,10 @@ impl LearnedScales {
         layer.levels.resize(self.weights.len(), 0.0);
         layer.scales.clear();
         layer.scales.extend(self.scales.iter().map(|scale| f64::from(*scale)));
+        if !self.round {
+            layer.levels.copy_from_slice(&self.weights);
+            return;
+        }
         let [lo, hi] = self.bounds;
         let level = |weight: f32, scale: f32| {
             let level = (weight / scale + 0.5).floor();
@@ -82,6 +108,10 @@ impl LearnedScales {
         by_weights.resize(by_real.len(), 0.0);
         by_scales.clear();
         by_scales.resize(self.scales.len(), 0.0);
+        if !self.round {
+            by_weights.copy_from_slice(by_real);
+            return;
+        }
         match self.layout {
             WeightLayout::ChannelMajor { per_channel, .. } => {
                 let rows = by_weights.par_chunks_exact_mut(per_channel).zip(by_real.par_chunks_exact(per_channel));

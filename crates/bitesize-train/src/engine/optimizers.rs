@@ -44,7 +44,7 @@ impl Sgd {
 }
 
 /// Adam (Kingma and Ba), of one list of parameters, with the usual decays of 0.9 and 0.999.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Adam {
     steps: i32,
     means: Vec<f32>,
@@ -55,6 +55,16 @@ impl Adam {
     /// For `count` parameters.
     pub fn new(count: usize) -> Self {
         Self { steps: 0, means: vec![0.0; count], squares: vec![0.0; count] }
+    }
+
+    /// What decides how the parameters move next, beside the number of steps.
+    pub(crate) fn moments(&mut self) -> [&mut Vec<f32>; 2] {
+        [&mut self.means, &mut self.squares]
+    }
+
+    /// Goes on as after `steps` steps.
+    pub(crate) fn set_steps(&mut self, steps: usize) {
+        self.steps = i32::try_from(steps).unwrap_or(i32::MAX);
     }
 
     /// One step at `rate`.

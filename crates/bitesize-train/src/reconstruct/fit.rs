@@ -1,13 +1,12 @@
 //! Learns some nodes: a block, or the whole network.
 
-use super::learner::Learner;
-use super::loss::Loss;
-use super::settings::Rates;
-use super::stream::{Rows, Stream, output_of};
+use super::stream::{WHOLE, Rows, Stream, output_of};
+use crate::learner::{Learner, Pull, Rates};
+use crate::objective::Loss;
 use crate::engine::{Batch, Drop, Engine, Parameters, cosine_rate};
 use crate::{FakeQuantModel, Progress, TrainError};
 use bitesize_ir::{Network, QuantizedModel};
-use rand::SeedableRng as _;
+use rand::{RngExt as _, SeedableRng as _};
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 use std::ops::Range;
@@ -38,6 +37,7 @@ pub(super) struct Course {
     /// What the rates are multiplied by.
     pub(super) factor: f32,
     pub(super) drop: f64,
+    pub(super) mix: f64,
     pub(super) seed: u64,
 }
 
@@ -65,6 +65,7 @@ impl Task<'_> {
     ) -> Result<(QuantizedModel, f64), TrainError> {
         let mut learner = Learner::new(self.network, self.nodes.clone(), model, &course.rates);
         let mut engine = Engine::new(self.network, self.nodes.clone(), &[output_of(self.network, &self.nodes)], false)?;
+        let mut teacher = Engine::new(self.network, self.nodes.clone(), &[output_of(self.network, &self.nodes)], false)?;
         let (mut order, _) = split(self.input.images());
         let batch = course.batch.clamp(1, order.len().max(1));
         let steps = if order.is_empty() { 0 } else { course.images / batch };
@@ -79,14 +80,26 @@ impl Task<'_> {
             next += batch;
             let dropped = (course.drop > 0.0).then(|| Drop::new(course.seed ^ ((step as u64 + 1) << 20), course.drop));
             let input = self.input.gather(images, dropped.is_some(), &mut rows);
-            let wanted = self.wanted_of(images);
+            let mut wanted = self.wanted_of(images);
+            let input = if course.mix > 0.0 {
+                let weights: Vec<u16> = (0..batch)
+                    .map(|_| if rng.random_bool(course.mix) { rng.random_range(0..=WHOLE) } else { WHOLE })
+                    .collect();
+                rows.mix(&weights);
+                let input = rows.boundary();
+                let real = Parameters::real(self.network);
+                wanted = teacher.forward(&real, &Batch { inputs: &[input], dropped: None })?.swap_remove(0);
+                input
+            } else {
+                input
+            };
             let size = wanted.len() / batch;
             let loss = |range: Range<usize>, values: &[Vec<f32>], gradients: &mut [Vec<f32>]| {
                 let wanted = &wanted[range.start * size..range.end * size];
                 self.loss.add(&values[0], wanted, (range.len(), 1.0 / batch as f64), &mut gradients[0])
             };
             let found = engine.step(learner.parameters(), &Batch { inputs: &[input], dropped }, &loss)?;
-            learner.step(found.gradients, &course.rates, course.factor * cosine_rate(1.0, step, steps));
+            learner.step(found.gradients, &course.rates, course.factor * cosine_rate(1.0, step, steps), &Pull::default());
             if progress((step + 1) * batch, steps * batch).is_break() {
                 return Err(TrainError::Stopped);
             }

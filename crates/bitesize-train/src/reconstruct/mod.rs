@@ -12,19 +12,18 @@
 
 mod blocks;
 mod fit;
-mod learner;
-mod loss;
 mod settings;
 mod stream;
 
-pub use settings::{Objective, Rates, ReconstructSettings};
+pub use settings::ReconstructSettings;
 
 use crate::Equalization;
 use crate::engine::Parameters;
+use crate::objective::Loss;
 use crate::{FakeQuantModel, Progress, Samples, TrainError};
 use bitesize_ir::{Network, QuantizedModel};
 use fit::{Course, HELD_OUT, Task};
-use loss::Loss;
+use settings::{BY_BLOCKS, seconds};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use stream::{GoOn, Stream};
@@ -125,14 +124,19 @@ impl<'a> Reconstruction<'a> {
             let (found, expected) = (state.outcomes.len(), blocks.len() + NETWORK_ROUNDS);
             return Err(TrainError::Mismatch { what: "reconstruction's list of blocks", found, expected });
         }
-        let input = Stream::of_samples(&network, samples);
-        Ok(Self { start: model, settings, network, blocks, stream: input.clone(), passed: 0, input, state })
+        let of_blocks = samples.range(0..if blocks.is_empty() { 0 } else { samples.len().min(settings.block_samples) });
+        let (stream, input) = (Stream::of_samples(&network, &of_blocks), Stream::of_samples(&network, samples));
+        Ok(Self { start: model, settings, network, blocks, stream, passed: 0, input, state })
     }
 
-    /// How many bytes a reconstruction of `network` keeps of each sample at most, beside what the engine needs for a
-    /// few images.
+    /// How many bytes a reconstruction of `network` keeps of each sample, beside what the engine needs for a few images.
     pub fn bytes_per_sample(network: &Network) -> usize {
-        stream::bytes_per_sample(network, &blocks::blocks(network))
+        stream::bytes_of_network(network)
+    }
+
+    /// How many bytes it keeps beside that of each sample that blocks learn from, at most.
+    pub fn bytes_per_block_sample(network: &Network) -> usize {
+        stream::bytes_of_blocks(network, &blocks::blocks(network))
     }
 
     /// How many units are blocks; they come first.
@@ -161,7 +165,7 @@ impl<'a> Reconstruction<'a> {
     }
 
     /// Learns the next unit; nothing where all are done. `progress` counts images that went through the network, of the whole
-    /// reconstruction: an image through a block counts by the block's share of the network's products.
+    /// reconstruction: an image through a block counts by the block's share of the network's time, twice.
     ///
     /// # Errors
     /// [`TrainError::Stopped`]: the state is then the one before.
@@ -181,10 +185,12 @@ impl<'a> Reconstruction<'a> {
         [images, of_network]: [usize; 2],
         progress: Progress<'_>,
     ) -> Result<(), TrainError> {
-        let share = |nodes: Range<usize>| work(&self.network, nodes) / work(&self.network, 0..self.network.nodes.len());
+        let all = seconds(&self.network, 0..self.network.nodes.len());
+        let share = |nodes: Range<usize>| seconds(&self.network, nodes) / all;
         let (before, own) = (share(0..self.blocks[unit].start), share(self.blocks[unit].clone()));
-        let begun = (before * images as f64) as usize;
-        let go_on = &mut || progress(begun, images + of_network);
+        let total = images * BY_BLOCKS + of_network;
+        let done = |share: f64| (share * (images * BY_BLOCKS) as f64) as usize;
+        let go_on = &mut || progress(done(before), total);
         while self.passed < unit {
             let (nodes, float) = self.float_output(go_on)?;
             self.pass(nodes, float, &Parameters::of_model(&self.state.model), go_on)?;
@@ -207,11 +213,12 @@ impl<'a> Reconstruction<'a> {
                 rates: self.settings.block_rates,
                 factor,
                 drop: self.settings.drop,
+                mix: 0.0,
                 seed: self.seed(unit, round),
             };
-            let mut of_course = |done: usize, all: usize| {
-                let part = done_before + part * done as f64 / all.max(1) as f64;
-                progress(((before + own * part) * images as f64) as usize, images + of_network)
+            let mut of_course = |done_of_round: usize, all: usize| {
+                let part = done_before + part * done_of_round as f64 / all.max(1) as f64;
+                progress(done(before + own * part), total)
             };
             best = learned(task.learn(&self.state.model, &course, &mut of_course))?.filter(|(_, error)| *error < first);
             if best.is_some() {
@@ -221,8 +228,7 @@ impl<'a> Reconstruction<'a> {
         let kept = best.is_some();
         let (model, after) = best.unwrap_or_else(|| (self.state.model.clone(), first));
         let name = self.network.nodes[nodes.end - 1].name.clone();
-        let ended = ((before + own) * images as f64) as usize;
-        let go_on = &mut || progress(ended, images + of_network);
+        let go_on = &mut || progress(done(before + own), total);
         self.pass(nodes, float, &Parameters::of_model(&model), go_on)?;
         self.state.model = model;
         self.state.outcomes.push(UnitOutcome { name, before: first, after, kept });
@@ -258,6 +264,7 @@ impl<'a> Reconstruction<'a> {
     ) -> Result<(), TrainError> {
         let nodes = 0..self.network.nodes.len();
         let (part, done_before, factor) = of_round(round);
+        let of_blocks = of_blocks * BY_BLOCKS;
         let begun = of_blocks + (done_before * images as f64) as usize;
         let go_on = &mut || progress(begun, of_blocks + images);
         let wanted = self.input.through_float(&self.network, nodes.clone(), go_on)?;
@@ -278,6 +285,7 @@ impl<'a> Reconstruction<'a> {
             rates: self.settings.network_rates,
             factor,
             drop: 0.0,
+            mix: self.settings.mix,
             seed: self.seed(self.blocks.len(), round),
         };
         let mut of_course = |done: usize, all: usize| {
@@ -309,9 +317,4 @@ fn learned<T>(found: Result<T, TrainError>) -> Result<Option<T>, TrainError> {
         Err(TrainError::Layer { .. }) => Ok(None),
         Err(other) => Err(other),
     }
-}
-
-/// Products of some nodes.
-fn work(network: &Network, nodes: Range<usize>) -> f64 {
-    network.nodes[nodes].iter().map(|node| node.op.macs(network.shape(node.output)) as f64).sum()
 }

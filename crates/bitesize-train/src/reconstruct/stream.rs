@@ -28,6 +28,39 @@ pub(super) struct Rows {
     values: Vec<f32>,
 }
 
+impl Rows {
+    /// Mixes image `i` with the one after it, of which it keeps `weights[i]` of [`WHOLE`].
+    pub(super) fn mix(&mut self, weights: &[u16]) {
+        let n = weights.len();
+        let own = |i: usize| f32::from(weights[i]) / f32::from(WHOLE);
+        let of = |own: f32, a: f32, b: f32| own * a + (1.0 - own) * b;
+        let size = self.values.len() / n;
+        let mut first = self.values[..size].to_vec();
+        for i in 0..n {
+            let (head, tail) = self.values.split_at_mut((i + 1) * size);
+            let other = if i + 1 < n { &tail[..size] } else { &first };
+            head[i * size..].iter_mut().zip(other).for_each(|(a, b)| *a = of(own(i), *a, *b));
+        }
+        first.clear();
+        let size = self.codes.len() / n;
+        let first = self.codes[..size].to_vec();
+        for i in 0..n {
+            let (head, tail) = self.codes.split_at_mut((i + 1) * size);
+            let other = if i + 1 < n { &tail[..size] } else { &first };
+            let own = u32::from(weights[i]);
+            for (a, b) in head[i * size..].iter_mut().zip(other) {
+                *a = ((own * u32::from(*a) + (256 - own) * u32::from(*b) + 128) >> 8) as u8;
+            }
+        }
+    }
+
+    pub(super) fn boundary(&self) -> Boundary<'_> {
+        if self.codes.is_empty() { Boundary::Values(&self.values) } else { Boundary::Codes(&self.codes) }
+    }
+}
+
+pub(super) const WHOLE: u16 = 256;
+
 impl Stream {
     /// The network's input.
     pub(super) fn of_samples(network: &Network, samples: &Samples<'_>) -> Self {
@@ -146,19 +179,25 @@ fn stopped(answer: ControlFlow<()>) -> Result<(), TrainError> {
     if answer.is_break() { Err(TrainError::Stopped) } else { Ok(()) }
 }
 
-/// Bytes that are kept of one sample at most, while `blocks` of `network` are learned: of the input (twice, and as it
-/// was given, at first), and before and after a block a code and a real value of each element.
-pub(super) fn bytes_per_sample(network: &Network, blocks: &[Range<usize>]) -> usize {
-    let elements = |tensor: TensorId| network.shape(tensor).elements();
-    let is_pixels = matches!(network.input_encoding, InputEncoding::Pixels { .. });
-    let input = elements(network.input) * if is_pixels { size_of::<u8>() } else { size_of::<f32>() };
+/// Bytes that are kept of one sample for the whole network: its input, as it was given too, and the float network's output.
+pub(super) fn bytes_of_network(network: &Network) -> usize {
+    2 * bytes_of_input(network) + size_of::<f32>() * network.shape(network.output).elements()
+}
+
+/// Bytes that are kept of one sample at most while `blocks` of `network` are learned: of the input, and before and after a
+/// block a code and a real value of each element.
+pub(super) fn bytes_of_blocks(network: &Network, blocks: &[Range<usize>]) -> usize {
     let between = size_of::<u8>() + size_of::<f32>();
-    let (mut most, mut before) = (3 * input, input);
+    let (mut most, mut before) = (0, bytes_of_input(network));
     for nodes in blocks {
-        let after = between * elements(output_of(network, nodes));
-        most = most.max(input + before + after);
+        let after = between * network.shape(output_of(network, nodes)).elements();
+        most = most.max(before + after);
         before = after;
     }
-    // The whole network: its output, while the last block's is there.
-    most.max(input + before + size_of::<f32>() * elements(network.output))
+    most
+}
+
+fn bytes_of_input(network: &Network) -> usize {
+    let is_pixels = matches!(network.input_encoding, InputEncoding::Pixels { .. });
+    network.shape(network.input).elements() * if is_pixels { size_of::<u8>() } else { size_of::<f32>() }
 }

@@ -1,4 +1,5 @@
 //! Small networks with seeded random weights.
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 use bitesize_ir::network::{InputEncoding, Network, Node, Tensor, TensorId};
 use bitesize_ir::op::{AveragePool, ChannelAffine, Clamp, Conv2d, DepthwiseConv2d, FullyConnected, Op};

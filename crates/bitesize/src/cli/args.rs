@@ -3,7 +3,8 @@
 use anyhow::Context as _;
 use bitesize::input::zoo::{UNTRAINED, is_zoo};
 use bitesize::input::{Channels, DataLayout, Model, PerChannel, PreprocessFile};
-use bitesize::run::config::{CalibrationConfig, MINUTES, PERCENTILES, ReconstructConfig, STEPS};
+use bitesize::run::config::{CalibrationConfig, PERCENTILES, STEPS};
+use bitesize::run::learning::{MINUTES, ReconstructConfig};
 use bitesize::task::{Objective, Task};
 use bitesize::usage;
 use bitesize_import::InputShape;
@@ -262,7 +263,7 @@ pub(crate) struct ReconstructArgs {
         value_parser = minutes
     )]
     reconstruct: Option<f64>,
-    /// Training samples to learn from, at most [default: 4096]
+    /// Training samples to learn from, at most [default: 32768]
     #[arg(long, value_name = "N", value_parser = learned_samples)]
     reconstruct_samples: Option<usize>,
 }

@@ -77,6 +77,7 @@ impl CalibrateArgs {
             target: None,
             search: None,
             reconstruct: None,
+            finetune: None,
             package: PackageConfig::default(),
             verify: VerifyConfig::default(),
         };

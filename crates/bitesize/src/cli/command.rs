@@ -2,7 +2,8 @@
 
 use crate::args::ReconstructArgs;
 use crate::search_args::SearchArgs;
-use crate::{boards, calibrate, emit, eval, fit, inspect, search, verify};
+use crate::tune_args::TuneArgs;
+use crate::{boards, calibrate, emit, eval, fit, inspect, search, tune, verify};
 use bitesize::observe::Monitor;
 use bitesize::{Ending, usage};
 use clap::parser::ValueSource;
@@ -21,6 +22,8 @@ pub(crate) enum Command {
     Calibrate(Box<calibrate::CalibrateArgs>),
     /// Choose widths for the run in a folder and quantize the network for delivery
     Search(Box<search::SearchCommandArgs>),
+    /// Train the network of the run in a folder at the widths that were chosen, and deliver it anew
+    Tune(Box<tune::TuneCommandArgs>),
     /// Write the C package of the run in a folder
     Emit(emit::EmitArgs),
     /// Prove that the package of the run in a folder computes what the host says
@@ -35,6 +38,7 @@ impl Command {
         match self {
             Self::Fit(args) => Some(args.resume_command()),
             Self::Search(args) => Some(args.resume_command()),
+            Self::Tune(args) => Some(args.resume_command()),
             _ => None,
         }
     }
@@ -47,6 +51,7 @@ impl Command {
             Self::Boards(args) => args.run(),
             Self::Calibrate(args) => args.run(monitor),
             Self::Search(args) => args.run(monitor),
+            Self::Tune(args) => args.run(monitor),
             Self::Emit(args) => args.run(monitor),
             Self::Verify(args) => args.run(monitor),
             Self::Eval(args) => args.run(monitor),
@@ -67,16 +72,24 @@ pub(crate) fn refuse_ignored(command: &clap::Command, matches: &ArgMatches) -> a
         .filter(|a| matches.value_source(a.get_id().as_str()) == Some(ValueSource::CommandLine))
         .collect();
     let has = |id: &str| given.iter().any(|a| a.get_id() == id);
+    let named = |a: &clap::Arg| a.get_long().unwrap_or(a.get_id().as_str()).to_owned();
+    if name == "fit"
+        && !has("finetune")
+        && let Some(flag) = given.iter().find(|a| is_of::<TuneArgs>(a.get_id().as_str()))
+    {
+        return Err(usage(format!("--{} says how --finetune trains: give that too", named(flag))));
+    }
     let (source, ignored): (&str, fn(&str) -> bool) = match name {
-        "fit" if has("config") => ("--config", |id| id != "config" && !is_of::<ReconstructArgs>(id)),
+        "fit" if has("config") => ("--config", |id| id != "config" && !is_of::<ReconstructArgs>(id) && !is_of_training(id)),
         "fit" if has("resume") && !has("model") => ("--resume without a model", |id| id != "resume"),
+        "tune" if has("resume") && !has("epochs") => ("--resume without --epochs", |id| is_of::<TuneArgs>(id)),
         "search" if has("resume") => ("--resume", |id| is_of::<SearchArgs>(id) || is_of::<ReconstructArgs>(id)),
         _ => return Ok(()),
     };
     let harmless = ["output", "verbose", "quiet", "threads"];
     let flag = |a: &&clap::Arg| {
         let id = a.get_id().as_str();
-        (ignored(id) && !harmless.contains(&id)).then(|| a.get_long().unwrap_or(id).to_owned())
+        (ignored(id) && !harmless.contains(&id)).then(|| named(a))
     };
     match given.iter().find_map(flag) {
         Some(flag) => {
@@ -84,6 +97,11 @@ pub(crate) fn refuse_ignored(command: &clap::Command, matches: &ArgMatches) -> a
         }
         None => Ok(()),
     }
+}
+
+/// Whether the flag `id` is about training.
+fn is_of_training(id: &str) -> bool {
+    id == "finetune" || is_of::<TuneArgs>(id)
 }
 
 /// Whether the flag `id` is one of `T`.

@@ -8,14 +8,15 @@ use crate::console::{err_line, print, tell_shortcoming};
 use crate::open::{config_of, keep_if_resumable, read_config};
 use crate::search_args::SearchArgs;
 use crate::target_args::TargetArgs;
+use crate::tune_args::{TuneArgs, epochs};
 use anyhow::bail;
 use bitesize::deliver::opened::{Opened, inputs_of};
 use bitesize::files;
 use bitesize::input::{Inputs, Sources};
 use bitesize::observe::{Interrupted, Monitor};
 use bitesize::run::config::{DataConfig, ModelConfig, PackageConfig, VerifyConfig};
-use bitesize::run::names::{CONFIG, DIARY, PARETO_POINTS, PROBES, RECONSTRUCTION};
-use bitesize::run::{RESULTS_VERSION, RunConfig, RunFolder};
+use bitesize::run::names::{CONFIG, DIARY, PARETO_POINTS, PROBES, RECONSTRUCTION, TUNING};
+use bitesize::run::{FinetuneConfig, RESULTS_VERSION, RunConfig, RunFolder};
 use bitesize::{Ending, Until, Walked, usage};
 use bitesize_ir::shown::ShownPath as _;
 use clap::Args;
@@ -50,6 +51,12 @@ pub(crate) struct FitArgs {
     search: SearchArgs,
     #[command(flatten)]
     reconstruct: ReconstructArgs,
+    /// Train the network at the widths chosen, so often through all training samples but those held out; what was learned is delivered
+    /// where it is better on those
+    #[arg(long, value_name = "EPOCHS", value_parser = epochs, help_heading = "Training")]
+    finetune: Option<usize>,
+    #[command(flatten)]
+    tune: TuneArgs,
     #[command(flatten)]
     calibration: CalibrationArgs,
     /// What the C package is called: every name and file of it begins so
@@ -137,6 +144,7 @@ impl FitArgs {
                 config.data.train_samples = 0;
                 let (mut config, inputs) = open(config)?;
                 config.data.train_samples = inputs.train_samples();
+                config.finetune = self.finetune(&inputs)?.or(config.finetune);
                 config.task = Some(inputs.objective.task);
                 Ok((config, inputs))
             }
@@ -145,6 +153,11 @@ impl FitArgs {
                 bail!("there is no run to resume in `{}`: it has no {CONFIG}", self.output.shown())
             }
         }
+    }
+
+    /// How the network is to be trained, where that is asked for.
+    fn finetune(&self, inputs: &Inputs) -> anyhow::Result<Option<FinetuneConfig>> {
+        self.finetune.map(|epochs| self.tune.config(epochs, inputs)).transpose()
     }
 
     /// The settings that the flags say, checked against the network and the data.
@@ -167,6 +180,7 @@ impl FitArgs {
         };
         let inputs = Inputs::open(sources, monitor)?;
         let search = self.search.config(&inputs.model)?;
+        let finetune = self.finetune(&inputs)?;
         let platform = {
             let policy = search.policy.as_deref();
             self.target.settled(platform, &inputs.model, &search.constraints, policy, monitor)?
@@ -192,6 +206,7 @@ impl FitArgs {
             target: Some(platform.name),
             search: Some(search),
             reconstruct,
+            finetune,
             package: PackageConfig { name: self.name.clone() },
             verify: VerifyConfig { host_samples: self.host_samples, qemu_samples: self.qemu_samples },
         };
@@ -206,7 +221,7 @@ fn keep_search(error: anyhow::Error, folder: &mut RunFolder) -> anyhow::Error {
     let lines = |name: &str| {
         files::read(&folder.join(name)).map_or(0, |text| text.iter().filter(|byte| **byte == b'\n').count())
     };
-    let learned = folder.join(RECONSTRUCTION).is_file();
+    let learned = [RECONSTRUCTION, TUNING].iter().any(|name| folder.join(name).is_file());
     let searched = lines(DIARY) >= 2 || lines(PARETO_POINTS) >= 1 || lines(PROBES) >= 1 || learned;
     if error.is::<Interrupted>() || folder.is_kept() || !searched {
         return error;

@@ -14,6 +14,8 @@ mod open;
 mod search;
 mod search_args;
 mod target_args;
+mod tune;
+mod tune_args;
 mod verify;
 
 use bitesize::observe::{Interrupted, Monitor};

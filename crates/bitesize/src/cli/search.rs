@@ -117,6 +117,7 @@ impl SearchCommandArgs {
             }
         };
         let reconstruct = if self.resume { earlier.reconstruct } else { self.reconstruct.config(None)? };
-        Ok(RunConfig { target: Some(platform.name), search: Some(search), reconstruct, ..earlier.clone() })
+        let finetune = earlier.finetune.clone().filter(|_| self.resume);
+        Ok(RunConfig { target: Some(platform.name), search: Some(search), reconstruct, finetune, ..earlier.clone() })
     }
 }

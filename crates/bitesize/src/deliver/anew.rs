@@ -1,4 +1,4 @@
-//! A search anew in a folder that may hold an earlier one.
+//! A search or a training anew in a folder that may hold an earlier one.
 
 use super::delivered::refuse_edited_policy;
 use super::opened::Opened;
@@ -26,6 +26,7 @@ pub fn begin(opened: &Opened) -> anyhow::Result<()> {
     let mut commit = opened.folder.begin()?;
     commit.forget(Stage::Chosen);
     commit.forget(Stage::Tuned);
+    commit.forget(Stage::Finetuned);
     commit.outdate(&RESULTS);
     commit.discard_journal(PARETO_POINTS);
     if !probes_hold {
@@ -34,6 +35,27 @@ pub fn begin(opened: &Opened) -> anyhow::Result<()> {
     opened.put(&mut commit)?;
     commit.finish()
 }
+
+/// Puts the settings of a training into their place, of what the run of `opened` has chosen. What it has delivered stands, marked as
+/// outdated, until training has led to something.
+///
+/// # Errors
+/// As [`begin`]; a run that has chosen nothing.
+pub fn begin_training(opened: &Opened) -> anyhow::Result<()> {
+    refuse_edited_policy(opened)?;
+    opened.folder.refuse_altered(&[Stage::Calibrated, Stage::Prepared, Stage::Tuned])?;
+    let mut end = opened.folder.begin()?;
+    TUNED.iter().for_each(|stage| end.forget(*stage));
+    end.refuse_to_lose_edits()?;
+    let mut commit = opened.folder.begin()?;
+    commit.forget(Stage::Finetuned);
+    commit.outdate(&TUNED);
+    opened.put(&mut commit)?;
+    commit.finish()
+}
+
+/// The stages that training leads to.
+const TUNED: [Stage; 3] = [Stage::Delivered, Stage::Emitted, Stage::Reported];
 
 /// The stages that a search leads to.
 const RESULTS: [Stage; 4] = [Stage::Delivered, Stage::Emitted, Stage::Swept, Stage::Reported];

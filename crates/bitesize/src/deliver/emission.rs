@@ -33,13 +33,13 @@ pub fn emit(opened: Opened, is_renamed: bool) -> anyhow::Result<Option<Misfit>> 
     if written.policy == *delivered.policy() {
         return Emission { delivered, written, is_edited: false, is_renamed }.put(&opened, &platform);
     }
-    let before = opened.config.reconstruct;
+    let learned = opened.config.reconstruct.is_some() || opened.config.finetune.is_some();
     let config = take_policy(opened.config, &written.policy);
     let opened = Opened { config: &config, ..opened };
-    if before.is_some() {
+    if learned {
         opened.monitor.warn(format_args!(
-            "the network with the edited widths is delivered as it was rounded, and the run is no longer one that is reconstructed: \
-             `bitesize fit --config {} --reconstruct -o ANOTHER_FOLDER` reconstructs it",
+            "the network with the edited widths is delivered as it was rounded, and nothing is learned for it in this run any more: \
+             `bitesize fit --config {} -o ANOTHER_FOLDER` with --reconstruct or --finetune does that",
             opened.folder.join(CONFIG).shown()
         ));
     }
@@ -58,6 +58,7 @@ fn take_policy(config: &RunConfig, policy: &Policy) -> RunConfig {
         search.constraints = search.constraints.limits();
     }
     config.reconstruct = None;
+    config.finetune = None;
     config
 }
 
@@ -97,6 +98,7 @@ impl Emission {
         if is_edited {
             commit.forget(Stage::Chosen);
             commit.forget(Stage::Tuned);
+            commit.forget(Stage::Finetuned);
             delivered.put(opened, made_from.clone(), Some(&written.text), &mut commit)?;
             if folder.ledger().entry(Stage::Swept).is_some() {
                 opened.monitor.note("the sweep of budgets is of the earlier search, and goes with it");

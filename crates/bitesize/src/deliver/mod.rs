@@ -8,7 +8,7 @@
 //! from the folder where they were made from the same, and makes them where they are not there. [`tuned`] hands on what
 //! was chosen where nothing is to be learned.
 //!
-//! Beside the stages, in reading order: [`aim`] (whether there is anything to deliver), [`misfit`] (why not),
+//! Beside the stages, in reading order: [`finetuned`] (training, of the stage [`tuned`]), [`aim`] (whether there is anything to deliver), [`misfit`] (why not),
 //! [`candidate`] (a quantized network with its integers), [`quantizer`], [`held_out`] and [`judge`] (how good policies
 //! are), [`equalized`] (channels brought to one size), [`finalists`] and [`contest`] (search, and the best after the final quantization), [`diary`], [`sweep`] (other
 //! budgets), [`measured`] and [`validated`], [`quality`] (tensor by tensor), [`guessing`] and [`coarse`] (warnings), [`anew`] (another search in the
@@ -27,6 +27,7 @@ pub mod emission;
 pub mod emitted;
 pub mod equalized;
 pub mod finalists;
+pub mod finetuned;
 pub mod guessing;
 pub mod held_out;
 mod held_shares;

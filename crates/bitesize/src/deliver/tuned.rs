@@ -1,5 +1,5 @@
 //! The stage between the choice and what is delivered: rounding, scales and ranges learned from training images without
-//! their labels, where the run asks for that.
+//! their labels, and [training](super::finetuned) with them, where the run asks for that.
 //!
 //! Needs the network that was [chosen](super::chosen). Owns `reconstruction.safetensors`, which is put there anew after
 //! each block that is learned, so that a run goes on behind the last one. Depends on all that the choice does, on the
@@ -8,10 +8,11 @@
 
 use super::candidate::{Candidate, samples, train_error};
 use super::chosen::Chosen;
+use super::finetuned::{self, Finetuned, Judged};
 use super::opened::Opened;
 use crate::input::Batch;
 use crate::observe::Monitor;
-use crate::run::config::ReconstructConfig;
+use crate::run::ReconstructConfig;
 use crate::run::names::RECONSTRUCTION;
 use crate::run::{Provenance, Stage, weights};
 use crate::target::Platform;
@@ -22,8 +23,8 @@ use bitesize_ir::{Network, QuantizedModel, Tail};
 use bitesize_train::{Objective as LearnedBy, ReconstructSettings, ReconstructState, Reconstruction, UnitOutcome};
 use std::time::Instant;
 
-/// What the images may take in memory between two blocks, in bytes, as codes and in float: 2,647 of MobileNetV1 0.25 at
-/// 96 x 96, 648 at 224 x 224.
+/// What the images may take in memory for the whole network, in bytes, and again those that blocks learn from, as codes and in float
+/// between two of them.
 const STREAM_BYTES: usize = 1 << 30;
 
 const REMEDY: &str = "remove it, and the reconstruction begins anew";
@@ -36,6 +37,8 @@ pub struct Tuned {
     pub found: (Option<Measured>, Fidelity),
     /// `None` where nothing is to be reconstructed.
     pub reconstructed: Option<Reconstructed>,
+    /// `None` where nothing is to be trained.
+    pub finetuned: Option<Finetuned>,
 }
 
 /// What came of a reconstruction.
@@ -67,7 +70,7 @@ impl Reconstructed {
 impl Tuned {
     /// What is delivered depends on this, as far as settings say it.
     pub fn made_from_settings(opened: &Opened, platform: &Platform) -> Provenance {
-        Chosen::made_from_settings(opened, platform).with_all(opened.config.settings(&["reconstruct"]))
+        Chosen::made_from_settings(opened, platform).with_all(opened.config.settings(&["reconstruct", "finetune"]))
     }
 
     /// What is delivered depends on this.
@@ -75,61 +78,82 @@ impl Tuned {
     /// # Errors
     /// No training data, or some that cannot be read.
     pub fn made_from(opened: &Opened, platform: &Platform) -> anyhow::Result<Provenance> {
+        finetuned::with_training(opened, Self::reconstruction_made_from(opened, platform)?)
+    }
+
+    /// What reconstruction came to depends on this.
+    ///
+    /// # Errors
+    /// As [`Self::made_from`].
+    pub fn reconstruction_made_from(opened: &Opened, platform: &Platform) -> anyhow::Result<Provenance> {
         let made_from = Chosen::made_from(opened, platform)?.with_all(opened.config.settings(&["reconstruct"]));
         let Some(asked) = &opened.config.reconstruct else { return Ok(made_from) };
         let images = opened.train()?.content_hash(&images_of(opened, asked)?)?;
         Ok(made_from.with_contents("the images that reconstruction learns from", images))
     }
 
-    /// What `chosen` is delivered as: reconstructed, where the run asks for that and it helps.
+    /// What `chosen` is delivered as: reconstructed and trained, where the run asks for that and it helps.
     ///
     /// # Errors
     /// A file of the folder that is of other inputs or was altered; images that cannot be read;
     /// [`Interrupted`](crate::observe::Interrupted).
     pub fn of(chosen: &Chosen, platform: &Platform) -> anyhow::Result<Self> {
         let opened = chosen.prepared.calibrated.opened;
-        let candidate = chosen.winner.candidate()?.clone();
-        let Some(asked) = opened.config.reconstruct else {
-            return Ok(Self { candidate, found: chosen.found.clone(), reconstructed: None });
-        };
-        let (start, before) = (Instant::now(), chosen.found.1.loss);
-        let images = images(chosen, &asked)?;
-        let count = images.len();
-        let reconstructed = |units, after, failed| {
-            let seconds = start.elapsed().as_secs_f64();
-            Reconstructed { asked, images: count, units, before, after, failed, seconds }
-        };
-        let fail = |units, problem: String| {
-            opened.monitor.warn(format_args!("the network is delivered as it was rounded: {problem}"));
-            (candidate.clone(), chosen.found.clone(), reconstructed(units, None, Some(problem)))
-        };
-        let (candidate, found, reconstructed) = if count < Reconstruction::LEAST_SAMPLES {
-            let least = Reconstruction::LEAST_SAMPLES;
-            fail(
-                Vec::new(),
-                format!(
-                    "reconstruction needs at least {least} training samples beside those held out, and there are {count}"
-                ),
-            )
-        } else {
-            let made_from = Self::made_from(&opened, platform)?;
-            let ReconstructState { model, outcomes } = learn(&opened, &candidate.model, images, made_from)?;
-            match Candidate::new(model) {
-                Ok(learned) => {
-                    let found = chosen.held_out.measure(&learned, opened.monitor)?;
-                    let reconstructed = reconstructed(outcomes, Some(found.1.loss), None);
-                    tell(&reconstructed, chosen.held_out.batch.len(), opened.monitor);
-                    if reconstructed.is_kept() {
-                        (learned, found, reconstructed)
-                    } else {
-                        (candidate, chosen.found.clone(), reconstructed)
-                    }
-                }
-                Err(error) => fail(outcomes, format!("{error:#}")),
+        let (begun, reconstructed) = reconstruct(chosen, platform)?;
+        let ((candidate, found), finetuned) = match &opened.config.finetune {
+            Some(asked) => {
+                let made_from = Self::made_from(&opened, platform)?;
+                let (judged, finetuned) = finetuned::finetune(chosen, begun, asked, &made_from)?;
+                (judged, Some(finetuned))
             }
+            None => (begun, None),
         };
-        Ok(Self { candidate, found, reconstructed: Some(reconstructed) })
+        Ok(Self { candidate, found, reconstructed, finetuned })
     }
+
+    /// Whether what is delivered is anything else than what was chosen.
+    pub fn is_learned(&self) -> bool {
+        self.reconstructed.as_ref().is_some_and(Reconstructed::is_kept)
+            || self.finetuned.as_ref().is_some_and(|finetuned| finetuned.is_kept)
+    }
+}
+
+/// What `chosen` is after reconstruction, where the run asks for that and it helps.
+fn reconstruct(chosen: &Chosen, platform: &Platform) -> anyhow::Result<(Judged, Option<Reconstructed>)> {
+    let opened = chosen.prepared.calibrated.opened;
+    let rounded = (chosen.winner.candidate()?.clone(), chosen.found.clone());
+    let Some(asked) = opened.config.reconstruct else { return Ok((rounded, None)) };
+    let (start, before) = (Instant::now(), chosen.found.1.loss);
+    let images = images(chosen, &asked)?;
+    let count = images.len();
+    let reconstructed = |units, after, failed| {
+        let seconds = start.elapsed().as_secs_f64();
+        Reconstructed { asked, images: count, units, before, after, failed, seconds }
+    };
+    let fail = |units, problem: String| {
+        opened.monitor.warn(format_args!("the network is delivered as it was rounded: {problem}"));
+        (rounded.clone(), Some(reconstructed(units, None, Some(problem))))
+    };
+    if count < Reconstruction::LEAST_SAMPLES {
+        let least = Reconstruction::LEAST_SAMPLES;
+        return Ok(fail(
+            Vec::new(),
+            format!(
+                "reconstruction needs at least {least} training samples beside those held out, and there are {count}"
+            ),
+        ));
+    }
+    let ReconstructState { model, outcomes } =
+        learn(&opened, &rounded.0.model, images, Tuned::reconstruction_made_from(&opened, platform)?)?;
+    let learned = match Candidate::new(model) {
+        Ok(learned) => learned,
+        Err(error) => return Ok(fail(outcomes, format!("{error:#}"))),
+    };
+    let found = chosen.held_out.measure(&learned, opened.monitor)?;
+    let reconstructed = reconstructed(outcomes, Some(found.1.loss), None);
+    tell(&reconstructed, chosen.held_out.batch.len(), opened.monitor);
+    let judged = if reconstructed.is_kept() { (learned, found) } else { rounded };
+    Ok((judged, Some(reconstructed)))
 }
 
 fn tell(reconstructed: &Reconstructed, held_out: usize, monitor: &Monitor) {
@@ -143,8 +167,12 @@ fn tell(reconstructed: &Reconstructed, held_out: usize, monitor: &Monitor) {
 
 /// How many images are learned from at most: as many as memory holds, and no more than `asked` says.
 fn most_images(network: &Network, asked: &ReconstructConfig) -> usize {
-    let each = Reconstruction::bytes_per_sample(network).max(1);
-    asked.samples.min((STREAM_BYTES / each).max(Reconstruction::LEAST_SAMPLES))
+    asked.samples.min(most_of(Reconstruction::bytes_per_sample(network)))
+}
+
+/// How many samples of `each` bytes memory holds.
+fn most_of(each: usize) -> usize {
+    (STREAM_BYTES / each.max(1)).max(Reconstruction::LEAST_SAMPLES)
 }
 
 /// The training samples that are learned from: those that calibrate, then those that serve nothing else.
@@ -167,7 +195,7 @@ fn images(chosen: &Chosen, asked: &ReconstructConfig) -> anyhow::Result<Batch> {
     let most = most_images(&opened.inputs.model.network, asked);
     if indices.len() == most && most < asked.samples {
         opened.monitor.note(format_args!(
-            "reconstruct: {most} images and not {}, whose activations would take more than {} MiB of memory",
+            "reconstruct: {most} images and not {}, which would take more than {} MiB of memory",
             asked.samples,
             STREAM_BYTES >> 20
         ));
@@ -189,7 +217,7 @@ fn images(chosen: &Chosen, asked: &ReconstructConfig) -> anyhow::Result<Batch> {
 }
 
 /// What the output of the whole network is held against, where `objective` judges it.
-fn learned_by(objective: &Objective) -> LearnedBy {
+pub(super) fn learned_by(objective: &Objective) -> LearnedBy {
     let temperature = ReconstructSettings::TEMPERATURE;
     match objective.form() {
         Form::Softmax if objective.row() == objective.shape.elements() => LearnedBy::Distillation { temperature },
@@ -208,11 +236,13 @@ fn learn(
 ) -> anyhow::Result<ReconstructState> {
     let Opened { config, inputs, folder, monitor } = *opened;
     let asked = config.reconstruct.unwrap_or_default();
+    let suited = ReconstructSettings::suited_to(&model.policy);
     let settings = ReconstructSettings {
         minutes: asked.minutes,
         seed: config.seed,
         objective: learned_by(&inputs.objective),
-        ..ReconstructSettings::default()
+        block_samples: suited.block_samples.min(most_of(Reconstruction::bytes_per_block_sample(&model.network))),
+        ..suited
     };
     let begun = ReconstructState { model: model.clone(), outcomes: Vec::new() };
     let state = kept(opened, model, &made_from)?.unwrap_or(begun);
@@ -268,8 +298,8 @@ mod tests {
             assert_eq!(found < samples, is_less, "{name}: {found}");
             assert!(!is_less || taken(found + 1) > STREAM_BYTES, "{name}: {found}");
         };
-        check("zoo:mobilenet-v1?width=0.25&resolution=96", 4096, true);
-        check("zoo:mobilenet-v1?width=0.25&resolution=96", 2647, false);
+        check("zoo:mobilenet-v1?width=0.25&resolution=96", 32_768, true);
+        check("zoo:mobilenet-v1?width=0.25&resolution=96", 4096, false);
         check("zoo:mobilenet-v1?width=1&resolution=224", 4096, true);
     }
 

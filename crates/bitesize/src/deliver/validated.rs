@@ -6,7 +6,7 @@ use super::contest::Winner;
 use super::measured::{CandidateFigures, Figures, figures};
 use super::opened::Opened;
 use super::sweep::Swept;
-use super::tuned::{Reconstructed, Tuned};
+use super::tuned::Tuned;
 use crate::input::Dataset;
 use bitesize_search::to_compact;
 
@@ -17,13 +17,13 @@ pub struct Validated {
     /// Indices of the finalists that were measured.
     pub measured: Vec<usize>,
     /// Of what is delivered, where it is none of the finalists any more.
-    pub reconstructed: Option<CandidateFigures>,
+    pub learned: Option<CandidateFigures>,
 }
 
 impl Validated {
     /// The figures of what is delivered for `winner`.
     pub fn of_delivered(&self, winner: &Winner) -> Option<&CandidateFigures> {
-        self.reconstructed.as_ref().or_else(|| self.of_finalist(winner, winner.best))
+        self.learned.as_ref().or_else(|| self.of_finalist(winner, winner.best))
     }
 
     /// The figures of the finalist `index` of `winner`, where it or one of the same widths was measured.
@@ -60,16 +60,16 @@ pub fn validate(
     let is_new = |other: &&Candidate| candidates.iter().all(|known| known.model.policy != other.model.policy);
     let new: Vec<&Candidate> = networks.iter().filter(is_new).collect();
     candidates.extend(new);
-    let is_reconstructed = tuned.reconstructed.as_ref().is_some_and(Reconstructed::is_kept);
-    candidates.extend(is_reconstructed.then_some(&tuned.candidate));
+    let is_learned = tuned.is_learned();
+    candidates.extend(is_learned.then_some(&tuned.candidate));
     let inputs = opened.inputs;
     let mut figures = figures(val, (&inputs.model.network, inputs.objective), &candidates, opened.monitor)?;
-    let reconstructed = if is_reconstructed { figures.integer.pop() } else { None };
+    let learned = if is_learned { figures.integer.pop() } else { None };
     let policies = candidates.iter().map(|candidate| to_compact(&candidate.model.policy));
     let measured_of = figures.integer.iter().map(|found| found.measured.clone());
     let by_policy = policies.zip(measured_of).filter_map(|(policy, found)| Some((policy, found?))).collect();
     if let Some(swept) = swept {
         swept.set_measured(&by_policy);
     }
-    Ok(Validated { figures, measured, reconstructed })
+    Ok(Validated { figures, measured, learned })
 }

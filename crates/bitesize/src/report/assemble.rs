@@ -64,7 +64,7 @@ impl Report {
             baselines: None,
             pareto: None,
             reconstruction: None,
-            tune: (),
+            tune: None,
             verification: None,
             chosen: None,
             diagnosis: None,
@@ -128,6 +128,7 @@ impl Report {
         self.baselines = None;
         self.pareto = None;
         self.reconstruction = None;
+        self.tune = None;
         self.chosen = Some("policy".into());
     }
 
@@ -171,9 +172,15 @@ impl Report {
     /// Adds what the validation data say.
     pub fn add_validation(&mut self, validated: &Validated, winner: &Winner) {
         self.set_figures(&validated.figures, validated.of_delivered(winner));
-        if let (Some(reconstruction), Some(_)) = (&mut self.reconstruction, &validated.reconstructed) {
+        if validated.learned.is_some() {
             let before = validated.of_finalist(winner, winner.best).and_then(|found| found.measured.as_ref());
-            reconstruction.metric_before = before.and_then(Measured::first).map(|(_, value)| value);
+            let before = before.and_then(Measured::first).map(|(_, value)| value);
+            if let Some(reconstruction) = self.reconstruction.as_mut().filter(|reconstruction| reconstruction.kept) {
+                reconstruction.metric_before = before;
+            }
+            if let Some(tune) = self.tune.as_mut().filter(|tune| tune.kept) {
+                tune.metric_before = before;
+            }
         }
         for (i, row) in self.baselines.iter_mut().flatten().enumerate() {
             let found = validated.of_finalist(winner, i + 1).filter(|_| row.fits);

@@ -129,6 +129,9 @@ impl Report {
         if let Some(reconstruction) = &self.reconstruction {
             writeln!(out, "{}.\n", reconstruction.outcome())?;
         }
+        if let Some(tune) = &self.tune {
+            writeln!(out, "{}.\n", tune.outcome(self.metric_column().1))?;
+        }
         self.write_verification(out)?;
         self.write_diagnosis(out)
     }
@@ -305,8 +308,8 @@ impl Report {
             "## Other budgets\n\nOf the {} budgets under which something can be delivered those that no other surpasses in FLASH, RAM and reward; all of them are \
              in pareto.csv and pareto.svg, and the policies by the row's number in pareto/.{}\n",
             rows.len(),
-            if self.reconstruction.is_some() {
-                " None of them is reconstructed, that of the run's own budget as little."
+            if self.reconstruction.is_some() || self.tune.is_some() {
+                " Nothing was learned for any of them, that of the run's own budget as little."
             } else {
                 ""
             }
@@ -365,6 +368,7 @@ impl Report {
         self.write_front(out)?;
         let section = |reconstruction: &ReconstructionReport| reconstruction.section(self.metric_column().1);
         out.push_str(&self.reconstruction.as_ref().map_or(String::new(), section));
+        out.push_str(&self.tune.as_ref().map_or(String::new(), |tune| tune.section(self.metric_column().1)));
         if let Some(rows) = &self.layers {
             writeln!(
                 out,

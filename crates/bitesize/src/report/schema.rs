@@ -62,9 +62,9 @@ pub struct Report {
     /// What was learned of the policy delivered; null where nothing was to be.
     #[serde(default)]
     pub reconstruction: Option<ReconstructionReport>,
-    /// Null: there is no fine-tuning.
+    /// What came of training at the widths delivered; null where there was none.
     #[serde(default)]
-    pub tune: (),
+    pub tune: Option<TuneReport>,
     /// What ran the package.
     pub verification: Option<Vec<VerificationReport>>,
     /// The name of the policy delivered: `search`, `policy`, or a baseline's.
@@ -336,6 +336,50 @@ pub struct UnitReport {
     pub before: Option<f64>,
     pub after: Option<f64>,
     pub kept: bool,
+}
+
+/// What came of training at the widths delivered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the schema's, which docs/formats.md explains")]
+pub struct TuneReport {
+    /// Done.
+    pub epochs: usize,
+    pub epochs_asked: usize,
+    pub seconds: f64,
+    /// The task's first figure on the held-out samples; null where they have no labels.
+    pub before: Option<f64>,
+    pub after: Option<f64>,
+    /// How far from float the network is on them.
+    pub loss_before: Option<f64>,
+    pub loss_after: Option<f64>,
+    /// What their labels bring, by which it is judged; null where they have none.
+    pub label_loss_before: Option<f64>,
+    pub label_loss_after: Option<f64>,
+    /// Learned from.
+    pub samples: usize,
+    /// Judged by.
+    pub held_out_samples: usize,
+    /// Whether what was learned is delivered.
+    pub kept: bool,
+    /// The task's metric on the validation data of the network as it was rounded, where what was learned is delivered.
+    pub metric_before: Option<f64>,
+    /// Why it ended before its last epoch.
+    pub ended: Option<String>,
+    pub losses: Vec<EpochReport>,
+}
+
+/// One epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the schema's, which docs/formats.md explains")]
+pub struct EpochReport {
+    /// Of the samples that are learned from.
+    pub loss: Option<f64>,
+    pub held_out_loss: Option<f64>,
+    pub held_out_label_loss: Option<f64>,
+    pub held_out_metric: Option<f64>,
+    /// What rates are multiplied by at its end.
+    pub rate: f64,
+    pub frozen: usize,
 }
 
 /// What one runner found.

@@ -1,5 +1,6 @@
 //! `config.toml`: everything that reproduces a run.
 
+use super::learning::{FinetuneConfig, ReconstructConfig};
 use super::provenance::{Difference, Provenance};
 use crate::input::{DataLayout, PreprocessFile};
 use crate::target::{Kernels, PlatformName};
@@ -9,7 +10,7 @@ use bitesize_import::InputShape;
 use bitesize_ir::memory::{InputRows, Scheduling};
 use bitesize_search::constraints::Constraints;
 use bitesize_search::{RewardKind, Strategy};
-use bitesize_train::{CalibrationSettings, RangeMethod, Reconstruction};
+use bitesize_train::{CalibrationSettings, RangeMethod};
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -19,9 +20,6 @@ pub const STEPS: RangeInclusive<usize> = 2..=20;
 
 /// How many seconds a search may be limited to.
 pub const TIME_LIMITS: RangeInclusive<u64> = 1..=1_000_000_000;
-
-/// How many minutes a reconstruction may be given: from a few steps to a day.
-pub const MINUTES: RangeInclusive<f64> = 0.001..=1440.0;
 
 /// Shares of values that a range may be made to hold.
 pub const PERCENTILES: RangeInclusive<f64> = 0.5..=1.0;
@@ -61,6 +59,9 @@ pub struct RunConfig {
     /// What is learned from images without labels once widths are chosen; `None` for nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reconstruct: Option<ReconstructConfig>,
+    /// How the network is trained at its widths; `None` for not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finetune: Option<FinetuneConfig>,
     /// What the package is called.
     #[serde(default)]
     pub package: PackageConfig,
@@ -178,37 +179,6 @@ pub struct SearchConfig {
     pub constraints: Constraints,
 }
 
-/// What is learned from images without labels.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ReconstructConfig {
-    /// The work, in minutes of two idle cores: a number of images that depends on the network and this alone.
-    pub minutes: f64,
-    /// Training samples that are learned from, at most.
-    pub samples: usize,
-}
-
-impl Default for ReconstructConfig {
-    fn default() -> Self {
-        Self { minutes: 10.0, samples: 4096 }
-    }
-}
-
-impl ReconstructConfig {
-    /// Refuses what the flags refuse too.
-    fn check(&self) -> Result<(), String> {
-        if !MINUTES.contains(&self.minutes) {
-            let (least, most) = (MINUTES.start(), MINUTES.end());
-            return Err(format!("`reconstruct.minutes` is {}: {least} to {most} are possible", self.minutes));
-        }
-        if self.samples < Reconstruction::LEAST_SAMPLES {
-            let least = Reconstruction::LEAST_SAMPLES;
-            return Err(format!("`reconstruct.samples` is {}: at least {least} are needed", self.samples));
-        }
-        Ok(())
-    }
-}
-
 /// What the package is called.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -310,6 +280,7 @@ impl RunConfig {
             return Err(format!("`calibration.ranges.candidates` is {}: at least 2 are needed", ranges.candidates));
         }
         self.reconstruct.as_ref().map_or(Ok(()), ReconstructConfig::check)?;
+        self.finetune.as_ref().map_or(Ok(()), FinetuneConfig::check)?;
         let target = self.target.as_ref();
         if target.is_some_and(|target| target.flash_bytes.is_some() != target.ram_bytes.is_some()) {
             return Err("`target.flash_bytes` and `target.ram_bytes` go together".into());

@@ -7,7 +7,7 @@ use super::config::RunConfig;
 use super::ledger::{Ledger, Stage};
 use super::lock::{LOCK, Lock};
 use super::moves;
-use super::names::{CALIBRATION, CONFIG, LEDGER, POLICY, PREPARED, RECONSTRUCTION, REPORT_JSON, WEIGHTS};
+use super::names::{CALIBRATION, CONFIG, LEDGER, POLICY, PREPARED, RECONSTRUCTION, REPORT_JSON, TUNING, WEIGHTS};
 use crate::files;
 use crate::hash::sha256;
 use anyhow::{Context as _, bail};
@@ -217,7 +217,7 @@ impl RunFolder {
 
     /// Without the ledger nothing says what stages' files were made from; journals carry checks of their own.
     fn refuse_files_without_ledger(&self) -> anyhow::Result<()> {
-        let files = [CALIBRATION, PREPARED, RECONSTRUCTION, POLICY, WEIGHTS, REPORT_JSON];
+        let files = [CALIBRATION, PREPARED, RECONSTRUCTION, TUNING, POLICY, WEIGHTS, REPORT_JSON];
         match files.iter().find(|name| self.join(name).is_file()) {
             Some(name) => bail!(
                 "`{}` is missing, so nothing says what `{name}` was made from: put back the file, or start a new run in \

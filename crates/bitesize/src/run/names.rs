@@ -14,6 +14,10 @@ pub const POLICY: &str = "policy.toml";
 pub const WEIGHTS: &str = "weights.safetensors";
 /// How far a reconstruction is: weights as above, and what came of each unit.
 pub const RECONSTRUCTION: &str = "reconstruction.safetensors";
+/// How far a training is: its numbers, and what came of each epoch.
+pub const TUNING: &str = "tuning.safetensors";
+/// What came of each epoch, as a table.
+pub const LOSSES: &str = "losses.csv";
 /// One record an episode.
 pub const DIARY: &str = "search.jsonl";
 /// What single widths cost, as the search measured it.

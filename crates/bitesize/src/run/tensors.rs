@@ -22,6 +22,11 @@ impl Writer {
         self.buffers.push((name, Dtype::F64, values.iter().flat_map(|v| v.to_le_bytes()).collect()));
     }
 
+    /// Adds `values` as `name`.
+    pub(super) fn floats(&mut self, name: String, values: &[f32]) {
+        self.buffers.push((name, Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()));
+    }
+
     /// Adds `NAME.levels`, `NAME.scales`, `NAME.bias`.
     pub(super) fn weights(&mut self, name: &str, weights: &WeightQuant) {
         let levels = weights.levels.iter().map(|l| l.cast_unsigned()).collect();
@@ -34,7 +39,11 @@ impl Writer {
     pub(super) fn finish(self, about: Option<&str>) -> anyhow::Result<Vec<u8>> {
         let mut views = Vec::with_capacity(self.buffers.len());
         for (name, dtype, bytes) in &self.buffers {
-            let size = if *dtype == Dtype::I8 { 1 } else { 8 };
+            let size = match dtype {
+                Dtype::I8 => 1,
+                Dtype::F32 => 4,
+                _ => 8,
+            };
             views.push((name.clone(), TensorView::new(*dtype, vec![bytes.len() / size], bytes)?));
         }
         let metadata = about.map(|about| HashMap::from([(ENTRY.to_owned(), about.to_owned())]));
@@ -76,6 +85,12 @@ impl<'a> Tensors<'a> {
     pub(super) fn doubles(&self, name: &str) -> Result<Vec<f64>, String> {
         let chunk = |c: &[u8]| f64::from_le_bytes(c.try_into().expect("chunks of 8 bytes"));
         Ok(self.bytes(name, Dtype::F64)?.chunks_exact(8).map(chunk).collect())
+    }
+
+    /// The numbers of `name`.
+    pub(super) fn floats(&self, name: &str) -> Result<Vec<f32>, String> {
+        let chunk = |c: &[u8]| f32::from_le_bytes(c.try_into().expect("chunks of 4 bytes"));
+        Ok(self.bytes(name, Dtype::F32)?.chunks_exact(4).map(chunk).collect())
     }
 
     /// The encoding of the tensor `tensor`.

@@ -28,6 +28,7 @@ mod schedules;
 mod sizes;
 mod surroundings;
 mod tasks;
+mod training;
 mod tuned;
 mod zoo;
 
@@ -167,6 +168,13 @@ where
     let mut writer = ndarray_npy::NpzWriter::new(std::fs::File::create(path).expect("a file"));
     writer.add_array("x", x).expect("x is written");
     writer.add_array("y", &ndarray::Array1::from_vec(y)).expect("y is written");
+    writer.finish().expect("the archive is written");
+}
+
+/// As [`npz`], without labels.
+fn npz_unlabelled<T: ndarray_npy::WritableElement>(path: &Path, x: &ndarray::Array4<T>) {
+    let mut writer = ndarray_npy::NpzWriter::new(std::fs::File::create(path).expect("a file"));
+    writer.add_array("x", x).expect("x is written");
     writer.finish().expect("the archive is written");
 }
 

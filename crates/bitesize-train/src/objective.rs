@@ -1,11 +1,35 @@
 //! How far outputs are from what the float network gives, with gradients.
 
-use super::settings::Objective;
 use crate::engine::{binary_divergence, distillation, square_error};
 use bitesize_ir::Shape;
 
+/// What the output of the whole network is held against.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Objective {
+    /// The float network's answers, as probabilities of classes at a temperature: for classifiers.
+    Distillation {
+        /// Positive; the higher, the more the lesser classes count.
+        temperature: f64,
+    },
+    /// The same at each pixel of the output, mean over pixels: for maps of classes.
+    PixelDistillation {
+        /// As that of [`Self::Distillation`].
+        temperature: f64,
+    },
+    /// The float network's probabilities of yes, for each output by itself, mean over pixels: for logits.
+    Outcomes {
+        /// What an output is multiplied by to be a logit.
+        factor: f64,
+    },
+    /// The float network's values.
+    SquareError,
+    /// The same over the variance of each channel of the float network's output on the samples, mean over channels and
+    /// pixels: for values, which may be of different sizes.
+    VarianceError,
+}
+
 /// An [`Objective`] for outputs of one shape.
-pub(super) struct Loss {
+pub(crate) struct Loss {
     objective: Objective,
     shape: Shape,
     /// What the square error of each channel counts by; empty where all count the same.
@@ -14,12 +38,12 @@ pub(super) struct Loss {
 
 impl Loss {
     /// The square distance of outputs of `shape`.
-    pub(super) fn square_error(shape: Shape) -> Self {
+    pub(crate) fn square_error(shape: Shape) -> Self {
         Self { objective: Objective::SquareError, shape, weights: Vec::new() }
     }
 
     /// That of `objective` for outputs of `shape`; `wanted` is what the float network gives for all samples, NHWC.
-    pub(super) fn of(objective: Objective, shape: Shape, wanted: &[f32]) -> Self {
+    pub(crate) fn of(objective: Objective, shape: Shape, wanted: &[f32]) -> Self {
         let weights = match objective {
             Objective::VarianceError => {
                 let elements = shape.elements() as f64;
@@ -31,7 +55,7 @@ impl Loss {
     }
 
     /// Of `images` images, each counted by `weight`; the gradient is added to `gradient`.
-    pub(super) fn add(
+    pub(crate) fn add(
         &self,
         values: &[f32],
         wanted: &[f32],

@@ -1,0 +1,21 @@
+//! How fast what is learned moves.
+
+/// How far one step moves what is learned, at first; rates fall to 0 along half a cosine.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rates {
+    /// Weights, as a share of the greatest level.
+    pub weights: f32,
+    /// What that is multiplied by for weights of 4 bits.
+    pub at_4_bits: f32,
+    /// What the other rates are multiplied by in layers whose weights have 4 bits, and for scales of activations of 4 bits.
+    pub others_at_4_bits: f32,
+    /// Scales of weights, as a share of each.
+    pub scales: f32,
+    /// Biases, as a share of the range of the layer's output.
+    pub biases: f32,
+    /// Scales of activations, as a share of each.
+    pub ranges: f32,
+    /// How far from its level a weight starts at most, in levels, below 0.5: the nearer to it, the more steps have to agree before
+    /// a weight changes its level.
+    pub margin: f32,
+}

@@ -1,0 +1,137 @@
+//! How a network is trained at its widths: the arguments that `fit` and `tune` share.
+
+use crate::args::at_least_one;
+use bitesize::input::{Inputs, Model};
+use bitesize::run::learning::{Augment, EPOCHS, FinetuneConfig};
+use bitesize::usage;
+use clap::Args;
+
+/// How a network is trained.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Training")]
+pub(crate) struct TuneArgs {
+    /// Samples of a step [default: 64]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    batch: Option<usize>,
+    /// How far a step moves weights at first, as a share of the greatest level; scales, biases and ranges follow
+    /// [default: 0.001]
+    #[arg(long, value_name = "RATE")]
+    lr: Option<f64>,
+    /// The share of steps over which rates rise to that [default: 0.05]
+    #[arg(long, value_name = "SHARE")]
+    warm_up: Option<f64>,
+    /// What is taken off weights in a step, as a share of them and of the rate [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    weight_decay: Option<f64>,
+    /// The share of the loss that the float network's answers have beside labels; 0 for labels alone, 1 for no labels
+    /// [default: 0.7]
+    #[arg(long, value_name = "SHARE")]
+    distill: Option<f64>,
+    /// At which temperature classes are told apart there [default: 2]
+    #[arg(long, value_name = "T")]
+    temperature: Option<f64>,
+    /// The share of a label that all classes get alike [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    label_smoothing: Option<f64>,
+    /// How much of the mean of weights, which is what is delivered, a step keeps; 0 delivers the last step's
+    /// [default: 0.999]
+    #[arg(long, value_name = "SHARE")]
+    ema: Option<f64>,
+    /// Leave weights of 2 and 4 bits that go to and fro between two levels free
+    #[arg(long)]
+    no_freeze: bool,
+    /// How strongly weights of 2 and 4 bits are drawn to their levels at the end [default: 0]
+    #[arg(long, value_name = "STRENGTH")]
+    dampen: Option<f64>,
+    /// What is done to images before they are learned from: shift, flip, jitter (a list with commas), none, or auto: shift
+    /// images, and flip those of three channels
+    #[arg(long, value_name = "LIST", default_value = "auto", value_parser = augment)]
+    augment: Augmentation,
+    /// Stop after so many epochs that were no better on held-out samples than one before them
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    tune_patience: Option<usize>,
+}
+
+/// What is done to images.
+#[derive(Clone, Debug, PartialEq)]
+enum Augmentation {
+    Auto,
+    These(Vec<Augment>),
+}
+
+fn augment(text: &str) -> Result<Augmentation, String> {
+    let one = |name: &str| {
+        let found = Augment::ALL.into_iter().find(|one| one.name() == name.trim());
+        found.ok_or_else(|| format!("`{name}` is none of shift, flip, jitter, none, auto"))
+    };
+    match text {
+        "auto" => Ok(Augmentation::Auto),
+        "none" => Ok(Augmentation::These(Vec::new())),
+        list => list.split(',').map(one).collect::<Result<_, _>>().map(Augmentation::These),
+    }
+}
+
+/// The number of epochs that a flag says.
+pub(crate) fn epochs(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|epochs| EPOCHS.contains(epochs)).ok_or_else(|| {
+        format!("`{text}` is not a number of epochs from {} to {}", EPOCHS.start(), EPOCHS.end())
+    })
+}
+
+impl TuneArgs {
+    /// The settings for `epochs` of training the network of `inputs`.
+    ///
+    /// # Errors
+    /// A figure out of its bounds, or something that is done to images for samples that are none.
+    pub(crate) fn config(&self, epochs: usize, inputs: &Inputs) -> anyhow::Result<FinetuneConfig> {
+        let start = FinetuneConfig::default();
+        let config = FinetuneConfig {
+            epochs,
+            batch: self.batch.unwrap_or(start.batch),
+            lr: self.lr.unwrap_or(start.lr),
+            warm_up: self.warm_up.unwrap_or(start.warm_up),
+            weight_decay: self.weight_decay.unwrap_or(start.weight_decay),
+            distill: self.distill.unwrap_or(start.distill),
+            temperature: self.temperature.unwrap_or(start.temperature),
+            label_smoothing: self.label_smoothing.unwrap_or(start.label_smoothing),
+            ema: self.ema.unwrap_or(start.ema),
+            freeze: !self.no_freeze,
+            dampen: self.dampen.unwrap_or(start.dampen),
+            augment: self.augment.of(&inputs.model, inputs.train.as_ref().is_some_and(|train| train.is_pixels()))?,
+            patience: self.tune_patience,
+        };
+        config.check().map_err(usage)?;
+        Ok(config)
+    }
+}
+
+impl Augmentation {
+    /// What that is for the samples of `model`; `are_images` where they are pixels.
+    fn of(&self, model: &Model, are_images: bool) -> anyhow::Result<Vec<Augment>> {
+        let shape = model.network.shape(model.network.input);
+        match self {
+            Self::Auto if !are_images || shape.h == 1 || shape.w == 1 => Ok(Vec::new()),
+            Self::Auto if shape.c == 3 => Ok(vec![Augment::Shift, Augment::Flip]),
+            Self::Auto => Ok(vec![Augment::Shift]),
+            Self::These(list) if list.contains(&Augment::Jitter) && !are_images => {
+                Err(usage("--augment jitter changes colours, and the training samples are no pixels: leave it out"))
+            }
+            Self::These(list) => Ok(list.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_what_is_done_to_images() {
+        assert_eq!(augment("auto"), Ok(Augmentation::Auto));
+        assert_eq!(augment("none"), Ok(Augmentation::These(Vec::new())));
+        assert_eq!(augment("flip, shift"), Ok(Augmentation::These(vec![Augment::Flip, Augment::Shift])));
+        assert!(augment("flip,none").is_err() && augment("").is_err());
+        assert!(epochs("0").is_err() && epochs("x").is_err());
+        assert_eq!(epochs("3"), Ok(3));
+    }
+}

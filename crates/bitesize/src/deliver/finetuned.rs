@@ -1,0 +1,378 @@
+//! Training at the chosen widths, the second half of the stage between the choice and what is delivered.
+//!
+//! Needs the network that was chosen, or what [reconstruction](super::tuned) made of it. Owns `tuning.safetensors`, which is put there anew after
+//! each epoch, so that a run goes on behind the last one, and `losses.csv`. Depends on all that reconstruction does, on the
+//! settings of training and on the contents of all training samples but those that judge. What was learned is delivered only where the
+//! held-out samples, which it never saw, say that it is better.
+
+use super::candidate::{Candidate, train_error};
+use super::chosen::Chosen;
+use super::opened::Opened;
+use super::tuned::learned_by;
+use crate::input::{Dataset, Values};
+use crate::run::names::{LOSSES, TUNING};
+use crate::run::training::{EpochOutcome, Training};
+use crate::run::{FinetuneConfig, Provenance, Stage};
+use crate::task::labels::UNLABELLED;
+use crate::task::loss::Fidelity;
+use crate::task::{Labels, Measured, Objective, Task};
+use anyhow::bail;
+use bitesize_ir::shown::ShownPath as _;
+use bitesize_ir::{QuantizedModel, Tail};
+use bitesize_train::{
+    Distillation, LabelLoss, Loaded, LoadedValues, Source, Targets, TrainError, TuneSettings, TuneState, Tuner,
+};
+use std::fmt::Write as _;
+use std::time::Instant;
+
+const REMEDY: &str = "remove it, and the training begins anew";
+
+/// What came of a training.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finetuned {
+    /// What was asked for.
+    pub asked: FinetuneConfig,
+    /// Samples that were learned from.
+    pub samples: usize,
+    /// What came of each epoch.
+    pub epochs: Vec<EpochOutcome>,
+    /// On the held-out samples before it.
+    pub before: Figures,
+    /// The same of what was learned; `None` where nothing could be.
+    pub after: Option<Figures>,
+    /// Whether what was learned is delivered.
+    pub is_kept: bool,
+    /// Why nothing could be learned, or why it ended early.
+    pub ended: Option<String>,
+    /// Wall-clock time of all epochs.
+    pub seconds: f64,
+}
+
+/// What a network is worth on the held-out samples.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Figures {
+    /// How far from float it is.
+    pub loss: f64,
+    /// The loss that labels bring, where there are some.
+    pub label_loss: Option<f64>,
+    /// The task's first figure, where there are labels.
+    pub metric: Option<f64>,
+}
+
+impl Figures {
+    /// Whether it is better than `other`: by labels, where there are some, else by how far from float it is. The metric does not
+    /// decide: of a few hundred samples it says little.
+    fn is_better(&self, other: &Self) -> bool {
+        match (self.label_loss, other.label_loss) {
+            (Some(own), Some(other)) => own < other,
+            _ => self.loss < other.loss,
+        }
+    }
+}
+
+/// A network and what was found of it on the held-out samples.
+pub(super) type Judged = (Candidate, (Option<Measured>, Fidelity));
+
+/// `made_from`, and what training depends on beside.
+///
+/// # Errors
+/// No training data, or some that cannot be read.
+pub(super) fn with_training(opened: &Opened, made_from: Provenance) -> anyhow::Result<Provenance> {
+    if opened.config.finetune.is_none() {
+        return Ok(made_from);
+    }
+    let samples = opened.train()?.content_hash(&samples_of(opened)?)?;
+    let settings = made_from.with_all(opened.config.settings(&["finetune"]));
+    Ok(settings.with_contents("the samples that training learns from", samples))
+}
+
+/// The training samples that are learned from: all but those that judge.
+fn samples_of(opened: &Opened) -> anyhow::Result<Vec<usize>> {
+    let split = opened.split()?;
+    Ok(split.calibration.iter().chain(&split.rest).copied().collect())
+}
+
+/// `begun` as it is trained, where that is better; `made_from` is what all of it depends on.
+///
+/// # Errors
+/// A file of the folder that is of other inputs or was altered; samples that cannot be read;
+/// [`Interrupted`](crate::observe::Interrupted).
+pub(super) fn finetune(
+    chosen: &Chosen,
+    begun: Judged,
+    asked: &FinetuneConfig,
+    made_from: &Provenance,
+) -> anyhow::Result<(Judged, Finetuned)> {
+    let opened = chosen.prepared.calibrated.opened;
+    let Opened { config, inputs, folder, monitor } = opened;
+    let indices = samples_of(&opened)?;
+    let objective = &inputs.objective;
+    let source = Samples { data: opened.train()?, indices: &indices, objective };
+    let held_out = chosen.held_out;
+    let labels = targets(held_out.batch.labels.clone(), objective);
+    let by = label_loss(asked, objective);
+    let judge = |candidate: &Candidate| {
+        let found = held_out.measure(candidate, monitor)?;
+        let codes = candidate.output_codes(&held_out.batch, None, monitor)?;
+        let values: Vec<f32> = candidate.model.output_values(&codes).into_iter().map(|x| x as f32).collect();
+        let figures = Figures {
+            loss: found.1.loss,
+            label_loss: labels.loss(&by, &values, held_out.batch.len()),
+            metric: found.0.as_ref().and_then(Measured::first).map(|(_, value)| value),
+        };
+        anyhow::Ok((found, figures))
+    };
+    let settings = settings(asked, objective, config.seed, inputs.model.network.shape(inputs.model.network.input).w);
+    let model = &begun.0.model;
+    let (mut epochs, state) = match kept(&opened, model, made_from)? {
+        Some(Training { state, epochs }) => (epochs, Some(state)),
+        None => (Vec::new(), None),
+    };
+    let mut tuner = Tuner::new(model, settings).map_err(train_error)?;
+    if let Some(state) = state {
+        tuner = tuner.resume(state).map_err(train_error)?;
+    }
+    let step = monitor.step("tune", 1);
+    let (mut last, mut ended) = (None, None);
+    while !tuner.is_done() && !is_enough(&epochs, asked.patience) {
+        let (start, number) = (Instant::now(), tuner.epochs());
+        let held = epochs.last().map_or(String::new(), |epoch| format!(", {}", shown(objective, epoch)));
+        step.message(format_args!("epoch {} of {}{held}", number + 1, asked.epochs));
+        let mut progress = |done: usize, all: usize| {
+            step.set(number * all + done, asked.epochs * all);
+            monitor.go_on()
+        };
+        let epoch = match tuner.learn_epoch(&source, &mut progress) {
+            Ok(epoch) => epoch,
+            Err(error @ TrainError::Diverged { .. }) => {
+                ended = Some(format!("{error}: try a lower --lr, now {}", asked.lr));
+                break;
+            }
+            Err(error) => return Err(train_error(error)),
+        };
+        let candidate = tuner.model().map_err(train_error).and_then(Candidate::new).ok();
+        let found = candidate.as_ref().map(judge).transpose()?;
+        epochs.push(EpochOutcome {
+            loss: epoch.loss,
+            rate: epoch.rate,
+            frozen: epoch.frozen,
+            held_out_loss: found.as_ref().map(|found| found.1.loss),
+            held_out_label_loss: found.as_ref().and_then(|found| found.1.label_loss),
+            held_out_metric: found.as_ref().and_then(|found| found.1.metric),
+            seconds: start.elapsed().as_secs_f64(),
+        });
+        last = candidate.zip(found);
+        let training = Training { state: tuner.state(), epochs: epochs.clone() };
+        let mut commit = folder.begin()?;
+        commit.stage(Stage::Finetuned, made_from.clone());
+        commit.put(Stage::Finetuned, TUNING, &training.to_bytes(&model.policy, &inputs.model.sha256)?)?;
+        commit.put(Stage::Finetuned, LOSSES, table(objective, &epochs).as_bytes())?;
+        commit.finish()?;
+    }
+    if ended.is_none() && !tuner.is_done() {
+        ended = Some(format!("{} epochs were no better than those before", asked.patience.unwrap_or_default()));
+    }
+    step.finish(format_args!("{} of {} epochs on {} samples", epochs.len(), asked.epochs, indices.len()));
+    if let (None, false) = (&last, epochs.is_empty()) {
+        // All of it was done by an earlier run, or the epoch that came to nothing is forgotten.
+        let state = kept(&opened, model, made_from)?.map_or_else(TuneState::default, |training| training.state);
+        let settings = self::settings(asked, objective, config.seed, inputs.model.network.shape(inputs.model.network.input).w);
+        let mut tuner = Tuner::new(model, settings).and_then(|tuner| tuner.resume(state)).map_err(train_error)?;
+        if let Ok(candidate) = tuner.model().map_err(train_error).and_then(Candidate::new) {
+            let found = judge(&candidate)?;
+            last = Some((candidate, found));
+        }
+    }
+    let (_, before) = judge(&begun.0)?;
+    let after = last.as_ref().map(|(_, (_, figures))| *figures);
+    let is_kept = after.is_some_and(|after| after.is_better(&before));
+    let seconds = epochs.iter().map(|epoch| epoch.seconds).sum();
+    let finetuned =
+        Finetuned { asked: asked.clone(), samples: indices.len(), epochs, before, after, is_kept, ended, seconds };
+    finetuned.tell(&opened, chosen.held_out.batch.len());
+    match last {
+        Some((candidate, (found, _))) if is_kept => Ok(((candidate, found), finetuned)),
+        _ => Ok((begun, finetuned)),
+    }
+}
+
+impl Finetuned {
+    fn tell(&self, opened: &Opened, held_out: usize) {
+        if let Some(ended) = &self.ended {
+            opened.monitor.warn(format_args!("training ended early: {ended}"));
+        }
+        let shown = |Figures { loss, label_loss, metric: value }: Figures| {
+            let by_labels = label_loss.map_or(String::new(), |loss| format!(", {loss:.5} against labels"));
+            match (opened.inputs.objective.metrics().first(), value) {
+                (Some(metric), Some(_)) => format!("{} {}, loss {loss:.5}{by_labels}", metric.title(), metric.shown(value)),
+                _ => format!("loss {loss:.5}"),
+            }
+        };
+        let kept = if self.is_kept { "is delivered" } else { "is not delivered" };
+        let after = self.after.map_or("nothing".to_owned(), shown);
+        opened.monitor.note(format_args!(
+            "tune: on {held_out} held-out samples {} before, {after} after, which {kept}",
+            shown(self.before)
+        ));
+    }
+}
+
+/// Whether the last epochs were no better than one before them.
+fn is_enough(epochs: &[EpochOutcome], patience: Option<usize>) -> bool {
+    let Some(patience) = patience else { return false };
+    // Infinitely far where it fits no integers.
+    let loss = |epoch: &EpochOutcome| epoch.held_out_label_loss.or(epoch.held_out_loss).unwrap_or(f64::INFINITY);
+    let best = (0..epochs.len()).min_by(|a, b| loss(&epochs[*a]).total_cmp(&loss(&epochs[*b])));
+    best.is_some_and(|best| epochs.len() - 1 - best >= patience)
+}
+
+fn shown(objective: &Objective, epoch: &EpochOutcome) -> String {
+    match (objective.metrics().first(), epoch.held_out_metric) {
+        (Some(metric), Some(value)) => format!("held-out {} {}", metric.title(), metric.shown(Some(value))),
+        _ => format!("held-out loss {:.5}", epoch.held_out_loss.unwrap_or(f64::INFINITY)),
+    }
+}
+
+/// The text of `losses.csv`.
+fn table(objective: &Objective, epochs: &[EpochOutcome]) -> String {
+    let metric = objective.metrics().first().map_or("metric", |metric| metric.name());
+    let mut text = format!("epoch,loss,held_out_loss,held_out_label_loss,held_out_{metric},rate,frozen\n");
+    for (i, epoch) in epochs.iter().enumerate() {
+        let shown = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "{},{},{},{},{},{},{}",
+            i + 1,
+            epoch.loss,
+            shown(epoch.held_out_loss),
+            shown(epoch.held_out_label_loss),
+            shown(epoch.held_out_metric),
+            epoch.rate,
+            epoch.frozen
+        );
+    }
+    text
+}
+
+fn settings(asked: &FinetuneConfig, objective: &Objective, seed: u64, size: usize) -> TuneSettings {
+    let answers = match learned_by(objective) {
+        bitesize_train::Objective::Distillation { .. } => {
+            bitesize_train::Objective::Distillation { temperature: asked.temperature }
+        }
+        bitesize_train::Objective::PixelDistillation { .. } => {
+            bitesize_train::Objective::PixelDistillation { temperature: asked.temperature }
+        }
+        other => other,
+    };
+    let distillation = Some(Distillation { objective: answers, share: asked.distill });
+    TuneSettings { labels: label_loss(asked, objective), distillation, ..asked.settings(size, seed) }
+}
+
+/// The loss that labels bring.
+fn label_loss(asked: &FinetuneConfig, objective: &Objective) -> LabelLoss {
+    match objective.task {
+        Task::Classify => LabelLoss::CrossEntropy { classes: objective.row(), smoothing: asked.label_smoothing },
+        Task::Map if objective.shape.c > 1 => {
+            LabelLoss::CrossEntropy { classes: objective.row(), smoothing: asked.label_smoothing }
+        }
+        Task::Binary | Task::Multilabel | Task::Map => {
+            LabelLoss::Binary { factor: if objective.tail == Some(Tail::Tanh) { 2.0 } else { 1.0 } }
+        }
+        Task::Regress | Task::Fidelity => LabelLoss::SquareError,
+    }
+}
+
+/// How far the training of `model` in the folder is.
+fn kept(opened: &Opened, model: &QuantizedModel, made_from: &Provenance) -> anyhow::Result<Option<Training>> {
+    let Some(bytes) = opened.folder.read(Stage::Finetuned, TUNING, REMEDY)? else { return Ok(None) };
+    opened.refuse_other_inputs(Stage::Finetuned, made_from)?;
+    let own = &opened.inputs.model;
+    match Training::from_bytes(&bytes, &own.space, &own.sha256) {
+        Ok((training, policy)) if policy == model.policy => Ok(Some(training)),
+        Ok(_) => {
+            opened.monitor.note("tune: the search chose other widths than before, so training begins anew");
+            Ok(None)
+        }
+        Err(problem) => bail!("`{}`: {problem}; {REMEDY}", opened.folder.join(TUNING).shown()),
+    }
+}
+
+/// Training samples, loaded as they are asked for.
+struct Samples<'a> {
+    data: &'a Dataset,
+    indices: &'a [usize],
+    objective: &'a Objective,
+}
+
+impl Source for Samples<'_> {
+    fn len(&self) -> usize {
+        self.indices.len()
+    }
+
+    fn load(&self, indices: &[usize]) -> Result<Loaded, String> {
+        let picked: Vec<usize> = indices.iter().map(|i| self.indices[*i]).collect();
+        let batch = self.data.load_kept(&picked).map_err(|error| error.to_string())?;
+        let values = match batch.values {
+            Values::Pixels(pixels) => LoadedValues::Pixels(pixels),
+            Values::Reals(values) => LoadedValues::Reals(values),
+        };
+        Ok(Loaded { values, targets: targets(batch.labels, self.objective) })
+    }
+}
+
+/// What labels say of outputs. Values behind a function that was left out say nothing of what goes into it.
+fn targets(labels: Labels, objective: &Objective) -> Targets {
+    let is_behind = matches!(objective.task, Task::Regress | Task::Fidelity) && objective.tail.is_some();
+    match labels {
+        Labels::None(_) => Targets::None,
+        Labels::Values { .. } if is_behind => Targets::None,
+        Labels::Classes(classes) => Targets::Classes(classes.into_iter().map(Some).collect()),
+        Labels::Flags { flags, .. } => Targets::Values(flags.into_iter().map(|f| f32::from(u8::from(f))).collect()),
+        Labels::Values { values, .. } => Targets::Values(values),
+        Labels::Pixels { classes, .. } => {
+            Targets::Classes(classes.into_iter().map(|c| (c != UNLABELLED).then_some(c as usize)).collect())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bitesize_ir::Shape;
+
+    fn epoch(loss: f64) -> EpochOutcome {
+        let held_out_label_loss = None;
+        let (held_out_loss, held_out_metric) = (Some(loss), None);
+        EpochOutcome { loss, rate: 1.0, frozen: 0, held_out_loss, held_out_label_loss, held_out_metric, seconds: 0.0 }
+    }
+
+    #[test]
+    fn it_ends_where_nothing_gets_better() {
+        let epochs = [0.5, 0.3, 0.4, 0.35].map(epoch);
+        assert!(!is_enough(&epochs, None) && !is_enough(&epochs, Some(3)));
+        assert!(is_enough(&epochs, Some(2)) && !is_enough(&epochs[..2], Some(1)) && !is_enough(&[], Some(1)));
+    }
+
+    #[test]
+    fn labels_decide_where_there_are_some() {
+        let figures = |loss, label_loss| Figures { loss, label_loss, metric: None };
+        let check = |after: Figures, before: Figures, expected| {
+            assert_eq!(after.is_better(&before), expected, "{after:?} {before:?}");
+        };
+        check(figures(0.5, Some(0.1)), figures(0.4, Some(0.2)), true);
+        check(figures(0.3, Some(0.2)), figures(0.4, Some(0.2)), false);
+        check(figures(0.3, None), figures(0.4, None), true);
+        check(figures(f64::NAN, None), figures(0.4, None), false);
+    }
+
+    #[test]
+    fn the_table_has_a_line_an_epoch() {
+        let objective = Objective { task: Task::Classify, shape: Shape::vector(3), tail: None };
+        let epochs = [EpochOutcome { held_out_metric: Some(0.75), ..epoch(0.5) }];
+        assert_eq!(
+            table(&objective, &epochs),
+            "epoch,loss,held_out_loss,held_out_label_loss,held_out_top1,rate,frozen\n1,0.5,0.5,,0.75,1,0\n"
+        );
+    }
+}
