@@ -10,7 +10,8 @@ use super::chosen::Chosen;
 use super::opened::Opened;
 use super::tuned::learned_by;
 use crate::input::{Dataset, Values};
-use crate::run::names::{LOSSES, TUNING};
+use crate::run::events::Events;
+use crate::run::names::{EVENTS, LOSSES, TUNING};
 use crate::run::training::{EpochOutcome, Training};
 use crate::run::{FinetuneConfig, Provenance, Stage};
 use crate::task::labels::UNLABELLED;
@@ -23,7 +24,7 @@ use bitesize_train::{
     Distillation, LabelLoss, Loaded, LoadedValues, Source, Targets, TrainError, TuneSettings, TuneState, Tuner,
 };
 use std::fmt::Write as _;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 const REMEDY: &str = "remove it, and the training begins anew";
 
@@ -160,6 +161,8 @@ pub(super) fn finetune(
             held_out_label_loss: found.as_ref().and_then(|found| found.1.label_loss),
             held_out_metric: found.as_ref().and_then(|found| found.1.metric),
             seconds: start.elapsed().as_secs_f64(),
+            // A clock before 1970 tells nothing.
+            ended: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64()),
         });
         last = candidate.zip(found);
         let training = Training { state: tuner.state(), epochs: epochs.clone() };
@@ -167,6 +170,7 @@ pub(super) fn finetune(
         commit.stage(Stage::Finetuned, made_from.clone());
         commit.put(Stage::Finetuned, TUNING, &training.to_bytes(&model.policy, &inputs.model.sha256)?)?;
         commit.put(Stage::Finetuned, LOSSES, table(objective, &epochs).as_bytes())?;
+        commit.put(Stage::Finetuned, EVENTS, &events(objective, &epochs))?;
         commit.finish()?;
     }
     if ended.is_none() && !tuner.is_done() {
@@ -253,6 +257,26 @@ fn table(objective: &Objective, epochs: &[EpochOutcome]) -> String {
         );
     }
     text
+}
+
+/// The same for TensorBoard.
+fn events(objective: &Objective, epochs: &[EpochOutcome]) -> Vec<u8> {
+    let began = epochs.first().map_or(0.0, |epoch| epoch.ended - epoch.seconds);
+    let metric = format!("held_out/{}", objective.metrics().first().map_or("metric", |metric| metric.name()));
+    let mut events = Events::new(began);
+    for (i, epoch) in epochs.iter().enumerate() {
+        let values = [
+            ("train/loss", Some(epoch.loss)),
+            ("train/rate", Some(epoch.rate)),
+            ("train/frozen", Some(epoch.frozen as f64)),
+            ("held_out/loss", epoch.held_out_loss),
+            ("held_out/label_loss", epoch.held_out_label_loss),
+            (metric.as_str(), epoch.held_out_metric),
+        ];
+        let known: Vec<(&str, f64)> = values.iter().filter_map(|(tag, value)| Some((*tag, (*value)?))).collect();
+        events.add(epoch.ended, i + 1, &known);
+    }
+    events.into_bytes()
 }
 
 fn settings(asked: &FinetuneConfig, objective: &Objective, seed: u64, size: usize) -> TuneSettings {
@@ -344,7 +368,8 @@ mod tests {
     fn epoch(loss: f64) -> EpochOutcome {
         let held_out_label_loss = None;
         let (held_out_loss, held_out_metric) = (Some(loss), None);
-        EpochOutcome { loss, rate: 1.0, frozen: 0, held_out_loss, held_out_label_loss, held_out_metric, seconds: 0.0 }
+        let (seconds, ended) = (0.0, 0.0);
+        EpochOutcome { loss, rate: 1.0, frozen: 0, held_out_loss, held_out_label_loss, held_out_metric, seconds, ended }
     }
 
     #[test]

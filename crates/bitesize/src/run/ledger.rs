@@ -19,7 +19,8 @@ pub enum Stage {
     Chosen,
     /// What was learned of the chosen network: `reconstruction.safetensors`.
     Tuned,
-    /// How far a training at the chosen widths is: `tuning.safetensors`, `losses.csv`.
+    /// How far a training at the chosen widths is: `tuning.safetensors`, `losses.csv`, and the same for
+    /// TensorBoard.
     Finetuned,
     /// Widths and integer weights: `policy.toml`, `weights.safetensors`.
     Delivered,

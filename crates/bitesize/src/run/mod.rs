@@ -2,10 +2,11 @@
 //!
 //! In reading order: [`names`], [`folder`] with its [`lock`], [`commit`] (changes that happen together), [`provenance`]
 //! and [`ledger`] (what was made from what), [`journal`] (files that grow), [`config`] with [`learning`],
-//! [`prepared_layers`], [`weights`], [`training`].
+//! [`prepared_layers`], [`weights`], [`training`], [`events`].
 
 pub mod commit;
 pub mod config;
+pub mod events;
 pub mod folder;
 pub mod journal;
 pub mod learning;

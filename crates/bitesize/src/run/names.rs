@@ -18,6 +18,8 @@ pub const RECONSTRUCTION: &str = "reconstruction.safetensors";
 pub const TUNING: &str = "tuning.safetensors";
 /// What came of each epoch, as a table.
 pub const LOSSES: &str = "losses.csv";
+/// The same for TensorBoard.
+pub const EVENTS: &str = "events.out.tfevents.tuning";
 /// One record an episode.
 pub const DIARY: &str = "search.jsonl";
 /// What single widths cost, as the search measured it.

@@ -26,8 +26,10 @@ pub struct EpochOutcome {
     pub held_out_label_loss: Option<f64>,
     /// The task's first figure on the held-out samples, where they have labels.
     pub held_out_metric: Option<f64>,
-    /// Wall-clock time.
+    /// Wall-clock time that it took.
     pub seconds: f64,
+    /// When it ended, in seconds since 1970.
+    pub ended: f64,
 }
 
 /// How far a training is.
@@ -117,6 +119,7 @@ mod tests {
             held_out_label_loss: None,
             held_out_metric: Some(1.0 / 3.0),
             seconds: 2.5,
+            ended: 1e9,
         };
         let lists = vec![vec![1.0, f32::NAN, -0.0], Vec::new(), vec![f32::MIN_POSITIVE]];
         let training = Training { state: TuneState { epochs: 1, steps: 7, lists }, epochs: vec![epoch] };
