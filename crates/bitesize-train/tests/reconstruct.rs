@@ -136,8 +136,14 @@ fn threads_and_interruptions_change_nothing() {
         state = run.state().clone();
     }
     assert!(state.model == expected, "a run in pieces gives another model");
-    let other = whole(&model, &samples, &ReconstructSettings { seed: 6, ..settings });
+    let other = whole(&model, &samples, &ReconstructSettings { seed: 6, ..settings.clone() });
     assert!(other != expected, "the seed decides nothing");
+    let [with, without] = [true, false].map(|features| {
+        whole(&model, &samples, &ReconstructSettings { features, network_share: 1.0, ..settings.clone() })
+    });
+    assert!(with != without, "what the last layer reads decides nothing");
+    let other = whole(&model, &samples, &ReconstructSettings { block_samples: IMAGES / 2, ..settings });
+    assert!(other != expected, "how many samples blocks learn from decides nothing");
 }
 
 /// Real values of 4 bytes, codes of one.
@@ -160,8 +166,9 @@ fn memory_is_the_input_and_what_is_before_and_after_a_block() {
     let [first, second, third] = [0, 1, 2].map(|block| 5 * elements(&names[block]));
     let expected = [input + first, first + second, second + third];
     assert_eq!(Reconstruction::bytes_per_block_sample(&network), *expected.iter().max().unwrap());
-    let output = 4 * network.shape(network.output).elements();
-    assert_eq!(Reconstruction::bytes_per_sample(&network), 2 * input + output);
+    let last = network.nodes.iter().rev().find(|node| node.op.parameters().is_some()).unwrap();
+    let kept = [network.output, last.inputs[0]].map(|tensor| 4 * network.shape(tensor).elements());
+    assert_eq!(Reconstruction::bytes_per_sample(&network), 2 * input + kept[0] + kept[1]);
 }
 
 #[test]

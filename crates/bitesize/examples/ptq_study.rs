@@ -184,7 +184,7 @@ fn study(name: &str, subject: &Subject) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Reconstructs `model` and tells what each stage brings. `SEED` (which also draws the images), `SHARE` (of the network), `DROP`, `BATCH`, `TEMPERATURE`, and
+/// Reconstructs `model` and tells what each stage brings. `SEED` (which also draws the images), `SHARE` (of the network; else what suits the widths), `LAYERS=1` (blocks of one layer), `FEATURES=0` (the network by its answers alone), `DROP`, `BATCH`, `TEMPERATURE`, and
 /// `BLOCK_RATES` and `NETWORK_RATES` (in the order of [`Rates`]) set what [`ReconstructSettings`] has.
 fn reconstructed(
     model: &QuantizedModel,
@@ -192,7 +192,7 @@ fn reconstructed(
     minutes: f64,
     test: &Batch,
 ) -> Result<(), Box<dyn Error>> {
-    let mut settings = ReconstructSettings { minutes, ..Default::default() };
+    let mut settings = ReconstructSettings { minutes, ..ReconstructSettings::suited_to(&model.policy) };
     let number = |name: &str, value: &mut f64| -> Result<(), Box<dyn Error>> {
         if let Some(text) = setting(name) {
             *value = text.parse()?;
@@ -201,7 +201,8 @@ fn reconstructed(
     };
     number("SHARE", &mut settings.network_share)?;
     number("DROP", &mut settings.drop)?;
-    number("MIX", &mut settings.mix)?;
+    settings.features = setting("FEATURES").is_none_or(|text| text != "0");
+    settings.layer_by_layer = setting("LAYERS").is_some();
     let mut seed = 0.0;
     number("SEED", &mut seed)?;
     settings.seed = seed as u64;

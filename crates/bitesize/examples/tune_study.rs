@@ -65,13 +65,8 @@ fn study(shared: &Path, name: &str) -> Result<(), Box<dyn Error>> {
         let [weights, activations] = bits(&widths)?;
         let images = &samples(&calibration);
         let ranges = calibrate(network, images, &CalibrationSettings::default(), go)?;
-        let ptq = Ptq::prepare(
-            network,
-            images,
-            ranges,
-            PrepareRequest::everything(network, PtqSettings::default()),
-            go,
-        )?;
+        let ptq =
+            Ptq::prepare(network, images, ranges, PrepareRequest::everything(network, PtqSettings::default()), go)?;
         let policy = Policy::uniform(&PolicySpace::of(network), weights, activations);
         Some(ptq.quantize_sequential(&policy, images, go)?)
     };

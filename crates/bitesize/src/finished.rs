@@ -12,8 +12,16 @@ use bitesize_ir::shown::ShownPath as _;
 use bitesize_verify::Runner;
 
 /// The stages whose files a run leaves, the settings left out.
-const STAGES: [Stage; 8] =
-    [Stage::Calibrated, Stage::Prepared, Stage::Tuned, Stage::Finetuned, Stage::Delivered, Stage::Emitted, Stage::Swept, Stage::Reported];
+const STAGES: [Stage; 8] = [
+    Stage::Calibrated,
+    Stage::Prepared,
+    Stage::Tuned,
+    Stage::Finetuned,
+    Stage::Delivered,
+    Stage::Emitted,
+    Stage::Swept,
+    Stage::Reported,
+];
 
 /// The report of the run of `opened`, where it came to its end; `None` where there is something left to do.
 ///

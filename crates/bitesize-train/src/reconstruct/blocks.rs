@@ -10,13 +10,14 @@ const LAYERS: usize = 3;
 ///
 /// Cuts are made only where everything passes through one tensor. A residual block stays whole; an expansion, a depthwise layer
 /// and the projection after it are one block; other layers are taken up to three at a time. Nodes without weights
-/// go with what comes before them.
-pub(super) fn blocks(network: &Network) -> Vec<Range<usize>> {
+/// go with what comes before them. With `layer_by_layer` a block is no longer than it has to be.
+pub(super) fn blocks(network: &Network, layer_by_layer: bool) -> Vec<Range<usize>> {
     let mut blocks: Vec<Range<usize>> = Vec::new();
     let mut open = 0..0;
     for part in parts(network) {
         let layers = layers(network, part.clone());
-        let between = layers > 0 && !open.is_empty() && (layers > 1 || is_complete(network, open.clone()));
+        let between =
+            layers > 0 && !open.is_empty() && (layers > 1 || layer_by_layer || is_complete(network, open.clone()));
         if between && self::layers(network, open.clone()) > 0 {
             blocks.push(std::mem::replace(&mut open, part));
         } else {

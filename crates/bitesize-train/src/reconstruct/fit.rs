@@ -1,12 +1,12 @@
 //! Learns some nodes: a block, or the whole network.
 
-use super::stream::{WHOLE, Rows, Stream, output_of};
+use super::stream::{Rows, Stream, output_of};
+use crate::engine::{Batch, Drop, Engine, Parameters, cosine_rate, square_error};
 use crate::learner::{Learner, Pull, Rates};
 use crate::objective::Loss;
-use crate::engine::{Batch, Drop, Engine, Parameters, cosine_rate};
 use crate::{FakeQuantModel, Progress, TrainError};
-use bitesize_ir::{Network, QuantizedModel};
-use rand::{RngExt as _, SeedableRng as _};
+use bitesize_ir::{Network, QuantizedModel, TensorId};
+use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 use std::ops::Range;
@@ -25,6 +25,17 @@ pub(super) struct Task<'a> {
     /// The float network's values of what the nodes hand on.
     pub(super) wanted: &'a Stream,
     pub(super) loss: Loss,
+    /// What is learned from beside it.
+    pub(super) features: Option<Features>,
+}
+
+/// The float network's values of a tensor on the way: where a network answers its own training images with certainty, answers say
+/// little, and this says more (Romero et al., "FitNets").
+pub(super) struct Features {
+    tensor: TensorId,
+    values: Vec<f32>,
+    /// What an element's square error counts by.
+    weight: f64,
 }
 
 /// How it is learned.
@@ -37,8 +48,21 @@ pub(super) struct Course {
     /// What the rates are multiplied by.
     pub(super) factor: f32,
     pub(super) drop: f64,
-    pub(super) mix: f64,
     pub(super) seed: u64,
+}
+
+impl Features {
+    /// The tensor that the last layer of `network` reads; `None` where that is the input.
+    pub(super) fn tensor(network: &Network) -> Option<TensorId> {
+        let last = network.nodes.iter().rev().find(|node| node.op.parameters().is_some())?;
+        Some(last.inputs[0]).filter(|tensor| *tensor != network.input)
+    }
+
+    /// The `values` of `tensor` for all images, whose square error counts as a share of their mean square.
+    pub(super) fn new(tensor: TensorId, values: Vec<f32>, elements: usize) -> Self {
+        let square = values.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / values.len().max(1) as f64;
+        Self { tensor, values, weight: if square > 0.0 { 1.0 / (square * elements as f64) } else { 0.0 } }
+    }
 }
 
 impl Task<'_> {
@@ -64,8 +88,9 @@ impl Task<'_> {
         progress: Progress<'_>,
     ) -> Result<(QuantizedModel, f64), TrainError> {
         let mut learner = Learner::new(self.network, self.nodes.clone(), model, &course.rates);
-        let mut engine = Engine::new(self.network, self.nodes.clone(), &[output_of(self.network, &self.nodes)], false)?;
-        let mut teacher = Engine::new(self.network, self.nodes.clone(), &[output_of(self.network, &self.nodes)], false)?;
+        let mut outputs = vec![output_of(self.network, &self.nodes)];
+        outputs.extend(self.features.as_ref().map(|features| features.tensor));
+        let mut engine = Engine::new(self.network, self.nodes.clone(), &outputs, false)?;
         let (mut order, _) = split(self.input.images());
         let batch = course.batch.clamp(1, order.len().max(1));
         let steps = if order.is_empty() { 0 } else { course.images / batch };
@@ -80,26 +105,28 @@ impl Task<'_> {
             next += batch;
             let dropped = (course.drop > 0.0).then(|| Drop::new(course.seed ^ ((step as u64 + 1) << 20), course.drop));
             let input = self.input.gather(images, dropped.is_some(), &mut rows);
-            let mut wanted = self.wanted_of(images);
-            let input = if course.mix > 0.0 {
-                let weights: Vec<u16> = (0..batch)
-                    .map(|_| if rng.random_bool(course.mix) { rng.random_range(0..=WHOLE) } else { WHOLE })
-                    .collect();
-                rows.mix(&weights);
-                let input = rows.boundary();
-                let real = Parameters::real(self.network);
-                wanted = teacher.forward(&real, &Batch { inputs: &[input], dropped: None })?.swap_remove(0);
-                input
-            } else {
-                input
-            };
-            let size = wanted.len() / batch;
+            let wanted = self.wanted_of(images);
+            let features = self.features.as_ref().map(|features| picked(&features.values, self.input.images(), images));
+            let one = 1.0 / batch as f64;
             let loss = |range: Range<usize>, values: &[Vec<f32>], gradients: &mut [Vec<f32>]| {
-                let wanted = &wanted[range.start * size..range.end * size];
-                self.loss.add(&values[0], wanted, (range.len(), 1.0 / batch as f64), &mut gradients[0])
+                let of = |wanted: &[f32]| {
+                    let size = wanted.len() / batch;
+                    range.start * size..range.end * size
+                };
+                let mut loss = self.loss.add(&values[0], &wanted[of(&wanted)], (range.len(), one), &mut gradients[0]);
+                if let (Some(of_float), Some(features)) = (&self.features, &features) {
+                    let wanted = &features[of(features)];
+                    loss += square_error(&values[1], wanted, one * of_float.weight, &mut gradients[1]);
+                }
+                loss
             };
             let found = engine.step(learner.parameters(), &Batch { inputs: &[input], dropped }, &loss)?;
-            learner.step(found.gradients, &course.rates, course.factor * cosine_rate(1.0, step, steps), &Pull::default());
+            learner.step(
+                found.gradients,
+                &course.rates,
+                course.factor * cosine_rate(1.0, step, steps),
+                &Pull::default(),
+            );
             if progress((step + 1) * batch, steps * batch).is_break() {
                 return Err(TrainError::Stopped);
             }
@@ -112,9 +139,14 @@ impl Task<'_> {
     }
 
     fn wanted_of(&self, images: &[usize]) -> Vec<f32> {
-        let size = self.network.shape(output_of(self.network, &self.nodes)).elements();
-        images.iter().flat_map(|image| &self.wanted.float()[image * size..(image + 1) * size]).copied().collect()
+        picked(self.wanted.float(), self.input.images(), images)
     }
+}
+
+/// What `values`, of `all` images, are of some.
+fn picked(values: &[f32], all: usize, images: &[usize]) -> Vec<f32> {
+    let size = values.len() / all.max(1);
+    images.iter().flat_map(|image| &values[image * size..(image + 1) * size]).copied().collect()
 }
 
 /// The samples that are learned from, and those that judge.

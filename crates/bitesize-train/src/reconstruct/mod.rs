@@ -22,9 +22,9 @@ use crate::engine::Parameters;
 use crate::objective::Loss;
 use crate::{FakeQuantModel, Progress, Samples, TrainError};
 use bitesize_ir::{Network, QuantizedModel};
-use fit::{Course, HELD_OUT, Task};
-use settings::{BY_BLOCKS, seconds};
+use fit::{Course, Features, HELD_OUT, Task};
 use serde::{Deserialize, Serialize};
+use settings::{BY_BLOCKS, seconds};
 use std::ops::Range;
 use stream::{GoOn, Stream};
 
@@ -119,7 +119,8 @@ impl<'a> Reconstruction<'a> {
             return Err(TrainError::OtherModel);
         }
         let network = Equalization::scaled(&model.network, &model.equalized);
-        let blocks = if settings.network_share < 1.0 { blocks::blocks(&network) } else { Vec::new() };
+        let blocks =
+            if settings.network_share < 1.0 { blocks::blocks(&network, settings.layer_by_layer) } else { Vec::new() };
         if state.outcomes.len() > blocks.len() + NETWORK_ROUNDS {
             let (found, expected) = (state.outcomes.len(), blocks.len() + NETWORK_ROUNDS);
             return Err(TrainError::Mismatch { what: "reconstruction's list of blocks", found, expected });
@@ -131,12 +132,12 @@ impl<'a> Reconstruction<'a> {
 
     /// How many bytes a reconstruction of `network` keeps of each sample, beside what the engine needs for a few images.
     pub fn bytes_per_sample(network: &Network) -> usize {
-        stream::bytes_of_network(network)
+        stream::bytes_of_network(network, Features::tensor(network))
     }
 
     /// How many bytes it keeps beside that of each sample that blocks learn from, at most.
     pub fn bytes_per_block_sample(network: &Network) -> usize {
-        stream::bytes_of_blocks(network, &blocks::blocks(network))
+        stream::bytes_of_blocks(network, &blocks::blocks(network, false))
     }
 
     /// How many units are blocks; they come first.
@@ -202,6 +203,7 @@ impl<'a> Reconstruction<'a> {
             input: &self.stream,
             wanted: &float,
             loss: Loss::square_error(self.network.shape(stream::output_of(&self.network, &nodes))),
+            features: None,
         };
         let first = task.error(&Parameters::of_model(&self.state.model))?;
         let mut best = None;
@@ -213,7 +215,6 @@ impl<'a> Reconstruction<'a> {
                 rates: self.settings.block_rates,
                 factor,
                 drop: self.settings.drop,
-                mix: 0.0,
                 seed: self.seed(unit, round),
             };
             let mut of_course = |done_of_round: usize, all: usize| {
@@ -267,9 +268,15 @@ impl<'a> Reconstruction<'a> {
         let of_blocks = of_blocks * BY_BLOCKS;
         let begun = of_blocks + (done_before * images as f64) as usize;
         let go_on = &mut || progress(begun, of_blocks + images);
-        let wanted = self.input.through_float(&self.network, nodes.clone(), go_on)?;
+        let features = Features::tensor(&self.network).filter(|_| self.settings.features);
+        let tensors = [Some(self.network.output), features].into_iter().flatten().collect::<Vec<_>>();
+        let mut found = self.input.values_in_float(&self.network, nodes.clone(), &tensors, go_on)?;
+        let features = features
+            .zip(found.get_mut(1).map(std::mem::take))
+            .map(|(tensor, values)| Features::new(tensor, values, self.network.shape(tensor).elements()));
+        let wanted = Stream::of_values(&self.network, self.network.output, found.swap_remove(0));
         let loss = Loss::of(self.settings.objective, self.network.shape(self.network.output), wanted.float());
-        let task = Task { network: &self.network, nodes, input: &self.input, wanted: &wanted, loss };
+        let task = Task { network: &self.network, nodes, input: &self.input, wanted: &wanted, loss, features };
         let mut model = &self.state.model;
         let mut before = task.error(&Parameters::of_model(model))?;
         if round == 0 {
@@ -285,7 +292,6 @@ impl<'a> Reconstruction<'a> {
             rates: self.settings.network_rates,
             factor,
             drop: 0.0,
-            mix: self.settings.mix,
             seed: self.seed(self.blocks.len(), round),
         };
         let mut of_course = |done: usize, all: usize| {

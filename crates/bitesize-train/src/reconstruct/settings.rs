@@ -21,10 +21,12 @@ pub struct ReconstructSettings {
     pub block_samples: usize,
     /// The share of elements of activations that stay unquantized while a block is learned, 0 to 1.
     pub drop: f64,
-    /// mix
-    pub mix: f64,
+    /// Whether blocks end wherever they can, for comparison: most are then one layer.
+    pub layer_by_layer: bool,
     /// What the whole network's output is compared by.
     pub objective: Objective,
+    /// Whether the whole network is learned by what its last layer reads too.
+    pub features: bool,
     /// Of blocks.
     pub block_rates: Rates,
     /// Of the whole network.
@@ -40,8 +42,9 @@ impl Default for ReconstructSettings {
             network_share: 0.55,
             block_samples: 4096,
             drop: 0.5,
-            mix: 0.0,
+            layer_by_layer: false,
             objective: Objective::Distillation { temperature: Self::TEMPERATURE },
+            features: true,
             block_rates: Rates {
                 weights: 1e-3,
                 at_4_bits: 0.25,

@@ -28,39 +28,6 @@ pub(super) struct Rows {
     values: Vec<f32>,
 }
 
-impl Rows {
-    /// Mixes image `i` with the one after it, of which it keeps `weights[i]` of [`WHOLE`].
-    pub(super) fn mix(&mut self, weights: &[u16]) {
-        let n = weights.len();
-        let own = |i: usize| f32::from(weights[i]) / f32::from(WHOLE);
-        let of = |own: f32, a: f32, b: f32| own * a + (1.0 - own) * b;
-        let size = self.values.len() / n;
-        let mut first = self.values[..size].to_vec();
-        for i in 0..n {
-            let (head, tail) = self.values.split_at_mut((i + 1) * size);
-            let other = if i + 1 < n { &tail[..size] } else { &first };
-            head[i * size..].iter_mut().zip(other).for_each(|(a, b)| *a = of(own(i), *a, *b));
-        }
-        first.clear();
-        let size = self.codes.len() / n;
-        let first = self.codes[..size].to_vec();
-        for i in 0..n {
-            let (head, tail) = self.codes.split_at_mut((i + 1) * size);
-            let other = if i + 1 < n { &tail[..size] } else { &first };
-            let own = u32::from(weights[i]);
-            for (a, b) in head[i * size..].iter_mut().zip(other) {
-                *a = ((own * u32::from(*a) + (256 - own) * u32::from(*b) + 128) >> 8) as u8;
-            }
-        }
-    }
-
-    pub(super) fn boundary(&self) -> Boundary<'_> {
-        if self.codes.is_empty() { Boundary::Values(&self.values) } else { Boundary::Codes(&self.codes) }
-    }
-}
-
-pub(super) const WHOLE: u16 = 256;
-
 impl Stream {
     /// The network's input.
     pub(super) fn of_samples(network: &Network, samples: &Samples<'_>) -> Self {
@@ -132,17 +99,38 @@ impl Stream {
         go_on: GoOn<'_>,
     ) -> Result<Self, TrainError> {
         let output = output_of(network, &nodes);
-        let mut engine = Engine::new(network, nodes, &[output], false)?;
+        let values = self.values_in_float(network, nodes, &[output], go_on)?.swap_remove(0);
+        Ok(Self::of_values(network, output, values))
+    }
+
+    /// What the float network makes of it in `nodes` in each of `tensors`.
+    ///
+    /// # Errors
+    /// As [`Self::through_float`].
+    pub(super) fn values_in_float(
+        &self,
+        network: &Network,
+        nodes: Range<usize>,
+        tensors: &[TensorId],
+        go_on: GoOn<'_>,
+    ) -> Result<Vec<Vec<f32>>, TrainError> {
+        let mut engine = Engine::new(network, nodes, tensors, false)?;
         let real = Parameters::real(network);
-        // As large as it gets: what grows takes up to twice that.
-        let mut values = Vec::with_capacity(self.images() * network.shape(output).elements());
+        // As large as they get: what grows takes up to twice that.
+        let room = |tensor: &TensorId| Vec::with_capacity(self.images() * network.shape(*tensor).elements());
+        let mut values: Vec<Vec<f32>> = tensors.iter().map(room).collect();
         for start in (0..self.images()).step_by(TOGETHER) {
             stopped(go_on())?;
             let part = self.float_part(start..(start + TOGETHER).min(self.images()));
             let found = engine.forward(&real, &Batch { inputs: &[part], dropped: None })?;
-            values.extend_from_slice(&found[0]);
+            values.iter_mut().zip(found).for_each(|(values, found)| values.extend_from_slice(&found));
         }
-        Ok(Self { elements: network.shape(output).elements(), codes: Vec::new(), values })
+        Ok(values)
+    }
+
+    /// The `values` of `tensor` in the float network.
+    pub(super) fn of_values(network: &Network, tensor: TensorId, values: Vec<f32>) -> Self {
+        Self { elements: network.shape(tensor).elements(), codes: Vec::new(), values }
     }
 
     /// The codes that the quantized network makes of it in `nodes`, at their last output, put beside the float values of `to`.
@@ -179,9 +167,12 @@ fn stopped(answer: ControlFlow<()>) -> Result<(), TrainError> {
     if answer.is_break() { Err(TrainError::Stopped) } else { Ok(()) }
 }
 
-/// Bytes that are kept of one sample for the whole network: its input, as it was given too, and the float network's output.
-pub(super) fn bytes_of_network(network: &Network) -> usize {
-    2 * bytes_of_input(network) + size_of::<f32>() * network.shape(network.output).elements()
+/// Bytes that are kept of one sample for the whole network: its input, as it was given too, and of the float network the output and
+/// `features`.
+pub(super) fn bytes_of_network(network: &Network, features: Option<TensorId>) -> usize {
+    let kept = [Some(network.output), features].into_iter().flatten();
+    let values: usize = kept.map(|tensor| network.shape(tensor).elements()).sum();
+    2 * bytes_of_input(network) + size_of::<f32>() * values
 }
 
 /// Bytes that are kept of one sample at most while `blocks` of `network` are learned: of the input, and before and after a

@@ -119,7 +119,8 @@ mod tests {
     fn moved_images_have_the_border_where_nothing_was() {
         let all = found(&Augmentation { shift: 1, ..Default::default() }, 64);
         // One to the right and down: the last row and column are new.
-        let moved = |out: &Vec<u8>| out[..2] == image()[10..12] && out[16..] == [7, 9, 7, 9, 7, 9, 7, 9] && out[6..8] == [7, 9];
+        let moved =
+            |out: &Vec<u8>| out[..2] == image()[10..12] && out[16..] == [7, 9, 7, 9, 7, 9, 7, 9] && out[6..8] == [7, 9];
         assert!(all.iter().any(moved));
         assert!(all.iter().all(|out| out.len() == SHAPE.elements()));
     }

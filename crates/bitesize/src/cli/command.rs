@@ -80,7 +80,9 @@ pub(crate) fn refuse_ignored(command: &clap::Command, matches: &ArgMatches) -> a
         return Err(usage(format!("--{} says how --finetune trains: give that too", named(flag))));
     }
     let (source, ignored): (&str, fn(&str) -> bool) = match name {
-        "fit" if has("config") => ("--config", |id| id != "config" && !is_of::<ReconstructArgs>(id) && !is_of_training(id)),
+        "fit" if has("config") => {
+            ("--config", |id| id != "config" && !is_of::<ReconstructArgs>(id) && !is_of_training(id))
+        }
         "fit" if has("resume") && !has("model") => ("--resume without a model", |id| id != "resume"),
         "tune" if has("resume") && !has("epochs") => ("--resume without --epochs", |id| is_of::<TuneArgs>(id)),
         "search" if has("resume") => ("--resume", |id| is_of::<SearchArgs>(id) || is_of::<ReconstructArgs>(id)),

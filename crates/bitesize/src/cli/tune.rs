@@ -46,7 +46,9 @@ impl TuneCommandArgs {
         let inputs = inputs_of(&earlier, Some(&earlier.data.train), earlier.data.val.as_deref(), monitor)?;
         let config = match (self.epochs, &earlier.finetune) {
             (None, Some(_)) => earlier.clone(),
-            (None, None) => bail!("there is no training to resume in `{shown}`: say how long one takes with --epochs N"),
+            (None, None) => {
+                bail!("there is no training to resume in `{shown}`: say how long one takes with --epochs N")
+            }
             (Some(epochs), _) => {
                 let finetune = Some(self.tune.config(epochs, &inputs)?);
                 RunConfig { finetune, ..earlier.clone() }

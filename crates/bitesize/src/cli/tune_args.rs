@@ -73,9 +73,10 @@ fn augment(text: &str) -> Result<Augmentation, String> {
 
 /// The number of epochs that a flag says.
 pub(crate) fn epochs(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|epochs| EPOCHS.contains(epochs)).ok_or_else(|| {
-        format!("`{text}` is not a number of epochs from {} to {}", EPOCHS.start(), EPOCHS.end())
-    })
+    text.parse()
+        .ok()
+        .filter(|epochs| EPOCHS.contains(epochs))
+        .ok_or_else(|| format!("`{text}` is not a number of epochs from {} to {}", EPOCHS.start(), EPOCHS.end()))
 }
 
 impl TuneArgs {

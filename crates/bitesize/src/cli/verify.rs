@@ -50,7 +50,14 @@ impl VerifyArgs {
             opened.refuse_other_inputs(Stage::Calibrated, &Calibrated::made_from(&opened)?)?;
         }
         // Before the work. Neither ranges nor layers by width are read here, but whoever verifies a run relies on all of it.
-        folder.refuse_altered(&[Stage::Calibrated, Stage::Prepared, Stage::Tuned, Stage::Finetuned, Stage::Swept, Stage::Reported])?;
+        folder.refuse_altered(&[
+            Stage::Calibrated,
+            Stage::Prepared,
+            Stage::Tuned,
+            Stage::Finetuned,
+            Stage::Swept,
+            Stage::Reported,
+        ])?;
         let count = config.verify.host_samples.max(config.verify.qemu_samples);
         let samples = opened.calibration_samples(count)?;
         let asked = self.host_samples.max(self.qemu_samples).unwrap_or(0);

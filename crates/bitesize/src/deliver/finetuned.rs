@@ -180,7 +180,8 @@ pub(super) fn finetune(
     if let (None, false) = (&last, epochs.is_empty()) {
         // All of it was done by an earlier run, or the epoch that came to nothing is forgotten.
         let state = kept(&opened, model, made_from)?.map_or_else(TuneState::default, |training| training.state);
-        let settings = self::settings(asked, objective, config.seed, inputs.model.network.shape(inputs.model.network.input).w);
+        let settings =
+            self::settings(asked, objective, config.seed, inputs.model.network.shape(inputs.model.network.input).w);
         let mut tuner = Tuner::new(model, settings).and_then(|tuner| tuner.resume(state)).map_err(train_error)?;
         if let Ok(candidate) = tuner.model().map_err(train_error).and_then(Candidate::new) {
             let found = judge(&candidate)?;
@@ -208,7 +209,9 @@ impl Finetuned {
         let shown = |Figures { loss, label_loss, metric: value }: Figures| {
             let by_labels = label_loss.map_or(String::new(), |loss| format!(", {loss:.5} against labels"));
             match (opened.inputs.objective.metrics().first(), value) {
-                (Some(metric), Some(_)) => format!("{} {}, loss {loss:.5}{by_labels}", metric.title(), metric.shown(value)),
+                (Some(metric), Some(_)) => {
+                    format!("{} {}, loss {loss:.5}{by_labels}", metric.title(), metric.shown(value))
+                }
                 _ => format!("loss {loss:.5}"),
             }
         };

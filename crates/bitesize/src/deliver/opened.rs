@@ -186,7 +186,8 @@ impl<'a> Opened<'a> {
     pub fn refuse_other_known_inputs(&self, stage: Stage, now: &Provenance) -> anyhow::Result<()> {
         let then = self.folder.ledger().entry(stage).map(|entry| entry.made_from.clone());
         let difference = |then: Provenance| {
-            then.first_difference_within(now).or_else(|| then.first_difference_of("reconstruct", now))
+            then.first_difference_within(now)
+                .or_else(|| then.first_difference_of("reconstruct", now))
                 .or_else(|| then.first_difference_of("finetune", now))
         };
         self.refuse(then.and_then(difference))

@@ -12,9 +12,9 @@ mod markdown;
 pub mod pareto;
 mod proof;
 mod reconstruction;
-mod training;
 mod rows;
 pub mod schema;
 mod schema_1;
+mod training;
 
 pub use schema::Report;

@@ -83,7 +83,10 @@ impl TuneReport {
         }
         text += " Everything else that is told of other policies and other budgets is before training.\n\n";
         let title = metric.map_or("held-out figure".into(), |metric| format!("held-out {}", metric.title()));
-        let _ = write!(text, "| epoch | loss | held-out loss | against labels | {title} | frozen weights |\n|---|---|---|---|---|---|\n");
+        let _ = write!(
+            text,
+            "| epoch | loss | held-out loss | against labels | {title} | frozen weights |\n|---|---|---|---|---|---|\n"
+        );
         for (i, epoch) in self.losses.iter().enumerate() {
             let [loss, held_out, by_labels] = [epoch.loss, epoch.held_out_loss, epoch.held_out_label_loss]
                 .map(|loss| loss.map_or("-".into(), shown_number));

@@ -139,7 +139,8 @@ impl FinetuneConfig {
             ("dampen", self.dampen, 0.0..=1000.0),
             ("temperature", self.temperature, 0.1..=100.0),
         ];
-        if let Some((key, value, possible)) = shares.into_iter().find(|(_, value, possible)| !possible.contains(value)) {
+        if let Some((key, value, possible)) = shares.into_iter().find(|(_, value, possible)| !possible.contains(value))
+        {
             let (least, most) = (possible.start(), possible.end());
             return Err(format!("`finetune.{key}` is {value}: {least} to {most} are possible"));
         }

@@ -130,7 +130,10 @@ mod tests {
             let lists = training.state.lists.iter();
             lists.map(|list| list.iter().map(|x| x.to_bits()).collect()).collect::<Vec<Vec<u32>>>()
         };
-        assert_eq!((bits(&found), &found.epochs, found.state.steps, of), (bits(&training), &training.epochs, 7, policy));
+        assert_eq!(
+            (bits(&found), &found.epochs, found.state.steps, of),
+            (bits(&training), &training.epochs, 7, policy)
+        );
         assert!(Training::from_bytes(&bytes, &space, "abd").unwrap_err().contains("another model"));
         assert!(Training::from_bytes(&bytes[..bytes.len() - 1], &space, "abc").is_err());
     }

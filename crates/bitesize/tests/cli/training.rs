@@ -12,7 +12,9 @@ const FAST: [&str; 6] = ["--flash", "48KiB", "--ram", "12KiB", "--policy", "2/4"
 fn products(out: &str) -> Vec<(PathBuf, Vec<u8>)> {
     // Reports and the training's file tell seconds, and the stages their hashes.
     let kept = |path: &Path| {
-        ["report.", "stages.json", "tuning.safetensors", "tfevents"].iter().all(|name| !path.to_string_lossy().contains(name))
+        ["report.", "stages.json", "tuning.safetensors", "tfevents"]
+            .iter()
+            .all(|name| !path.to_string_lossy().contains(name))
     };
     let all = tree(Path::new(out)).into_iter().filter(|(path, _)| kept(path));
     all.map(|(path, bytes)| (path.strip_prefix(out).unwrap().to_owned(), bytes)).collect()
@@ -42,7 +44,8 @@ fn a_finished_run_is_trained_and_delivered_anew() {
     unproven(&fit_args(&out, &example, &[&FAST[..], &["--val", &example.val]].concat())).expect(0, &[]);
     let (rounded, weights) = (report(&out), read(&out, "weights.safetensors"));
     assert!(rounded["tune"].is_null());
-    let ran = unproven(&["tune", &out, "--epochs", "3"]).expect(0, &["tune: on 64 held-out samples top-1", "is delivered"]);
+    let ran =
+        unproven(&["tune", &out, "--epochs", "3"]).expect(0, &["tune: on 64 held-out samples top-1", "is delivered"]);
     let report = report(&out);
     let told = told(&report, 3);
     assert_eq!((&told["kept"], &told["held_out_samples"]), (&true.into(), &64.into()), "{told}");
@@ -56,7 +59,10 @@ fn a_finished_run_is_trained_and_delivered_anew() {
     assert!(ran.out.contains("Trained for 3 of 3 epochs"), "{}", ran.out);
     assert!(text(&out, "report.md").contains("## Training"));
     let table = text(&out, "losses.csv");
-    assert!(table.starts_with("epoch,loss,held_out_loss,held_out_label_loss,held_out_top1,rate,frozen\n1,") && table.lines().count() == 4);
+    assert!(
+        table.starts_with("epoch,loss,held_out_loss,held_out_label_loss,held_out_top1,rate,frozen\n1,")
+            && table.lines().count() == 4
+    );
 
     // What reads the folder finds what is delivered.
     let figures = run(&["eval", &out, "--val", &example.val, "--json"]).expect(0, &[]);

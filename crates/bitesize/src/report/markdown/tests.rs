@@ -39,7 +39,7 @@ fn report() -> Report {
         baselines: None,
         pareto: None,
         reconstruction: None,
-        tune: (),
+        tune: None,
         verification: None,
         chosen: None,
         diagnosis: None,
