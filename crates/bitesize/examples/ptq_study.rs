@@ -184,7 +184,7 @@ fn study(name: &str, subject: &Subject) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Reconstructs `model` and tells what each stage brings. `SEED` (which also draws the images), `SHARE` (of the network; else what suits the widths), `LAYERS=1` (blocks of one layer), `FEATURES=0` (the network by its answers alone), `DROP`, `BATCH`, `TEMPERATURE`, and
+/// Reconstructs `model` and tells what each stage brings. `SEED` (which also draws the images), `SHARE` (of the network; else what suits the widths), `LAYERS=1` (blocks of one layer), `FEATURES=0` (the network by its answers alone), `AVERAGE` (0 for the last step), `DROP`, `BATCH`, `TEMPERATURE`, and
 /// `BLOCK_RATES` and `NETWORK_RATES` (in the order of [`Rates`]) set what [`ReconstructSettings`] has.
 fn reconstructed(
     model: &QuantizedModel,
@@ -202,6 +202,9 @@ fn reconstructed(
     number("SHARE", &mut settings.network_share)?;
     number("DROP", &mut settings.drop)?;
     settings.features = setting("FEATURES").is_none_or(|text| text != "0");
+    if let Some(text) = setting("AVERAGE") {
+        settings.average = Some(text.parse()?).filter(|kept| *kept > 0.0);
+    }
     settings.layer_by_layer = setting("LAYERS").is_some();
     let mut seed = 0.0;
     number("SEED", &mut seed)?;

@@ -1,11 +1,13 @@
 //! What is learned of a network: levels and scales of weights, biases, scales of activations; or, of a float network, its
 //! weights and biases.
 
+mod average;
 mod layer;
 mod oscillations;
 mod ranges;
 mod rates;
 
+pub(crate) use average::Average;
 pub use oscillations::Freezing;
 pub use rates::Rates;
 

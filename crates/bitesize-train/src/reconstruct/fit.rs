@@ -2,7 +2,7 @@
 
 use super::stream::{Rows, Stream, output_of};
 use crate::engine::{Batch, Drop, Engine, Parameters, cosine_rate, square_error};
-use crate::learner::{Learner, Pull, Rates};
+use crate::learner::{Average, Learner, Pull, Rates};
 use crate::objective::Loss;
 use crate::{FakeQuantModel, Progress, TrainError};
 use bitesize_ir::{Network, QuantizedModel, TensorId};
@@ -48,6 +48,8 @@ pub(super) struct Course {
     /// What the rates are multiplied by.
     pub(super) factor: f32,
     pub(super) drop: f64,
+    /// How much of the mean over steps, which is what is found, a step keeps.
+    pub(super) average: Option<f32>,
     pub(super) seed: u64,
 }
 
@@ -88,6 +90,7 @@ impl Task<'_> {
         progress: Progress<'_>,
     ) -> Result<(QuantizedModel, f64), TrainError> {
         let mut learner = Learner::new(self.network, self.nodes.clone(), model, &course.rates);
+        let mut average = course.average.map(|kept| Average::new(&mut learner, kept));
         let mut outputs = vec![output_of(self.network, &self.nodes)];
         outputs.extend(self.features.as_ref().map(|features| features.tensor));
         let mut engine = Engine::new(self.network, self.nodes.clone(), &outputs, false)?;
@@ -127,9 +130,15 @@ impl Task<'_> {
                 course.factor * cosine_rate(1.0, step, steps),
                 &Pull::default(),
             );
+            if let Some(average) = &mut average {
+                average.add(&mut learner, step + 1);
+            }
             if progress((step + 1) * batch, steps * batch).is_break() {
                 return Err(TrainError::Stopped);
             }
+        }
+        if let Some(average) = &mut average {
+            average.swap(&mut learner);
         }
         let found = learner.finish(model);
         // The engine checks sums; this checks every constant of the integer network.

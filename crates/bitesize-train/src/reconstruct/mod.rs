@@ -215,6 +215,7 @@ impl<'a> Reconstruction<'a> {
                 rates: self.settings.block_rates,
                 factor,
                 drop: self.settings.drop,
+                average: None,
                 seed: self.seed(unit, round),
             };
             let mut of_course = |done_of_round: usize, all: usize| {
@@ -292,6 +293,7 @@ impl<'a> Reconstruction<'a> {
             rates: self.settings.network_rates,
             factor,
             drop: 0.0,
+            average: self.settings.average,
             seed: self.seed(self.blocks.len(), round),
         };
         let mut of_course = |done: usize, all: usize| {

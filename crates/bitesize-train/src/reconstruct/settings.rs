@@ -27,6 +27,8 @@ pub struct ReconstructSettings {
     pub objective: Objective,
     /// Whether the whole network is learned by what its last layer reads too.
     pub features: bool,
+    /// How much of the mean over steps, which is what the whole network becomes, a step keeps; `None` for what the last step left.
+    pub average: Option<f32>,
     /// Of blocks.
     pub block_rates: Rates,
     /// Of the whole network.
@@ -45,6 +47,7 @@ impl Default for ReconstructSettings {
             layer_by_layer: false,
             objective: Objective::Distillation { temperature: Self::TEMPERATURE },
             features: true,
+            average: Some(0.998),
             block_rates: Rates {
                 weights: 1e-3,
                 at_4_bits: 0.25,

@@ -17,7 +17,7 @@ pub use source::{Loaded, LoadedValues, Source};
 pub use targets::Targets;
 
 use crate::engine::{Batch, Boundary, Engine, Parameters, cosine_rate};
-use crate::learner::{Learner, Pull};
+use crate::learner::{Average, Learner, Pull};
 use crate::objective::Loss;
 use crate::{Equalization, FakeQuantModel, Progress, TrainError};
 use bitesize_ir::{InputEncoding, Network, QuantizedModel};
@@ -35,8 +35,7 @@ pub struct Tuner<'a> {
     network: Network,
     settings: TuneSettings,
     learner: Learner,
-    /// A mean of what was learned, list by list.
-    average: Vec<Vec<f32>>,
+    average: Option<Average>,
     epochs: usize,
     steps: usize,
 }
@@ -90,10 +89,7 @@ impl<'a> Tuner<'a> {
         if settings.freezing.is_some() {
             learner.watch_oscillations();
         }
-        let average = match settings.average {
-            Some(_) => learner.learned().into_iter().map(|list| list.clone()).collect(),
-            None => Vec::new(),
-        };
+        let average = settings.average.map(|kept| Average::new(&mut learner, kept));
         Self { start, network, settings, learner, average, epochs: 0, steps: 0 }
     }
 
@@ -105,7 +101,7 @@ impl<'a> Tuner<'a> {
         let mut lists = state.lists.into_iter();
         let own = self.learner.learned().into_iter().map(|list| list.len()).collect::<Vec<_>>();
         let moments = self.learner.moments().into_iter().map(|list| list.len()).collect::<Vec<_>>();
-        let average = self.average.iter().map(Vec::len);
+        let average = self.average.iter_mut().flat_map(|average| average.lists().iter().map(Vec::len));
         let expected: Vec<usize> = own.into_iter().chain(moments).chain(average).collect();
         if lists.as_slice().iter().map(Vec::len).ne(expected) || state.epochs > self.settings.epochs {
             return Err(TrainError::OtherModel);
@@ -115,7 +111,7 @@ impl<'a> Tuner<'a> {
         };
         self.learner.learned().into_iter().for_each(|list| take(list, &mut lists));
         self.learner.moments().into_iter().for_each(|list| take(list, &mut lists));
-        self.average.iter_mut().for_each(|list| take(list, &mut lists));
+        self.average.iter_mut().flat_map(Average::lists).for_each(|list| take(list, &mut lists));
         self.learner.set_steps(state.steps);
         (self.epochs, self.steps) = (state.epochs, state.steps);
         Ok(self)
@@ -125,7 +121,7 @@ impl<'a> Tuner<'a> {
     pub fn state(&mut self) -> TuneState {
         let mut lists: Vec<Vec<f32>> = self.learner.learned().into_iter().map(|list| list.clone()).collect();
         lists.extend(self.learner.moments().into_iter().map(|list| list.clone()));
-        lists.extend(self.average.iter().cloned());
+        lists.extend(self.average.iter_mut().flat_map(|average| average.lists().clone()));
         TuneState { epochs: self.epochs, steps: self.steps, lists }
     }
 
@@ -174,7 +170,9 @@ impl<'a> Tuner<'a> {
     }
 
     fn swap_average(&mut self) {
-        self.learner.learned().into_iter().zip(&mut self.average).for_each(|(list, mean)| std::mem::swap(list, mean));
+        if let Some(average) = &mut self.average {
+            average.swap(&mut self.learner);
+        }
     }
 
     /// Goes through all samples of `source` once. `progress` counts samples.
@@ -252,21 +250,14 @@ impl<'a> Tuner<'a> {
             let pull = self.pull(self.steps, all);
             self.learner.step(found.gradients, &settings.rates, fall, &pull);
             self.steps += 1;
-            self.add_to_average();
+            if let Some(average) = &mut self.average {
+                average.add(&mut self.learner, self.steps);
+            }
             if progress(seen, steps * batch).is_break() { Err(TrainError::Stopped) } else { Ok(()) }
         })?;
         self.epochs += 1;
         let rate = f64::from(rate(&settings, self.steps, all));
         Ok(Epoch { loss: sum / seen.max(1) as f64, rate, frozen: self.learner.frozen() })
-    }
-
-    fn add_to_average(&mut self) {
-        let Some(kept) = self.settings.average else { return };
-        // At first it follows at once: a mean of few steps is not drawn to where they began.
-        let kept = kept.min(self.steps as f32 / (self.steps as f32 + 9.0));
-        for (mean, list) in self.average.iter_mut().zip(self.learner.learned()) {
-            mean.iter_mut().zip(list).for_each(|(mean, value)| *mean = kept * *mean + (1.0 - kept) * *value);
-        }
     }
 
     fn pull(&self, step: usize, all: usize) -> Pull {
