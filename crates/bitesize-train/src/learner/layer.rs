@@ -1,7 +1,8 @@
 //! Weights, scales and biases of a layer, learned.
 
 use super::oscillations::Oscillations;
-use super::{MOST_CHANGE, Pull, Rates, pace};
+use super::pull::Pull;
+use super::rates::{MOST_CHANGE, Rates};
 use crate::engine::{Adam, LayerParameters, LearnedScales};
 use bitesize_ir::grid::WeightGrid;
 use bitesize_ir::op::Parameters as FloatParameters;
@@ -57,7 +58,7 @@ impl Layer {
             layout,
             bounds: Some(bounds),
             reach: bounds[0].abs() * if quant.bits == BitWidth::B4 { rates.at_4_bits } else { 1.0 },
-            pace: pace(quant.bits, rates),
+            pace: rates.pace(quant.bits),
             units: quant.scales.clone(),
             learned: LearnedScales::new(weights, vec![1.0; channels], layout, quant.bits),
             bias: quant.bias.clone(),

@@ -4,33 +4,21 @@
 mod average;
 mod layer;
 mod oscillations;
+mod pull;
 mod ranges;
 mod rates;
 
 pub(crate) use average::Average;
 pub use oscillations::Freezing;
+pub(crate) use pull::Pull;
 pub use rates::Rates;
 
 use crate::engine::{Encoding, Gradients, Parameters};
 use bitesize_ir::requantize::WeightLayout;
-use bitesize_ir::{BitWidth, Network, QuantizedModel};
+use bitesize_ir::{Network, QuantizedModel};
 use layer::Layer;
 use ranges::Ranges;
 use std::ops::Range;
-
-/// Scales stay within this factor of what they were.
-const MOST_CHANGE: f32 = 4.0;
-
-/// What moves weights, beside their gradients and [`Rates`]; nothing else by default.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Pull {
-    /// What is taken off a weight in a step, as a share of it and of the rate.
-    pub(crate) decay: f32,
-    /// How strongly a weight is drawn to the level that it rounds to: the rate at which its distance falls, as a share of the rate.
-    pub(crate) dampening: f32,
-    /// From which frequency on a weight that goes to and fro is frozen.
-    pub(crate) threshold: Option<f32>,
-}
 
 /// The parameters of some nodes, while they are learned.
 pub(crate) struct Learner {
@@ -135,9 +123,4 @@ impl Learner {
         }
         model
     }
-}
-
-/// What rates other than that of weights are multiplied by at `bits`.
-fn pace(bits: BitWidth, rates: &Rates) -> f32 {
-    if bits == BitWidth::B4 { rates.others_at_4_bits } else { 1.0 }
 }

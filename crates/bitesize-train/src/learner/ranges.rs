@@ -1,6 +1,6 @@
 //! Scales of activations, learned.
 
-use super::{MOST_CHANGE, Rates, pace};
+use super::rates::{MOST_CHANGE, Rates};
 use crate::engine::Adam;
 use bitesize_ir::{InputEncoding, Network, QuantizedModel};
 use std::ops::Range;
@@ -34,7 +34,7 @@ impl Ranges {
         Self {
             start: tensors.iter().map(|tensor| model.activations[*tensor].scale).collect(),
             shifts: vec![0.0; tensors.len()],
-            paces: tensors.iter().map(|tensor| pace(model.activations[*tensor].bits, rates)).collect(),
+            paces: tensors.iter().map(|tensor| rates.pace(model.activations[*tensor].bits)).collect(),
             adam: Adam::new(tensors.len()),
             tensors,
             place,

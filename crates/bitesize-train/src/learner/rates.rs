@@ -1,5 +1,10 @@
 //! How fast what is learned moves.
 
+use bitesize_ir::BitWidth;
+
+/// Scales stay within this factor of what they were.
+pub(super) const MOST_CHANGE: f32 = 4.0;
+
 /// How far one step moves what is learned, at first; rates fall to 0 along half a cosine.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
@@ -18,4 +23,11 @@ pub struct Rates {
     /// How far from its level a weight starts at most, in levels, below 0.5: the nearer to it, the more steps have to agree before
     /// a weight changes its level.
     pub margin: f32,
+}
+
+impl Rates {
+    /// What rates other than that of weights are multiplied by at `bits`.
+    pub(super) fn pace(&self, bits: BitWidth) -> f32 {
+        if bits == BitWidth::B4 { self.others_at_4_bits } else { 1.0 }
+    }
 }

@@ -90,7 +90,7 @@ impl Task<'_> {
         progress: Progress<'_>,
     ) -> Result<(QuantizedModel, f64), TrainError> {
         let mut learner = Learner::new(self.network, self.nodes.clone(), model, &course.rates);
-        let mut average = course.average.map(|kept| Average::new(&mut learner, kept));
+        let mut average = course.average.map(|kept| Average::new(&learner.learned(), kept));
         let mut outputs = vec![output_of(self.network, &self.nodes)];
         outputs.extend(self.features.as_ref().map(|features| features.tensor));
         let mut engine = Engine::new(self.network, self.nodes.clone(), &outputs, false)?;
@@ -131,14 +131,14 @@ impl Task<'_> {
                 &Pull::default(),
             );
             if let Some(average) = &mut average {
-                average.add(&mut learner, step + 1);
+                average.add(&learner.learned(), step + 1);
             }
             if progress((step + 1) * batch, steps * batch).is_break() {
                 return Err(TrainError::Stopped);
             }
         }
         if let Some(average) = &mut average {
-            average.swap(&mut learner);
+            average.swap(learner.learned());
         }
         let found = learner.finish(model);
         // The engine checks sums; this checks every constant of the integer network.

@@ -89,7 +89,7 @@ impl<'a> Tuner<'a> {
         if settings.freezing.is_some() {
             learner.watch_oscillations();
         }
-        let average = settings.average.map(|kept| Average::new(&mut learner, kept));
+        let average = settings.average.map(|kept| Average::new(&learner.learned(), kept));
         Self { start, network, settings, learner, average, epochs: 0, steps: 0 }
     }
 
@@ -171,7 +171,7 @@ impl<'a> Tuner<'a> {
 
     fn swap_average(&mut self) {
         if let Some(average) = &mut self.average {
-            average.swap(&mut self.learner);
+            average.swap(self.learner.learned());
         }
     }
 
@@ -251,7 +251,7 @@ impl<'a> Tuner<'a> {
             self.learner.step(found.gradients, &settings.rates, fall, &pull);
             self.steps += 1;
             if let Some(average) = &mut self.average {
-                average.add(&mut self.learner, self.steps);
+                average.add(&self.learner.learned(), self.steps);
             }
             if progress(seen, steps * batch).is_break() { Err(TrainError::Stopped) } else { Ok(()) }
         })?;

@@ -7,8 +7,8 @@
 
 use super::candidate::{Candidate, train_error};
 use super::chosen::Chosen;
+use super::learned_by::learned_by;
 use super::opened::Opened;
-use super::tuned::learned_by;
 use crate::input::{Dataset, Values};
 use crate::run::events::Events;
 use crate::run::names::{EVENTS, LOSSES, TUNING};

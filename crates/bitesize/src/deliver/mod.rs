@@ -32,6 +32,7 @@ pub mod guessing;
 pub mod held_out;
 mod held_shares;
 pub mod judge;
+mod learned_by;
 pub mod measured;
 pub mod misfit;
 pub mod opened;

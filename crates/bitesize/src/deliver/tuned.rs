@@ -9,6 +9,7 @@
 use super::candidate::{Candidate, samples, train_error};
 use super::chosen::Chosen;
 use super::finetuned::{self, Finetuned, Judged};
+use super::learned_by::learned_by;
 use super::opened::Opened;
 use crate::input::Batch;
 use crate::observe::Monitor;
@@ -16,11 +17,11 @@ use crate::run::ReconstructConfig;
 use crate::run::names::RECONSTRUCTION;
 use crate::run::{Provenance, Stage, weights};
 use crate::target::Platform;
+use crate::task::Measured;
 use crate::task::loss::Fidelity;
-use crate::task::{Form, Measured, Objective};
 use bitesize_ir::shown::ShownPath as _;
-use bitesize_ir::{Network, QuantizedModel, Tail};
-use bitesize_train::{Objective as LearnedBy, ReconstructSettings, ReconstructState, Reconstruction, UnitOutcome};
+use bitesize_ir::{Network, QuantizedModel};
+use bitesize_train::{ReconstructSettings, ReconstructState, Reconstruction, UnitOutcome};
 use std::time::Instant;
 
 /// What the images may take in memory for the whole network, in bytes, and again those that blocks learn from, as codes and in float
@@ -216,17 +217,6 @@ fn images(chosen: &Chosen, asked: &ReconstructConfig) -> anyhow::Result<Batch> {
     Ok(if left_out.is_empty() { batch } else { batch.without(is_left_out) })
 }
 
-/// What the output of the whole network is held against, where `objective` judges it.
-pub(super) fn learned_by(objective: &Objective) -> LearnedBy {
-    let temperature = ReconstructSettings::TEMPERATURE;
-    match objective.form() {
-        Form::Softmax if objective.row() == objective.shape.elements() => LearnedBy::Distillation { temperature },
-        Form::Softmax => LearnedBy::PixelDistillation { temperature },
-        Form::Sigmoid => LearnedBy::Outcomes { factor: if objective.tail == Some(Tail::Tanh) { 2.0 } else { 1.0 } },
-        Form::Real => LearnedBy::VarianceError,
-    }
-}
-
 /// Reconstructs `model` on `images`, from where an earlier run was cut off, and keeps what was learned after each unit.
 fn learn(
     opened: &Opened,
@@ -285,8 +275,6 @@ fn kept(opened: &Opened, model: &QuantizedModel, made_from: &Provenance) -> anyh
 mod tests {
     use super::*;
     use crate::input::zoo;
-    use crate::task::Task;
-    use bitesize_ir::Shape;
 
     #[test]
     fn large_networks_learn_from_fewer_images() {
@@ -301,25 +289,5 @@ mod tests {
         check("zoo:mobilenet-v1?width=0.25&resolution=96", 32_768, true);
         check("zoo:mobilenet-v1?width=0.25&resolution=96", 4096, false);
         check("zoo:mobilenet-v1?width=1&resolution=224", 4096, true);
-    }
-
-    #[test]
-    fn the_network_is_learned_by_what_it_is_judged_by() {
-        let check = |task, shape, tail, expected: LearnedBy| {
-            assert_eq!(learned_by(&Objective { task, shape, tail }), expected, "{task}");
-        };
-        let temperature = ReconstructSettings::TEMPERATURE;
-        let (classes, map) = (Shape::vector(10), Shape::new(4, 4, 3));
-        check(Task::Classify, classes, Some(Tail::Softmax), LearnedBy::Distillation { temperature });
-        // A map that is one class of all its outputs.
-        check(Task::Classify, map, None, LearnedBy::Distillation { temperature });
-        check(Task::Map, map, Some(Tail::Softmax), LearnedBy::PixelDistillation { temperature });
-        check(Task::Map, Shape::new(4, 4, 1), Some(Tail::Sigmoid), LearnedBy::Outcomes { factor: 1.0 });
-        check(Task::Binary, Shape::vector(1), Some(Tail::Tanh), LearnedBy::Outcomes { factor: 2.0 });
-        check(Task::Multilabel, classes, None, LearnedBy::Outcomes { factor: 1.0 });
-        check(Task::Regress, classes, None, LearnedBy::VarianceError);
-        check(Task::Fidelity, classes, None, LearnedBy::VarianceError);
-        check(Task::Fidelity, map, Some(Tail::Sigmoid), LearnedBy::Outcomes { factor: 1.0 });
-        check(Task::Fidelity, classes, Some(Tail::Softmax), LearnedBy::Distillation { temperature });
     }
 }
