@@ -47,7 +47,7 @@ impl Default for ReconstructSettings {
             layer_by_layer: false,
             objective: Objective::Distillation { temperature: Self::TEMPERATURE },
             features: true,
-            average: Some(0.998),
+            average: None,
             block_rates: Rates {
                 weights: 1e-3,
                 at_4_bits: 0.25,
@@ -59,8 +59,8 @@ impl Default for ReconstructSettings {
             },
             network_rates: Rates {
                 weights: 5e-4,
-                at_4_bits: 2.0,
-                others_at_4_bits: 3.0,
+                at_4_bits: 3.0,
+                others_at_4_bits: 4.0,
                 scales: 1e-4,
                 biases: 3e-5,
                 ranges: 3e-4,
@@ -74,11 +74,15 @@ impl ReconstructSettings {
     /// At which classes are told apart, unless something else is asked for.
     pub const TEMPERATURE: f64 = 2.0;
 
-    /// What suits widths: where none is 2 bits, blocks bring less than the whole network does in the same time.
+    /// What suits widths: where none is 2 bits, blocks bring less than the whole network does in the same time, and a mean over
+    /// steps more than the last one; where some are, a mean is too slow.
     pub fn suited_to(policy: &Policy) -> Self {
         let mut widths = policy.rows.iter().flat_map(|row| [row.weights, row.activations]).flatten();
         let start = Self::default();
-        Self { network_share: if widths.any(|bits| bits == BitWidth::B2) { start.network_share } else { 1.0 }, ..start }
+        match widths.any(|bits| bits == BitWidth::B2) {
+            true => start,
+            false => Self { network_share: 1.0, average: Some(0.998), ..start },
+        }
     }
 
     /// How often an image goes through all blocks forwards and backwards, and how often through the whole network.
@@ -101,4 +105,28 @@ pub(super) fn seconds(network: &Network, nodes: Range<usize>) -> f64 {
     let macs: f64 = nodes.iter().map(|node| node.op.macs(network.shape(node.output)) as f64).sum();
     let values: usize = nodes.iter().map(|node| network.shape(node.output).elements()).sum();
     3.0 * macs / SPEED[0] + values as f64 / SPEED[1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bitesize_ir::PolicyRow;
+
+    #[test]
+    fn two_bits_anywhere_ask_for_blocks() {
+        let check = |weights, activations, share: f64, averages: bool| {
+            let row = |weights, activations| PolicyRow { name: String::new(), weights, activations };
+            let policy = Policy { rows: vec![row(Some(BitWidth::B8), Some(BitWidth::B8)), row(weights, activations)] };
+            let found = ReconstructSettings::suited_to(&policy);
+            assert_eq!(
+                (found.network_share, found.average.is_some()),
+                (share, averages),
+                "{weights:?} {activations:?}"
+            );
+        };
+        check(Some(BitWidth::B4), Some(BitWidth::B4), 1.0, true);
+        check(Some(BitWidth::B8), None, 1.0, true);
+        check(Some(BitWidth::B2), Some(BitWidth::B8), 0.55, false);
+        check(None, Some(BitWidth::B2), 0.55, false);
+    }
 }

@@ -100,7 +100,7 @@ impl Message {
 mod tests {
     use super::*;
 
-    /// Bytes that TensorBoard 2.20's own writer gives for the same event.
+    /// The form that `event.proto` gives; TensorBoard 2.21 reads a training's file.
     #[test]
     fn records_are_as_tensorboard_writes_them() {
         let mut events = Events::new(1.5);
