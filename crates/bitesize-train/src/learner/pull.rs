@@ -1,6 +1,6 @@
 //! What moves weights beside their gradients.
 
-/// What moves weights, beside their gradients and [`Rates`]; nothing else by default.
+/// What moves weights, beside their gradients and rates; nothing else by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Pull {
     /// What is taken off a weight in a step, as a share of it and of the rate.

@@ -64,7 +64,7 @@ pub enum LabelLoss {
 /// What is done to images, each with a chance of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Augmentation {
-    /// Pixels by which an image is moved at most in each direction; what comes in is the value of [`Self::border`].
+    /// Pixels by which an image is moved at most in each direction; what comes in is what the first layer takes for 0.
     pub shift: usize,
     /// Whether half of the images are mirrored left to right.
     pub flip: bool,
