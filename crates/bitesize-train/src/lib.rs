@@ -29,7 +29,8 @@
 //! of the engine that ask for them.
 //!
 //! In reading order: [`Samples`], [`FloatModel`], [`calibrate`], [`Ptq`], [`fake_quant_forward`]; then
-//! [`engine`], which computes gradients, and [`Reconstruction`], which learns by them from unlabelled samples.
+//! [`engine`], which computes gradients, and what learns by them: [`Reconstruction`] from unlabelled samples, [`Tuner`] from labels and the
+//! float network's answers.
 #![forbid(unsafe_code)]
 
 mod calibrate;
