@@ -6,20 +6,31 @@ use rand::{Rng, RngExt as _};
 
 /// What an element of an image can be.
 pub(super) trait Element: Copy {
-    /// Changed by `change`, within what is possible.
-    fn changed(self, change: impl Fn(f32) -> f32) -> Self;
+    /// As a number.
+    fn value(self) -> f32;
+
+    /// The nearest element to a number.
+    fn nearest(value: f32) -> Self;
 }
 
 impl Element for u8 {
-    fn changed(self, change: impl Fn(f32) -> f32) -> Self {
+    fn value(self) -> f32 {
+        self.into()
+    }
+
+    fn nearest(value: f32) -> Self {
         // The cast saturates.
-        (change(f32::from(self)) + 0.5).floor() as Self
+        (value + 0.5).floor() as Self
     }
 }
 
 impl Element for f32 {
-    fn changed(self, change: impl Fn(f32) -> f32) -> Self {
-        change(self)
+    fn value(self) -> f32 {
+        self
+    }
+
+    fn nearest(value: f32) -> Self {
+        value
     }
 }
 
@@ -57,23 +68,13 @@ pub(super) fn augment<T: Element>(
 
 /// Brightness, contrast about the image's mean, and saturation about a pixel's.
 fn recolour<T: Element>(image: &mut [T], channels: usize, [brightness, contrast, saturation]: [f32; 3]) {
-    let value = |x: T| {
-        let cell = std::cell::Cell::new(0.0);
-        x.changed(|x| {
-            cell.set(x);
-            x
-        });
-        cell.get()
-    };
-    let mean = image.iter().map(|x| f64::from(value(*x))).sum::<f64>() / image.len().max(1) as f64;
+    let mean = image.iter().map(|x| f64::from(x.value())).sum::<f64>() / image.len().max(1) as f64;
     let mean = mean as f32;
     for pixel in image.chunks_exact_mut(channels) {
-        let grey = pixel.iter().map(|x| value(*x)).sum::<f32>() / channels as f32;
+        let grey = pixel.iter().map(|x| x.value()).sum::<f32>() / channels as f32;
         for x in pixel {
-            *x = x.changed(|x| {
-                let x = grey + saturation * (x - grey);
-                (mean + contrast * (x - mean)) * brightness
-            });
+            let saturated = grey + saturation * (x.value() - grey);
+            *x = T::nearest((mean + contrast * (saturated - mean)) * brightness);
         }
     }
 }

@@ -236,14 +236,13 @@ impl<'a> Tuner<'a> {
                 }
                 loss
             };
-            let diverged = |_: &TrainError| TrainError::Diverged { epoch: self.epochs + 1, step: self.steps + 1 };
             let found = match engine.step(self.learner.parameters(), &inputs, &loss) {
-                Err(error @ TrainError::Layer { .. }) => Err(diverged(&error)),
-                found => found,
-            }?;
-            if !found.loss.is_finite() {
-                return Err(diverged(&TrainError::Stopped));
-            }
+                Ok(found) if found.loss.is_finite() => found,
+                Ok(_) | Err(TrainError::Layer { .. }) => {
+                    return Err(TrainError::Diverged { epoch: self.epochs + 1, step: self.steps + 1 });
+                }
+                Err(error) => return Err(error),
+            };
             sum += found.loss * count as f64;
             seen += count;
             let fall = rate(&settings, self.steps, all);
