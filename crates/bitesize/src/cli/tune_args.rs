@@ -1,8 +1,9 @@
 //! How a network is trained at its widths: the arguments that `fit` and `tune` share.
 
 use crate::args::at_least_one;
-use bitesize::input::{Inputs, Model};
+use bitesize::input::Inputs;
 use bitesize::run::learning::{Augment, EPOCHS, FinetuneConfig};
+use bitesize::task::Task;
 use bitesize::usage;
 use clap::Args;
 
@@ -44,7 +45,7 @@ pub(crate) struct TuneArgs {
     #[arg(long, value_name = "STRENGTH")]
     dampen: Option<f64>,
     /// What is done to images before they are learned from: shift, flip, jitter (a list with commas), none, or auto: shift
-    /// images, and flip those of three channels
+    /// images, and flip those of three channels, but nothing where pixels or values are what is wanted
     #[arg(long, value_name = "LIST", default_value = "auto", value_parser = augment)]
     augment: Augmentation,
     /// Stop after so many epochs that were no better on held-out samples than one before them
@@ -98,7 +99,7 @@ impl TuneArgs {
             ema: self.ema.unwrap_or(start.ema),
             freeze: !self.no_freeze,
             dampen: self.dampen.unwrap_or(start.dampen),
-            augment: self.augment.of(&inputs.model, inputs.train.as_ref().is_some_and(|train| train.is_pixels()))?,
+            augment: self.augment.of(inputs)?,
             patience: self.tune_patience,
         };
         config.check().map_err(usage)?;
@@ -107,16 +108,23 @@ impl TuneArgs {
 }
 
 impl Augmentation {
-    /// What that is for the samples of `model`; `are_images` where they are pixels.
-    fn of(&self, model: &Model, are_images: bool) -> anyhow::Result<Vec<Augment>> {
-        let shape = model.network.shape(model.network.input);
+    /// What that is for the samples of `inputs`.
+    fn of(&self, inputs: &Inputs) -> anyhow::Result<Vec<Augment>> {
+        let are_images = inputs.train.as_ref().is_some_and(|train| train.is_pixels());
+        let shape = inputs.model.network.shape(inputs.model.network.input);
+        let task = inputs.objective.task;
+        // What is wanted lies in the image's places, and would stay where it was.
+        let is_in_place = matches!(task, Task::Map | Task::Regress);
         match self {
-            Self::Auto if !are_images || shape.h == 1 || shape.w == 1 => Ok(Vec::new()),
+            Self::Auto if is_in_place || !are_images || shape.h == 1 || shape.w == 1 => Ok(Vec::new()),
             Self::Auto if shape.c == 3 => Ok(vec![Augment::Shift, Augment::Flip]),
             Self::Auto => Ok(vec![Augment::Shift]),
             Self::These(list) if list.contains(&Augment::Jitter) && !are_images => {
                 Err(usage("--augment jitter changes colours, and the training samples are no pixels: leave it out"))
             }
+            Self::These(list) if is_in_place && !list.is_empty() => Err(usage(format!(
+                "--augment changes images and not what they are to give, which for the task `{task}` is theirs: leave it out"
+            ))),
             Self::These(list) => Ok(list.clone()),
         }
     }

@@ -189,6 +189,11 @@ fn what_leads_nowhere_is_told_and_nothing_worse_is_delivered() {
 #[test]
 fn what_is_asked_for_is_checked() {
     let (folder, out) = scratch();
+    let [map, data] =
+        ["weeds.onnx", "weeds_train.npz"].map(|file| root().join("examples/tasks").join(file).display().to_string());
+    let moved = ["--scale", "0.00392156862745098", "--finetune", "1", "--augment", "flip"];
+    let fit = ["fit", &map, "--train", &data, "-o", &out, "--flash", "128KiB", "--ram", "64KiB", "--policy", "2/8"];
+    unproven(&[&fit[..], &moved].concat()).expect(2, &["--augment", "for the task `map`"]);
     let example = Example::new();
     let asked = |more: &[&str]| unproven(&fit_args(&out, &example, &[&FAST[..], more].concat()));
     for (flags, word) in [
