@@ -53,7 +53,7 @@ pub use equalization::{Equalization, EqualizedGroup};
 pub use equalize::equalize;
 pub use fake_quant::{FakeQuantModel, fake_quant_forward};
 pub use float::FloatModel;
-pub use learner::{Freezing, Rates};
+pub use learner::{Freezing, Optimizer, Rates};
 pub use objective::Objective;
 pub use ptq::{PrepareRequest, PreparedLayer, Ptq, PtqSettings, Rounding, Variant, quantize_nearest};
 pub use reconstruct::{ReconstructSettings, ReconstructState, Reconstruction, UnitOutcome};

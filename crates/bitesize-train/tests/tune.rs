@@ -6,7 +6,8 @@ use bitesize_ir::network::{InputEncoding, Network};
 use bitesize_ir::{BitWidth, Policy, PolicySpace, QuantizedModel};
 use bitesize_train::{
     CalibrationSettings, Distillation, FakeQuantModel, FloatModel, LabelLoss, Loaded, LoadedValues, Objective,
-    PrepareRequest, Ptq, PtqSettings, Samples, Source, Targets, TrainError, TuneSettings, Tuner, calibrate,
+    Optimizer, PrepareRequest, Ptq, PtqSettings, Rates, Samples, Source, Targets, TrainError, TuneSettings, Tuner,
+    calibrate,
 };
 use common::{Numbers, mobile};
 use std::ops::ControlFlow;
@@ -97,12 +98,58 @@ fn training_brings_a_network_near_to_what_it_is_taught() {
     assert!(losses[59] < 0.75 * losses[0] && after < 0.75 * before, "{losses:?}, {before} to {after}");
 }
 
+/// At rates of real weights.
+fn by_sgd(settings: TuneSettings) -> TuneSettings {
+    let by = Optimizer::Sgd { momentum: 0.9 };
+    TuneSettings { rates: Rates { by, weights: 0.01, ..settings.rates }, ..settings }
+}
+
 #[test]
-fn a_training_in_pieces_and_on_other_threads_comes_to_the_same() {
+fn sgd_brings_a_network_near_to_what_it_is_taught() {
+    let network = mobile(InputEncoding::Real);
+    let source = Labelled::of(&network);
+    let model = quantized(&network, &source.values, [BitWidth::B2, BitWidth::B4]);
+    let taught = Some(Distillation { objective: Objective::SquareError, share: 1.0 });
+    let settings = by_sgd(TuneSettings { distillation: taught, ..settings(&network, 60) });
+    let mut tuner = Tuner::new(&model, settings).unwrap();
+    while !tuner.is_done() {
+        tuner.learn_epoch(&source, &mut go()).unwrap();
+    }
+    let [before, after] = [&model, &tuner.model().unwrap()].map(|model| error(model, &source.values));
+    assert!(after < 0.75 * before, "{before} to {after}");
+}
+
+#[test]
+fn rates_are_tried_until_the_loss_explodes() {
     let network = mobile(InputEncoding::Real);
     let source = Labelled::of(&network);
     let model = quantized(&network, &source.values, [BitWidth::B4, BitWidth::B4]);
-    let settings = settings(&network, 4);
+    for settings in [settings(&network, 1), by_sgd(settings(&network, 1))] {
+        let tuner = Tuner::new(&model, settings.clone()).unwrap();
+        let found = tuner.try_rates(&source, [1e-5, 1e3], 60, &mut go()).unwrap();
+        assert!(found.len() > 12 && found.len() <= 60, "{}", found.len());
+        assert!(found.windows(2).all(|pair| pair[1].0 > pair[0].0));
+        let least = found.iter().map(|(_, loss)| *loss).fold(f64::INFINITY, f64::min);
+        // Weights stay on their grid, so that not every network comes to an end.
+        let last = found[found.len() - 1].1;
+        assert!(if found.len() < 60 { last > 4.0 * least } else { last > 1.5 * least }, "{found:?}");
+        let stopped = Tuner::new(&model, settings).unwrap();
+        let asked = stopped.try_rates(&source, [1e-5, 1e-3], 60, &mut |_, _| ControlFlow::Break(()));
+        assert_eq!(asked, Err(TrainError::Stopped));
+    }
+}
+
+#[test]
+fn a_training_in_pieces_and_on_other_threads_comes_to_the_same() {
+    let network = mobile(InputEncoding::Real);
+    comes_to_the_same(&network, settings(&network, 4));
+    comes_to_the_same(&network, by_sgd(settings(&network, 4)));
+}
+
+#[track_caller]
+fn comes_to_the_same(network: &Network, settings: TuneSettings) {
+    let source = Labelled::of(network);
+    let model = quantized(network, &source.values, [BitWidth::B4, BitWidth::B4]);
     let whole = |threads: usize| {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
             let mut tuner = Tuner::new(&model, settings.clone()).unwrap();

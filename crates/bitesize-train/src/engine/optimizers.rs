@@ -21,6 +21,11 @@ impl Sgd {
         Self { momentum, decay, velocity: vec![0.0; count] }
     }
 
+    /// What decides how the parameters move next.
+    pub(crate) fn velocity(&mut self) -> &mut Vec<f32> {
+        &mut self.velocity
+    }
+
     /// One step at `rate`.
     ///
     /// # Panics

@@ -1,9 +1,10 @@
 //! Weights, scales and biases of a layer, learned.
 
+use super::mover::Mover;
 use super::oscillations::Oscillations;
 use super::pull::Pull;
-use super::rates::{MOST_CHANGE, Rates};
-use crate::engine::{Adam, LayerParameters, LearnedScales};
+use super::rates::{MOST_CHANGE, Optimizer, Rates};
+use crate::engine::{LayerParameters, LearnedScales};
 use bitesize_ir::grid::WeightGrid;
 use bitesize_ir::op::Parameters as FloatParameters;
 use bitesize_ir::requantize::WeightLayout;
@@ -30,7 +31,8 @@ pub(super) struct Layer {
     /// What a bias is moved by, in units of `bias_unit`.
     shifts: Vec<f32>,
     bias_unit: f64,
-    adams: [Adam; 3],
+    /// Of weights, scales and biases.
+    movers: [Mover; 3],
     oscillations: Option<Oscillations>,
     scratch: [Vec<f32>; 3],
 }
@@ -64,14 +66,14 @@ impl Layer {
             bias: quant.bias.clone(),
             shifts: vec![0.0; channels],
             bias_unit: output.scale * f64::from(output.bits.max_code()),
-            adams: [count, channels, channels].map(Adam::new),
+            movers: [count, channels, channels].map(|count| Mover::new(rates.by, count)),
             oscillations: None,
             scratch: Default::default(),
         }
     }
 
     /// A layer of a float network.
-    pub(super) fn float((node, layout): (usize, WeightLayout), float: FloatParameters<'_>) -> Self {
+    pub(super) fn float((node, layout): (usize, WeightLayout), float: FloatParameters<'_>, rates: &Rates) -> Self {
         let channels = float.bias.len();
         let mut greatest = vec![0f32; channels];
         for (i, weight) in float.weights.iter().enumerate() {
@@ -96,7 +98,7 @@ impl Layer {
             bias,
             shifts: vec![0.0; channels],
             bias_unit: if largest > 0.0 { largest } else { 1.0 },
-            adams: [count, channels, channels].map(Adam::new),
+            movers: [count, channels, channels].map(|count| Mover::new(rates.by, count)),
             oscillations: None,
             scratch: Default::default(),
         }
@@ -132,8 +134,18 @@ impl Layer {
         given.extend_from_slice(by_real);
         for_each_of_channel(self.layout, given, |c, value| *value *= self.units[c] as f32);
         self.learned.backward(given, [by_weights, by_scales]);
-        let [of_weights, of_scales, of_biases] = &mut self.adams;
+        let [of_weights, of_scales, of_biases] = &mut self.movers;
         let rate = rates.weights * fall;
+        // By real weights, scales and biases, whose units these are, instead of by how often they have them.
+        let is_plain = rates.by != Optimizer::Adam;
+        if is_plain {
+            let squares: Vec<f32> = self.units.iter().map(|unit| (unit * unit) as f32).collect();
+            for_each_of_channel(self.layout, by_weights, |c, gradient| *gradient /= squares[c]);
+            let greatest = self.bounds.map_or(1.0, |[lo, _]| lo.abs());
+            let served = by_weights.len() as f32 / squares.len() as f32;
+            let share = 1.0 / (served * greatest).sqrt();
+            by_scales.iter_mut().zip(&squares).for_each(|(gradient, square)| *gradient *= share / square);
+        }
         if pull.decay > 0.0 {
             let kept = 1.0 - rate * pull.decay;
             self.learned.weights.iter_mut().for_each(|weight| *weight *= kept);
@@ -141,14 +153,18 @@ impl Layer {
         if pull.dampening > 0.0 && self.bounds.is_some() {
             self.learned.draw_to_levels((rate * pull.dampening).min(1.0));
         }
-        of_weights.step(rate * self.reach, &mut self.learned.weights, by_weights);
-        let fall = self.pace * fall;
+        let [for_weights, for_scales, for_biases] = match is_plain {
+            true => [rate; 3],
+            false => [rate * self.reach, rates.scales * self.pace * fall, rates.biases * self.pace * fall],
+        };
+        of_weights.step(for_weights, &mut self.learned.weights, by_weights);
         if self.bounds.is_some() {
-            of_scales.step(rates.scales * fall, &mut self.learned.scales, by_scales);
+            of_scales.step(for_scales, &mut self.learned.scales, by_scales);
         }
+        let unit = if is_plain { 1.0 / self.bias_unit } else { self.bias_unit } as f32;
         given.clear();
-        given.extend(by_bias.iter().map(|gradient| gradient * self.bias_unit as f32));
-        of_biases.step(rates.biases * fall, &mut self.shifts, given);
+        given.extend(by_bias.iter().map(|gradient| gradient * unit));
+        of_biases.step(for_biases, &mut self.shifts, given);
         let Some([lo, hi]) = self.bounds else { return };
         for scale in &mut self.learned.scales {
             *scale = scale.clamp(1.0 / MOST_CHANGE, MOST_CHANGE);
@@ -177,13 +193,13 @@ impl Layer {
 
     /// What decides how that moves next.
     pub(super) fn moments(&mut self) -> Vec<&mut Vec<f32>> {
-        let adams = self.adams.iter_mut().flat_map(Adam::moments);
-        adams.chain(self.oscillations.iter_mut().flat_map(Oscillations::lists)).collect()
+        let movers = self.movers.iter_mut().flat_map(Mover::moments);
+        movers.chain(self.oscillations.iter_mut().flat_map(Oscillations::lists)).collect()
     }
 
     /// Goes on as after `steps` steps.
     pub(super) fn set_steps(&mut self, steps: usize) {
-        self.adams.iter_mut().for_each(|adam| adam.set_steps(steps));
+        self.movers.iter_mut().for_each(|mover| mover.set_steps(steps));
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod average;
 mod layer;
+mod mover;
 mod oscillations;
 mod pull;
 mod ranges;
@@ -11,7 +12,7 @@ mod rates;
 pub(crate) use average::Average;
 pub use oscillations::Freezing;
 pub(crate) use pull::Pull;
-pub use rates::Rates;
+pub use rates::{Optimizer, Rates};
 
 use crate::engine::{Encoding, Gradients, Parameters};
 use bitesize_ir::requantize::WeightLayout;
@@ -45,12 +46,12 @@ impl Learner {
     }
 
     /// Begins with the float network itself, whose weights move as those of 8 bits would and are not rounded.
-    pub(crate) fn of_float(network: &Network) -> Self {
+    pub(crate) fn of_float(network: &Network, rates: &Rates) -> Self {
         let layers = network.nodes.iter().enumerate().filter_map(|(index, node)| {
             let (float, layout) = (node.op.parameters()?, WeightLayout::of(&node.op)?);
-            Some(Layer::float((index, layout), float))
+            Some(Layer::float((index, layout), float, rates))
         });
-        Self { layers: layers.collect(), ranges: Ranges::default(), parameters: Parameters::real(network) }
+        Self { layers: layers.collect(), ranges: Ranges::none(), parameters: Parameters::real(network) }
     }
 
     /// Counts how often weights of 4 bits and below go to and fro from now on.
@@ -84,7 +85,7 @@ impl Learner {
             let given = &gradients.layers[layer.node];
             layer.step(&given.weights, &given.bias, rates, fall, pull);
         }
-        self.ranges.step(&gradients.scales, rates.ranges * fall);
+        self.ranges.step(&gradients.scales, rates, fall);
     }
 
     /// Every list of numbers that is learned, in an order that depends on the network alone.
@@ -96,13 +97,13 @@ impl Learner {
     /// Every list of numbers that decides how what is learned moves next, in such an order.
     pub(crate) fn moments(&mut self) -> Vec<&mut Vec<f32>> {
         let layers = self.layers.iter_mut().flat_map(Layer::moments);
-        layers.chain(self.ranges.adam.moments()).collect()
+        layers.chain(self.ranges.mover.moments()).collect()
     }
 
     /// Goes on as after `steps` steps.
     pub(crate) fn set_steps(&mut self, steps: usize) {
         self.layers.iter_mut().for_each(|layer| layer.set_steps(steps));
-        self.ranges.adam.set_steps(steps);
+        self.ranges.mover.set_steps(steps);
     }
 
     /// `model` with what was learned.

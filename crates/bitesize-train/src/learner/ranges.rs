@@ -1,12 +1,11 @@
 //! Scales of activations, learned.
 
-use super::rates::{MOST_CHANGE, Rates};
-use crate::engine::Adam;
+use super::mover::Mover;
+use super::rates::{MOST_CHANGE, Optimizer, Rates};
 use bitesize_ir::{InputEncoding, Network, QuantizedModel};
 use std::ops::Range;
 
 /// The scales of activations.
-#[derive(Default)]
 pub(super) struct Ranges {
     /// Tensors that an encoding is made for.
     tensors: Vec<usize>,
@@ -15,7 +14,9 @@ pub(super) struct Ranges {
     pub(super) shifts: Vec<f32>,
     /// What the rate of each is multiplied by.
     paces: Vec<f32>,
-    pub(super) adam: Adam,
+    /// What gradients by the real scale of each are multiplied by where they are moved in real units: LSQ's share, over the unit.
+    shares: Vec<f64>,
+    pub(super) mover: Mover,
     /// For each tensor of the network the index in `tensors` of the one whose encoding it has.
     pub(super) place: Vec<Option<usize>>,
 }
@@ -30,26 +31,48 @@ impl Ranges {
         };
         let written = network.nodes[nodes].iter().filter(|node| !node.op.passes_encoding_on());
         let tensors: Vec<usize> = written.map(|node| node.output.0).filter(|tensor| !is_fixed(*tensor)).collect();
+        let pace = |tensor: &usize| match rates.by {
+            Optimizer::Adam => rates.pace(model.activations[*tensor].bits),
+            Optimizer::Sgd { .. } => 1.0,
+        };
+        let paces: Vec<f32> = tensors.iter().map(pace).collect();
+        let share = |tensor: &usize| {
+            let quant = &model.activations[*tensor];
+            let served = network.tensors[*tensor].shape.elements() as f64 * f64::from(quant.bits.max_code());
+            1.0 / (served.sqrt() * quant.scale)
+        };
         let place = roots.iter().map(|root| tensors.iter().position(|tensor| *tensor == root.0)).collect();
         Self {
             start: tensors.iter().map(|tensor| model.activations[*tensor].scale).collect(),
             shifts: vec![0.0; tensors.len()],
-            paces: tensors.iter().map(|tensor| rates.pace(model.activations[*tensor].bits)).collect(),
-            adam: Adam::new(tensors.len()),
+            shares: tensors.iter().map(share).collect(),
+            mover: Mover::new(rates.by, tensors.len()),
+            paces,
             tensors,
             place,
         }
+    }
+
+    /// Of a network without encodings.
+    pub(super) fn none() -> Self {
+        let (tensors, start, shifts, paces, shares) = Default::default();
+        Self { tensors, start, shifts, paces, shares, mover: Mover::new(Optimizer::Adam, 0), place: Vec::new() }
     }
 
     pub(super) fn scale(&self, place: usize) -> f64 {
         self.start[place] * f64::from(1.0 + self.paces[place] * self.shifts[place])
     }
 
-    pub(super) fn step(&mut self, by_scales: &[f64], rate: f32) {
-        // By shifts it is that times the pace, which Adam's steps do not depend on.
-        let of = |(tensor, start): (&usize, &f64)| (by_scales[*tensor] * start) as f32;
-        let gradients: Vec<f32> = self.tensors.iter().zip(&self.start).map(of).collect();
-        self.adam.step(rate, &mut self.shifts, &gradients);
+    /// Moves along gradients by real scales; `fall` is what has become of the rates.
+    pub(super) fn step(&mut self, by_scales: &[f64], rates: &Rates, fall: f32) {
+        // By shifts it is the gradient times start and pace, and Adam's steps do not depend on the pace.
+        let (rate, units) = match rates.by {
+            Optimizer::Adam => (rates.ranges, &self.start),
+            Optimizer::Sgd { .. } => (rates.weights, &self.shares),
+        };
+        let of = |(tensor, unit): (&usize, &f64)| (by_scales[*tensor] * unit) as f32;
+        let gradients: Vec<f32> = self.tensors.iter().zip(units).map(of).collect();
+        self.mover.step(rate * fall, &mut self.shifts, &gradients);
         for (shift, pace) in self.shifts.iter_mut().zip(&self.paces) {
             *shift = shift.clamp((1.0 / MOST_CHANGE - 1.0) / pace, (MOST_CHANGE - 1.0) / pace);
         }

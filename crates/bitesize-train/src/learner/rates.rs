@@ -5,9 +5,25 @@ use bitesize_ir::BitWidth;
 /// Scales stay within this factor of what they were.
 pub(super) const MOST_CHANGE: f32 = 4.0;
 
+/// What makes steps of gradients.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Optimizer {
+    /// Adam (Kingma and Ba). Everything moves in units of what it began with.
+    #[default]
+    Adam,
+    /// Stochastic gradient descent with momentum, of real weights, biases and scales. [`Rates::weights`] is then the rate of all of
+    /// them; gradients by scales are divided by the root of how many values they serve times the greatest level, as in LSQ.
+    Sgd {
+        /// How much of the velocity a step keeps, 0 to 1.
+        momentum: f32,
+    },
+}
+
 /// How far one step moves what is learned, at first; rates fall to 0 along half a cosine.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
+    /// What makes steps of gradients.
+    pub by: Optimizer,
     /// Weights, as a share of the greatest level.
     pub weights: f32,
     /// What that is multiplied by for weights of 4 bits.

@@ -1,6 +1,6 @@
 //! What a caller decides about reconstruction.
 
-use crate::learner::Rates;
+use crate::learner::{Optimizer, Rates};
 use crate::objective::Objective;
 use bitesize_ir::{BitWidth, Network, Policy};
 use std::ops::Range;
@@ -49,6 +49,7 @@ impl Default for ReconstructSettings {
             features: true,
             average: None,
             block_rates: Rates {
+                by: Optimizer::Adam,
                 weights: 1e-3,
                 at_4_bits: 0.25,
                 others_at_4_bits: 1.0,
@@ -58,6 +59,7 @@ impl Default for ReconstructSettings {
                 margin: 0.45,
             },
             network_rates: Rates {
+                by: Optimizer::Adam,
                 weights: 5e-4,
                 at_4_bits: 3.0,
                 others_at_4_bits: 4.0,

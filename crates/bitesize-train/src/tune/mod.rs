@@ -16,9 +16,9 @@ pub use settings::{Augmentation, Distillation, LabelLoss, TuneSettings};
 pub use source::{Loaded, LoadedValues, Source};
 pub use targets::Targets;
 
-use crate::engine::{Batch, Boundary, Engine, Parameters, cosine_rate};
+use crate::engine::{Batch, Engine, Parameters, cosine_rate};
 use crate::learner::{Average, Learner, Pull};
-use crate::objective::Loss;
+use crate::objective::{Loss, Objective};
 use crate::{Equalization, FakeQuantModel, Progress, TrainError};
 use bitesize_ir::{InputEncoding, Network, QuantizedModel};
 use rand::SeedableRng as _;
@@ -76,7 +76,7 @@ impl<'a> Tuner<'a> {
 
     /// Begins with the float `network`, to be trained by the same recipe in float.
     pub fn of_float(network: &Network, settings: TuneSettings) -> Self {
-        let learner = Learner::of_float(network);
+        let learner = Learner::of_float(network, &settings.rates);
         Self::begun(None, network.clone(), learner, settings)
     }
 
@@ -182,81 +182,147 @@ impl<'a> Tuner<'a> {
     /// [`TrainError::Diverged`] where the loss is not a number, or what was learned does not fit the integer arithmetic.
     pub fn learn_epoch(&mut self, source: &dyn Source, progress: Progress<'_>) -> Result<Epoch, TrainError> {
         let settings = self.settings.clone();
-        let samples = source.len();
-        let batch = settings.batch.clamp(1, samples.max(1));
-        let steps = samples / batch;
-        let mut rng = ChaCha8Rng::seed_from_u64(settings.seed ^ ((self.epochs as u64 + 1) << 32));
-        let mut order: Vec<usize> = (0..samples).collect();
-        order.shuffle(&mut rng);
-        let feed = Feed {
-            source,
-            order: &order[..steps * batch],
-            batch,
-            augmentation: &settings.augmentation,
-            border: &border(&self.network),
-            shape: self.network.shape(self.network.input),
-            seed: settings.seed ^ ((self.epochs as u64 + 1) << 40),
-        };
         let network = self.network.clone();
-        let mut engine = Engine::whole(&network)?;
-        let mut teacher = Engine::whole(&network)?;
-        let real = Parameters::real(&network);
-        let output = network.shape(network.output);
+        let mut rig = Rig::new(&network, &settings, source)?;
+        let (order, batch) = self.order(source.len(), self.epochs);
         let (mut sum, mut seen) = (0.0, 0);
-        let all = steps * settings.epochs;
-        feed.for_each(|loaded| {
-            let count = loaded.len(network.shape(network.input));
-            if count == 0 {
+        let all = order.len() / batch * settings.epochs;
+        self.feed(source, &order, batch).for_each(|loaded| {
+            let Some((loss, count)) = self.learn_batch(&mut rig, loaded, rate(&settings, self.steps, all), all)? else {
                 return Ok(());
-            }
-            let input = match &loaded.values {
-                LoadedValues::Pixels(pixels) => Boundary::Codes(pixels),
-                LoadedValues::Reals(values) => Boundary::Values(values),
             };
-            let inputs = Batch { inputs: &[input], dropped: None };
-            let labelled = loaded.targets.are_there();
-            let distilled = settings.distillation.filter(|d| d.share > 0.0 || !labelled);
-            let wanted = match distilled {
-                Some(_) => teacher.forward(&real, &inputs)?.swap_remove(0),
-                None => Vec::new(),
-            };
-            let share = if labelled { distilled.map_or(0.0, |d| d.share) } else { 1.0 };
-            let by_answers = distilled.map(|d| Loss::of(d.objective, output, &wanted));
-            let (each, one) = (output.elements(), 1.0 / count as f64);
-            let loss = |range: Range<usize>, values: &[Vec<f32>], gradients: &mut [Vec<f32>]| {
-                let (values, gradient) = (&values[0], &mut gradients[0]);
-                let mut loss = 0.0;
-                if let Some(by_answers) = &by_answers {
-                    let wanted = &wanted[range.start * each..range.end * each];
-                    loss += by_answers.add(values, wanted, (range.len(), share * one), gradient);
-                }
-                if share < 1.0 {
-                    let by = &settings.labels;
-                    loss += loaded.targets.add(by, (values, range), (1.0 - share) * one, gradient);
-                }
-                loss
-            };
-            let found = match engine.step(self.learner.parameters(), &inputs, &loss) {
-                Ok(found) if found.loss.is_finite() => found,
-                Ok(_) | Err(TrainError::Layer { .. }) => {
-                    return Err(TrainError::Diverged { epoch: self.epochs + 1, step: self.steps + 1 });
-                }
-                Err(error) => return Err(error),
-            };
-            sum += found.loss * count as f64;
+            sum += loss * count as f64;
             seen += count;
-            let fall = rate(&settings, self.steps, all);
-            let pull = self.pull(self.steps, all);
-            self.learner.step(found.gradients, &settings.rates, fall, &pull);
-            self.steps += 1;
-            if let Some(average) = &mut self.average {
-                average.add(&self.learner.learned(), self.steps);
-            }
-            if progress(seen, steps * batch).is_break() { Err(TrainError::Stopped) } else { Ok(()) }
+            if progress(seen, order.len()).is_break() { Err(TrainError::Stopped) } else { Ok(()) }
         })?;
         self.epochs += 1;
         let rate = f64::from(rate(&settings, self.steps, all));
         Ok(Epoch { loss: sum / seen.max(1) as f64, rate, frozen: self.learner.frozen() })
+    }
+
+    /// What the loss does while the rate rises by equal factors from `rates[0]` to `rates[1]` over `steps` steps (Smith, "Cyclical
+    /// Learning Rates for Training Neural Networks"): each rate, of weights, with the loss of its batch, until the loss is four times the least
+    /// or no number. The training is of no use for anything else afterwards. `progress` counts steps.
+    ///
+    /// # Errors
+    /// [`TrainError::Stopped`]; [`TrainError::Source`] for samples that cannot be had.
+    pub fn try_rates(
+        mut self,
+        source: &dyn Source,
+        rates: [f64; 2],
+        steps: usize,
+        progress: Progress<'_>,
+    ) -> Result<Vec<(f64, f64)>, TrainError> {
+        const TOO_MUCH: f64 = 4.0;
+        let settings = self.settings.clone();
+        let network = self.network.clone();
+        let mut rig = Rig::new(&network, &settings, source)?;
+        let of_one = f64::from(settings.rates.weights);
+        let (mut found, mut least, mut epoch) = (Vec::new(), f64::INFINITY, 0);
+        let mut has_ended = false;
+        while found.len() < steps && !has_ended {
+            let (mut order, batch) = self.order(source.len(), epoch);
+            order.truncate((steps - found.len()) * batch);
+            epoch += 1;
+            let before = found.len();
+            let fed = self.feed(source, &order, batch).for_each(|loaded| {
+                let rate = rates[0] * (rates[1] / rates[0]).powf(found.len() as f64 / steps.max(2) as f64);
+                match self.learn_batch(&mut rig, loaded, (rate / of_one) as f32, usize::MAX) {
+                    Ok(Some((loss, _))) => found.push((rate, loss)),
+                    Ok(None) => {}
+                    Err(TrainError::Diverged { .. }) => found.push((rate, f64::INFINITY)),
+                    Err(error) => return Err(error),
+                }
+                let Some((_, last)) = found.last() else { return Ok(()) };
+                least = last.min(least);
+                has_ended = *last > TOO_MUCH * least;
+                let is_asked = progress(found.len(), steps).is_break();
+                if is_asked || has_ended { Err(TrainError::Stopped) } else { Ok(()) }
+            });
+            match fed {
+                Err(TrainError::Stopped) if has_ended => {}
+                other => other?,
+            }
+            if found.len() == before {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The samples of an epoch, a whole number of batches, and how many are in one.
+    fn order(&self, samples: usize, epoch: usize) -> (Vec<usize>, usize) {
+        let batch = self.settings.batch.clamp(1, samples.max(1));
+        let mut rng = ChaCha8Rng::seed_from_u64(self.settings.seed ^ ((epoch as u64 + 1) << 32));
+        let mut order: Vec<usize> = (0..samples).collect();
+        order.shuffle(&mut rng);
+        order.truncate(samples / batch * batch);
+        (order, batch)
+    }
+
+    fn feed<'f>(&self, source: &'f dyn Source, order: &'f [usize], batch: usize) -> Feed<'f> {
+        Feed {
+            source,
+            order,
+            batch,
+            augmentation: self.settings.augmentation,
+            border: border(&self.network),
+            shape: self.network.shape(self.network.input),
+            seed: self.settings.seed ^ ((self.epochs as u64 + 1) << 40),
+        }
+    }
+
+    /// Learns from some samples at the rates times `fall`, the next of `all` steps. Answers the mean loss and how many samples there were;
+    /// `None` where there were none.
+    fn learn_batch(
+        &mut self,
+        rig: &mut Rig<'_>,
+        loaded: &Loaded,
+        fall: f32,
+        all: usize,
+    ) -> Result<Option<(f64, usize)>, TrainError> {
+        let settings = &self.settings;
+        let count = loaded.len(rig.network.shape(rig.network.input));
+        if count == 0 {
+            return Ok(None);
+        }
+        let input = loaded.boundary();
+        let inputs = Batch { inputs: &[input], dropped: None };
+        let labelled = loaded.targets.are_there();
+        let share = settings.distillation.filter(|d| d.share > 0.0 || !labelled).map(|d| d.share);
+        let wanted = match share {
+            Some(_) => rig.teacher.forward(&rig.real, &inputs)?.swap_remove(0),
+            None => Vec::new(),
+        };
+        let share = if labelled { share.unwrap_or(0.0) } else { 1.0 };
+        let (each, one) = (rig.network.shape(rig.network.output).elements(), 1.0 / count as f64);
+        let by_answers = rig.by_answers.as_ref().filter(|_| !wanted.is_empty());
+        let loss = |range: Range<usize>, values: &[Vec<f32>], gradients: &mut [Vec<f32>]| {
+            let (values, gradient) = (&values[0], &mut gradients[0]);
+            let mut loss = 0.0;
+            if let Some(by_answers) = by_answers {
+                let wanted = &wanted[range.start * each..range.end * each];
+                loss += by_answers.add(values, wanted, (range.len(), share * one), gradient);
+            }
+            if share < 1.0 {
+                loss += loaded.targets.add(&settings.labels, (values, range), (1.0 - share) * one, gradient);
+            }
+            loss
+        };
+        let found = match rig.engine.step(self.learner.parameters(), &inputs, &loss) {
+            Ok(found) if found.loss.is_finite() => found,
+            Ok(_) | Err(TrainError::Layer { .. }) => {
+                return Err(TrainError::Diverged { epoch: self.epochs + 1, step: self.steps + 1 });
+            }
+            Err(error) => return Err(error),
+        };
+        let pull = self.pull(self.steps, all);
+        self.learner.step(found.gradients, &self.settings.rates, fall, &pull);
+        self.steps += 1;
+        if let Some(average) = &mut self.average {
+            average.add(&self.learner.learned(), self.steps);
+        }
+        Ok(Some((found.loss, count)))
     }
 
     fn pull(&self, step: usize, all: usize) -> Pull {
@@ -268,6 +334,42 @@ impl<'a> Tuner<'a> {
         });
         let rise = 1.0 - cosine_rate(1.0, step, all);
         Pull { decay: self.settings.decay, dampening: self.settings.dampening * rise, threshold }
+    }
+}
+
+/// What computes: the network that learns, and the float network that teaches.
+struct Rig<'n> {
+    network: &'n Network,
+    engine: Engine<'n>,
+    teacher: Engine<'n>,
+    real: Parameters,
+    /// `None` where labels alone teach.
+    by_answers: Option<Loss>,
+}
+
+impl<'n> Rig<'n> {
+    /// Samples that tell how far values vary, at most: a constant, so that every epoch counts errors alike.
+    const VARYING: usize = 512;
+
+    fn new(network: &'n Network, settings: &TuneSettings, source: &dyn Source) -> Result<Self, TrainError> {
+        let (engine, mut teacher, real) = (Engine::whole(network)?, Engine::whole(network)?, Parameters::real(network));
+        let by_answers = match settings.distillation {
+            Some(Distillation { objective, .. }) => {
+                let varying = match objective {
+                    Objective::VarianceError => (0..source.len().min(Self::VARYING)).collect(),
+                    _ => Vec::new(),
+                };
+                let mut answers = Vec::new();
+                if !varying.is_empty() {
+                    let loaded = source.load(&varying).map_err(|problem| TrainError::Source { problem })?;
+                    let batch = Batch { inputs: &[loaded.boundary()], dropped: None };
+                    answers = teacher.forward(&real, &batch)?.swap_remove(0);
+                }
+                Some(Loss::of(objective, network.shape(network.output), &answers))
+            }
+            None => None,
+        };
+        Ok(Self { network, engine, teacher, real, by_answers })
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a caller decides about training.
 
-use crate::learner::{Freezing, Rates};
+use crate::learner::{Freezing, Optimizer, Rates};
 use crate::objective::Objective;
 
 /// How a network is trained at its widths.
@@ -86,6 +86,7 @@ impl Default for TuneSettings {
             batch: 64,
             seed: 0,
             rates: Rates {
+                by: Optimizer::Adam,
                 weights: 1e-3,
                 at_4_bits: 2.0,
                 others_at_4_bits: 3.0,

@@ -4,6 +4,7 @@ use super::augment::augment;
 use super::settings::Augmentation;
 use super::targets::Targets;
 use crate::TrainError;
+use crate::engine::Boundary;
 use bitesize_ir::Shape;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
@@ -45,6 +46,14 @@ pub enum LoadedValues {
 }
 
 impl Loaded {
+    /// As the engine takes it.
+    pub(super) fn boundary(&self) -> Boundary<'_> {
+        match &self.values {
+            LoadedValues::Pixels(pixels) => Boundary::Codes(pixels),
+            LoadedValues::Reals(values) => Boundary::Values(values),
+        }
+    }
+
     /// How many samples of `input` elements there are.
     pub(super) fn len(&self, input: Shape) -> usize {
         let elements = match &self.values {
@@ -64,9 +73,9 @@ pub(super) struct Feed<'a> {
     /// A whole number of batches.
     pub(super) order: &'a [usize],
     pub(super) batch: usize,
-    pub(super) augmentation: &'a Augmentation,
+    pub(super) augmentation: Augmentation,
     /// What lies outside of an image, for each channel.
-    pub(super) border: &'a [f32],
+    pub(super) border: Vec<f32>,
     pub(super) shape: Shape,
     pub(super) seed: u64,
 }
@@ -107,14 +116,14 @@ impl Feed<'_> {
                 let border: Vec<u8> = self.border.iter().map(|x| *x as u8).collect();
                 let mut out = Vec::with_capacity(pixels.len());
                 for image in pixels.chunks_exact(size) {
-                    augment(self.augmentation, (image, self.shape), &border, &mut rng, &mut out);
+                    augment(&self.augmentation, (image, self.shape), &border, &mut rng, &mut out);
                 }
                 LoadedValues::Pixels(out)
             }
             LoadedValues::Reals(values) => {
                 let mut out = Vec::with_capacity(values.len());
                 for image in values.chunks_exact(size) {
-                    augment(self.augmentation, (image, self.shape), self.border, &mut rng, &mut out);
+                    augment(&self.augmentation, (image, self.shape), &self.border, &mut rng, &mut out);
                 }
                 LoadedValues::Reals(out)
             }

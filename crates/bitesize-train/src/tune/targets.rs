@@ -11,7 +11,7 @@ pub enum Targets {
     None,
     /// A class for each row of outputs that exclude one another, `[sample][row]`; `None` where a row counts nowhere.
     Classes(Vec<Option<usize>>),
-    /// A value for each output, `[sample][output]`; of yes and no 1 and 0.
+    /// A value for each output, `[sample][output]`; of yes and no 1 and 0. NaN where it is not known, which counts nowhere.
     Values(Vec<f32>),
 }
 
@@ -50,19 +50,33 @@ impl Targets {
                 loss
             }
             (Self::Values(all), LabelLoss::Binary { factor }) => {
-                let flags = &all[range.start * each..range.end * each];
                 // As the logits of outcomes that are as good as certain.
-                let logits: Vec<f32> = flags.iter().map(|flag| if *flag > 0.5 { 40.0 } else { -40.0 }).collect();
-                let wanted: Vec<f32> = logits.iter().map(|x| x / factor as f32).collect();
-                binary_divergence(values, &wanted, (factor, weight / each as f64), gradient)
+                let logit = |flag: f32| if flag > 0.5 { 40.0 } else { -40.0 } / factor as f32;
+                let flags = &all[range.start * each..range.end * each];
+                of_known(flags, values, gradient, |flag, value, gradient| {
+                    binary_divergence(value, &[logit(flag)], (factor, weight / each as f64), gradient)
+                })
             }
             (Self::Values(all), LabelLoss::SquareError) => {
                 let wanted = &all[range.start * each..range.end * each];
-                square_error(values, wanted, weight / each as f64, gradient)
+                of_known(wanted, values, gradient, |wanted, value, gradient| {
+                    square_error(value, &[wanted], weight / each as f64, gradient)
+                })
             }
             _ => 0.0,
         }
     }
+}
+
+/// The sum of `loss` over the outputs that something is known of.
+fn of_known(
+    wanted: &[f32],
+    values: &[f32],
+    gradient: &mut [f32],
+    mut loss: impl FnMut(f32, &[f32], &mut [f32]) -> f64,
+) -> f64 {
+    let outputs = wanted.iter().zip(values.chunks_exact(1)).zip(gradient.chunks_exact_mut(1));
+    outputs.filter(|((wanted, _), _)| !wanted.is_nan()).map(|((wanted, value), g)| loss(*wanted, value, g)).sum()
 }
 
 /// Of one row.
@@ -118,6 +132,8 @@ mod tests {
         let sum: f32 = values.iter().enumerate().map(|(i, x)| outcome(*x, i % 2 == 0)).sum();
         check(&flags, LabelLoss::Binary { factor: 2.0 }, &values, 2, f64::from(sum) / 2.0);
         check(&flags, LabelLoss::SquareError, &values, 1, (0.49 + 1.44 + 1.0 + 0.01) / 4.0);
+        let some = Targets::Values(vec![1.0, f32::NAN, 1.0, f32::NAN]);
+        check(&some, LabelLoss::SquareError, &values, 1, (0.49 + 1.0) / 4.0);
         check(&Targets::None, LabelLoss::SquareError, &values, 1, 0.0);
     }
 }
