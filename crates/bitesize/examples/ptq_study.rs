@@ -223,7 +223,7 @@ fn reconstructed(
             let [weights, at_4_bits, others_at_4_bits, scales, biases, ranges, margin] = list[..] else {
                 return Err(format!("{name} is `{text}`").into());
             };
-            *rates = Rates { weights, at_4_bits, others_at_4_bits, scales, biases, ranges, margin };
+            *rates = Rates { weights, at_4_bits, others_at_4_bits, scales, biases, ranges, margin, ..*rates };
         }
     }
     let test_images = bitesize::deliver::candidate::samples(test);

@@ -11,8 +11,8 @@ use bitesize::observe::Monitor;
 use bitesize_ir::{BitWidth, Network, Policy, PolicySpace, QuantizedModel};
 use bitesize_train::{
     Augmentation, CalibrationSettings, Distillation, FakeQuantModel, FloatModel, Freezing, LabelLoss, Loaded,
-    LoadedValues, Objective, PrepareRequest, Ptq, PtqSettings, Source, Targets, TuneSettings, Tuner, accuracy,
-    calibrate,
+    LoadedValues, Objective, Optimizer, PrepareRequest, Ptq, PtqSettings, Rates, Source, Targets, TuneSettings, Tuner,
+    accuracy, calibrate,
 };
 use std::error::Error;
 use std::ops::ControlFlow;
@@ -91,7 +91,7 @@ fn study(shared: &Path, name: &str) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// `RATES` (weights, at_4_bits, others_at_4_bits, scales, biases, ranges, margin), `BATCH`, `WARM_UP`, `DECAY`, `SHARE` of the float
+/// `SGD` (its momentum, at a rate of 0.01), `FASTER` (what rates are multiplied by), `RATES` (weights, at_4_bits, others_at_4_bits, scales, biases, ranges, margin), `BATCH`, `WARM_UP`, `DECAY`, `SHARE` of the float
 /// network's answers, `TEMPERATURE`, `SMOOTHING`, `AVERAGE` (0 for none), `FREEZE` (0 for none), `DAMPEN`, `SHIFT`, `FLIP`, `JITTER`.
 fn settings(network: &Network) -> Result<TuneSettings, Box<dyn Error>> {
     let start = TuneSettings::default();
@@ -102,11 +102,14 @@ fn settings(network: &Network) -> Result<TuneSettings, Box<dyn Error>> {
         let [weights, at_4_bits, others_at_4_bits, scales, biases, ranges, margin] = list[..] else {
             return Err(format!("RATES is `{text}`").into());
         };
-        rates = bitesize_train::Rates { weights, at_4_bits, others_at_4_bits, scales, biases, ranges, margin };
+        rates = Rates { weights, at_4_bits, others_at_4_bits, scales, biases, ranges, margin, ..rates };
     }
     let faster: f32 = setting("FASTER", 1.0)?;
     for rate in [&mut rates.weights, &mut rates.scales, &mut rates.biases, &mut rates.ranges] {
         *rate *= faster;
+    }
+    if let Some(momentum) = std::env::var("SGD").ok().map(|text| text.parse()).transpose()? {
+        rates = Rates { by: Optimizer::Sgd { momentum }, weights: 0.01 * faster, ..rates };
     }
     let average = setting("AVERAGE", 0.999)?;
     Ok(TuneSettings {

@@ -24,7 +24,7 @@
 //! interprets, `bitesize-codegen` emits, `bitesize-verify` proves.
 //!
 //! In reading order: [`walk()`] (the whole road on a page), [`deliver`] (its stages), [`input`] (network and data),
-//! [`target`], [`run`] (the run folder), [`report`], [`finished()`] (whether there is anything left to do), [`observe`]
+//! [`target`], [`run`] (the run folder), [`report`], [`finished()`] (whether there is anything left to do), [`try_rates()`] (what training does at other rates), [`observe`]
 //! (whom the library tells, and who stops it), [`files`], [`hash`]. The command line is the program `cli/main.rs`.
 #![forbid(unsafe_code)]
 
@@ -36,6 +36,7 @@ mod fit;
 pub mod hash;
 pub mod input;
 pub mod observe;
+mod rates;
 pub mod report;
 pub mod run;
 pub mod target;
@@ -44,3 +45,4 @@ pub mod task;
 pub use ending::{Ending, Usage, usage};
 pub use finished::{finished, prove_rest};
 pub use fit::{Until, Walked, walk};
+pub use rates::{RateTrial, suggested, try_rates};

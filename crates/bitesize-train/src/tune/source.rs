@@ -45,6 +45,21 @@ pub enum LoadedValues {
     Reals(Vec<f32>),
 }
 
+impl LoadedValues {
+    /// How many numbers they are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Pixels(pixels) => pixels.len(),
+            Self::Reals(values) => values.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 impl Loaded {
     /// As the engine takes it.
     pub(super) fn boundary(&self) -> Boundary<'_> {
@@ -56,11 +71,7 @@ impl Loaded {
 
     /// How many samples of `input` elements there are.
     pub(super) fn len(&self, input: Shape) -> usize {
-        let elements = match &self.values {
-            LoadedValues::Pixels(pixels) => pixels.len(),
-            LoadedValues::Reals(values) => values.len(),
-        };
-        elements / input.elements()
+        self.values.len() / input.elements()
     }
 }
 

@@ -12,7 +12,7 @@ use crate::tune_args::{TuneArgs, epochs};
 use anyhow::bail;
 use bitesize::deliver::opened::{Opened, inputs_of};
 use bitesize::files;
-use bitesize::input::{Inputs, Sources};
+use bitesize::input::{DataLayout, Inputs, Sources};
 use bitesize::observe::{Interrupted, Monitor};
 use bitesize::run::config::{DataConfig, ModelConfig, PackageConfig, VerifyConfig};
 use bitesize::run::names::{CONFIG, DIARY, PARETO_POINTS, PROBES, RECONSTRUCTION, TUNING};
@@ -142,9 +142,9 @@ impl FitArgs {
                 // What edited widths lost, and an earlier run may be given on top.
                 config.reconstruct = self.reconstruct.config(config.reconstruct)?;
                 config.data.train_samples = 0;
-                let (mut config, inputs) = open(config)?;
+                let (mut config, mut inputs) = open(config)?;
                 config.data.train_samples = inputs.train_samples();
-                config.finetune = self.finetune(&inputs)?.or(config.finetune);
+                config.finetune = self.finetune(&mut inputs, config.data.layout, monitor)?.or(config.finetune);
                 config.task = Some(inputs.objective.task);
                 Ok((config, inputs))
             }
@@ -156,8 +156,13 @@ impl FitArgs {
     }
 
     /// How the network is to be trained, where that is asked for.
-    fn finetune(&self, inputs: &Inputs) -> anyhow::Result<Option<FinetuneConfig>> {
-        self.finetune.map(|epochs| self.tune.config(epochs, inputs)).transpose()
+    fn finetune(
+        &self,
+        inputs: &mut Inputs,
+        layout: Option<DataLayout>,
+        monitor: &Monitor,
+    ) -> anyhow::Result<Option<FinetuneConfig>> {
+        self.finetune.map(|epochs| self.tune.config(epochs, inputs, layout, monitor)).transpose()
     }
 
     /// The settings that the flags say, checked against the network and the data.
@@ -178,9 +183,9 @@ impl FitArgs {
             layout,
             input_shape,
         };
-        let inputs = Inputs::open(sources, monitor)?;
+        let mut inputs = Inputs::open(sources, monitor)?;
         let search = self.search.config(&inputs.model)?;
-        let finetune = self.finetune(&inputs)?;
+        let finetune = self.finetune(&mut inputs, layout, monitor)?;
         let platform = {
             let policy = search.policy.as_deref();
             self.target.settled(platform, &inputs.model, &search.constraints, policy, monitor)?

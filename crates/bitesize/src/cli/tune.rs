@@ -9,9 +9,10 @@ use bitesize::deliver::anew;
 use bitesize::deliver::opened::{Opened, inputs_of};
 use bitesize::observe::Monitor;
 use bitesize::run::{RunConfig, RunFolder, Stage};
-use bitesize::{Ending, Until, Walked};
+use bitesize::{Ending, RateTrial, Until, Walked, suggested};
 use bitesize_ir::shown::ShownPath as _;
 use clap::Args;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 /// Trains.
@@ -21,8 +22,11 @@ pub(crate) struct TuneCommandArgs {
     #[arg(value_parser = trained())]
     folder: PathBuf,
     /// How often training goes through all training samples but those held out
-    #[arg(long, value_name = "N", required_unless_present = "resume", value_parser = epochs)]
+    #[arg(long, value_name = "N", required_unless_present_any = ["resume", "find_lr"], value_parser = epochs)]
     epochs: Option<usize>,
+    /// Train nothing, but tell what the loss does while the rate rises, and which rate to begin with
+    #[arg(long, conflicts_with_all = ["epochs", "resume", "lr"])]
+    find_lr: bool,
     #[command(flatten)]
     tune: TuneArgs,
     /// Go on with the interrupted training in the folder
@@ -43,14 +47,20 @@ impl TuneCommandArgs {
         if folder.ledger().entry(Stage::Delivered).is_none() || earlier.search.is_none() {
             bail!("nothing is chosen in `{shown}`: run `bitesize fit` or `bitesize search` first");
         }
-        let inputs = inputs_of(&earlier, Some(&earlier.data.train), earlier.data.val.as_deref(), monitor)?;
+        let mut inputs = inputs_of(&earlier, Some(&earlier.data.train), earlier.data.val.as_deref(), monitor)?;
+        if self.find_lr {
+            let asked = self.tune.config(1, &mut inputs, earlier.data.layout, monitor)?;
+            let opened = Opened { config: &earlier, inputs: &inputs, folder: &folder, monitor };
+            print(format_args!("{}", shown_rates(&bitesize::try_rates(opened, &asked)?)));
+            return Ok(Ending::Done);
+        }
         let config = match (self.epochs, &earlier.finetune) {
             (None, Some(_)) => earlier.clone(),
             (None, None) => {
                 bail!("there is no training to resume in `{shown}`: say how long one takes with --epochs N")
             }
             (Some(epochs), _) => {
-                let finetune = Some(self.tune.config(epochs, &inputs)?);
+                let finetune = Some(self.tune.config(epochs, &mut inputs, earlier.data.layout, monitor)?);
                 RunConfig { finetune, ..earlier.clone() }
             }
         };
@@ -75,5 +85,19 @@ impl TuneCommandArgs {
         }
         tell_shortcoming(&report);
         Ok(report.ending())
+    }
+}
+
+/// What the loss does at some of the rates, a line each, and which to begin with.
+fn shown_rates(trials: &[RateTrial]) -> String {
+    const LINES: usize = 25;
+    let mut text = format!("{:>12}  loss\n", "rate");
+    for trial in trials.iter().step_by(trials.len().div_ceil(LINES).max(1)) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{:>12.2e}  {:.5}", trial.rate, trial.loss);
+    }
+    match suggested(trials) {
+        Some(rate) => text + &format!("try --lr {rate:.1e}: a third of where the loss begins to rise for good\n"),
+        None => text + "there are too few samples to try a rate\n",
     }
 }

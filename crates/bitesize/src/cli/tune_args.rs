@@ -1,11 +1,13 @@
 //! How a network is trained at its widths: the arguments that `fit` and `tune` share.
 
-use crate::args::at_least_one;
-use bitesize::input::Inputs;
-use bitesize::run::learning::{Augment, EPOCHS, FinetuneConfig};
+use crate::args::{absolute, at_least_one};
+use bitesize::input::{DataLayout, Inputs};
+use bitesize::observe::Monitor;
+use bitesize::run::learning::{Augment, EPOCHS, FinetuneConfig, OptimizerName};
 use bitesize::task::Task;
 use bitesize::usage;
 use clap::Args;
+use std::path::PathBuf;
 
 /// How a network is trained.
 #[derive(Args, Clone, Debug)]
@@ -14,8 +16,14 @@ pub(crate) struct TuneArgs {
     /// Samples of a step [default: 64]
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     batch: Option<usize>,
-    /// How far a step moves weights at first, as a share of the greatest level; scales, biases and ranges follow
-    /// [default: 0.001]
+    /// What makes steps of gradients: adam, or sgd with momentum [default: adam]
+    #[arg(long, value_name = "NAME", value_parser = optimizer)]
+    optimizer: Option<OptimizerName>,
+    /// How much of its velocity a step of sgd keeps [default: 0.9]
+    #[arg(long, value_name = "SHARE")]
+    momentum: Option<f64>,
+    /// How far a step moves weights at first: with adam as a share of the greatest level (scales, biases and ranges follow), with sgd
+    /// the rate of real weights, biases and scales [default: 0.001 with adam, 0.01 with sgd]
     #[arg(long, value_name = "RATE")]
     lr: Option<f64>,
     /// The share of steps over which rates rise to that [default: 0.05]
@@ -48,6 +56,9 @@ pub(crate) struct TuneArgs {
     /// images, and flip those of three channels, but nothing where pixels or values are what is wanted
     #[arg(long, value_name = "LIST", default_value = "auto", value_parser = augment)]
     augment: Augmentation,
+    /// More samples of the same kind, of which no label is read: the float network's answers teach them
+    #[arg(long, value_name = "DATA")]
+    unlabelled: Option<PathBuf>,
     /// Stop after so many epochs that were no better on held-out samples than one before them
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     tune_patience: Option<usize>,
@@ -72,6 +83,11 @@ fn augment(text: &str) -> Result<Augmentation, String> {
     }
 }
 
+fn optimizer(text: &str) -> Result<OptimizerName, String> {
+    let found = OptimizerName::ALL.into_iter().find(|one| one.name() == text);
+    found.ok_or_else(|| format!("`{text}` is none of adam, sgd"))
+}
+
 /// The number of epochs that a flag says.
 pub(crate) fn epochs(text: &str) -> Result<usize, String> {
     text.parse()
@@ -81,16 +97,29 @@ pub(crate) fn epochs(text: &str) -> Result<usize, String> {
 }
 
 impl TuneArgs {
-    /// The settings for `epochs` of training the network of `inputs`.
+    /// The settings for `epochs` of training the network of `inputs`, where the samples without labels are opened; `layout` is where the channels
+    /// of data are.
     ///
     /// # Errors
-    /// A figure out of its bounds, or something that is done to images for samples that are none.
-    pub(crate) fn config(&self, epochs: usize, inputs: &Inputs) -> anyhow::Result<FinetuneConfig> {
+    /// A figure out of its bounds, something that is done to images for samples that are none, or samples that cannot be read.
+    pub(crate) fn config(
+        &self,
+        epochs: usize,
+        inputs: &mut Inputs,
+        layout: Option<DataLayout>,
+        monitor: &Monitor,
+    ) -> anyhow::Result<FinetuneConfig> {
         let start = FinetuneConfig::default();
+        let optimizer = self.optimizer.unwrap_or(start.optimizer);
+        if self.momentum.is_some() && optimizer != OptimizerName::Sgd {
+            return Err(usage("--momentum is that of --optimizer sgd: give that too, or leave it out"));
+        }
         let config = FinetuneConfig {
             epochs,
             batch: self.batch.unwrap_or(start.batch),
-            lr: self.lr.unwrap_or(start.lr),
+            optimizer,
+            momentum: self.momentum.unwrap_or(start.momentum),
+            lr: self.lr.unwrap_or(optimizer.usual_rate()),
             warm_up: self.warm_up.unwrap_or(start.warm_up),
             weight_decay: self.weight_decay.unwrap_or(start.weight_decay),
             distill: self.distill.unwrap_or(start.distill),
@@ -100,9 +129,14 @@ impl TuneArgs {
             freeze: !self.no_freeze,
             dampen: self.dampen.unwrap_or(start.dampen),
             augment: self.augment.of(inputs)?,
+            unlabelled: self.unlabelled.as_deref().map(absolute).transpose()?,
             patience: self.tune_patience,
         };
         config.check().map_err(usage)?;
+        inputs.unlabelled = None;
+        if let Some(path) = &config.unlabelled {
+            inputs.open_unlabelled(path, layout, monitor)?;
+        }
         Ok(config)
     }
 }

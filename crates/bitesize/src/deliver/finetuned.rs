@@ -7,6 +7,7 @@
 
 use super::candidate::{Candidate, train_error};
 use super::chosen::Chosen;
+use super::held_out::HeldOut;
 use super::learned_by::learned_by;
 use super::opened::Opened;
 use crate::input::{Dataset, Values};
@@ -19,10 +20,8 @@ use crate::task::loss::Fidelity;
 use crate::task::{Labels, Measured, Objective, Task};
 use anyhow::bail;
 use bitesize_ir::shown::ShownPath as _;
-use bitesize_ir::{QuantizedModel, Tail};
-use bitesize_train::{
-    Distillation, LabelLoss, Loaded, LoadedValues, Source, Targets, TrainError, TuneSettings, TuneState, Tuner,
-};
+use bitesize_ir::{QuantizedModel, Shape, Tail};
+use bitesize_train::{Distillation, LabelLoss, Loaded, LoadedValues, Source, Targets, TrainError, TuneSettings, Tuner};
 use std::fmt::Write as _;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -83,8 +82,11 @@ pub(super) fn with_training(opened: &Opened, made_from: Provenance) -> anyhow::R
         return Ok(made_from);
     }
     let samples = opened.train()?.content_hash(&samples_of(opened)?)?;
-    let settings = made_from.with_all(opened.config.settings(&["finetune"]));
-    Ok(settings.with_contents("the samples that training learns from", samples))
+    let made_from = made_from.with_all(opened.config.settings(&["finetune"]));
+    let made_from = made_from.with_contents("the samples that training learns from", samples);
+    let Some(unlabelled) = &opened.inputs.unlabelled else { return Ok(made_from) };
+    let all: Vec<usize> = (0..unlabelled.len()).collect();
+    Ok(made_from.with_contents("the samples without labels", unlabelled.content_hash(&all)?))
 }
 
 /// The training samples that are learned from: all but those that judge.
@@ -104,100 +106,169 @@ pub(super) fn finetune(
     asked: &FinetuneConfig,
     made_from: &Provenance,
 ) -> anyhow::Result<(Judged, Finetuned)> {
-    let opened = chosen.prepared.calibrated.opened;
-    let Opened { config, inputs, folder, monitor } = opened;
-    let indices = samples_of(&opened)?;
-    let objective = &inputs.objective;
-    let source = Samples { data: opened.train()?, indices: &indices, objective };
-    let held_out = chosen.held_out;
-    let labels = targets(held_out.batch.labels.clone(), objective);
-    let by = label_loss(asked, objective);
-    let judge = |candidate: &Candidate| {
-        let found = held_out.measure(candidate, monitor)?;
-        let codes = candidate.output_codes(&held_out.batch, None, monitor)?;
+    let lesson = Lesson::of(chosen, asked)?;
+    let Learned { epochs, last, ended } = lesson.learn(&begun.0.model, made_from)?;
+    let (_, before) = lesson.judge(&begun.0)?;
+    let after = last.as_ref().map(|(_, (_, figures))| *figures);
+    let finetuned = Finetuned {
+        asked: asked.clone(),
+        samples: lesson.source.len(),
+        before,
+        after,
+        is_kept: after.is_some_and(|after| after.is_better(&before)),
+        ended,
+        seconds: epochs.iter().map(|epoch| epoch.seconds).sum(),
+        epochs,
+    };
+    finetuned.tell(&lesson.opened, chosen.held_out.batch.len());
+    match last {
+        Some((candidate, (found, _))) if finetuned.is_kept => Ok(((candidate, found), finetuned)),
+        _ => Ok((begun, finetuned)),
+    }
+}
+
+/// What the loss does at rising rates where `model` is trained as `asked`: each rate with the loss of its batch.
+///
+/// # Errors
+/// Samples that cannot be read; [`Interrupted`](crate::observe::Interrupted).
+pub(super) fn try_rates(
+    chosen: &Chosen,
+    model: &QuantizedModel,
+    asked: &FinetuneConfig,
+) -> anyhow::Result<Vec<(f64, f64)>> {
+    /// From far below to far above what is usual.
+    const RANGE: [f64; 2] = [0.01, 100.0];
+    const STEPS: usize = 200;
+    let lesson = Lesson::of(chosen, asked)?;
+    let usual = asked.optimizer.usual_rate();
+    let step = lesson.opened.monitor.step("tune", STEPS);
+    let tuner = Tuner::new(model, lesson.settings()).map_err(train_error)?;
+    let found = tuner.try_rates(&lesson.source, RANGE.map(|factor| factor * usual), STEPS, &mut step.callback());
+    let found = found.map_err(train_error)?;
+    step.finish(format_args!("{} rates tried", found.len()));
+    Ok(found)
+}
+
+/// Everything that a training of a run's network works with.
+struct Lesson<'a> {
+    opened: Opened<'a>,
+    held_out: &'a HeldOut,
+    asked: &'a FinetuneConfig,
+    source: Samples<'a>,
+    /// Of the held-out samples.
+    labels: Targets,
+}
+
+/// What came of a training.
+struct Learned {
+    epochs: Vec<EpochOutcome>,
+    /// After the last epoch; `None` where that fits no integers or there was none.
+    last: Option<(Candidate, Judgement)>,
+    /// Why it ended early.
+    ended: Option<String>,
+}
+
+/// What the held-out samples say of a network.
+type Judgement = ((Option<Measured>, Fidelity), Figures);
+
+impl<'a> Lesson<'a> {
+    fn of(chosen: &Chosen<'a>, asked: &'a FinetuneConfig) -> anyhow::Result<Self> {
+        let opened = chosen.prepared.calibrated.opened;
+        let objective = &opened.inputs.objective;
+        let unlabelled = asked.unlabelled.as_ref().and(opened.inputs.unlabelled.as_ref());
+        let network = &opened.inputs.model.network;
+        let input = network.shape(network.input);
+        let source = Samples { data: opened.train()?, indices: samples_of(&opened)?, unlabelled, input, objective };
+        let labels = targets(chosen.held_out.batch.labels.clone(), objective);
+        Ok(Self { opened, held_out: chosen.held_out, asked, source, labels })
+    }
+
+    fn settings(&self) -> TuneSettings {
+        let Opened { config, inputs, .. } = self.opened;
+        let network = &inputs.model.network;
+        settings(self.asked, &inputs.objective, config.seed, network.shape(network.input).w)
+    }
+
+    fn judge(&self, candidate: &Candidate) -> anyhow::Result<Judgement> {
+        let monitor = self.opened.monitor;
+        let found = self.held_out.measure(candidate, monitor)?;
+        let codes = candidate.output_codes(&self.held_out.batch, None, monitor)?;
         let values: Vec<f32> = candidate.model.output_values(&codes).into_iter().map(|x| x as f32).collect();
+        let by = label_loss(self.asked, &self.opened.inputs.objective);
         let figures = Figures {
             loss: found.1.loss,
-            label_loss: labels.loss(&by, &values, held_out.batch.len()),
+            label_loss: self.labels.loss(&by, &values, self.held_out.batch.len()),
             metric: found.0.as_ref().and_then(Measured::first).map(|(_, value)| value),
         };
-        anyhow::Ok((found, figures))
-    };
-    let settings = settings(asked, objective, config.seed, inputs.model.network.shape(inputs.model.network.input).w);
-    let model = &begun.0.model;
-    let (mut epochs, state) = match kept(&opened, model, made_from)? {
-        Some(Training { state, epochs }) => (epochs, Some(state)),
-        None => (Vec::new(), None),
-    };
-    let mut tuner = Tuner::new(model, settings).map_err(train_error)?;
-    if let Some(state) = state {
-        tuner = tuner.resume(state).map_err(train_error)?;
+        Ok((found, figures))
     }
-    let step = monitor.step("tune", 1);
-    let (mut last, mut ended) = (None, None);
-    while !tuner.is_done() && !is_enough(&epochs, asked.patience) {
-        let (start, number) = (Instant::now(), tuner.epochs());
-        let held = epochs.last().map_or(String::new(), |epoch| format!(", {}", shown(objective, epoch)));
-        step.message(format_args!("epoch {} of {}{held}", number + 1, asked.epochs));
-        let mut progress = |done: usize, all: usize| {
-            step.set(number * all + done, asked.epochs * all);
-            monitor.go_on()
-        };
-        let epoch = match tuner.learn_epoch(&source, &mut progress) {
-            Ok(epoch) => epoch,
-            Err(error @ TrainError::Diverged { .. }) => {
-                ended = Some(format!("{error}: try a lower --lr, now {}", asked.lr));
-                break;
-            }
-            Err(error) => return Err(train_error(error)),
-        };
-        let candidate = tuner.model().map_err(train_error).and_then(Candidate::new).ok();
-        let found = candidate.as_ref().map(judge).transpose()?;
-        epochs.push(EpochOutcome {
-            loss: epoch.loss,
-            rate: epoch.rate,
-            frozen: epoch.frozen,
-            held_out_loss: found.as_ref().map(|found| found.1.loss),
-            held_out_label_loss: found.as_ref().and_then(|found| found.1.label_loss),
-            held_out_metric: found.as_ref().and_then(|found| found.1.metric),
-            seconds: start.elapsed().as_secs_f64(),
-            // A clock before 1970 tells nothing.
-            ended: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64()),
-        });
-        last = candidate.zip(found);
-        let training = Training { state: tuner.state(), epochs: epochs.clone() };
+
+    /// What `tuner` has come to; `None` where that fits no integers.
+    fn judged(&self, tuner: &mut Tuner) -> anyhow::Result<Option<(Candidate, Judgement)>> {
+        let Ok(candidate) = tuner.model().map_err(train_error).and_then(Candidate::new) else { return Ok(None) };
+        let judgement = self.judge(&candidate)?;
+        Ok(Some((candidate, judgement)))
+    }
+
+    /// Trains `model`, from where an earlier run was cut off, and keeps what was learned after each epoch.
+    fn learn(&self, model: &QuantizedModel, made_from: &Provenance) -> anyhow::Result<Learned> {
+        let (asked, objective, monitor) = (self.asked, &self.opened.inputs.objective, self.opened.monitor);
+        let mut tuner = Tuner::new(model, self.settings()).map_err(train_error)?;
+        let (mut epochs, mut last, mut ended) = (Vec::new(), None, None);
+        if let Some(training) = kept(&self.opened, model, made_from)? {
+            tuner = tuner.resume(training.state).map_err(train_error)?;
+            (epochs, last) = (training.epochs, self.judged(&mut tuner)?);
+        }
+        let step = monitor.step("tune", 1);
+        while !tuner.is_done() && !is_enough(&epochs, asked.patience) {
+            let (start, number) = (Instant::now(), tuner.epochs());
+            let held = epochs.last().map_or(String::new(), |epoch| format!(", {}", shown(objective, epoch)));
+            step.message(format_args!("epoch {} of {}{held}", number + 1, asked.epochs));
+            let mut progress = |done: usize, all: usize| {
+                step.set(number * all + done, asked.epochs * all);
+                monitor.go_on()
+            };
+            let epoch = match tuner.learn_epoch(&self.source, &mut progress) {
+                Ok(epoch) => epoch,
+                Err(error @ TrainError::Diverged { .. }) => {
+                    ended = Some(format!("{error}: try a lower --lr, now {}", asked.lr));
+                    break;
+                }
+                Err(error) => return Err(train_error(error)),
+            };
+            last = self.judged(&mut tuner)?;
+            let figures = last.as_ref().map(|(_, (_, figures))| figures);
+            epochs.push(EpochOutcome {
+                loss: epoch.loss,
+                rate: epoch.rate,
+                frozen: epoch.frozen,
+                held_out_loss: figures.map(|figures| figures.loss),
+                held_out_label_loss: figures.and_then(|figures| figures.label_loss),
+                held_out_metric: figures.and_then(|figures| figures.metric),
+                seconds: start.elapsed().as_secs_f64(),
+                // A clock before 1970 tells nothing.
+                ended: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64()),
+            });
+            let training = Training { state: tuner.state(), epochs: epochs.clone() };
+            self.keep(&training, model, made_from)?;
+        }
+        if ended.is_none() && !tuner.is_done() {
+            ended = Some(format!("{} epochs were no better than those before", asked.patience.unwrap_or_default()));
+        }
+        step.finish(format_args!("{} of {} epochs on {} samples", epochs.len(), asked.epochs, self.source.len()));
+        Ok(Learned { epochs, last, ended })
+    }
+
+    /// Puts what was learned of `model` so far into its place.
+    fn keep(&self, training: &Training, model: &QuantizedModel, made_from: &Provenance) -> anyhow::Result<()> {
+        let Opened { inputs, folder, .. } = self.opened;
+        let (objective, epochs) = (&inputs.objective, &training.epochs);
         let mut commit = folder.begin()?;
         commit.stage(Stage::Finetuned, made_from.clone());
         commit.put(Stage::Finetuned, TUNING, &training.to_bytes(&model.policy, &inputs.model.sha256)?)?;
-        commit.put(Stage::Finetuned, LOSSES, table(objective, &epochs).as_bytes())?;
-        commit.put(Stage::Finetuned, EVENTS, &events(objective, &epochs))?;
-        commit.finish()?;
-    }
-    if ended.is_none() && !tuner.is_done() {
-        ended = Some(format!("{} epochs were no better than those before", asked.patience.unwrap_or_default()));
-    }
-    step.finish(format_args!("{} of {} epochs on {} samples", epochs.len(), asked.epochs, indices.len()));
-    if let (None, false) = (&last, epochs.is_empty()) {
-        // All of it was done by an earlier run, or the epoch that came to nothing is forgotten.
-        let state = kept(&opened, model, made_from)?.map_or_else(TuneState::default, |training| training.state);
-        let settings =
-            self::settings(asked, objective, config.seed, inputs.model.network.shape(inputs.model.network.input).w);
-        let mut tuner = Tuner::new(model, settings).and_then(|tuner| tuner.resume(state)).map_err(train_error)?;
-        if let Ok(candidate) = tuner.model().map_err(train_error).and_then(Candidate::new) {
-            let found = judge(&candidate)?;
-            last = Some((candidate, found));
-        }
-    }
-    let (_, before) = judge(&begun.0)?;
-    let after = last.as_ref().map(|(_, (_, figures))| *figures);
-    let is_kept = after.is_some_and(|after| after.is_better(&before));
-    let seconds = epochs.iter().map(|epoch| epoch.seconds).sum();
-    let finetuned =
-        Finetuned { asked: asked.clone(), samples: indices.len(), epochs, before, after, is_kept, ended, seconds };
-    finetuned.tell(&opened, chosen.held_out.batch.len());
-    match last {
-        Some((candidate, (found, _))) if is_kept => Ok(((candidate, found), finetuned)),
-        _ => Ok((begun, finetuned)),
+        commit.put(Stage::Finetuned, LOSSES, table(objective, epochs).as_bytes())?;
+        commit.put(Stage::Finetuned, EVENTS, &events(objective, epochs))?;
+        commit.finish()
     }
 }
 
@@ -325,26 +396,57 @@ fn kept(opened: &Opened, model: &QuantizedModel, made_from: &Provenance) -> anyh
     }
 }
 
-/// Training samples, loaded as they are asked for.
+/// Training samples, loaded as they are asked for: those with labels, then those without.
 struct Samples<'a> {
     data: &'a Dataset,
-    indices: &'a [usize],
+    indices: Vec<usize>,
+    unlabelled: Option<&'a Dataset>,
+    /// The shape of a sample.
+    input: Shape,
     objective: &'a Objective,
 }
 
 impl Source for Samples<'_> {
     fn len(&self) -> usize {
-        self.indices.len()
+        self.indices.len() + self.unlabelled.map_or(0, Dataset::len)
     }
 
     fn load(&self, indices: &[usize]) -> Result<Loaded, String> {
-        let picked: Vec<usize> = indices.iter().map(|i| self.indices[*i]).collect();
-        let batch = self.data.load_kept(&picked).map_err(|error| error.to_string())?;
-        let values = match batch.values {
-            Values::Pixels(pixels) => LoadedValues::Pixels(pixels),
-            Values::Reals(values) => LoadedValues::Reals(values),
-        };
-        Ok(Loaded { values, targets: targets(batch.labels, self.objective) })
+        let labelled = indices.iter().filter_map(|i| self.indices.get(*i).copied());
+        let others = indices.iter().filter_map(|i| i.checked_sub(self.indices.len()));
+        let mut loaded = of_batch(self.data, &labelled.collect::<Vec<_>>(), self.objective)?;
+        if let (Some(data), others @ [_, ..]) = (self.unlabelled, &others.collect::<Vec<_>>()[..]) {
+            let more = of_batch(data, others, self.objective)?;
+            append(&mut loaded, more, self.input, self.objective);
+        }
+        Ok(loaded)
+    }
+}
+
+/// The samples `indices` of `data` with their labels.
+fn of_batch(data: &Dataset, indices: &[usize], objective: &Objective) -> Result<Loaded, String> {
+    let batch = data.load_kept(indices).map_err(|error| error.to_string())?;
+    let values = match batch.values {
+        Values::Pixels(pixels) => LoadedValues::Pixels(pixels),
+        Values::Reals(values) => LoadedValues::Reals(values),
+    };
+    Ok(Loaded { values, targets: targets(batch.labels, objective) })
+}
+
+/// Puts `more`, of which no label is known, behind `loaded`.
+fn append(loaded: &mut Loaded, more: Loaded, input: Shape, objective: &Objective) {
+    let before = loaded.values.len();
+    match (&mut loaded.values, more.values) {
+        (LoadedValues::Pixels(all), LoadedValues::Pixels(more)) => all.extend_from_slice(&more),
+        (LoadedValues::Reals(all), LoadedValues::Reals(more)) => all.extend_from_slice(&more),
+        _ => unreachable!("both kinds of samples were compared when they were opened"),
+    }
+    let samples = (loaded.values.len() - before) / input.elements();
+    let outputs = samples * objective.shape.elements();
+    match &mut loaded.targets {
+        Targets::None => {}
+        Targets::Classes(classes) => classes.resize(classes.len() + outputs / objective.row(), None),
+        Targets::Values(values) => values.resize(values.len() + outputs, f32::NAN),
     }
 }
 
@@ -366,7 +468,6 @@ fn targets(labels: Labels, objective: &Objective) -> Targets {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bitesize_ir::Shape;
 
     fn epoch(loss: f64) -> EpochOutcome {
         let held_out_label_loss = None;

@@ -59,7 +59,7 @@ pub fn inputs_of(
             config.version
         );
     }
-    let inputs = Inputs::open(sources, monitor)?;
+    let mut inputs = Inputs::open(sources, monitor)?;
     if inputs.model.sha256 != config.model.sha256 {
         bail!(
             "`{}` is not the file that the run was made from (the SHA-256 differs): bring that one back, or start a \
@@ -73,6 +73,10 @@ pub fn inputs_of(
             "`{}` has {now} samples and had {then} when the run was made: bring those back, or start a new run",
             config.data.train.shown()
         );
+    }
+    let unlabelled = config.finetune.as_ref().and_then(|finetune| finetune.unlabelled.as_deref());
+    if let (Some(_), Some(unlabelled)) = (train, unlabelled) {
+        inputs.open_unlabelled(unlabelled, config.data.layout, monitor)?;
     }
     Ok(inputs)
 }

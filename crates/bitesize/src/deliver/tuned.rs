@@ -13,8 +13,8 @@ use super::learned_by::learned_by;
 use super::opened::Opened;
 use crate::input::Batch;
 use crate::observe::Monitor;
-use crate::run::ReconstructConfig;
 use crate::run::names::RECONSTRUCTION;
+use crate::run::{FinetuneConfig, ReconstructConfig};
 use crate::run::{Provenance, Stage, weights};
 use crate::target::Platform;
 use crate::task::Measured;
@@ -110,6 +110,16 @@ impl Tuned {
             None => (begun, None),
         };
         Ok(Self { candidate, found, reconstructed, finetuned })
+    }
+
+    /// What the loss does at rising rates where `chosen`, reconstructed where the run asks for that, is trained as `asked`: each rate with the loss
+    /// of its batch.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub fn try_rates(chosen: &Chosen, platform: &Platform, asked: &FinetuneConfig) -> anyhow::Result<Vec<(f64, f64)>> {
+        let (begun, _) = reconstruct(chosen, platform)?;
+        finetuned::try_rates(chosen, &begun.0.model, asked)
     }
 
     /// Whether what is delivered is anything else than what was chosen.

@@ -29,6 +29,8 @@ pub struct Inputs {
     pub train: Option<Dataset>,
     /// For the final figures.
     pub val: Option<Dataset>,
+    /// Samples without labels that training learns from beside the others.
+    pub unlabelled: Option<Dataset>,
     /// What networks are judged by.
     pub objective: Objective,
     /// What was read, a line each.
@@ -139,7 +141,30 @@ impl Inputs {
             }
             model.fold_preprocessing(&preprocess)?;
         }
-        Ok(Self { model, preprocess, train, val, objective, echo })
+        Ok(Self { model, preprocess, train, val, unlabelled: None, objective, echo })
+    }
+
+    /// Opens samples of which no label is read, to be learned from; `layout` is where their channels are, as for training data.
+    ///
+    /// # Errors
+    /// Some that cannot be read, or that are values where the training samples are pixels, or the other way round.
+    pub fn open_unlabelled(
+        &mut self,
+        path: &Path,
+        layout: Option<DataLayout>,
+        monitor: &Monitor,
+    ) -> anyhow::Result<()> {
+        let shape = self.model.network.shape(self.model.network.input);
+        let preprocess = &self.preprocess;
+        let request = Request { shape, preprocess, classes: None, input: Some(&self.model.input), layout };
+        let data = Dataset::open(path, Role::Train, &request).context("cannot use the unlabelled data")?;
+        if self.train.as_ref().is_some_and(|train| train.is_pixels() != data.is_pixels()) {
+            bail!("the training data and the unlabelled data must both be pixels or both be real values");
+        }
+        monitor.note(format_args!("unlabelled: {}, {} samples", path.shown(), data.len()));
+        data.warnings().iter().for_each(|warning| monitor.warn(warning));
+        self.unlabelled = Some(data);
+        Ok(())
     }
 
     /// How many training samples there are; 0 without training data.
@@ -149,7 +174,7 @@ impl Inputs {
 
     /// Warns of image files that could not be decoded.
     pub fn tell_skipped(&self, monitor: &Monitor) {
-        for data in [&self.train, &self.val].into_iter().flatten() {
+        for data in [&self.train, &self.val, &self.unlabelled].into_iter().flatten() {
             let skipped = data.skipped();
             if let Some((path, reason)) = skipped.first() {
                 let count = skipped.len();

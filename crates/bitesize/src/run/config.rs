@@ -321,7 +321,8 @@ impl RunConfig {
         if let Ok(toml::Value::Table(table)) = toml::Value::try_from(self) {
             flatten("", &table, &mut rows);
         }
-        rows.retain(|(key, _)| !matches!(key.as_str(), "version" | "model.path" | "data.train" | "data.val"));
+        let paths = ["version", "model.path", "data.train", "data.val", "finetune.unlabelled"];
+        rows.retain(|(key, _)| !paths.contains(&key.as_str()));
         rows
     }
 

@@ -1,8 +1,9 @@
 //! Settings of what is learned once widths are chosen.
 
-use bitesize_train::{Augmentation, Freezing, Rates, Reconstruction, TuneSettings};
+use bitesize_train::{Augmentation, Freezing, Optimizer, Rates, Reconstruction, TuneSettings};
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
 /// How many minutes a reconstruction may be given: from a few steps to a day.
 pub const MINUTES: RangeInclusive<f64> = 0.001..=1440.0;
@@ -49,7 +50,12 @@ pub struct FinetuneConfig {
     pub epochs: usize,
     /// Samples of a step.
     pub batch: usize,
-    /// How far a step moves weights at first, as a share of the greatest level; scales, biases and ranges follow.
+    /// What makes steps of gradients.
+    pub optimizer: OptimizerName,
+    /// How much of its velocity a step of `sgd` keeps.
+    pub momentum: f64,
+    /// How far a step moves weights at first: with `adam` as a share of the greatest level, scales, biases and ranges follow; with `sgd` the rate
+    /// of real weights, biases and scales.
     pub lr: f64,
     /// The share of steps over which rates rise.
     pub warm_up: f64,
@@ -69,9 +75,50 @@ pub struct FinetuneConfig {
     pub dampen: f64,
     /// What is done to images: `shift`, `flip`, `jitter`.
     pub augment: Vec<Augment>,
+    /// More samples, without labels, that the float network's answers teach.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unlabelled: Option<PathBuf>,
     /// Epochs without a better figure on held-out samples after which to stop.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
+}
+
+/// What makes steps of gradients, by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerName {
+    /// Adam, with decoupled weight decay.
+    #[default]
+    Adam,
+    /// Stochastic gradient descent with momentum.
+    Sgd,
+}
+
+impl OptimizerName {
+    /// All, by name.
+    pub const ALL: [Self; 2] = [Self::Adam, Self::Sgd];
+
+    /// As it is asked for.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Adam => "adam",
+            Self::Sgd => "sgd",
+        }
+    }
+
+    /// The rate that is used where none is asked for.
+    pub fn usual_rate(self) -> f64 {
+        match self {
+            // As it is written by people: 0.001, not the nearest 32-bit number.
+            Self::Adam => written(TuneSettings::default().rates.weights),
+            Self::Sgd => 0.01,
+        }
+    }
+}
+
+/// The shortest decimal number that is `value` in 32 bits.
+fn written(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::from(value))
 }
 
 /// Something that is done to images before they are learned from.
@@ -102,13 +149,13 @@ impl Augment {
 
 impl Default for FinetuneConfig {
     fn default() -> Self {
-        let TuneSettings { epochs, batch, rates, warm_up, decay, average, dampening, .. } = TuneSettings::default();
-        // As they are written by people: 0.001, not the nearest 32-bit number.
-        let written = |value: f32| value.to_string().parse().unwrap_or(f64::from(value));
+        let TuneSettings { epochs, batch, warm_up, decay, average, dampening, .. } = TuneSettings::default();
         Self {
             epochs,
             batch,
-            lr: written(rates.weights),
+            optimizer: OptimizerName::Adam,
+            momentum: 0.9,
+            lr: OptimizerName::Adam.usual_rate(),
             warm_up,
             weight_decay: written(decay),
             distill: 0.7,
@@ -118,6 +165,7 @@ impl Default for FinetuneConfig {
             freeze: true,
             dampen: written(dampening),
             augment: Vec::new(),
+            unlabelled: None,
             patience: None,
         }
     }
@@ -134,6 +182,7 @@ impl FinetuneConfig {
             ("distill", self.distill, 0.0..=1.0),
             ("label_smoothing", self.label_smoothing, 0.0..=0.9),
             ("ema", self.ema, 0.0..=0.999_999),
+            ("momentum", self.momentum, 0.0..=0.999),
             ("lr", self.lr, 1e-7..=1.0),
             ("weight_decay", self.weight_decay, 0.0..=1000.0),
             ("dampen", self.dampen, 0.0..=1000.0),
@@ -147,6 +196,11 @@ impl FinetuneConfig {
         if !EPOCHS.contains(&self.epochs) {
             return Err(format!("`finetune.epochs` is {}: 1 to {} are possible", self.epochs, EPOCHS.end()));
         }
+        if self.unlabelled.is_some() && self.distill <= 0.0 {
+            return Err(
+                "`finetune.distill` is 0, so that nothing teaches samples without labels: give it a share".into()
+            );
+        }
         let counts = [("batch", Some(self.batch)), ("patience", self.patience)];
         match counts.iter().find(|(_, count)| *count == Some(0)) {
             Some((key, _)) => Err(format!("`finetune.{key}` is 0: at least 1 is needed")),
@@ -159,6 +213,10 @@ impl FinetuneConfig {
         let start = TuneSettings::default();
         let faster = (self.lr / f64::from(start.rates.weights)) as f32;
         let rates = Rates {
+            by: match self.optimizer {
+                OptimizerName::Adam => Optimizer::Adam,
+                OptimizerName::Sgd => Optimizer::Sgd { momentum: self.momentum as f32 },
+            },
             weights: self.lr as f32,
             scales: start.rates.scales * faster,
             biases: start.rates.biases * faster,

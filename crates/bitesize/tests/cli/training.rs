@@ -168,6 +168,96 @@ fn unlabelled_samples_teach_what_float_says() {
     assert!(told["before"].is_null() && told["loss_after"].as_f64() < told["loss_before"].as_f64(), "{told}");
 }
 
+/// Beside labelled samples, too.
+#[test]
+fn samples_without_labels_are_learned_from_beside_others() {
+    let (folder, out) = scratch();
+    let more = folder.path().join("more.npz").display().to_string();
+    let write = |offset: usize| {
+        let pixel = |(n, y, x, _): (usize, usize, usize, usize)| ((n * 7 + y * 13 + x * 29 + offset) % 251) as u8;
+        super::npz_unlabelled(Path::new(&more), &ndarray::Array4::from_shape_fn((100, 28, 28, 1), pixel));
+    };
+    write(0);
+    let example = Example::new();
+    let asked = [&FAST[..], &["--finetune", "2", "--distill", "1", "--unlabelled", &more]].concat();
+    unproven(&fit_args(&out, &example, &asked)).expect(0, &["unlabelled: ", "100 samples", "tune: on"]);
+    let with = told(&report(&out), 2);
+    let alone = folder.path().join("alone").display().to_string();
+    let without = [&FAST[..], &["--finetune", "2", "--distill", "1"]].concat();
+    unproven(&fit_args(&alone, &example, &without)).expect(0, &["tune: on"]);
+    let alone = told(&report(&alone), 2);
+    assert_eq!(with["samples"].as_u64().unwrap(), alone["samples"].as_u64().unwrap() + 100);
+    assert!(with["losses"] != alone["losses"]);
+    // Other samples make another training.
+    write(1);
+    fs::remove_file(Path::new(&out).join("report.json")).unwrap();
+    unproven(&["fit", "--resume", "-o", &out]).expect(1, &["the samples without labels", "are others now"]);
+    let none = [&FAST[..], &["--finetune", "2", "--distill", "0", "--unlabelled", &more]].concat();
+    unproven(&fit_args(&out, &example, &none)).expect(2, &["`finetune.distill` is 0", "nothing teaches"]);
+}
+
+#[test]
+fn rates_are_tried_without_a_trace() {
+    let (_folder, out) = scratch();
+    let example = Example::new();
+    unproven(&fit_args(&out, &example, &FAST)).expect(0, &[]);
+    let before = tree(Path::new(&out));
+    let ran = unproven(&["tune", &out, "--find-lr"]).expect(0, &["rates tried"]);
+    assert!(ran.out.contains("rate  loss\n") && ran.out.contains("try --lr "), "{}", ran.out);
+    unproven(&["tune", &out, "--find-lr", "--optimizer", "sgd"]).expect(0, &["rates tried"]);
+    assert_same(&tree(Path::new(&out)), &before, "a trial of rates");
+    unproven(&["tune", &out, "--find-lr", "--lr", "0.1"]).expect(2, &["--lr"]);
+    let sgd = ["--epochs", "3", "--optimizer", "sgd", "--momentum", "0.8", "--lr", "0.02"];
+    unproven(&[&["tune", &out][..], &sgd].concat()).expect(0, &["tune: on"]);
+    let config = text(&out, "config.toml");
+    let kept = ["optimizer = \"sgd\"\n", "momentum = 0.8\n", "lr = 0.02\n"];
+    assert!(kept.iter().all(|line| config.contains(line)), "{config}");
+    assert_eq!(told(&report(&out), 3)["kept"], true);
+}
+
+/// TensorBoard's own reader finds what `losses.csv` has.
+#[test]
+fn tensorboard_reads_the_events() {
+    const READ: &str = "import sys\n\
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator\n\
+        events = EventAccumulator(sys.argv[1])\n\
+        events.Reload()\n\
+        for tag in sorted(events.Tags()['scalars']):\n    \
+            for event in events.Scalars(tag):\n        \
+                print(tag, event.step, repr(event.value))\n";
+    let python = std::env::var("BITESIZE_TENSORBOARD").unwrap_or_else(|_| "python3".into());
+    let has = std::process::Command::new(&python).args(["-c", "import tensorboard"]).output();
+    if !has.is_ok_and(|output| output.status.success()) {
+        println!(
+            "SKIPPED: cannot be run here: TensorBoard's reader (no `tensorboard` in BITESIZE_TENSORBOARD or python3)"
+        );
+        return;
+    }
+    let (_folder, out) = scratch();
+    unproven(&fit_args(&out, &Example::new(), &[&FAST[..], &["--finetune", "3"]].concat())).expect(0, &["tune: on"]);
+    let read = std::process::Command::new(&python).args(["-c", READ, &out]).output().unwrap();
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    let found = String::from_utf8(read.stdout).unwrap();
+    let rows: Vec<Vec<f64>> = text(&out, "losses.csv")
+        .lines()
+        .skip(1)
+        .map(|line| line.split(',').map(|value| value.parse().unwrap()).collect())
+        .collect();
+    let tags = ["train/loss", "held_out/loss", "held_out/label_loss", "held_out/top1", "train/rate", "train/frozen"];
+    for (column, tag) in tags.into_iter().enumerate() {
+        let of_tag = found.lines().filter_map(|line| line.strip_prefix(tag)?.strip_prefix(' '));
+        let values: Vec<(usize, f64)> = of_tag
+            .map(|rest| rest.split_once(' ').map(|(step, value)| (step.parse().unwrap(), value.parse().unwrap())))
+            .collect::<Option<_>>()
+            .unwrap();
+        let expected: Vec<(usize, f64)> = rows.iter().enumerate().map(|(i, row)| (i + 1, row[column + 1])).collect();
+        assert_eq!(values.len(), expected.len(), "{tag}: {found}");
+        for (found, expected) in values.iter().zip(&expected) {
+            assert!(found.0 == expected.0 && (found.1 - expected.1).abs() <= 1e-6 * expected.1.abs(), "{tag}");
+        }
+    }
+}
+
 #[test]
 fn what_leads_nowhere_is_told_and_nothing_worse_is_delivered() {
     let (folder, out) = scratch();
@@ -203,6 +293,8 @@ fn what_is_asked_for_is_checked() {
         (&["--finetune", "1", "--distill", "1.5"], "`finetune.distill` is 1.5: 0 to 1 are possible"),
         (&["--finetune", "1", "--augment", "blur"], "`blur` is none of shift, flip, jitter, none, auto"),
         (&["--finetune", "1", "--batch", "0"], "--batch"),
+        (&["--finetune", "1", "--optimizer", "lion"], "`lion` is none of adam, sgd"),
+        (&["--finetune", "1", "--momentum", "0.5"], "--optimizer sgd"),
         (&["--lr", "0.1"], "--finetune"),
     ] {
         asked(flags).expect(2, &[word]);
