@@ -5,7 +5,7 @@ use crate::deliver::opened::Opened;
 use crate::deliver::{Chosen, Emitted, Proven, Tuned};
 use crate::fit::{Until, refuse_other_inputs};
 use crate::report::{Report, files};
-use crate::run::names::{DIARY, PARETO_POINTS, PROBES};
+use crate::run::names::{DIARY, PARETO_POINTS, PROBES, TRIALS};
 use crate::run::{Stage, journal};
 use anyhow::{Context as _, bail};
 use bitesize_ir::shown::ShownPath as _;
@@ -46,9 +46,12 @@ pub fn finished(opened: &Opened, until: Until) -> anyhow::Result<Option<Report>>
             let probes = Chosen::probes_made_from(opened)?.hash();
             let chosen = Chosen::made_from(opened, &platform)?.hash();
             let swept = report.pareto.as_ref().map_or(0, Vec::len);
-            for (name, made_from, lines) in
-                [(DIARY, &chosen, search.episodes), (PROBES, &probes, search.probes), (PARETO_POINTS, &chosen, swept)]
-            {
+            for (name, made_from, lines) in [
+                (DIARY, &chosen, search.episodes),
+                (PROBES, &probes, search.probes),
+                (TRIALS, &chosen, search.trials),
+                (PARETO_POINTS, &chosen, swept),
+            ] {
                 is_whole &= refuse_altered_journal(opened, name, made_from, lines)?;
             }
         }

@@ -8,7 +8,7 @@ use crate::engine::{LayerParameters, LearnedScales};
 use bitesize_ir::grid::WeightGrid;
 use bitesize_ir::op::Parameters as FloatParameters;
 use bitesize_ir::requantize::WeightLayout;
-use bitesize_ir::{ActivationQuant, BitWidth, WeightQuant};
+use bitesize_ir::{ActivationQuant, WeightQuant};
 
 /// What the greatest weight of a channel of a float network is counted as, so that rates are those of 8 bits.
 const FLOAT_REACH: f32 = 127.0;
@@ -59,7 +59,7 @@ impl Layer {
             node,
             layout,
             bounds: Some(bounds),
-            reach: bounds[0].abs() * if quant.bits == BitWidth::B4 { rates.at_4_bits } else { 1.0 },
+            reach: bounds[0].abs() * rates.haste(quant.bits),
             pace: rates.pace(quant.bits),
             units: quant.scales.clone(),
             learned: LearnedScales::new(weights, vec![1.0; channels], layout, quant.bits),

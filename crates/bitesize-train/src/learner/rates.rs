@@ -26,8 +26,12 @@ pub struct Rates {
     pub by: Optimizer,
     /// Weights, as a share of the greatest level.
     pub weights: f32,
-    /// What that is multiplied by for weights of 4 bits.
+    /// What that is multiplied by for weights of 2 bits ...
+    pub at_2_bits: f32,
+    /// ... and of 4.
     pub at_4_bits: f32,
+    /// What the other rates are multiplied by in layers whose weights have 2 bits, and for scales of activations of 2 bits.
+    pub others_at_2_bits: f32,
     /// What the other rates are multiplied by in layers whose weights have 4 bits, and for scales of activations of 4 bits.
     pub others_at_4_bits: f32,
     /// Scales of weights, as a share of each.
@@ -44,6 +48,19 @@ pub struct Rates {
 impl Rates {
     /// What rates other than that of weights are multiplied by at `bits`.
     pub(super) fn pace(&self, bits: BitWidth) -> f32 {
-        if bits == BitWidth::B4 { self.others_at_4_bits } else { 1.0 }
+        match bits {
+            BitWidth::B2 => self.others_at_2_bits,
+            BitWidth::B4 => self.others_at_4_bits,
+            BitWidth::B8 => 1.0,
+        }
+    }
+
+    /// What the rate of weights of `bits` is multiplied by.
+    pub(super) fn haste(&self, bits: BitWidth) -> f32 {
+        match bits {
+            BitWidth::B2 => self.at_2_bits,
+            BitWidth::B4 => self.at_4_bits,
+            BitWidth::B8 => 1.0,
+        }
     }
 }

@@ -51,7 +51,9 @@ impl Default for ReconstructSettings {
             block_rates: Rates {
                 by: Optimizer::Adam,
                 weights: 1e-3,
+                at_2_bits: 1.0,
                 at_4_bits: 0.25,
+                others_at_2_bits: 1.0,
                 others_at_4_bits: 1.0,
                 scales: 3e-4,
                 biases: 1e-4,
@@ -61,7 +63,9 @@ impl Default for ReconstructSettings {
             network_rates: Rates {
                 by: Optimizer::Adam,
                 weights: 5e-4,
+                at_2_bits: 1.0,
                 at_4_bits: 3.0,
+                others_at_2_bits: 1.0,
                 others_at_4_bits: 4.0,
                 scales: 1e-4,
                 biases: 3e-5,

@@ -88,7 +88,9 @@ impl Default for TuneSettings {
             rates: Rates {
                 by: Optimizer::Adam,
                 weights: 1e-3,
+                at_2_bits: 3.0,
                 at_4_bits: 2.0,
+                others_at_2_bits: 3.0,
                 others_at_4_bits: 3.0,
                 scales: 2e-4,
                 biases: 6e-5,

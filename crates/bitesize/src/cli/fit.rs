@@ -55,6 +55,10 @@ pub(crate) struct FitArgs {
     /// where it is better on those
     #[arg(long, value_name = "EPOCHS", value_parser = epochs, help_heading = "Training")]
     finetune: Option<usize>,
+    /// By what the best of the search's finalists is chosen: rounded, as they are quantized, or tuned, after an epoch of the training that --finetune
+    /// asks for
+    #[arg(long, value_name = "HOW", default_value = "rounded", value_parser = ["rounded", "tuned"], help_heading = "Search")]
+    judge: String,
     #[command(flatten)]
     tune: TuneArgs,
     #[command(flatten)]
@@ -165,6 +169,17 @@ impl FitArgs {
         self.finetune.map(|epochs| self.tune.config(epochs, inputs, layout, monitor)).transpose()
     }
 
+    /// How finalists are trained, where they are.
+    fn trial(&self, finetune: Option<&FinetuneConfig>, is_given: bool) -> anyhow::Result<FinetuneConfig> {
+        match finetune {
+            _ if is_given => {
+                Err(usage("--judge tuned chooses among what a search finds, and --policy searches nothing"))
+            }
+            Some(finetune) => Ok(FinetuneConfig { epochs: 1, patience: None, unlabelled: None, ..finetune.clone() }),
+            None => Err(usage("--judge tuned trains finalists as --finetune says: give that too")),
+        }
+    }
+
     /// The settings that the flags say, checked against the network and the data.
     fn new_config(&self, model: &Path, monitor: &Monitor) -> anyhow::Result<(RunConfig, Inputs)> {
         let platform = self.target.required(self.search.needs_no_budget())?;
@@ -184,8 +199,11 @@ impl FitArgs {
             input_shape,
         };
         let mut inputs = Inputs::open(sources, monitor)?;
-        let search = self.search.config(&inputs.model)?;
+        let mut search = self.search.config(&inputs.model)?;
         let finetune = self.finetune(&mut inputs, layout, monitor)?;
+        if self.judge == "tuned" {
+            search.trial = Some(self.trial(finetune.as_ref(), search.policy.is_some())?);
+        }
         let platform = {
             let policy = search.policy.as_deref();
             self.target.settled(platform, &inputs.model, &search.constraints, policy, monitor)?

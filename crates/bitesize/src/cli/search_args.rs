@@ -79,6 +79,7 @@ impl SearchArgs {
             eval_samples: self.eval_samples,
             patience: self.patience,
             pareto: self.pareto,
+            trial: None,
             constraints: self.constraints.read(model)?,
         })
     }

@@ -4,7 +4,7 @@ use super::delivered::refuse_edited_policy;
 use super::opened::Opened;
 use super::{Calibrated, Chosen};
 use crate::files;
-use crate::run::names::{PARETO_POINTS, PROBES};
+use crate::run::names::{PARETO_POINTS, PROBES, TRIALS};
 use crate::run::{Stage, journal};
 
 /// Puts the settings of a new search into their place. What an earlier one delivered stands, marked as outdated, until this
@@ -29,6 +29,7 @@ pub fn begin(opened: &Opened) -> anyhow::Result<()> {
     commit.forget(Stage::Finetuned);
     commit.outdate(&RESULTS);
     commit.discard_journal(PARETO_POINTS);
+    commit.discard_journal(TRIALS);
     if !probes_hold {
         commit.discard_journal(PROBES);
     }

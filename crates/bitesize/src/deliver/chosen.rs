@@ -10,11 +10,13 @@ use super::coarse;
 use super::contest::{Contest, Shared, Winner};
 use super::diary::Diary;
 use super::finalists::{FinalJudge, Finalist};
+use super::finetuned::with_samples;
 use super::guessing;
 use super::held_out::HeldOut;
 use super::opened::Opened;
 use super::prepared::Prepared;
 use super::sweep::{Sweep, Swept, sweep};
+use super::trials::Trials;
 use crate::ending::usage;
 use crate::hash::sha256;
 use crate::run::names::{DIARY, PARETO_POINTS, PROBES};
@@ -106,7 +108,11 @@ impl<'a> Chosen<'a> {
     /// # Errors
     /// No training data, or some that cannot be read.
     pub fn made_from(opened: &Opened, platform: &Platform) -> anyhow::Result<Provenance> {
-        with_held_out(opened, Self::made_from_settings(opened, platform))
+        let made_from = with_held_out(opened, Self::made_from_settings(opened, platform))?;
+        match opened.config.search.as_ref().is_some_and(|search| search.trial.is_some()) {
+            true => with_samples(opened, made_from),
+            false => Ok(made_from),
+        }
     }
 
     /// What probes depend on: neither on the target nor on the strategy, so that another search shares them.
@@ -207,7 +213,9 @@ impl<'a> Chosen<'a> {
             commit.finish()?;
         }
         let judge = final_judge(prepared, held_out);
-        let mut shared = Shared::new(judge, Some(journal), &lines).with_context(|| fail(PROBES))?;
+        let shared = Shared::new(judge, Some(journal), &lines).with_context(|| fail(PROBES))?;
+        let made_from = Self::made_from(&opened, platform)?.hash();
+        let mut shared = shared.with_trials(Trials::of(opened, held_out, &made_from)?);
         let time_limit = time_limit(&opened);
         let contest = Contest { problem, fitting, judge, strategy, settings: &settings, time_limit };
         let winner = contest.hold(&mut shared, &mut diary).map_err(|error| {

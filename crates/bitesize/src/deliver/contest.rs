@@ -5,6 +5,7 @@ use super::candidate::Candidate;
 use super::diary::Diary;
 use super::finalists::{FinalJudge, Finalist, first_highest};
 use super::judge::{Judge, learn_probes};
+use super::trials::Trials;
 use crate::observe::Interrupted;
 use crate::run::Journal;
 use anyhow::{Context as _, anyhow};
@@ -27,6 +28,8 @@ pub struct SearchSummary {
     pub episodes: usize,
     /// Different policies evaluated.
     pub evaluations: usize,
+    /// Policies that were trained for an epoch before one was chosen.
+    pub trials: usize,
     /// Different policies probed, to measure what single widths cost.
     pub probes: usize,
     /// What is maximised.
@@ -97,6 +100,8 @@ pub struct Shared<'a> {
     scores: Scores,
     /// Policies after the final quantization with their rewards, or why there is none.
     finals: HashMap<Policy, Result<(Candidate, f64), String>>,
+    /// Where finalists are trained before one is chosen.
+    trials: Option<Trials<'a>>,
 }
 
 impl<'a> Shared<'a> {
@@ -108,7 +113,25 @@ impl<'a> Shared<'a> {
         let mut scores = Scores::default();
         learn_probes(&mut scores, probes).context("a line of the kept probes is none")?;
         let judge = Judge::new(judge.quantizer, judge.held_out, journal, judge.monitor);
-        Ok(Self { judge, scores, finals: HashMap::new() })
+        Ok(Self { judge, scores, finals: HashMap::new(), trials: None })
+    }
+
+    /// Compares finalists by `trials`, where there are some.
+    pub fn with_trials(self, trials: Option<Trials<'a>>) -> Self {
+        Self { trials, ..self }
+    }
+
+    /// How many policies were trained before one was chosen.
+    pub fn trials(&self) -> usize {
+        self.trials.as_ref().map_or(0, Trials::count)
+    }
+
+    /// `finalist` with what an epoch of training makes of it, where finalists are trained.
+    fn tried(&mut self, mut finalist: Finalist) -> anyhow::Result<Finalist> {
+        if let (Some(trials), Some(candidate)) = (&mut self.trials, &finalist.candidate) {
+            finalist.trial = Some(trials.loss(&finalist.policy, candidate)?);
+        }
+        Ok(finalist)
     }
 
     /// The network of `policy` after the final quantization, where it is kept.
@@ -127,7 +150,7 @@ impl Contest<'_> {
     /// `diary` follows the search.
     ///
     /// Where uniform 8 bits fits it is delivered whatever the others' rewards; else the highest reward after the final
-    /// quantization, the search's own where several have it.
+    /// quantization (where finalists are trained, the least loss after that), the search's own where several have it.
     ///
     /// # Errors
     /// [`Interrupted`]; a diary of another search or that cannot be written; [`Undeliverable`].
@@ -136,7 +159,8 @@ impl Contest<'_> {
         let (found, evaluating) = self.search(shared, diary)?;
         let seconds = start.elapsed().as_secs_f64();
         let mut finalists = vec![self.best_of_search(shared, &found)?];
-        let summary = SearchSummary {
+        let mut summary = SearchSummary {
+            trials: 0,
             strategy: self.strategy.name(),
             episodes: found.episodes,
             evaluations: found.evaluations,
@@ -159,16 +183,18 @@ impl Contest<'_> {
         let best = if self.fitting.uniform_fits() && finalists[0].candidate.is_some() {
             0
         } else {
-            let rewards = finalists.iter().map(|finalist| finalist.reward).enumerate();
-            first_highest(rewards).map_or(0, |(best, _)| best)
+            let worths = finalists.iter().map(Finalist::worth).enumerate();
+            first_highest(worths).map_or(0, |(best, _)| best)
         };
         if let (None, Some(reason)) = (&finalists[best].candidate, &finalists[best].failed) {
             return Err(Undeliverable(reason.clone()).into());
         }
+        summary.trials = shared.trials();
         Ok(Winner { search: Some(summary), finalists, best })
     }
 
-    /// Of the search's finalists the one whose reward after the final quantization is the highest: what the search judges
+    /// Of the search's finalists the one whose reward after the final quantization is the highest, or after an epoch of training whose loss is the
+    /// least: what the search judges
     /// by is another quantization, and policies that are nearly as good under one may change places under the other.
     fn best_of_search(&self, shared: &mut Shared, found: &Found) -> anyhow::Result<Finalist> {
         let judged: Vec<Finalist> = found
@@ -177,8 +203,8 @@ impl Contest<'_> {
             .map(|policy| self.finalist(shared, "search", policy))
             .collect::<anyhow::Result<_>>()?;
         let best = first_highest(judged.into_iter().map(|finalist| {
-            let reward = finalist.reward;
-            (finalist, reward)
+            let worth = finalist.worth();
+            (finalist, worth)
         }));
         Ok(best.context("a search without a finalist")?.0)
     }
@@ -189,8 +215,8 @@ impl Contest<'_> {
         let monitor = self.judge.monitor;
         monitor.checkpoint()?;
         let footprint = self.problem.footprint(policy);
-        if let Some(known) = shared.finals.get(policy) {
-            return Ok(Finalist::that_fits(name, policy, footprint, known.clone()));
+        if let Some(known) = shared.finals.get(policy).cloned() {
+            return shared.tried(Finalist::that_fits(name, policy, footprint, known));
         }
         let judged = match self.judge.judge(name, policy) {
             Err(error) if error.is::<Interrupted>() => return Err(error),
@@ -203,7 +229,7 @@ impl Contest<'_> {
         if shared.finals.len() * self.problem.network().parameters() < KEPT_PARAMETERS {
             shared.finals.insert(policy.clone(), judged.clone());
         }
-        Ok(Finalist::that_fits(name, policy, footprint, judged))
+        shared.tried(Finalist::that_fits(name, policy, footprint, judged))
     }
 
     /// What the search found, and the time that evaluations took.

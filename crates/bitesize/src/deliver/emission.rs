@@ -11,7 +11,7 @@ use super::prepared::{Asked, Prepared};
 use super::{Calibrated, Tuned};
 use crate::report::{self, Report};
 use crate::run::config::GIVEN;
-use crate::run::names::{CONFIG, PARETO_POINTS, POLICY};
+use crate::run::names::{CONFIG, PARETO_POINTS, POLICY, TRIALS};
 use crate::run::{RunConfig, Stage};
 use crate::target::Platform;
 use bitesize_ir::Policy;
@@ -105,6 +105,7 @@ impl Emission {
             }
             commit.forget(Stage::Swept);
             commit.discard_journal(PARETO_POINTS);
+            commit.discard_journal(TRIALS);
         } else {
             // It may differ in what says nothing of widths.
             commit.adopt(Stage::Delivered, POLICY, written.text.as_bytes());

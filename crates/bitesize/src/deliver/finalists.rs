@@ -52,6 +52,8 @@ pub struct Finalist {
     pub fits: bool,
     /// The quantized network; `None` where it does not fit or cannot be quantized.
     pub candidate: Option<Candidate>,
+    /// The loss after an epoch of training, where finalists are trained.
+    pub trial: Option<f64>,
     /// Reward on the held-out split; `None` where it does not fit or cannot be quantized.
     pub reward: Option<f64>,
     /// Why it fits and cannot be quantized all the same, where that is so.
@@ -70,13 +72,19 @@ impl Finalist {
             Ok((candidate, reward)) => (Some(candidate), Some(reward), None),
             Err(error) => (None, None, Some(error)),
         };
-        Self { name: name.into(), policy: policy.clone(), footprint, fits: true, candidate, reward, failed }
+        let trial = None;
+        Self { name: name.into(), policy: policy.clone(), footprint, fits: true, candidate, trial, reward, failed }
     }
 
     /// A policy that does not fit.
     pub fn that_does_not_fit(name: &str, policy: Policy, footprint: Footprint) -> Self {
-        let (candidate, reward, failed) = (None, None, None);
-        Self { name: name.into(), policy, footprint, fits: false, candidate, reward, failed }
+        let (candidate, trial, reward, failed) = (None, None, None, None);
+        Self { name: name.into(), policy, footprint, fits: false, candidate, trial, reward, failed }
+    }
+
+    /// What finalists are compared by, the higher the better.
+    pub fn worth(&self) -> Option<f64> {
+        self.trial.map(|loss| -loss).or(self.reward)
     }
 }
 

@@ -60,13 +60,14 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Whether it is better than `other`: by labels, where there are some, else by how far from float it is. The metric does not
-    /// decide: of a few hundred samples it says little.
+    /// What decides: the loss of labels, where there are some, else how far from float it is.
+    fn decisive(&self) -> f64 {
+        self.label_loss.unwrap_or(self.loss)
+    }
+
+    /// Whether it is better than `other`. The metric does not decide: of a few hundred samples it says little.
     fn is_better(&self, other: &Self) -> bool {
-        match (self.label_loss, other.label_loss) {
-            (Some(own), Some(other)) => own < other,
-            _ => self.loss < other.loss,
-        }
+        self.decisive() < other.decisive()
     }
 }
 
@@ -81,12 +82,19 @@ pub(super) fn with_training(opened: &Opened, made_from: Provenance) -> anyhow::R
     if opened.config.finetune.is_none() {
         return Ok(made_from);
     }
-    let samples = opened.train()?.content_hash(&samples_of(opened)?)?;
-    let made_from = made_from.with_all(opened.config.settings(&["finetune"]));
-    let made_from = made_from.with_contents("the samples that training learns from", samples);
+    let made_from = with_samples(opened, made_from.with_all(opened.config.settings(&["finetune"])))?;
     let Some(unlabelled) = &opened.inputs.unlabelled else { return Ok(made_from) };
     let all: Vec<usize> = (0..unlabelled.len()).collect();
     Ok(made_from.with_contents("the samples without labels", unlabelled.content_hash(&all)?))
+}
+
+/// `made_from`, and the training samples that are learned from.
+///
+/// # Errors
+/// As [`with_training`].
+pub(super) fn with_samples(opened: &Opened, made_from: Provenance) -> anyhow::Result<Provenance> {
+    let samples = opened.train()?.content_hash(&samples_of(opened)?)?;
+    Ok(made_from.with_contents("the samples that training learns from", samples))
 }
 
 /// The training samples that are learned from: all but those that judge.
@@ -106,7 +114,7 @@ pub(super) fn finetune(
     asked: &FinetuneConfig,
     made_from: &Provenance,
 ) -> anyhow::Result<(Judged, Finetuned)> {
-    let lesson = Lesson::of(chosen, asked)?;
+    let lesson = Lesson::of(chosen.prepared.calibrated.opened, chosen.held_out, asked)?;
     let Learned { epochs, last, ended } = lesson.learn(&begun.0.model, made_from)?;
     let (_, before) = lesson.judge(&begun.0)?;
     let after = last.as_ref().map(|(_, (_, figures))| *figures);
@@ -139,7 +147,7 @@ pub(super) fn try_rates(
     /// From far below to far above what is usual.
     const RANGE: [f64; 2] = [0.01, 100.0];
     const STEPS: usize = 200;
-    let lesson = Lesson::of(chosen, asked)?;
+    let lesson = Lesson::of(chosen.prepared.calibrated.opened, chosen.held_out, asked)?;
     let usual = asked.optimizer.usual_rate();
     let step = lesson.opened.monitor.step("tune", STEPS);
     let tuner = Tuner::new(model, lesson.settings()).map_err(train_error)?;
@@ -150,7 +158,7 @@ pub(super) fn try_rates(
 }
 
 /// Everything that a training of a run's network works with.
-struct Lesson<'a> {
+pub(super) struct Lesson<'a> {
     opened: Opened<'a>,
     held_out: &'a HeldOut,
     asked: &'a FinetuneConfig,
@@ -172,15 +180,18 @@ struct Learned {
 type Judgement = ((Option<Measured>, Fidelity), Figures);
 
 impl<'a> Lesson<'a> {
-    fn of(chosen: &Chosen<'a>, asked: &'a FinetuneConfig) -> anyhow::Result<Self> {
-        let opened = chosen.prepared.calibrated.opened;
+    /// For the run of `opened`.
+    ///
+    /// # Errors
+    /// No training data.
+    pub(super) fn of(opened: Opened<'a>, held_out: &'a HeldOut, asked: &'a FinetuneConfig) -> anyhow::Result<Self> {
         let objective = &opened.inputs.objective;
         let unlabelled = asked.unlabelled.as_ref().and(opened.inputs.unlabelled.as_ref());
         let network = &opened.inputs.model.network;
         let input = network.shape(network.input);
         let source = Samples { data: opened.train()?, indices: samples_of(&opened)?, unlabelled, input, objective };
-        let labels = targets(chosen.held_out.batch.labels.clone(), objective);
-        Ok(Self { opened, held_out: chosen.held_out, asked, source, labels })
+        let labels = targets(held_out.batch.labels.clone(), objective);
+        Ok(Self { opened, held_out, asked, source, labels })
     }
 
     fn settings(&self) -> TuneSettings {
@@ -208,6 +219,27 @@ impl<'a> Lesson<'a> {
         let Ok(candidate) = tuner.model().map_err(train_error).and_then(Candidate::new) else { return Ok(None) };
         let judgement = self.judge(&candidate)?;
         Ok(Some((candidate, judgement)))
+    }
+
+    /// The loss on the held-out samples of what all epochs make of `candidate`, or of itself where that is less.
+    ///
+    /// # Errors
+    /// Samples that cannot be read; [`Interrupted`](crate::observe::Interrupted).
+    pub(super) fn loss_after(&self, candidate: &Candidate) -> anyhow::Result<f64> {
+        let monitor = self.opened.monitor;
+        let before = self.judge(candidate)?.1.decisive();
+        let step = monitor.step("try", 1);
+        let mut tuner = Tuner::new(&candidate.model, self.settings()).map_err(train_error)?;
+        while !tuner.is_done() {
+            match tuner.learn_epoch(&self.source, &mut step.callback()) {
+                Ok(_) => {}
+                Err(TrainError::Diverged { .. }) => return Ok(before),
+                Err(error) => return Err(train_error(error)),
+            }
+        }
+        let after = self.judged(&mut tuner)?.map_or(f64::INFINITY, |(_, (_, figures))| figures.decisive());
+        step.finish(format_args!("loss {before:.5} before an epoch of training, {after:.5} after it"));
+        Ok(after.min(before))
     }
 
     /// Trains `model`, from where an earlier run was cut off, and keeps what was learned after each epoch.

@@ -10,7 +10,7 @@
 //!
 //! Beside the stages, in reading order: [`finetuned`] (training, of the stage [`tuned`]), [`aim`] (whether there is anything to deliver), [`misfit`] (why not),
 //! [`candidate`] (a quantized network with its integers), [`quantizer`], [`held_out`] and [`judge`] (how good policies
-//! are), [`equalized`] (channels brought to one size), [`finalists`] and [`contest`] (search, and the best after the final quantization), [`diary`], [`sweep`] (other
+//! are), [`equalized`] (channels brought to one size), [`finalists`], [`contest`] and [`trials`] (search, and the best after the final quantization or some training), [`diary`], [`sweep`] (other
 //! budgets), [`measured`] and [`validated`], [`quality`] (tensor by tensor), [`guessing`] and [`coarse`] (warnings), [`anew`] (another search in the
 //! same folder), [`emission`] (a package of edited widths or another name).
 
@@ -41,6 +41,7 @@ pub mod proven;
 pub mod quality;
 pub mod quantizer;
 pub mod sweep;
+pub mod trials;
 pub mod tuned;
 pub mod validated;
 

@@ -145,6 +145,7 @@ impl Report {
             stop_reason: s.stop_reason.into(),
             reward: s.reward,
             probes: s.probes,
+            trials: s.trials,
             reward_kind: s.reward_kind.name().into(),
             note: s.note.clone(),
         });

@@ -346,6 +346,13 @@ impl Report {
                 s.reward_kind,
                 reward(&s.reward_kind, s.reward)
             )?;
+            if s.trials > 0 {
+                writeln!(
+                    out,
+                    "{} policies were trained for an epoch each, and the one of least loss on the held-out samples was chosen.\n",
+                    s.trials
+                )?;
+            }
             if !s.note.is_empty() {
                 writeln!(out, "{}\n", markdown(&s.note))?;
             }

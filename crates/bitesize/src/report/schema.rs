@@ -275,6 +275,9 @@ pub struct SearchReport {
     /// Policies that differ in single widths, measured on part of the samples.
     #[serde(default)]
     pub probes: usize,
+    /// Finalists that were trained for an epoch before one was chosen.
+    #[serde(default)]
+    pub trials: usize,
     /// `loss` or `accuracy`: what the rewards are of.
     #[serde(default)]
     pub reward_kind: String,

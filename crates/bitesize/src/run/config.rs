@@ -150,7 +150,7 @@ fn yes() -> bool {
 }
 
 /// How widths are chosen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SearchConfig {
     /// The name of a strategy, or `policy` where the widths were given.
@@ -174,6 +174,9 @@ pub struct SearchConfig {
     /// Levels of FLASH and of RAM that are swept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pareto: Option<usize>,
+    /// How finalists are trained before the best of them is chosen; `None` for not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<FinetuneConfig>,
     /// What policies have to keep beside FLASH and RAM.
     #[serde(default, skip_serializing_if = "Constraints::is_none")]
     pub constraints: Constraints,
@@ -230,6 +233,13 @@ impl SearchConfig {
         if is_given && self.pareto.is_some() {
             return Err("`search.pareto` and `search.policy` exclude each other".into());
         }
+        if is_given && self.trial.is_some() {
+            return Err("`search.trial` and `search.policy` exclude each other".into());
+        }
+        self.trial
+            .as_ref()
+            .map_or(Ok(()), FinetuneConfig::check)
+            .map_err(|problem| format!("`search.trial`: {problem}"))?;
         if is_given && self.constraints != self.constraints.limits() {
             return Err("`search.policy` gives all widths: leave out those of `search.constraints`".into());
         }

@@ -24,6 +24,8 @@ pub const EVENTS: &str = "events.out.tfevents.tuning";
 pub const DIARY: &str = "search.jsonl";
 /// What single widths cost, as the search measured it.
 pub const PROBES: &str = "probes.jsonl";
+/// What an epoch of training makes of the finalists of a search.
+pub const TRIALS: &str = "trials.jsonl";
 /// What a sweep of budgets delivers, one line a budget, while it runs.
 pub const PARETO_POINTS: &str = "pareto.jsonl";
 /// The same as a table, at the end.

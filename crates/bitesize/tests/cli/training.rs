@@ -215,6 +215,45 @@ fn rates_are_tried_without_a_trace() {
     assert_eq!(told(&report(&out), 3)["kept"], true);
 }
 
+/// What a search finds is compared by what an epoch of training makes of it.
+#[test]
+fn finalists_are_trained_before_one_is_chosen() {
+    let (_folder, out) = scratch();
+    let example = Example::new();
+    let search = ["--flash", "26KiB", "--ram", "9KiB", "--episodes", "12", "--judge", "tuned", "--finetune", "2"];
+    unproven(&fit_args(&out, &example, &search)).expect(0, &["loss ", "after it", "tune: on"]);
+    let whole = report(&out);
+    let trials = whole["search"]["trials"].as_u64().unwrap();
+    let lines = text(&out, "trials.jsonl");
+    assert!(trials > 1 && lines.lines().count() as u64 == trials, "{trials}: {lines}");
+    let losses: Vec<(String, f64)> = lines
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .map(|line| (line["policy"].as_str().unwrap().to_owned(), line["loss"].as_f64().unwrap()))
+        .collect();
+    let best = losses.iter().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+    let weights = read(&out, "weights.safetensors");
+    assert!(String::from_utf8_lossy(&weights).contains(&best.0), "{losses:?} is not what is delivered");
+    assert!(text(&out, "report.md").contains(&format!("{trials} policies were trained for an epoch each")));
+    let before = products(&out);
+    fs::remove_file(Path::new(&out).join("report.json")).unwrap();
+    unproven(&["fit", "--resume", "-o", &out]).expect(0, &[]);
+    assert_same(&products(&out), &before, "a run without its report");
+    // Cut off among them it trains the others.
+    let cut: String = lines.split_inclusive('\n').take(1).collect();
+    fs::write(Path::new(&out).join("trials.jsonl"), cut).unwrap();
+    fs::remove_file(Path::new(&out).join("report.json")).unwrap();
+    unproven(&["fit", "--resume", "-o", &out]).expect(0, &["after it"]);
+    assert_same(&products(&out), &before, "a run cut off among trials");
+    // Another training of what was chosen.
+    unproven(&["tune", &out, "--epochs", "1", "--lr", "0.0005"]).expect(0, &["tune: on"]);
+    let refused = |flags: &[&str], word: &str| {
+        unproven(&fit_args(&out, &example, flags)).expect(2, &["--judge tuned", word]);
+    };
+    refused(&["--flash", "26KiB", "--ram", "9KiB", "--judge", "tuned"], "give that too");
+    refused(&[&FAST[..], &["--judge", "tuned", "--finetune", "1"]].concat(), "--policy");
+}
+
 /// TensorBoard's own reader finds what `losses.csv` has.
 #[test]
 fn tensorboard_reads_the_events() {
