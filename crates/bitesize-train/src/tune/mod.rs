@@ -16,7 +16,7 @@ pub use settings::{Augmentation, Distillation, LabelLoss, TuneSettings};
 pub use source::{Loaded, LoadedValues, Source};
 pub use targets::Targets;
 
-use crate::engine::{Batch, Boundary, Engine, Parameters, cosine_rate};
+use crate::engine::{Batch, Boundary, Engine, Parameters, cosine_rate, warmed_cosine};
 use crate::learner::{Average, Learner, Pull};
 use crate::objective::Loss;
 use crate::{Equalization, FakeQuantModel, Progress, TrainError};
@@ -24,7 +24,7 @@ use bitesize_ir::{InputEncoding, Network, QuantizedModel};
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
-use source::Feed;
+pub(crate) use source::Feed;
 use std::ops::Range;
 
 /// A training under way.
@@ -245,7 +245,7 @@ impl<'a> Tuner<'a> {
             };
             sum += found.loss * count as f64;
             seen += count;
-            let fall = rate(&settings, self.steps, all);
+            let fall = warmed_cosine(settings.warm_up, self.steps, all);
             let pull = self.pull(self.steps, all);
             self.learner.step(found.gradients, &settings.rates, fall, &pull);
             self.steps += 1;
@@ -255,7 +255,7 @@ impl<'a> Tuner<'a> {
             if progress(seen, steps * batch).is_break() { Err(TrainError::Stopped) } else { Ok(()) }
         })?;
         self.epochs += 1;
-        let rate = f64::from(rate(&settings, self.steps, all));
+        let rate = f64::from(warmed_cosine(settings.warm_up, self.steps, all));
         Ok(Epoch { loss: sum / seen.max(1) as f64, rate, frozen: self.learner.frozen() })
     }
 
@@ -269,12 +269,6 @@ impl<'a> Tuner<'a> {
         let rise = 1.0 - cosine_rate(1.0, step, all);
         Pull { decay: self.settings.decay, dampening: self.settings.dampening * rise, threshold }
     }
-}
-
-/// What rates are multiplied by in step `step` of `all`.
-fn rate(settings: &TuneSettings, step: usize, all: usize) -> f32 {
-    let warm = (settings.warm_up.clamp(0.0, 1.0) * all as f64) as usize;
-    if step < warm { (step + 1) as f32 / warm as f32 } else { cosine_rate(1.0, step - warm, all - warm) }
 }
 
 /// What lies outside of an image, as codes: what the first layer takes for 0.

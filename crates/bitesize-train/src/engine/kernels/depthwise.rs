@@ -13,10 +13,10 @@ type Lanes = [f32; LANES];
 
 /// A depthwise convolution: the window, the input's shape without padding and the output's.
 #[derive(Clone, Copy)]
-pub(in crate::engine) struct Depthwise<'a> {
-    pub(in crate::engine) window: &'a Window,
-    pub(in crate::engine) input: Shape,
-    pub(in crate::engine) output: Shape,
+pub(crate) struct Depthwise<'a> {
+    pub(crate) window: &'a Window,
+    pub(crate) input: Shape,
+    pub(crate) output: Shape,
 }
 
 #[inline(always)]
@@ -53,7 +53,7 @@ impl Depthwise<'_> {
     }
 
     /// `out = sum(weight * x)` of padded images `x`; weights `[taps][c]`.
-    pub(in crate::engine) fn forward(&self, x: &[f32], weights: &[f32], out: &mut [f32]) {
+    pub(crate) fn forward(&self, x: &[f32], weights: &[f32], out: &mut [f32]) {
         let outer = self.outer();
         let offsets = tap_offsets(self.window, outer);
         let images = x.chunks_exact(outer.elements()).zip(out.chunks_exact_mut(self.output.elements()));
@@ -118,12 +118,7 @@ impl Depthwise<'_> {
     }
 
     /// Adds `factor * sum(gradient * x)` over the pixels of padded images `x` to `sums` (`[taps][c]`).
-    pub(in crate::engine) fn add_weight_gradient(
-        &self,
-        (x, factor): (&[f32], f32),
-        gradient: &[f32],
-        sums: &mut [f32],
-    ) {
+    pub(crate) fn add_weight_gradient(&self, (x, factor): (&[f32], f32), gradient: &[f32], sums: &mut [f32]) {
         let (outer, c) = (self.outer(), self.input.c);
         let offsets = tap_offsets(self.window, outer);
         let images = x.chunks_exact(outer.elements()).zip(gradient.chunks_exact(self.output.elements()));
@@ -175,7 +170,7 @@ impl Depthwise<'_> {
     }
 
     /// Whether the input's gradient is a convolution of the output's with the window turned round.
-    pub(in crate::engine) fn turned(&self) -> Option<Window> {
+    pub(crate) fn turned(&self) -> Option<Window> {
         let Window { kernel, stride, dilation, pads } = *self.window;
         let reach = [(kernel[0] - 1) * dilation[0], (kernel[1] - 1) * dilation[1]];
         let fits = stride == [1, 1] && pads.top.max(pads.bottom) <= reach[0] && pads.left.max(pads.right) <= reach[1];
@@ -189,13 +184,7 @@ impl Depthwise<'_> {
     }
 
     /// [`Self::forward`] of images without padding, with the taps of `weights` in reverse order.
-    pub(in crate::engine) fn forward_turned(
-        &self,
-        images: &[f32],
-        weights: &[f32],
-        scratch: &mut Vec<f32>,
-        out: &mut [f32],
-    ) {
+    pub(crate) fn forward_turned(&self, images: &[f32], weights: &[f32], scratch: &mut Vec<f32>, out: &mut [f32]) {
         let count = images.len() / self.input.elements();
         let scratch = sized(scratch, count * self.outer().elements());
         fill(self.input, self.window.pads, scratch, |start, row| {
@@ -206,7 +195,7 @@ impl Depthwise<'_> {
     }
 
     /// Adds `gradient * weight` to the padded images that the windows read.
-    pub(in crate::engine) fn scatter(&self, gradient: &[f32], weights: &[f32], outer: &mut [f32]) {
+    pub(crate) fn scatter(&self, gradient: &[f32], weights: &[f32], outer: &mut [f32]) {
         let (shape, c) = (self.outer(), self.input.c);
         let offsets = tap_offsets(self.window, shape);
         let images = outer.chunks_exact_mut(shape.elements()).zip(gradient.chunks_exact(self.output.elements()));
