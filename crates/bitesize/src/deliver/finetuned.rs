@@ -326,10 +326,11 @@ fn kept(opened: &Opened, model: &QuantizedModel, made_from: &Provenance) -> anyh
 }
 
 /// Training samples, loaded as they are asked for.
-struct Samples<'a> {
-    data: &'a Dataset,
-    indices: &'a [usize],
-    objective: &'a Objective,
+pub(crate) struct Samples<'a> {
+    pub(crate) data: &'a Dataset,
+    /// Those that there are.
+    pub(crate) indices: &'a [usize],
+    pub(crate) objective: &'a Objective,
 }
 
 impl Source for Samples<'_> {
