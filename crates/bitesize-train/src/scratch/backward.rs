@@ -224,9 +224,8 @@ impl Way<'_> {
                 let (Some(mean), tensor) = (mean, self.wanted[number]) else { continue };
                 let sums = &workspace.values[tensor.0][elements(&images, network.shape(tensor).elements())];
                 if let Some(activation) = &workspace.activations[tensor.0] {
-                    activation.mask(sums, part);
+                    lane.sums[number].add_gradient(activation, part, sums, mean);
                 }
-                lane.sums[number].add_gradient(part, sums, mean);
             }
         }
     }

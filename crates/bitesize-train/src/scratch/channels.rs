@@ -41,26 +41,6 @@ impl Activation {
             }
         }
     }
-
-    /// Sets gradients to 0 where the clamp held the activation.
-    pub(super) fn mask(&self, sums: &[f32], gradient: &mut [f32]) {
-        let Self { scale, shift, clamp } = self;
-        if clamp.is_none() {
-            return;
-        }
-        let Clamp { lo, hi } = *clamp;
-        vectorized(
-            #[inline(always)]
-            || {
-                for (gradient, sums) in gradient.chunks_mut(scale.len()).zip(sums.chunks(scale.len())) {
-                    for (((g, z), scale), shift) in gradient.iter_mut().zip(sums).zip(scale).zip(shift) {
-                        let y = z.mul_add(*scale, *shift);
-                        *g = if y > lo && y < hi { *g } else { 0.0 };
-                    }
-                }
-            },
-        );
-    }
 }
 
 /// Two sums of each channel.
@@ -88,30 +68,51 @@ impl Sums {
 
     /// Adds distances of `values` from `pivot`, a tile, and their squares.
     pub(super) fn add_moments(&mut self, values: &[f32], pivot: &[f32]) {
-        self.add(pivot.len(), |first, second| {
-            for values in values.chunks(pivot.len()) {
-                for (((value, pivot), first), second) in values.iter().zip(pivot).zip(&mut *first).zip(&mut *second) {
-                    let distance = value - pivot;
-                    *first += distance;
-                    *second = distance.mul_add(distance, *second);
+        self.add(
+            pivot.len(),
+            #[inline(always)]
+            |first, second| {
+                for values in values.chunks(pivot.len()) {
+                    for (((value, pivot), first), second) in values.iter().zip(pivot).zip(&mut *first).zip(&mut *second)
+                    {
+                        let distance = value - pivot;
+                        *first += distance;
+                        *second = distance.mul_add(distance, *second);
+                    }
                 }
-            }
-        });
+            },
+        );
     }
 
-    /// Adds `gradient`, and `gradient` times the distance of `sums` from `mean`, a tile.
-    pub(super) fn add_gradient(&mut self, gradient: &[f32], sums: &[f32], mean: &[f32]) {
-        self.add(mean.len(), |first, second| {
-            for (gradient, sums) in gradient.chunks(mean.len()).zip(sums.chunks(mean.len())) {
-                let parts = gradient.iter().zip(sums).zip(mean).zip(first.iter_mut().zip(&mut *second));
-                for (((g, z), mean), (first, second)) in parts {
-                    *first += g;
-                    *second = (z - mean).mul_add(*g, *second);
+    /// Sets `gradient`, by activations that `activation` made of `sums`, to 0 where the clamp held them, and adds what is left of it, and that
+    /// times the distance of `sums` from `mean`, a tile.
+    pub(super) fn add_gradient(&mut self, activation: &Activation, gradient: &mut [f32], sums: &[f32], mean: &[f32]) {
+        let Activation { scale, shift, clamp: Clamp { lo, hi } } = activation;
+        let length = mean.len();
+        self.add(
+            length,
+            #[inline(always)]
+            |first, second| {
+                for (gradient, sums) in gradient.chunks_mut(length).zip(sums.chunks(length)) {
+                    let constants = mean.iter().zip(scale).zip(shift);
+                    let totals = first.iter_mut().zip(&mut *second);
+                    for (((g, z), ((mean, scale), shift)), (first, second)) in
+                        gradient.iter_mut().zip(sums).zip(constants).zip(totals)
+                    {
+                        let y = z.mul_add(*scale, *shift);
+                        // As bits: a branch would keep the loop from becoming one of vectors.
+                        let is_inside = u32::from((y > *lo) & (y < *hi));
+                        *g = f32::from_bits(g.to_bits() & is_inside.wrapping_neg());
+                        *first += *g;
+                        *second = (z - mean).mul_add(*g, *second);
+                    }
                 }
-            }
-        });
+            },
+        );
     }
 
+    /// `run` must be inlined, so that it is compiled for the vectors of the CPU too.
+    #[inline(always)]
     fn add(&mut self, length: usize, run: impl FnOnce(&mut [f32], &mut [f32])) {
         let [one, two] = &mut self.tiles;
         for tile in [&mut *one, &mut *two] {

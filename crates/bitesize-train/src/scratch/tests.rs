@@ -19,11 +19,8 @@ const CLASSES: usize = 3;
 /// Every operator that is trained: a strided convolution, a depthwise one whose input and output are added, pointwise ones, and a strided
 /// depthwise one.
 fn network() -> Network {
-    let window = |size: usize, stride: usize| Window {
-        stride: [stride; 2],
-        pads: Pads::all(size / 2),
-        ..Window::of([size; 2])
-    };
+    let window =
+        |size: usize, stride: usize| Window { stride: [stride; 2], pads: Pads::all(size / 2), ..Window::of([size; 2]) };
     let conv = |size, stride, input: usize, output: usize, clamp| {
         let weights = numbers(size * size * input * output, (2.0 / (size * size * input) as f32).sqrt(), 1);
         Op::Conv2d(Conv2d { window: window(size, stride), groups: 1, weights, bias: vec![0.0; output], clamp })
@@ -117,7 +114,7 @@ fn gradients_are_the_slopes() {
             let direction = numbers(gradient.len(), 1.0, 100 + node as u64);
             let size = direction.iter().map(|x| x * x).sum::<f32>().sqrt();
             let step = 3e-3 / size;
-            let mut at = |step: f32| {
+            let at = |step: f32| {
                 let mut moved = Scratch::new(trainer.network.clone(), settings()).unwrap();
                 moved.norms.clone_from(&trainer.norms);
                 // Biases of convolutions are not kept, those of the last layer are.

@@ -86,10 +86,22 @@ pub(super) fn read<'a>(
         #[inline(always)]
         || match activation {
             Some(activation) if is_padded => {
-                fill(shape, pads, out, |start, row| activation.apply(&sums[start..start + row.len()], row));
+                fill(
+                    shape,
+                    pads,
+                    out,
+                    #[inline(always)]
+                    |start, row| activation.apply(&sums[start..start + row.len()], row),
+                );
             }
             Some(activation) => activation.apply(sums, out),
-            None => fill(shape, pads, out, |start, row| row.copy_from_slice(&sums[start..start + row.len()])),
+            None => fill(
+                shape,
+                pads,
+                out,
+                #[inline(always)]
+                |start, row| row.copy_from_slice(&sums[start..start + row.len()]),
+            ),
         },
     );
     out

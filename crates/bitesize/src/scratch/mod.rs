@@ -10,6 +10,8 @@ pub mod checkpoint;
 pub mod config;
 mod figures;
 mod folder;
+#[cfg(test)]
+mod tests;
 
 pub use checkpoint::{Checkpoint, EpochOutcome};
 pub use config::ScratchConfig;

@@ -203,17 +203,54 @@ impl Depthwise<'_> {
             #[inline(always)]
             || {
                 for (outer, gradient) in images {
-                    self.for_each_pixel(|to, start| {
-                        let pixel = &gradient[to..to + c];
-                        for (tap, weights) in offsets.iter().zip(weights.chunks_exact(c)) {
-                            let target = &mut outer[start + tap..][..c];
-                            for ((sum, g), weight) in target.iter_mut().zip(pixel).zip(weights) {
-                                *sum = g.mul_add(*weight, *sum);
+                    with_taps!(offsets, c, |taps| self.scatter_blocks(gradient, weights, taps, outer), {
+                        self.for_each_pixel(|to, start| {
+                            let pixel = &gradient[to..to + c];
+                            for (tap, weights) in offsets.iter().zip(weights.chunks_exact(c)) {
+                                let target = &mut outer[start + tap..][..c];
+                                for ((sum, g), weight) in target.iter_mut().zip(pixel).zip(weights) {
+                                    *sum = g.mul_add(*weight, *sum);
+                                }
                             }
-                        }
+                        })
                     });
                 }
             },
         );
+    }
+
+    #[inline(always)]
+    fn scatter_blocks<const TAPS: usize>(
+        &self,
+        gradient: &[f32],
+        weights: &[f32],
+        taps: [usize; TAPS],
+        outer: &mut [f32],
+    ) {
+        let (shape, c) = (self.outer(), self.input.c);
+        let mut done = 0;
+        for first in blocks(c) {
+            // Where the last block overlaps the one before, what that has added is not added again.
+            let is_new: Lanes = std::array::from_fn(|lane| if first + lane < done { 0.0 } else { 1.0 });
+            done = first + LANES;
+            let weights: [Lanes; TAPS] = std::array::from_fn(|tap| {
+                let weights = lanes(weights, tap * c + first);
+                std::array::from_fn(|lane| weights[lane] * is_new[lane])
+            });
+            for oy in 0..self.output.h {
+                let start = window_start(self.window, shape, oy, 0) + first;
+                let line = &gradient[oy * self.output.w * c..][..self.output.w * c];
+                for (ox, pixel) in line.chunks_exact(c).enumerate() {
+                    let target = &mut outer[start + ox * self.window.stride[1] * c..];
+                    let g = lanes(pixel, first);
+                    for tap in 0..TAPS {
+                        let target = &mut target[taps[tap]..taps[tap] + LANES];
+                        for lane in 0..LANES {
+                            target[lane] = g[lane].mul_add(weights[tap][lane], target[lane]);
+                        }
+                    }
+                }
+            }
+        }
     }
 }
