@@ -219,6 +219,8 @@ impl Opened {
         let last = checkpoint.epochs.last().map_or(String::new(), |epoch| format!(", {}", shown(epoch)));
         step.finish(format_args!("{} epochs on {} samples{last}", checkpoint.epochs.len(), self.learned.len()));
         let validated = self.val.as_ref().map(|val| self.validated(trainer, val, monitor)).transpose()?.flatten();
+        let data = std::iter::once(&self.train).chain(&self.val);
+        data.filter_map(Dataset::skipped_warning).for_each(|warning| monitor.warn(warning));
         let epochs = checkpoint.epochs.clone();
         Ok(Trained { samples: self.learned.len(), held_out: held_out.len(), epochs, validated })
     }
