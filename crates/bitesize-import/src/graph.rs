@@ -45,7 +45,7 @@ pub(crate) fn read(bytes: &[u8], input_shape: Option<&InputShape>) -> Result<Gra
     let mut graph = model.graph.ok_or_else(|| ImportError::NotOnnx("it contains no graph".into()))?;
     let opset = opset?;
     names::show(&mut graph);
-    let GraphProto { node, initializer, input, output } = graph;
+    let GraphProto { node, name: _, initializer, input, output } = graph;
     if node.is_empty() {
         return Err(ImportError::Model("the model's graph is empty: it has no nodes".into()));
     }

@@ -1,4 +1,5 @@
-//! Reads trained networks: the bytes of an ONNX file become a [`Network`](bitesize_ir::Network).
+//! Reads trained networks: the bytes of an ONNX file become a [`Network`](bitesize_ir::Network); and writes what training made
+//! ([`export_onnx`]).
 //!
 //! ```no_run
 //! let bytes = std::fs::read("model.onnx")?;
@@ -31,6 +32,7 @@ mod budget;
 mod builder;
 mod constant;
 mod error;
+mod export;
 mod external;
 mod graph;
 mod import;
@@ -50,6 +52,7 @@ mod wire;
 
 pub use bitesize_ir::Axis;
 pub use error::{ImportError, Refusal};
+pub use export::{ExportError, export_onnx};
 pub use external::Read;
 pub use imported::{Imported, ImportedTensor};
 pub use input_shape::InputShape;

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 /// Every name in `graph` as it is shown.
 pub(crate) fn show(graph: &mut GraphProto) {
-    let GraphProto { node, initializer, input, output } = graph;
+    let GraphProto { node, name: _, initializer, input, output } = graph;
     for node in node {
         node.input.iter_mut().chain(&mut node.output).for_each(name);
         [&mut node.name, &mut node.op_type, &mut node.domain].into_iter().for_each(name);

@@ -4,7 +4,7 @@
 //! no C. In reading order:
 //!
 //! - [`shape`], [`op`], [`network`]: the float network: NHWC activations, OHWI weights, one input, one output.
-//!   [`output_shape`]: the shapes that operators compute.
+//!   [`output_shape`]: the shapes that operators compute. [`BatchNorm`]: what training has beside it.
 //! - [`rewrite`]: named rewrites in one visible list that bring an imported network into the form that is quantized.
 //! - [`policy`]: which widths a network has to be given, and a choice of them (`policy.toml`).
 //! - [`mod@reference`]: the slow, obvious way to run a float network.
@@ -14,6 +14,7 @@
 //! - [`shown`]: how names and other texts from outside reach a terminal, a report and C.
 #![forbid(unsafe_code)]
 
+mod batch_norm;
 pub mod code;
 pub mod grid;
 mod kernel_kind;
@@ -33,6 +34,7 @@ mod tail;
 pub mod target;
 pub mod work_names;
 
+pub use batch_norm::BatchNorm;
 pub use grid::BitWidth;
 pub use network::{InputEncoding, Network, Node, NodeId, Tensor, TensorId};
 pub use op::Op;

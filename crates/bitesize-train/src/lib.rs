@@ -30,7 +30,7 @@
 //!
 //! In reading order: [`Samples`], [`FloatModel`], [`calibrate`], [`Ptq`], [`fake_quant_forward`]; then
 //! [`engine`], which computes gradients, and what learns by them: [`Reconstruction`] from unlabelled samples, [`Tuner`] from labels and the
-//! float network's answers.
+//! float network's answers, [`Scratch`] a float network from its first weights.
 #![forbid(unsafe_code)]
 
 mod calibrate;
@@ -46,6 +46,7 @@ mod operators;
 mod ptq;
 mod reconstruct;
 mod samples;
+mod scratch;
 mod tune;
 
 pub use calibrate::{Calibration, CalibrationSettings, LeftOut, RangeMethod, TensorRange, calibrate};
@@ -58,6 +59,7 @@ pub use objective::Objective;
 pub use ptq::{PrepareRequest, PreparedLayer, Ptq, PtqSettings, Rounding, Variant, quantize_nearest};
 pub use reconstruct::{ReconstructSettings, ReconstructState, Reconstruction, UnitOutcome};
 pub use samples::{SampleValues, Samples, accuracy, top1};
+pub use scratch::{Scratch, ScratchEpoch, ScratchSettings};
 pub use tune::{
     Augmentation, Distillation, Epoch, LabelLoss, Loaded, LoadedValues, Source, Targets, TuneSettings, TuneState, Tuner,
 };

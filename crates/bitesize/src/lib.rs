@@ -24,7 +24,7 @@
 //! interprets, `bitesize-codegen` emits, `bitesize-verify` proves.
 //!
 //! In reading order: [`walk()`] (the whole road on a page), [`deliver`] (its stages), [`input`] (network and data),
-//! [`target`], [`run`] (the run folder), [`report`], [`finished()`] (whether there is anything left to do), [`try_rates()`] (what training does at other rates), [`observe`]
+//! [`target`], [`run`] (the run folder), [`report`], [`scratch`] (float networks to begin with), [`finished()`] (whether there is anything left to do), [`try_rates()`] (what training does at other rates), [`observe`]
 //! (whom the library tells, and who stops it), [`files`], [`hash`]. The command line is the program `cli/main.rs`.
 #![forbid(unsafe_code)]
 
@@ -39,6 +39,7 @@ pub mod observe;
 mod rates;
 pub mod report;
 pub mod run;
+pub mod scratch;
 pub mod target;
 pub mod task;
 

@@ -4,11 +4,11 @@ use super::gradients::Gradients;
 
 /// Buffers that lie ready.
 #[derive(Debug, Default)]
-pub(super) struct Pool(Vec<Vec<f32>>);
+pub(crate) struct Pool(Vec<Vec<f32>>);
 
 impl Pool {
     /// A buffer of `length` elements with any content.
-    pub(super) fn take(&mut self, length: usize) -> Vec<f32> {
+    pub(crate) fn take(&mut self, length: usize) -> Vec<f32> {
         // One of the same length, if there is one: then nothing has to be zeroed anew.
         let best = (0..self.0.len()).min_by_key(|at| self.0[*at].len().abs_diff(length));
         let mut buffer = best.map_or_else(Vec::new, |at| self.0.swap_remove(at));
@@ -17,7 +17,7 @@ impl Pool {
     }
 
     /// Takes a buffer back.
-    pub(super) fn give(&mut self, buffer: Vec<f32>) {
+    pub(crate) fn give(&mut self, buffer: Vec<f32>) {
         self.0.push(buffer);
     }
 }

@@ -107,6 +107,13 @@ pub fn cosine_rate(highest: f32, step: usize, steps: usize) -> f32 {
     highest * 0.5 * (1.0 + (std::f32::consts::PI * progress.min(1.0)).cos())
 }
 
+/// What rates are multiplied by in step `step` of `all`: it rises to 1 over the share `warm_up` of the steps and falls along half a
+/// cosine.
+pub(crate) fn warmed_cosine(warm_up: f64, step: usize, all: usize) -> f32 {
+    let warm = (warm_up.clamp(0.0, 1.0) * all as f64) as usize;
+    if step < warm { (step + 1) as f32 / warm as f32 } else { cosine_rate(1.0, step - warm, all - warm) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,7 +16,7 @@ pub use settings::{Augmentation, Distillation, LabelLoss, TuneSettings};
 pub use source::{Loaded, LoadedValues, Source};
 pub use targets::Targets;
 
-use crate::engine::{Batch, Engine, Parameters, cosine_rate};
+use crate::engine::{Batch, Engine, Parameters, cosine_rate, warmed_cosine};
 use crate::learner::{Average, Learner, Pull};
 use crate::objective::{Loss, Objective};
 use crate::{Equalization, FakeQuantModel, Progress, TrainError};
@@ -24,7 +24,7 @@ use bitesize_ir::{InputEncoding, Network, QuantizedModel};
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
-use source::Feed;
+pub(crate) use source::Feed;
 use std::ops::Range;
 
 /// A training under way.
@@ -188,7 +188,9 @@ impl<'a> Tuner<'a> {
         let (mut sum, mut seen) = (0.0, 0);
         let all = order.len() / batch * settings.epochs;
         self.feed(source, &order, batch).for_each(|loaded| {
-            let Some((loss, count)) = self.learn_batch(&mut rig, loaded, rate(&settings, self.steps, all), all)? else {
+            let Some((loss, count)) =
+                self.learn_batch(&mut rig, loaded, warmed_cosine(settings.warm_up, self.steps, all), all)?
+            else {
                 return Ok(());
             };
             sum += loss * count as f64;
@@ -196,7 +198,7 @@ impl<'a> Tuner<'a> {
             if progress(seen, order.len()).is_break() { Err(TrainError::Stopped) } else { Ok(()) }
         })?;
         self.epochs += 1;
-        let rate = f64::from(rate(&settings, self.steps, all));
+        let rate = f64::from(warmed_cosine(settings.warm_up, self.steps, all));
         Ok(Epoch { loss: sum / seen.max(1) as f64, rate, frozen: self.learner.frozen() })
     }
 
@@ -371,12 +373,6 @@ impl<'n> Rig<'n> {
         };
         Ok(Self { network, engine, teacher, real, by_answers })
     }
-}
-
-/// What rates are multiplied by in step `step` of `all`.
-fn rate(settings: &TuneSettings, step: usize, all: usize) -> f32 {
-    let warm = (settings.warm_up.clamp(0.0, 1.0) * all as f64) as usize;
-    if step < warm { (step + 1) as f32 / warm as f32 } else { cosine_rate(1.0, step - warm, all - warm) }
 }
 
 /// What lies outside of an image, as codes: what the first layer takes for 0.

@@ -70,7 +70,7 @@ impl Loaded {
     }
 
     /// How many samples of `input` elements there are.
-    pub(super) fn len(&self, input: Shape) -> usize {
+    pub(crate) fn len(&self, input: Shape) -> usize {
         self.values.len() / input.elements()
     }
 }
@@ -79,16 +79,16 @@ impl Loaded {
 const AHEAD: usize = 2;
 
 /// An epoch's samples, batch after batch.
-pub(super) struct Feed<'a> {
-    pub(super) source: &'a dyn Source,
+pub(crate) struct Feed<'a> {
+    pub(crate) source: &'a dyn Source,
     /// A whole number of batches.
-    pub(super) order: &'a [usize],
-    pub(super) batch: usize,
-    pub(super) augmentation: Augmentation,
+    pub(crate) order: &'a [usize],
+    pub(crate) batch: usize,
+    pub(crate) augmentation: Augmentation,
     /// What lies outside of an image, for each channel.
-    pub(super) border: Vec<f32>,
-    pub(super) shape: Shape,
-    pub(super) seed: u64,
+    pub(crate) border: Vec<f32>,
+    pub(crate) shape: Shape,
+    pub(crate) seed: u64,
 }
 
 impl Feed<'_> {
@@ -96,7 +96,7 @@ impl Feed<'_> {
     ///
     /// # Errors
     /// [`TrainError::Source`]; what `take` answers.
-    pub(super) fn for_each(&self, mut take: impl FnMut(&Loaded) -> Result<(), TrainError>) -> Result<(), TrainError> {
+    pub(crate) fn for_each(&self, mut take: impl FnMut(&Loaded) -> Result<(), TrainError>) -> Result<(), TrainError> {
         std::thread::scope(|scope| {
             let (give, given) = sync_channel(AHEAD);
             scope.spawn(move || {

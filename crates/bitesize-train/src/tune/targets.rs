@@ -29,7 +29,7 @@ impl Targets {
 
     /// The loss of `values`, the outputs of the samples `range`, each counted by `weight`; the gradient is added to
     /// `gradient`.
-    pub(super) fn add(
+    pub(crate) fn add(
         &self,
         by: &LabelLoss,
         (values, range): (&[f32], Range<usize>),

@@ -3,7 +3,7 @@
 use crate::args::ReconstructArgs;
 use crate::search_args::SearchArgs;
 use crate::tune_args::TuneArgs;
-use crate::{boards, calibrate, emit, eval, fit, inspect, search, tune, verify};
+use crate::{boards, calibrate, emit, eval, fit, inspect, search, train, tune, verify};
 use bitesize::observe::Monitor;
 use bitesize::{Ending, usage};
 use clap::parser::ValueSource;
@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Search(Box<search::SearchCommandArgs>),
     /// Train the network of the run in a folder at the widths that were chosen, and deliver it anew
     Tune(Box<tune::TuneCommandArgs>),
+    /// Train a float network of the zoo on images of classes, to begin with
+    Train(Box<train::TrainArgs>),
     /// Write the C package of the run in a folder
     Emit(emit::EmitArgs),
     /// Prove that the package of the run in a folder computes what the host says
@@ -39,6 +41,7 @@ impl Command {
             Self::Fit(args) => Some(args.resume_command()),
             Self::Search(args) => Some(args.resume_command()),
             Self::Tune(args) => Some(args.resume_command()),
+            Self::Train(args) => args.resume_command(),
             _ => None,
         }
     }
@@ -52,6 +55,7 @@ impl Command {
             Self::Calibrate(args) => args.run(monitor),
             Self::Search(args) => args.run(monitor),
             Self::Tune(args) => args.run(monitor),
+            Self::Train(args) => args.run(monitor),
             Self::Emit(args) => args.run(monitor),
             Self::Verify(args) => args.run(monitor),
             Self::Eval(args) => args.run(monitor),
@@ -85,6 +89,7 @@ pub(crate) fn refuse_ignored(command: &clap::Command, matches: &ArgMatches) -> a
         }
         "fit" if has("resume") && !has("model") => ("--resume without a model", |id| id != "resume"),
         "tune" if has("resume") && !has("epochs") => ("--resume without --epochs", |id| is_of::<TuneArgs>(id)),
+        "train" if has("resume") => ("--resume", |id| id != "resume"),
         "search" if has("resume") => ("--resume", |id| is_of::<SearchArgs>(id) || is_of::<ReconstructArgs>(id)),
         _ => return Ok(()),
     };
@@ -93,10 +98,9 @@ pub(crate) fn refuse_ignored(command: &clap::Command, matches: &ArgMatches) -> a
         let id = a.get_id().as_str();
         (ignored(id) && !harmless.contains(&id)).then(|| named(a))
     };
+    let place = if name == "train" { "the checkpoint" } else { "the run's config.toml" };
     match given.iter().find_map(flag) {
-        Some(flag) => {
-            Err(usage(format!("{source} takes every setting from the run's config.toml: leave out --{flag}")))
-        }
+        Some(flag) => Err(usage(format!("{source} takes every setting from {place}: leave out --{flag}"))),
         None => Ok(()),
     }
 }

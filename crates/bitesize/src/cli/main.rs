@@ -14,6 +14,7 @@ mod open;
 mod search;
 mod search_args;
 mod target_args;
+mod train;
 mod tune;
 mod tune_args;
 mod verify;

@@ -66,12 +66,15 @@ pub(crate) struct TuneArgs {
 
 /// What is done to images.
 #[derive(Clone, Debug, PartialEq)]
-enum Augmentation {
+pub(crate) enum Augmentation {
+    /// What suits the samples.
     Auto,
+    /// What is named.
     These(Vec<Augment>),
 }
 
-fn augment(text: &str) -> Result<Augmentation, String> {
+/// What a list of a flag says.
+pub(crate) fn augment(text: &str) -> Result<Augmentation, String> {
     let one = |name: &str| {
         let found = Augment::ALL.into_iter().find(|one| one.name() == name.trim());
         found.ok_or_else(|| format!("`{name}` is none of shift, flip, jitter, none, auto"))

@@ -429,13 +429,14 @@ fn kept(opened: &Opened, model: &QuantizedModel, made_from: &Provenance) -> anyh
 }
 
 /// Training samples, loaded as they are asked for: those with labels, then those without.
-struct Samples<'a> {
-    data: &'a Dataset,
-    indices: Vec<usize>,
-    unlabelled: Option<&'a Dataset>,
+pub(crate) struct Samples<'a> {
+    pub(crate) data: &'a Dataset,
+    /// Those that there are.
+    pub(crate) indices: Vec<usize>,
+    pub(crate) unlabelled: Option<&'a Dataset>,
     /// The shape of a sample.
-    input: Shape,
-    objective: &'a Objective,
+    pub(crate) input: Shape,
+    pub(crate) objective: &'a Objective,
 }
 
 impl Source for Samples<'_> {

@@ -155,6 +155,19 @@ impl Dataset {
         skipped.iter().map(|(path, reason)| (path.clone(), reason.clone())).collect()
     }
 
+    /// What a user should know of [`Self::skipped`], where there is something.
+    pub fn skipped_warning(&self) -> Option<String> {
+        let skipped = self.skipped();
+        let (path, reason) = skipped.first()?;
+        Some(format!(
+            "{} of {} images of `{}` cannot be decoded and were skipped; the first: `{}`: {reason}",
+            skipped.len(),
+            self.len(),
+            self.path.shown(),
+            path.shown()
+        ))
+    }
+
     /// What a user knows the sample `index` by: its file, or its number in the file of all.
     pub fn name_of(&self, index: usize) -> String {
         match &self.source {

@@ -174,18 +174,8 @@ impl Inputs {
 
     /// Warns of image files that could not be decoded.
     pub fn tell_skipped(&self, monitor: &Monitor) {
-        for data in [&self.train, &self.val, &self.unlabelled].into_iter().flatten() {
-            let skipped = data.skipped();
-            if let Some((path, reason)) = skipped.first() {
-                let count = skipped.len();
-                let shown = path.shown();
-                monitor.warn(format_args!(
-                    "{count} of {} images of `{}` cannot be decoded and were skipped; the first: `{shown}`: {reason}",
-                    data.len(),
-                    data.path().shown()
-                ));
-            }
-        }
+        let data = [&self.train, &self.val, &self.unlabelled].into_iter().flatten();
+        data.filter_map(Dataset::skipped_warning).for_each(|warning| monitor.warn(warning));
     }
 }
 

@@ -16,7 +16,7 @@ mod moves;
 pub mod names;
 pub mod prepared_layers;
 pub mod provenance;
-mod tensors;
+pub(crate) mod tensors;
 pub mod training;
 pub mod weights;
 

@@ -12,23 +12,23 @@ const ENTRY: &str = "bitesize";
 
 /// Gathers tensors for a file.
 #[derive(Default)]
-pub(super) struct Writer {
+pub(crate) struct Writer {
     buffers: Vec<(String, Dtype, Vec<u8>)>,
 }
 
 impl Writer {
     /// Adds `values` as `name`.
-    pub(super) fn doubles(&mut self, name: String, values: &[f64]) {
+    pub(crate) fn doubles(&mut self, name: String, values: &[f64]) {
         self.buffers.push((name, Dtype::F64, values.iter().flat_map(|v| v.to_le_bytes()).collect()));
     }
 
     /// Adds `values` as `name`.
-    pub(super) fn floats(&mut self, name: String, values: &[f32]) {
+    pub(crate) fn floats(&mut self, name: String, values: &[f32]) {
         self.buffers.push((name, Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()));
     }
 
     /// Adds `NAME.levels`, `NAME.scales`, `NAME.bias`.
-    pub(super) fn weights(&mut self, name: &str, weights: &WeightQuant) {
+    pub(crate) fn weights(&mut self, name: &str, weights: &WeightQuant) {
         let levels = weights.levels.iter().map(|l| l.cast_unsigned()).collect();
         self.buffers.push((format!("{name}.levels"), Dtype::I8, levels));
         self.doubles(format!("{name}.scales"), &weights.scales);
@@ -36,7 +36,7 @@ impl Writer {
     }
 
     /// The file's bytes, with the text `about` as its metadata.
-    pub(super) fn finish(self, about: Option<&str>) -> anyhow::Result<Vec<u8>> {
+    pub(crate) fn finish(self, about: Option<&str>) -> anyhow::Result<Vec<u8>> {
         let mut views = Vec::with_capacity(self.buffers.len());
         for (name, dtype, bytes) in &self.buffers {
             let size = match dtype {
@@ -52,14 +52,14 @@ impl Writer {
 }
 
 /// A file that was read.
-pub(super) struct Tensors<'a> {
+pub(crate) struct Tensors<'a> {
     tensors: SafeTensors<'a>,
     about: Option<String>,
 }
 
 impl<'a> Tensors<'a> {
     /// Reads `bytes`.
-    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, String> {
+    pub(crate) fn read(bytes: &'a [u8]) -> Result<Self, String> {
         let damaged = |e: safetensors::SafeTensorError| format!("not a safetensors file, or a damaged one: {e}");
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
         let about = header.metadata().as_ref().and_then(|m| m.get(ENTRY)).cloned();
@@ -67,12 +67,12 @@ impl<'a> Tensors<'a> {
     }
 
     /// The text of its metadata.
-    pub(super) fn about(&self) -> Option<&str> {
+    pub(crate) fn about(&self) -> Option<&str> {
         self.about.as_deref()
     }
 
     /// Whether it has a tensor `name`.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.tensors.tensor(name).is_ok()
     }
 
@@ -82,19 +82,19 @@ impl<'a> Tensors<'a> {
     }
 
     /// The numbers of `name`.
-    pub(super) fn doubles(&self, name: &str) -> Result<Vec<f64>, String> {
+    pub(crate) fn doubles(&self, name: &str) -> Result<Vec<f64>, String> {
         let chunk = |c: &[u8]| f64::from_le_bytes(c.try_into().expect("chunks of 8 bytes"));
         Ok(self.bytes(name, Dtype::F64)?.chunks_exact(8).map(chunk).collect())
     }
 
     /// The numbers of `name`.
-    pub(super) fn floats(&self, name: &str) -> Result<Vec<f32>, String> {
+    pub(crate) fn floats(&self, name: &str) -> Result<Vec<f32>, String> {
         let chunk = |c: &[u8]| f32::from_le_bytes(c.try_into().expect("chunks of 4 bytes"));
         Ok(self.bytes(name, Dtype::F32)?.chunks_exact(4).map(chunk).collect())
     }
 
     /// The encoding of the tensor `tensor`.
-    pub(super) fn activation(&self, tensor: &str) -> Result<ActivationQuant, String> {
+    pub(crate) fn activation(&self, tensor: &str) -> Result<ActivationQuant, String> {
         let name = format!("activation.{tensor}");
         let wrong = || format!("`{name}` is not scale, zero point and bits");
         let [scale, zero, bits] = self.doubles(&name)?[..] else { return Err(wrong()) };
@@ -109,7 +109,7 @@ impl<'a> Tensors<'a> {
     }
 
     /// The weights `name` at `bits` of a layer with `parameters`.
-    pub(super) fn weights(
+    pub(crate) fn weights(
         &self,
         name: &str,
         bits: BitWidth,

@@ -10,6 +10,7 @@ mod data;
 mod edited;
 mod equalization;
 mod fit;
+mod from_scratch;
 mod hostile;
 mod images;
 mod instructions;

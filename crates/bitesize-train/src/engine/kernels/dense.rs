@@ -9,11 +9,11 @@ use faer::{Accum, MatMut, MatRef, Par};
 
 /// A convolution: the window, the groups, and both shapes without padding.
 #[derive(Clone, Copy)]
-pub(in crate::engine) struct Dense<'a> {
-    pub(in crate::engine) window: &'a Window,
-    pub(in crate::engine) groups: usize,
-    pub(in crate::engine) input: Shape,
-    pub(in crate::engine) output: Shape,
+pub(crate) struct Dense<'a> {
+    pub(crate) window: &'a Window,
+    pub(crate) groups: usize,
+    pub(crate) input: Shape,
+    pub(crate) output: Shape,
 }
 
 /// Columns `group` of `groups` of a row-major matrix.
@@ -36,7 +36,7 @@ fn part(values: &[f32], group: usize, groups: usize) -> &[f32] {
 
 impl Dense<'_> {
     /// Whether a pixel of the output reads the pixel at its own place and no other: images are then the rows.
-    pub(in crate::engine) fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         self.window.is_pointwise() && self.groups == 1
     }
 
@@ -46,7 +46,7 @@ impl Dense<'_> {
     }
 
     /// `out = rows * weights'`. `x` are images, padded where they are not plain; weights `[out_c][kh][kw][in_c / groups]`.
-    pub(in crate::engine) fn forward(&self, x: &[f32], weights: &[f32], rows: &mut Vec<f32>, out: &mut [f32]) {
+    pub(crate) fn forward(&self, x: &[f32], weights: &[f32], rows: &mut Vec<f32>, out: &mut [f32]) {
         let (length, out_c) = (self.length(), self.output.c);
         for group in 0..self.groups {
             let rows = self.rows(x, group, rows);
@@ -59,7 +59,7 @@ impl Dense<'_> {
     }
 
     /// Adds `factor * gradient' * rows` to the weights' gradient.
-    pub(in crate::engine) fn add_weight_gradient(
+    pub(crate) fn add_weight_gradient(
         &self,
         (x, factor): (&[f32], f32),
         gradient: &[f32],
@@ -78,13 +78,7 @@ impl Dense<'_> {
     }
 
     /// The gradient by the input of a plain layer: `out = gradient * weights`, or added where `adds`.
-    pub(in crate::engine) fn plain_input_gradient(
-        &self,
-        gradient: &[f32],
-        weights: &[f32],
-        out: &mut [f32],
-        adds: bool,
-    ) {
+    pub(crate) fn plain_input_gradient(&self, gradient: &[f32], weights: &[f32], out: &mut [f32], adds: bool) {
         let (in_c, out_c) = (self.input.c, self.output.c);
         let weights = MatRef::from_row_major_slice(weights, out_c, in_c);
         let accum = if adds { Accum::Add } else { Accum::Replace };
@@ -93,7 +87,7 @@ impl Dense<'_> {
     }
 
     /// Adds the gradient by the input to padded images.
-    pub(in crate::engine) fn scatter(&self, gradient: &[f32], weights: &[f32], rows: &mut Vec<f32>, outer: &mut [f32]) {
+    pub(crate) fn scatter(&self, gradient: &[f32], weights: &[f32], rows: &mut Vec<f32>, outer: &mut [f32]) {
         let (length, out_c) = (self.length(), self.output.c);
         for group in 0..self.groups {
             let gradient = columns(gradient, out_c, group, self.groups);

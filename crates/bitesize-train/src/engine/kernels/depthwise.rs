@@ -13,10 +13,10 @@ type Lanes = [f32; LANES];
 
 /// A depthwise convolution: the window, the input's shape without padding and the output's.
 #[derive(Clone, Copy)]
-pub(in crate::engine) struct Depthwise<'a> {
-    pub(in crate::engine) window: &'a Window,
-    pub(in crate::engine) input: Shape,
-    pub(in crate::engine) output: Shape,
+pub(crate) struct Depthwise<'a> {
+    pub(crate) window: &'a Window,
+    pub(crate) input: Shape,
+    pub(crate) output: Shape,
 }
 
 #[inline(always)]
@@ -53,7 +53,7 @@ impl Depthwise<'_> {
     }
 
     /// `out = sum(weight * x)` of padded images `x`; weights `[taps][c]`.
-    pub(in crate::engine) fn forward(&self, x: &[f32], weights: &[f32], out: &mut [f32]) {
+    pub(crate) fn forward(&self, x: &[f32], weights: &[f32], out: &mut [f32]) {
         let outer = self.outer();
         let offsets = tap_offsets(self.window, outer);
         let images = x.chunks_exact(outer.elements()).zip(out.chunks_exact_mut(self.output.elements()));
@@ -118,12 +118,7 @@ impl Depthwise<'_> {
     }
 
     /// Adds `factor * sum(gradient * x)` over the pixels of padded images `x` to `sums` (`[taps][c]`).
-    pub(in crate::engine) fn add_weight_gradient(
-        &self,
-        (x, factor): (&[f32], f32),
-        gradient: &[f32],
-        sums: &mut [f32],
-    ) {
+    pub(crate) fn add_weight_gradient(&self, (x, factor): (&[f32], f32), gradient: &[f32], sums: &mut [f32]) {
         let (outer, c) = (self.outer(), self.input.c);
         let offsets = tap_offsets(self.window, outer);
         let images = x.chunks_exact(outer.elements()).zip(gradient.chunks_exact(self.output.elements()));
@@ -175,7 +170,7 @@ impl Depthwise<'_> {
     }
 
     /// Whether the input's gradient is a convolution of the output's with the window turned round.
-    pub(in crate::engine) fn turned(&self) -> Option<Window> {
+    pub(crate) fn turned(&self) -> Option<Window> {
         let Window { kernel, stride, dilation, pads } = *self.window;
         let reach = [(kernel[0] - 1) * dilation[0], (kernel[1] - 1) * dilation[1]];
         let fits = stride == [1, 1] && pads.top.max(pads.bottom) <= reach[0] && pads.left.max(pads.right) <= reach[1];
@@ -189,13 +184,7 @@ impl Depthwise<'_> {
     }
 
     /// [`Self::forward`] of images without padding, with the taps of `weights` in reverse order.
-    pub(in crate::engine) fn forward_turned(
-        &self,
-        images: &[f32],
-        weights: &[f32],
-        scratch: &mut Vec<f32>,
-        out: &mut [f32],
-    ) {
+    pub(crate) fn forward_turned(&self, images: &[f32], weights: &[f32], scratch: &mut Vec<f32>, out: &mut [f32]) {
         let count = images.len() / self.input.elements();
         let scratch = sized(scratch, count * self.outer().elements());
         fill(self.input, self.window.pads, scratch, |start, row| {
@@ -206,7 +195,7 @@ impl Depthwise<'_> {
     }
 
     /// Adds `gradient * weight` to the padded images that the windows read.
-    pub(in crate::engine) fn scatter(&self, gradient: &[f32], weights: &[f32], outer: &mut [f32]) {
+    pub(crate) fn scatter(&self, gradient: &[f32], weights: &[f32], outer: &mut [f32]) {
         let (shape, c) = (self.outer(), self.input.c);
         let offsets = tap_offsets(self.window, shape);
         let images = outer.chunks_exact_mut(shape.elements()).zip(gradient.chunks_exact(self.output.elements()));
@@ -214,17 +203,54 @@ impl Depthwise<'_> {
             #[inline(always)]
             || {
                 for (outer, gradient) in images {
-                    self.for_each_pixel(|to, start| {
-                        let pixel = &gradient[to..to + c];
-                        for (tap, weights) in offsets.iter().zip(weights.chunks_exact(c)) {
-                            let target = &mut outer[start + tap..][..c];
-                            for ((sum, g), weight) in target.iter_mut().zip(pixel).zip(weights) {
-                                *sum = g.mul_add(*weight, *sum);
+                    with_taps!(offsets, c, |taps| self.scatter_blocks(gradient, weights, taps, outer), {
+                        self.for_each_pixel(|to, start| {
+                            let pixel = &gradient[to..to + c];
+                            for (tap, weights) in offsets.iter().zip(weights.chunks_exact(c)) {
+                                let target = &mut outer[start + tap..][..c];
+                                for ((sum, g), weight) in target.iter_mut().zip(pixel).zip(weights) {
+                                    *sum = g.mul_add(*weight, *sum);
+                                }
                             }
-                        }
+                        })
                     });
                 }
             },
         );
+    }
+
+    #[inline(always)]
+    fn scatter_blocks<const TAPS: usize>(
+        &self,
+        gradient: &[f32],
+        weights: &[f32],
+        taps: [usize; TAPS],
+        outer: &mut [f32],
+    ) {
+        let (shape, c) = (self.outer(), self.input.c);
+        let mut done = 0;
+        for first in blocks(c) {
+            // Where the last block overlaps the one before, what that has added is not added again.
+            let is_new: Lanes = std::array::from_fn(|lane| if first + lane < done { 0.0 } else { 1.0 });
+            done = first + LANES;
+            let weights: [Lanes; TAPS] = std::array::from_fn(|tap| {
+                let weights = lanes(weights, tap * c + first);
+                std::array::from_fn(|lane| weights[lane] * is_new[lane])
+            });
+            for oy in 0..self.output.h {
+                let start = window_start(self.window, shape, oy, 0) + first;
+                let line = &gradient[oy * self.output.w * c..][..self.output.w * c];
+                for (ox, pixel) in line.chunks_exact(c).enumerate() {
+                    let target = &mut outer[start + ox * self.window.stride[1] * c..];
+                    let g = lanes(pixel, first);
+                    for tap in 0..TAPS {
+                        let target = &mut target[taps[tap]..taps[tap] + LANES];
+                        for lane in 0..LANES {
+                            target[lane] = g[lane].mul_add(weights[tap][lane], target[lane]);
+                        }
+                    }
+                }
+            }
+        }
     }
 }

@@ -6,15 +6,15 @@ use bitesize_ir::{Axis, Shape};
 
 /// The shapes of a pool.
 #[derive(Clone, Copy)]
-pub(in crate::engine) struct Pool<'a> {
-    pub(in crate::engine) window: &'a Window,
-    pub(in crate::engine) input: Shape,
-    pub(in crate::engine) output: Shape,
+pub(crate) struct Pool<'a> {
+    pub(crate) window: &'a Window,
+    pub(crate) input: Shape,
+    pub(crate) output: Shape,
 }
 
 impl Pool<'_> {
     /// Sums of windows, each times the factor of its output pixel.
-    pub(in crate::engine) fn average(&self, x: &[f32], factors: &[f32], out: &mut [f32]) {
+    pub(crate) fn average(&self, x: &[f32], factors: &[f32], out: &mut [f32]) {
         let c = self.input.c;
         out.fill(0.0);
         let images = x.chunks_exact(self.input.elements()).zip(out.chunks_exact_mut(self.output.elements()));
@@ -31,7 +31,7 @@ impl Pool<'_> {
     }
 
     /// Adds each pixel's gradient, times its factor, to all pixels of its window.
-    pub(in crate::engine) fn spread(&self, gradient: &[f32], factors: &[f32], sums: &mut [f32]) {
+    pub(crate) fn spread(&self, gradient: &[f32], factors: &[f32], sums: &mut [f32]) {
         let c = self.input.c;
         let images = sums.chunks_exact_mut(self.input.elements()).zip(gradient.chunks_exact(self.output.elements()));
         for (sums, gradient) in images {
@@ -45,7 +45,7 @@ impl Pool<'_> {
 
     /// Adds each gradient to the first of the largest values of its window: `x` is what the pool read, `largest` what it
     /// made of it.
-    pub(in crate::engine) fn largest_back(&self, x: &[f32], largest: &[f32], gradient: &[f32], sums: &mut [f32]) {
+    pub(crate) fn largest_back(&self, x: &[f32], largest: &[f32], gradient: &[f32], sums: &mut [f32]) {
         let (c, size) = (self.input.c, self.output.elements());
         let mut taken = vec![false; size];
         for (image, x) in x.chunks_exact(self.input.elements()).enumerate() {
@@ -66,7 +66,7 @@ impl Pool<'_> {
 }
 
 /// Adds what lies inside the padding.
-pub(in crate::engine) fn unpad(gradient: &[f32], input: Shape, output: Shape, pads: Pads, sums: &mut [f32]) {
+pub(crate) fn unpad(gradient: &[f32], input: Shape, output: Shape, pads: Pads, sums: &mut [f32]) {
     let row = input.w * input.c;
     let images = sums.chunks_exact_mut(input.elements()).zip(gradient.chunks_exact(output.elements()));
     for (sums, gradient) in images {
@@ -78,7 +78,7 @@ pub(in crate::engine) fn unpad(gradient: &[f32], input: Shape, output: Shape, pa
 }
 
 /// Adds each element where [`crate::operators::flatten`] took it from.
-pub(in crate::engine) fn unflatten(gradient: &[f32], input: Shape, order: [Axis; 3], sums: &mut [f32]) {
+pub(crate) fn unflatten(gradient: &[f32], input: Shape, order: [Axis; 3], sums: &mut [f32]) {
     let from = nhwc_indices(input, order.into_iter());
     for (sums, gradient) in sums.chunks_exact_mut(from.len()).zip(gradient.chunks_exact(from.len())) {
         from.iter().zip(gradient).for_each(|(at, g)| sums[*at] += g);

@@ -10,6 +10,8 @@ use rand_chacha::ChaCha8Rng;
 pub(super) struct Builder {
     network: Network,
     rng: ChaCha8Rng,
+    /// How many more strides are left out.
+    strides_left_out: u32,
 }
 
 /// A square window with a stride.
@@ -46,8 +48,8 @@ pub(super) struct InvertedResidual {
 }
 
 impl Builder {
-    /// An input of `resolution` x `resolution` x 3; weights are drawn by `seed`.
-    pub(super) fn new(name: &str, resolution: usize, seed: u64) -> Self {
+    /// An input of `resolution` x `resolution` x 3; weights are drawn by `seed`. The first `strides_left_out` strides above 1 become 1.
+    pub(super) fn new(name: &str, resolution: usize, strides_left_out: u32, seed: u64) -> Self {
         let input = Tensor { name: "input".into(), shape: Shape::new(resolution, resolution, 3) };
         let network = Network {
             name: name.into(),
@@ -58,7 +60,7 @@ impl Builder {
             input_encoding: InputEncoding::Real,
             tail: None,
         };
-        Self { network, rng: ChaCha8Rng::seed_from_u64(seed) }
+        Self { network, rng: ChaCha8Rng::seed_from_u64(seed), strides_left_out }
     }
 
     /// The shape at the end so far.
@@ -66,8 +68,18 @@ impl Builder {
         self.network.shape(self.network.output)
     }
 
+    /// `kernel`, without its stride where that is one of those left out.
+    fn kept(&mut self, kernel: Kernel) -> Kernel {
+        if kernel.stride == 1 || self.strides_left_out == 0 {
+            return kernel;
+        }
+        self.strides_left_out -= 1;
+        Kernel { stride: 1, ..kernel }
+    }
+
     /// A convolution over all channels to `channels`.
     pub(super) fn conv(&mut self, name: &str, kernel: Kernel, channels: usize, clamp: Clamp) {
+        let kernel = self.kept(kernel);
         let fan_in = kernel.size * kernel.size * self.shape().c;
         let weights = self.weights(fan_in * channels, fan_in);
         let bias = vec![0.0; channels];
@@ -77,6 +89,7 @@ impl Builder {
 
     /// A convolution of each channel with a kernel of its own.
     pub(super) fn depthwise(&mut self, name: &str, kernel: Kernel, clamp: Clamp) {
+        let kernel = self.kept(kernel);
         let (taps, channels) = (kernel.size * kernel.size, self.shape().c);
         let weights = self.weights(taps * channels, taps);
         let op = DepthwiseConv2d { window: kernel.window(), weights, bias: vec![0.0; channels], clamp };
@@ -92,7 +105,7 @@ impl Builder {
         }
         self.depthwise(&format!("{name}.depthwise"), kernel, activation);
         self.conv(&format!("{name}.project"), POINTWISE, channels, Clamp::NONE);
-        if kernel.stride == 1 && shape.c == channels {
+        if self.shape() == shape {
             self.push(&format!("{name}.add"), Op::Add(Clamp::NONE), &[from, self.network.output]);
         }
     }

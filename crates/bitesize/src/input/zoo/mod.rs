@@ -1,4 +1,5 @@
 //! Networks that are made from their name instead of read from a file: `zoo:mobilenet-v1?width=0.75&resolution=192`.
+//! `bitesize train` begins with them.
 //!
 //! Their shapes are those of the papers, their weights are drawn by a seed: what memory, policies and instructions they
 //! need can be seen without a file, what they compute means nothing.
@@ -33,7 +34,12 @@ pub const UNTRAINED: &str = "a zoo network is untrained: its weights are drawn b
 
 /// The network that `name` stands for, the same to the bit on every platform.
 pub fn network(name: &ZooName) -> Network {
-    let mut builder = Builder::new(&name.to_string(), name.resolution(), SEED);
+    drawn(name, SEED)
+}
+
+/// As [`network`], its weights drawn by another `seed`.
+pub fn drawn(name: &ZooName, seed: u64) -> Network {
+    let mut builder = Builder::new(&name.to_string(), name.resolution(), name.strides_left_out(), seed);
     match name.architecture() {
         Architecture::MobilenetV1 => mobilenet_v1::stack(&mut builder, name.width()),
         Architecture::MobilenetV2 => mobilenet_v2::stack(&mut builder, name.width()),

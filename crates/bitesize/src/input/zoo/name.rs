@@ -1,4 +1,4 @@
-//! What stands for a network of the zoo: `zoo:NAME?width=W&resolution=R&classes=C`.
+//! What stands for a network of the zoo: `zoo:NAME?width=W&resolution=R&classes=C`, and `&downsample=D` where images are small.
 
 use bitesize_ir::shown::visible;
 use std::fmt;
@@ -12,11 +12,15 @@ pub const PREFIX: &str = "zoo:";
 /// Width multipliers that can be had.
 const WIDTHS: RangeInclusive<f64> = 0.05..=2.0;
 
-/// Heights and widths of the input that can be had; multiples of [`STRIDE`].
+/// Heights and widths of the input that can be had; multiples of all strides together: other inputs would leave some of their
+/// pixels out.
 const RESOLUTIONS: RangeInclusive<usize> = 32..=1024;
 
-/// All strides of each network together: other inputs would leave some of their pixels out.
-const STRIDE: usize = 32;
+/// All strides of a network together, as they can be had. The last are the papers'; with fewer, the first strides of 2 are left out.
+const DOWNSAMPLES: [usize; 3] = [8, 16, PAPERS_DOWNSAMPLE];
+
+/// That of the papers.
+const PAPERS_DOWNSAMPLE: usize = 32;
 
 /// Numbers of classes that can be had.
 const CLASSES: RangeInclusive<usize> = 1..=10_000;
@@ -54,13 +58,15 @@ impl Architecture {
 /// A network of the zoo with its sizes, all within bounds.
 ///
 /// As a text it is `zoo:NAME?width=W&resolution=R&classes=C` with every key, in this order; read from one, keys may
-/// come in any order or be left out: the width is then 1, the resolution 224, the classes 1000.
+/// come in any order or be left out: the width is then 1, the resolution 224, the classes 1000. A network that makes images smaller by
+/// less than the papers' 32 has `&downsample=D` behind.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ZooName {
     architecture: Architecture,
     width: f64,
     resolution: usize,
     classes: usize,
+    downsample: usize,
 }
 
 impl ZooName {
@@ -74,7 +80,7 @@ impl ZooName {
         self.width
     }
 
-    /// Height and width of the input in pixels, a multiple of 32.
+    /// Height and width of the input in pixels, a multiple of [`Self::downsample`].
     pub fn resolution(&self) -> usize {
         self.resolution
     }
@@ -83,12 +89,24 @@ impl ZooName {
     pub fn classes(&self) -> usize {
         self.classes
     }
+
+    /// All strides together, 8, 16 or 32: how much smaller than the input the last map is in each direction.
+    pub fn downsample(&self) -> usize {
+        self.downsample
+    }
+
+    /// How many of the papers' five strides of 2 are left out, the earliest first.
+    pub(super) fn strides_left_out(&self) -> u32 {
+        PAPERS_DOWNSAMPLE.ilog2() - self.downsample.ilog2()
+    }
 }
 
 impl fmt::Display for ZooName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { architecture, width, resolution, classes } = self;
-        write!(f, "{PREFIX}{}?width={width}&resolution={resolution}&classes={classes}", architecture.name())
+        let Self { architecture, width, resolution, classes, downsample } = self;
+        write!(f, "{PREFIX}{}?width={width}&resolution={resolution}&classes={classes}", architecture.name())?;
+        // Names from before there was a choice stay what they are.
+        if *downsample == PAPERS_DOWNSAMPLE { Ok(()) } else { write!(f, "&downsample={downsample}") }
     }
 }
 
@@ -105,7 +123,7 @@ impl FromStr for ZooName {
         let architecture = Architecture::ALL.into_iter().find(|architecture| architecture.name() == name);
         let architecture =
             architecture.ok_or_else(|| fail(format!("the zoo has no network called `{}`", visible(name))))?;
-        let mut zoo = Self { architecture, width: 1.0, resolution: 224, classes: 1000 };
+        let mut zoo = Self { architecture, width: 1.0, resolution: 224, classes: 1000, downsample: PAPERS_DOWNSAMPLE };
         let mut given = Vec::new();
         for setting in settings {
             let shown = visible(setting);
@@ -115,16 +133,18 @@ impl FromStr for ZooName {
             }
             let is_possible = match key {
                 "width" => set(&mut zoo.width, value, |width| WIDTHS.contains(width)),
-                "resolution" => set(&mut zoo.resolution, value, |resolution| {
-                    RESOLUTIONS.contains(resolution) && resolution.is_multiple_of(STRIDE)
-                }),
+                "resolution" => set(&mut zoo.resolution, value, |resolution| RESOLUTIONS.contains(resolution)),
                 "classes" => set(&mut zoo.classes, value, |classes| CLASSES.contains(classes)),
+                "downsample" => set(&mut zoo.downsample, value, |downsample| DOWNSAMPLES.contains(downsample)),
                 _ => return Err(fail(format!("there is no key `{}`", visible(key)))),
             };
             if !is_possible {
                 return Err(fail(format!("`{shown}` is not possible")));
             }
             given.push(key);
+        }
+        if !zoo.resolution.is_multiple_of(zoo.downsample) {
+            return Err(fail(format!("`resolution={}` is not possible", zoo.resolution)));
         }
         Ok(zoo)
     }
@@ -145,8 +165,8 @@ fn set<T: FromStr>(field: &mut T, value: &str, is_possible: impl Fn(&T) -> bool)
 fn offer() -> String {
     let names = Architecture::ALL.map(|architecture| format!("{PREFIX}{}", architecture.name())).join(", ");
     format!(
-        "there are {names}, with `?` and any of width={}..{}, resolution={}..{} (a multiple of {STRIDE}), \
-         classes={}..{} joined by `&`",
+        "there are {names}, with `?` and any of width={}..{}, resolution={}..{} (a multiple of {PAPERS_DOWNSAMPLE}, \
+         or of downsample), classes={}..{}, downsample=8, 16 or 32 joined by `&`",
         WIDTHS.start(),
         WIDTHS.end(),
         RESOLUTIONS.start(),
@@ -175,6 +195,9 @@ mod tests {
             "zoo:mobilenet-v1?width=0.05&resolution=128&classes=1",
         );
         check("zoo:mnasnet?width=2&resolution=1024&classes=10000", "zoo:mnasnet?width=2&resolution=1024&classes=10000");
+        let small = "zoo:mnasnet?width=1&resolution=40&classes=1000&downsample=8";
+        check("zoo:mnasnet?downsample=8&resolution=40", small);
+        check("zoo:mnasnet?downsample=32", "zoo:mnasnet?width=1&resolution=224&classes=1000");
     }
 
     #[test]
@@ -202,6 +225,10 @@ mod tests {
         for resolution in ["0", "31", "225", "1056", "-32", "224.0", "99999999999999999999"] {
             refused(&format!("zoo:mnasnet?resolution={resolution}"), &format!("`resolution={resolution}` is not"));
         }
+        for downsample in ["0", "4", "12", "64"] {
+            refused(&format!("zoo:mnasnet?downsample={downsample}"), &format!("`downsample={downsample}` is not"));
+        }
+        refused("zoo:mnasnet?downsample=16&resolution=40", "`resolution=40` is not");
         for classes in ["0", "10001", "-1", "ten"] {
             refused(&format!("zoo:mnasnet?classes={classes}"), &format!("`classes={classes}` is not possible"));
         }
