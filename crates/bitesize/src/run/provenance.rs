@@ -7,7 +7,7 @@ use std::fmt;
 
 /// Raised where the same inputs lead to other results than before, and not with every release: files of a run that were
 /// made by another version are not gone on with.
-pub const RESULTS_VERSION: u32 = 5;
+pub const RESULTS_VERSION: u32 = 6;
 
 /// The name under which [`RESULTS_VERSION`] stands among inputs.
 const RESULTS: &str = "results_version";
