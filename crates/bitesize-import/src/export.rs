@@ -170,7 +170,7 @@ impl Writer {
             if shape.pixels() != 1 {
                 return Err(refuse());
             }
-            let inputs = std::mem::replace(&mut steps[0].inputs[0], String::new());
+            let inputs = std::mem::take(&mut steps[0].inputs[0]);
             let attributes = vec![int("axis", 1)];
             let flatten = Written { op: "Flatten", name: format!("{name}.flatten"), inputs: vec![inputs], attributes };
             steps.insert(0, flatten);
