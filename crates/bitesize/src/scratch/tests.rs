@@ -45,7 +45,8 @@ fn the_file_gives_the_answers_of_the_trainer() {
         let found = FloatModel::new(&network).forward(&Samples::real(SHAPE, &input), &mut go_on).unwrap();
         assert_eq!(found.len(), expected.len());
         for (a, b) in found.iter().zip(&expected) {
-            assert!((a - b).abs() < 1e-4, "{}: {a} {b}", architecture.name());
+            // After three steps running statistics say little yet, and values of hundreds have 24 bits too.
+            assert!((a - b).abs() < 1e-4 * b.abs().max(1.0), "{}: {a} {b}", architecture.name());
         }
     }
 }
