@@ -91,7 +91,7 @@ fn study(shared: &Path, name: &str) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// `SGD` (its momentum, at a rate of 0.01), `FASTER` (what rates are multiplied by), `RATES` (weights, at_4_bits, others_at_4_bits, scales, biases, ranges, margin), `BATCH`, `WARM_UP`, `DECAY`, `SHARE` of the float
+/// `SGD` (its momentum, at a rate of 0.0005), `FASTER` (what rates are multiplied by), `RATES` (weights, at_4_bits, others_at_4_bits, scales, biases, ranges, margin), `BATCH`, `WARM_UP`, `DECAY`, `SHARE` of the float
 /// network's answers, `TEMPERATURE`, `SMOOTHING`, `AVERAGE` (0 for none), `FREEZE` (0 for none), `DAMPEN`, `SHIFT`, `FLIP`, `JITTER`.
 fn settings(network: &Network) -> Result<TuneSettings, Box<dyn Error>> {
     let start = TuneSettings::default();
@@ -109,7 +109,7 @@ fn settings(network: &Network) -> Result<TuneSettings, Box<dyn Error>> {
         *rate *= faster;
     }
     if let Some(momentum) = std::env::var("SGD").ok().map(|text| text.parse()).transpose()? {
-        rates = Rates { by: Optimizer::Sgd { momentum }, weights: 0.01 * faster, ..rates };
+        rates = Rates { by: Optimizer::Sgd { momentum }, weights: 5e-4 * faster, ..rates };
     }
     let average = setting("AVERAGE", 0.999)?;
     Ok(TuneSettings {

@@ -136,15 +136,12 @@ impl Layer {
         self.learned.backward(given, [by_weights, by_scales]);
         let [of_weights, of_scales, of_biases] = &mut self.movers;
         let rate = rates.weights * fall;
-        // By real weights, scales and biases, whose units these are, instead of by how often they have them.
-        let is_plain = rates.by != Optimizer::Adam;
-        if is_plain {
-            let squares: Vec<f32> = self.units.iter().map(|unit| (unit * unit) as f32).collect();
-            for_each_of_channel(self.layout, by_weights, |c, gradient| *gradient /= squares[c]);
+        let by_gradients = rates.by != Optimizer::Adam;
+        if by_gradients {
             let greatest = self.bounds.map_or(1.0, |[lo, _]| lo.abs());
-            let served = by_weights.len() as f32 / squares.len() as f32;
+            let served = by_weights.len() as f32 / by_scales.len().max(1) as f32;
             let share = 1.0 / (served * greatest).sqrt();
-            by_scales.iter_mut().zip(&squares).for_each(|(gradient, square)| *gradient *= share / square);
+            by_scales.iter_mut().for_each(|gradient| *gradient *= share);
         }
         if pull.decay > 0.0 {
             let kept = 1.0 - rate * pull.decay;
@@ -153,17 +150,17 @@ impl Layer {
         if pull.dampening > 0.0 && self.bounds.is_some() {
             self.learned.draw_to_levels((rate * pull.dampening).min(1.0));
         }
-        let [for_weights, for_scales, for_biases] = match is_plain {
-            true => [rate; 3],
+        // A share of the greatest level has a gradient that is as many times as large as a level's.
+        let [for_weights, for_scales, for_biases] = match by_gradients {
+            true => [rate * self.reach * self.reach, rate, rate],
             false => [rate * self.reach, rates.scales * self.pace * fall, rates.biases * self.pace * fall],
         };
         of_weights.step(for_weights, &mut self.learned.weights, by_weights);
         if self.bounds.is_some() {
             of_scales.step(for_scales, &mut self.learned.scales, by_scales);
         }
-        let unit = if is_plain { 1.0 / self.bias_unit } else { self.bias_unit } as f32;
         given.clear();
-        given.extend(by_bias.iter().map(|gradient| gradient * unit));
+        given.extend(by_bias.iter().map(|gradient| gradient * self.bias_unit as f32));
         of_biases.step(for_biases, &mut self.shifts, given);
         let Some([lo, hi]) = self.bounds else { return };
         for scale in &mut self.learned.scales {

@@ -14,7 +14,7 @@ pub(super) struct Ranges {
     pub(super) shifts: Vec<f32>,
     /// What the rate of each is multiplied by.
     paces: Vec<f32>,
-    /// What gradients by the real scale of each are multiplied by where they are moved in real units: LSQ's share, over the unit.
+    /// What gradients by the real scale of each are multiplied by where their size counts: LSQ's share, times the unit.
     shares: Vec<f64>,
     pub(super) mover: Mover,
     /// For each tensor of the network the index in `tensors` of the one whose encoding it has.
@@ -39,7 +39,7 @@ impl Ranges {
         let share = |tensor: &usize| {
             let quant = &model.activations[*tensor];
             let served = network.tensors[*tensor].shape.elements() as f64 * f64::from(quant.bits.max_code());
-            1.0 / (served.sqrt() * quant.scale)
+            quant.scale / served.sqrt()
         };
         let place = roots.iter().map(|root| tensors.iter().position(|tensor| *tensor == root.0)).collect();
         Self {

@@ -11,8 +11,9 @@ pub enum Optimizer {
     /// Adam (Kingma and Ba). Everything moves in units of what it began with.
     #[default]
     Adam,
-    /// Stochastic gradient descent with momentum, of real weights, biases and scales. [`Rates::weights`] is then the rate of all of
-    /// them; gradients by scales are divided by the root of how many values they serve times the greatest level, as in LSQ.
+    /// Stochastic gradient descent with momentum, in the same units: real ones would move channels by how large they happen to be, which
+    /// a folded batch-norm leaves to chance. [`Rates::weights`] is then the rate of all; gradients by scales are divided by the root of how
+    /// many values they serve times the greatest level, as in LSQ.
     Sgd {
         /// How much of the velocity a step keeps, 0 to 1.
         momentum: f32,

@@ -23,7 +23,7 @@ pub(crate) struct TuneArgs {
     #[arg(long, value_name = "SHARE")]
     momentum: Option<f64>,
     /// How far a step moves weights at first: with adam as a share of the greatest level (scales, biases and ranges follow), with sgd
-    /// the rate of real weights, biases and scales [default: 0.001 with adam, 0.01 with sgd]
+    /// what gradients of all are multiplied by [default: 0.001 with adam, 0.0005 with sgd]
     #[arg(long, value_name = "RATE")]
     lr: Option<f64>,
     /// The share of steps over which rates rise to that [default: 0.05]

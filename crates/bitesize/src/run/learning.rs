@@ -54,8 +54,8 @@ pub struct FinetuneConfig {
     pub optimizer: OptimizerName,
     /// How much of its velocity a step of `sgd` keeps.
     pub momentum: f64,
-    /// How far a step moves weights at first: with `adam` as a share of the greatest level, scales, biases and ranges follow; with `sgd` the rate
-    /// of real weights, biases and scales.
+    /// How far a step moves weights at first: with `adam` as a share of the greatest level, scales, biases and ranges follow; with `sgd` what
+    /// gradients of all are multiplied by.
     pub lr: f64,
     /// The share of steps over which rates rise.
     pub warm_up: f64,
@@ -111,7 +111,7 @@ impl OptimizerName {
         match self {
             // As it is written by people: 0.001, not the nearest 32-bit number.
             Self::Adam => written(TuneSettings::default().rates.weights),
-            Self::Sgd => 0.01,
+            Self::Sgd => 5e-4,
         }
     }
 }

