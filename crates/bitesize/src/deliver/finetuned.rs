@@ -6,7 +6,6 @@
 //! held-out samples, which it never saw, say that it is better.
 
 use super::candidate::{Candidate, train_error};
-use super::chosen::Chosen;
 use super::held_out::HeldOut;
 use super::learned_by::learned_by;
 use super::opened::Opened;
@@ -109,12 +108,12 @@ fn samples_of(opened: &Opened) -> anyhow::Result<Vec<usize>> {
 /// A file of the folder that is of other inputs or was altered; samples that cannot be read;
 /// [`Interrupted`](crate::observe::Interrupted).
 pub(super) fn finetune(
-    chosen: &Chosen,
+    (opened, held_out): (Opened, &HeldOut),
     begun: Judged,
     asked: &FinetuneConfig,
     made_from: &Provenance,
 ) -> anyhow::Result<(Judged, Finetuned)> {
-    let lesson = Lesson::of(chosen.prepared.calibrated.opened, chosen.held_out, asked)?;
+    let lesson = Lesson::of(opened, held_out, asked)?;
     let Learned { epochs, last, ended } = lesson.learn(&begun.0.model, made_from)?;
     let (_, before) = lesson.judge(&begun.0)?;
     let after = last.as_ref().map(|(_, (_, figures))| *figures);
@@ -128,7 +127,7 @@ pub(super) fn finetune(
         seconds: epochs.iter().map(|epoch| epoch.seconds).sum(),
         epochs,
     };
-    finetuned.tell(&lesson.opened, chosen.held_out.batch.len());
+    finetuned.tell(&opened, held_out.batch.len());
     match last {
         Some((candidate, (found, _))) if finetuned.is_kept => Ok(((candidate, found), finetuned)),
         _ => Ok((begun, finetuned)),
@@ -140,14 +139,14 @@ pub(super) fn finetune(
 /// # Errors
 /// Samples that cannot be read; [`Interrupted`](crate::observe::Interrupted).
 pub(super) fn try_rates(
-    chosen: &Chosen,
+    (opened, held_out): (Opened, &HeldOut),
     model: &QuantizedModel,
     asked: &FinetuneConfig,
 ) -> anyhow::Result<Vec<(f64, f64)>> {
     /// From far below to far above what is usual.
     const RANGE: [f64; 2] = [0.01, 100.0];
     const STEPS: usize = 200;
-    let lesson = Lesson::of(chosen.prepared.calibrated.opened, chosen.held_out, asked)?;
+    let lesson = Lesson::of(opened, held_out, asked)?;
     let usual = asked.optimizer.usual_rate();
     let step = lesson.opened.monitor.step("tune", STEPS);
     let tuner = Tuner::new(model, lesson.settings()).map_err(train_error)?;

@@ -104,7 +104,7 @@ impl Tuned {
         let ((candidate, found), finetuned) = match &opened.config.finetune {
             Some(asked) => {
                 let made_from = Self::made_from(&opened, platform)?;
-                let (judged, finetuned) = finetuned::finetune(chosen, begun, asked, &made_from)?;
+                let (judged, finetuned) = finetuned::finetune((opened, chosen.held_out), begun, asked, &made_from)?;
                 (judged, Some(finetuned))
             }
             None => (begun, None),
@@ -119,7 +119,7 @@ impl Tuned {
     /// As [`Self::of`].
     pub fn try_rates(chosen: &Chosen, platform: &Platform, asked: &FinetuneConfig) -> anyhow::Result<Vec<(f64, f64)>> {
         let (begun, _) = reconstruct(chosen, platform)?;
-        finetuned::try_rates(chosen, &begun.0.model, asked)
+        finetuned::try_rates((chosen.prepared.calibrated.opened, chosen.held_out), &begun.0.model, asked)
     }
 
     /// Whether what is delivered is anything else than what was chosen.
