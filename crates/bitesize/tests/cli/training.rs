@@ -221,9 +221,9 @@ fn rates_are_tried_without_a_trace() {
 /// What a search finds is compared by what an epoch of training makes of it.
 #[test]
 fn finalists_are_trained_before_one_is_chosen() {
-    let (_folder, out) = scratch();
+    let (folder, out) = scratch();
     let example = Example::new();
-    let search = ["--flash", "34KiB", "--ram", "6KiB", "--episodes", "12", "--judge", "tuned", "--finetune", "2"];
+    let search = ["--flash", "34KiB", "--ram", "6KiB", "--episodes", "4", "--judge", "tuned", "--finetune", "2"];
     unproven(&fit_args(&out, &example, &search)).expect(0, &["loss ", "after it", "tune: on"]);
     let whole = report(&out);
     let trials = whole["search"]["trials"].as_u64().unwrap();
@@ -251,7 +251,8 @@ fn finalists_are_trained_before_one_is_chosen() {
     // Another training of what was chosen.
     unproven(&["tune", &out, "--epochs", "1", "--lr", "0.0005"]).expect(0, &["tune: on"]);
     let refused = |flags: &[&str], word: &str| {
-        unproven(&fit_args(&out, &example, flags)).expect(2, &["--judge tuned", word]);
+        let other = folder.path().join("other").display().to_string();
+        unproven(&fit_args(&other, &example, flags)).expect(2, &["--judge tuned", word]);
     };
     refused(&["--flash", "34KiB", "--ram", "6KiB", "--judge", "tuned"], "give that too");
     refused(&[&FAST[..], &["--judge", "tuned", "--finetune", "1"]].concat(), "--policy");
