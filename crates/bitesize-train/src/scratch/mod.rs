@@ -160,11 +160,7 @@ impl Scratch {
     /// Puts `values` where a batch begins; answers how many samples they are.
     fn load(&mut self, values: &LoadedValues) -> Result<usize, TrainError> {
         let input = self.network.tensor(self.network.input);
-        let count = match values {
-            LoadedValues::Pixels(pixels) => pixels.len(),
-            LoadedValues::Reals(values) => values.len(),
-        };
-        let (each, channels) = (input.shape.elements(), input.shape.c);
+        let (count, each, channels) = (values.len(), input.shape.elements(), input.shape.c);
         if count == 0 || !count.is_multiple_of(each) {
             let problem = format!("{count} values are no samples of {}", input.shape);
             return Err(TrainError::Samples { input: input.name.clone(), problem });

@@ -203,7 +203,8 @@ impl<'a> Chosen<'a> {
         let name = opened.config.search.as_ref().map_or(Strategy::Auto.name(), |s| s.strategy.as_str());
         let strategy: Strategy = name.parse().map_err(usage)?;
         let settings = settings(&opened, held_out);
-        let (journal, lines) = Journal::open(folder, DIARY, &made_from.hash())?;
+        let hash = made_from.hash();
+        let (journal, lines) = Journal::open(folder, DIARY, &hash)?;
         let fail = |name: &str| format!("`{}` cannot be gone on with", folder.join(name).shown());
         let mut diary = Diary::going_on(journal, &lines).with_context(|| fail(DIARY))?;
         let (journal, lines) = Journal::open(folder, PROBES, &Self::probes_made_from(&opened)?.hash())?;
@@ -214,8 +215,7 @@ impl<'a> Chosen<'a> {
         }
         let judge = final_judge(prepared, held_out);
         let shared = Shared::new(judge, Some(journal), &lines).with_context(|| fail(PROBES))?;
-        let made_from = Self::made_from(&opened, platform)?.hash();
-        let mut shared = shared.with_trials(Trials::of(opened, held_out, &made_from)?);
+        let mut shared = shared.with_trials(Trials::of(opened, held_out, &hash)?);
         let time_limit = time_limit(&opened);
         let contest = Contest { problem, fitting, judge, strategy, settings: &settings, time_limit };
         let winner = contest.hold(&mut shared, &mut diary).map_err(|error| {

@@ -109,15 +109,14 @@ impl OptimizerName {
     /// The rate that is used where none is asked for.
     pub fn usual_rate(self) -> f64 {
         match self {
-            // As it is written by people: 0.001, not the nearest 32-bit number.
             Self::Adam => written(TuneSettings::default().rates.weights),
             Self::Sgd => 5e-4,
         }
     }
 }
 
-/// The shortest decimal number that is `value` in 32 bits.
-fn written(value: f32) -> f64 {
+/// The shortest decimal number that is `value` in 32 bits: as people write it, 0.001 and not the nearest 32-bit number.
+pub(crate) fn written(value: f32) -> f64 {
     value.to_string().parse().unwrap_or(f64::from(value))
 }
 

@@ -2,7 +2,7 @@
 
 use crate::input::zoo::ZooName;
 use crate::input::{DataLayout, PerChannel, Preprocess, PreprocessFile};
-use crate::run::learning::{Augment, EPOCHS};
+use crate::run::learning::{Augment, EPOCHS, written};
 use bitesize_ir::rewrite::Normalization;
 use bitesize_train::{Augmentation, ScratchSettings};
 use serde::{Deserialize, Serialize};
@@ -53,8 +53,6 @@ impl ScratchConfig {
         let neutral = Normalization { scale: 1.0, mean: Vec::new(), std: Vec::new() };
         let ScratchSettings { batch, rate, momentum, decay, warm_up, smoothing, .. } =
             ScratchSettings::new(epochs, neutral);
-        // As they are written by people: 0.1, not the nearest 32-bit number.
-        let written = |value: f32| value.to_string().parse().unwrap_or(f64::from(value));
         Self {
             network: network.to_string(),
             train,
